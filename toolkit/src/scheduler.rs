@@ -33,11 +33,7 @@ impl Weight {
     /// A weight, if `value` is in range.
     #[must_use]
     pub const fn new(value: u32) -> Option<Self> {
-        if value >= 1 && value <= Self::MAX {
-            Some(Self(value))
-        } else {
-            None
-        }
+        if value >= 1 && value <= Self::MAX { Some(Self(value)) } else { None }
     }
 
     /// The number.
@@ -78,6 +74,18 @@ pub struct CoreBinding {
     pub core: CoreId,
     /// How long the toolkit may use the answer.
     pub lifetime: Lifetime,
+}
+
+impl CoreBinding {
+    /// The lifetime in cycles: at least 1; `u64::MAX` for ever.
+    #[must_use]
+    pub const fn lifetime_cycles(&self) -> u64 {
+        match self.lifetime {
+            Lifetime::Forever => u64::MAX,
+            Lifetime::Cycles(0) => 1,
+            Lifetime::Cycles(cycles) => cycles,
+        }
+    }
 }
 
 /// What [`Scheduler::load_share`] may look at.
@@ -209,7 +217,7 @@ pub struct Immovable;
 pub enum Ready {
     /// `schedule` returns a client now.
     Now,
-    /// At this time, in cycles, unless another client becomes ready before.
+    /// At this time, in cycles and later than now, unless another client becomes ready before.
     At(u64),
     /// No client is ready.
     Never,
