@@ -47,6 +47,12 @@ impl<K: Ord + Copy> Heap<K> {
         self.entries.first().map(|&(key, element)| (element, key))
     }
 
+    /// True if `element` is in the heap.
+    #[inline]
+    pub(crate) fn contains(&self, element: u32) -> bool {
+        self.place_of(element).is_some()
+    }
+
     /// Puts `element`, which has room and is not in the heap, into it.
     pub(crate) fn insert(&mut self, element: u32, key: K) {
         self.entries.push((key, element));

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod edf;
 pub mod fifo;
 mod heap;
 mod lists;

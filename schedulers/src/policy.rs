@@ -13,7 +13,7 @@ use vortex_toolkit::scheduler::{
     SchedulerParams,
 };
 
-use crate::{fifo, round_robin, strict, wfq};
+use crate::{edf, fifo, round_robin, strict, wfq};
 
 macro_rules! policies {
     ($($variant:ident = $policy:path, $name:literal;)*) => {
@@ -165,6 +165,7 @@ policies! {
     Wfq = wfq::Wfq, "propshare.wfq";
     RoundRobin = round_robin::RoundRobin, "propshare.round-robin";
     Strict = strict::Strict, "priority.strict";
+    Edf = edf::Edf, "realtime.edf";
     Fifo = fifo::Fifo, "fifo";
 }
 
