@@ -9,6 +9,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+mod build;
+
 use crate::config::{Network, Variable};
 use crate::value::{Bytes, Core, LoadSharingPolicy, Metric, Microseconds, Priority, Share, Ttl};
 
@@ -134,10 +136,28 @@ pub struct SchedulerPlan {
     /// The indices into [`Plan::cores`] of all cores it is bound to, also through schedulers that
     /// it asks; ascending, never empty.
     pub cores: Vec<usize>,
-    /// What each activity gets here, in the order of [`Plan::activities`].
-    pub clients: Vec<Parameters>,
+    /// What single activities get here, ascending; all others get what
+    /// [`SchedulerPlan::client`] says.
+    pub clients: Vec<(ActivityIndex, Parameters)>,
     /// The schedulers that ask this one, and what each gets.
     pub schedulers: Vec<(SchedulerIndex, Parameters)>,
+}
+
+impl SchedulerPlan {
+    /// What an activity of this weight gets here.
+    #[must_use]
+    pub fn client(&self, activity: ActivityIndex, weight: Share) -> Parameters {
+        match self
+            .clients
+            .binary_search_by_key(&activity, |(activity, _)| *activity)
+        {
+            Ok(found) => self.clients[found].1,
+            Err(_) => Parameters {
+                share: weight,
+                ..Parameters::default()
+            },
+        }
+    }
 }
 
 /// How a scheduler binds affinity labels to its cores.

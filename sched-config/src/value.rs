@@ -33,6 +33,11 @@ impl fmt::Display for ValueError {
 
 impl core::error::Error for ValueError {}
 
+/// The text without the blanks around it, as XML counts blanks.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
 /// Lets a type with `FromStr` and `Display` go through serde as its text.
 macro_rules! serde_as_text {
     ($($type:ty),+) => {$(
@@ -45,7 +50,7 @@ macro_rules! serde_as_text {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = alloc::string::String::deserialize(deserializer)?;
-                text.trim().parse().map_err(serde::de::Error::custom)
+                crate::value::trim(&text).parse().map_err(serde::de::Error::custom)
             }
         }
     )+};

@@ -224,6 +224,16 @@ impl Microseconds {
         }
     }
 
+    /// So many microseconds, with what is out of range moved to the nearest end of it.
+    #[must_use]
+    pub const fn of(microseconds: u64) -> Self {
+        match Self::new(microseconds) {
+            Some(time) => time,
+            None if microseconds == 0 => Self(1),
+            None => Self::MAX,
+        }
+    }
+
     /// The number of microseconds, at least 1.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -85,9 +85,9 @@ impl LoadSharingPolicy {
     /// `least-received`, which is of use only when it may think again.
     #[must_use]
     pub const fn default_ttl(self) -> Ttl {
-        match (self, Microseconds::new(100_000)) {
-            (Self::LeastReceived, Some(ttl)) => Ttl::For(ttl),
-            _ => Ttl::Forever,
+        match self {
+            Self::LeastReceived => Ttl::For(Microseconds::of(100_000)),
+            Self::AffinityHash | Self::LeastBound | Self::Fixed => Ttl::Forever,
         }
     }
 }
