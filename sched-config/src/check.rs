@@ -97,7 +97,10 @@ impl<'a> Checker<'a, '_> {
                 "one for each core that is used",
             );
         }
-        self.idle_cores(&cores);
+        // Whoever has faults will have other cores and tags once they are put right.
+        if self.findings.is_sound() {
+            self.unused_cores(&cores);
+        }
     }
 
     /// The algorithm of that name; notes it if there is none.
@@ -114,7 +117,7 @@ impl<'a> Checker<'a, '_> {
         found
     }
 
-    fn idle_cores(&mut self, used: &BTreeSet<u32>) {
+    fn unused_cores(&mut self, used: &BTreeSet<u32>) {
         // As ranges, so that a large machine gives a short text.
         let mut text = alloc::string::String::new();
         let mut next = 0;
@@ -139,7 +142,7 @@ impl<'a> Checker<'a, '_> {
                 self.known.cores
             );
             self.findings
-                .warning(Kind::IdleCore, Place::default(), message, expected);
+                .warning(Kind::UnusedCore, Place::default(), message, expected);
         }
     }
 

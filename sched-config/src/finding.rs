@@ -48,7 +48,9 @@ pub enum Kind {
     Conflict,
     /// Warning: deadlines that cannot be kept (section 3.1.2 of the paper).
     NoGuarantee,
-    /// Warning: a core that nothing will run on.
+    /// Warning: a core of the machine that no multiplexor is for.
+    UnusedCore,
+    /// Warning: a multiplexor that no scheduler asks.
     IdleCore,
     /// Warning: a value that has no effect.
     NoEffect,

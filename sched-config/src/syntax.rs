@@ -66,14 +66,11 @@ fn offset(text: &str, error: &Error) -> usize {
 /// What is wrong, and what was expected.
 fn explain(error: &Error) -> (String, String) {
     let (message, expected) = match error {
-        Error::UnexpectedCloseTag(expected, actual, _) if expected.is_empty() => {
-            return (
-                format!("{} closes an element that is not open", tag(actual)),
-                String::from("every element closed once"),
-            );
-        }
         Error::UnexpectedCloseTag(expected, actual, _) => {
-            let message = format!("{} closes `<{expected}>`", tag(actual));
+            let message = match expected.as_str() {
+                "" => format!("{} closes an element that is not open", tag(actual)),
+                open => format!("{} closes {}", tag(actual), quote(&format!("<{open}>"))),
+            };
             return (message, tag(expected));
         }
         Error::UnclosedRootNode => (

@@ -43,7 +43,9 @@ impl<'a> Checker<'a, '_> {
         }
         self.circles(graph);
         self.deadlines(graph, of);
-        self.unasked(graph);
+        if self.findings.is_sound() {
+            self.unasked(graph);
+        }
         match graph.multiplexors(self.limits.plan_entries) {
             Some(bound) => self.load_sharing(graph, &bound),
             None => self.findings.fault(
