@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod config;
 mod test;
 
 #[derive(Parser)]
@@ -18,11 +19,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Config(config::Args),
     Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Config(args) => config::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {
