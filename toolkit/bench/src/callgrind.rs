@@ -158,6 +158,6 @@ fn=malloc
     #[test]
     fn a_damaged_line_is_named() {
         let error = parse(&SAMPLE.replace("0x1004 2 5", "0x1004 2")).unwrap_err();
-        assert!(error.to_string().contains("line 14"), "{error}");
+        assert!(error.to_string().contains("line 15"), "{error}");
     }
 }

@@ -115,7 +115,7 @@ impl std::fmt::Display for Target {
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
         "workload",
         "operation",
