@@ -11,6 +11,7 @@ pub mod callgrind;
 pub mod comparators;
 pub mod counts;
 pub mod locked;
+pub mod parts;
 pub mod report;
 pub mod time;
 pub mod workload;

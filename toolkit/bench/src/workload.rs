@@ -1,6 +1,6 @@
 //! A workload: one operation that is worth counting, and what it may cost.
 
-use crate::{calibration, comparators};
+use crate::{calibration, comparators, parts};
 
 /// Performs the operation as often as it is told. What it needs was set up before.
 pub type Operation = Box<dyn FnMut(u64)>;
@@ -60,7 +60,7 @@ pub enum Limit {
 /// All workloads, in the order of the table.
 #[must_use]
 pub fn all() -> Vec<Workload> {
-    [comparators::WORKLOADS].concat()
+    [parts::WORKLOADS, comparators::WORKLOADS].concat()
 }
 
 /// The workload of this name; also finds the [`calibration`].
