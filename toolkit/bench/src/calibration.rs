@@ -14,8 +14,10 @@ pub const ALLOCATIONS: u64 = 2;
 pub const WORKLOAD: Workload = Workload {
     name: "calibration",
     operation: "3 locked operations and 2 allocations",
+    warm_up: 100,
     iterations: 1_000,
     target: Target::NONE,
+    is_guarded: false,
     counted: operation,
     timed: operation,
 };

@@ -60,8 +60,10 @@ const fn comparator(
     Workload {
         name,
         operation,
+        warm_up: 500,
         iterations,
         target: Target::NONE,
+        is_guarded: false,
         counted: run,
         timed: run,
     }

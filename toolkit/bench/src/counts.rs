@@ -1,8 +1,8 @@
 //! Exact, repeatable counts per operation.
 //!
-//! The workload runs twice under callgrind, with `n` and with `2n` operations. The difference is
-//! the cost of `n` operations in steady state: the start of the program, the set-up and the first
-//! `n` operations, which fill caches and grow tables, cancel.
+//! The workload runs twice under callgrind: its warm-up only, and its warm-up and `n` operations.
+//! The difference is the cost of `n` operations in steady state: the start of the program, the
+//! set-up and the warm-up, which fills caches and grows tables, cancel.
 
 use std::collections::HashMap;
 use std::env::current_exe;
@@ -76,11 +76,11 @@ impl Counter {
     /// # Errors
     /// If valgrind is not there or the workload fails.
     pub fn count(&mut self, workload: &Workload, iterations: u64) -> Result<Counts> {
-        let once = self.sum(workload, iterations)?;
-        let twice = self.sum(workload, 2 * iterations)?;
+        let before = self.sum(workload, workload.warm_up)?;
+        let after = self.sum(workload, workload.warm_up + iterations)?;
         // Not negative but for a few instructions of the threads' chance interleaving.
         let per_operation =
-            |of: fn(Sum) -> u64| (of(twice) as f64 - of(once) as f64) / iterations as f64;
+            |of: fn(Sum) -> u64| (of(after) as f64 - of(before) as f64) / iterations as f64;
         Ok(Counts {
             instructions: per_operation(|sum| sum.instructions),
             locked: per_operation(|sum| sum.locked),

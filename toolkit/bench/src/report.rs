@@ -182,8 +182,10 @@ mod tests {
             workload: Workload {
                 name,
                 operation: "nothing",
+                warm_up: 1,
                 iterations: 1,
                 target,
+                is_guarded: true,
                 counted: nothing,
                 timed: nothing,
             },

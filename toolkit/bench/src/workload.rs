@@ -12,10 +12,14 @@ pub struct Workload {
     pub name: &'static str,
     /// What one operation is.
     pub operation: &'static str,
-    /// How many operations are counted under callgrind, after as many that are not.
+    /// Operations after which every further one costs the same.
+    pub warm_up: u64,
+    /// How many operations are counted under callgrind, after the warm-up.
     pub iterations: u64,
     /// What one operation may cost.
     pub target: Target,
+    /// Whether `cargo xtask test` checks the target.
+    pub is_guarded: bool,
     /// Sets the workload up to be counted.
     pub counted: fn() -> Operation,
     /// Sets the workload up to be timed; it differs from `counted` where the counted workload
