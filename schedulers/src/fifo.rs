@@ -106,11 +106,7 @@ impl Scheduler for Fifo {
 
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
-        if core.wheel.is_empty() {
-            Ready::Never
-        } else {
-            Ready::Now
-        }
+        if core.wheel.is_empty() { Ready::Never } else { Ready::Now }
     }
 
     #[inline]
