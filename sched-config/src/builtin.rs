@@ -33,7 +33,11 @@ impl Configuration {
         });
         let schedulers = RESOURCES.iter().map(|resource| {
             let threads = resource.name == THREADS;
-            let share = if threads { half } else { half.scaled(1, others) };
+            let share = if threads {
+                half
+            } else {
+                half.scaled(1, others)
+            };
             scheduler(resource.name, threads, share, cores)
         });
         Self {
@@ -57,7 +61,11 @@ impl Configuration {
 }
 
 fn scheduler(resource: &str, threads: bool, share: Share, cores: u32) -> Scheduler {
-    let parent = |core| Parent { tag: tag(core), share: Some(share), ..Parent::default() };
+    let parent = |core| Parent {
+        tag: tag(core),
+        share: Some(share),
+        ..Parent::default()
+    };
     Scheduler {
         resource: Some(String::from(resource)),
         algorithm: String::from(ALGORITHM),

@@ -26,7 +26,13 @@ pub(crate) fn check(
 ) {
     let activities = activity_names(configuration).into_iter().collect();
     let graph = Graph::new(configuration);
-    let mut checker = Checker { configuration, known, limits, activities, findings };
+    let mut checker = Checker {
+        configuration,
+        known,
+        limits,
+        activities,
+        findings,
+    };
     checker.activities();
     checker.multiplexors(&graph);
     checker.schedulers(&graph);
@@ -73,7 +79,8 @@ impl<'a> Checker<'a, '_> {
                 );
             } else if !cores.insert(core.0) {
                 let message = format!("core {core} has two CPU multiplexors");
-                self.findings.fault(Kind::Doubled, at, message, "one per core");
+                self.findings
+                    .fault(Kind::Doubled, at, message, "one per core");
             }
         }
         for node in &graph.nodes {
@@ -83,7 +90,12 @@ impl<'a> Checker<'a, '_> {
         }
         if self.configuration.multiplexors.is_empty() {
             let message = "there is no `<cpumultiplexor>`, so no core would do anything";
-            self.findings.fault(Kind::Missing, root, message, "one for each core that is used");
+            self.findings.fault(
+                Kind::Missing,
+                root,
+                message,
+                "one for each core that is used",
+            );
         }
         // Whoever has faults will have other cores and tags once they are put right.
         if self.findings.is_sound() {
@@ -94,7 +106,10 @@ impl<'a> Checker<'a, '_> {
     /// The algorithm of that name; notes it if there is none.
     fn algorithm(&mut self, name: &str, place: Place) -> Option<&'a Algorithm<'a>> {
         let known = self.known;
-        let found = known.algorithms.iter().find(|algorithm| algorithm.name == name);
+        let found = known
+            .algorithms
+            .iter()
+            .find(|algorithm| algorithm.name == name);
         if found.is_none() {
             let names = known.algorithms.iter().map(|algorithm| algorithm.name);
             self.unknown(Kind::UnknownAlgorithm, place, name, "an algorithm", names);
@@ -116,12 +131,18 @@ impl<'a> Checker<'a, '_> {
             next = core.saturating_add(1);
         }
         if !text.is_empty() && !self.configuration.multiplexors.is_empty() {
-            let cores =
-                if text.bytes().all(|byte| byte.is_ascii_digit()) { "core" } else { "cores" };
+            let cores = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+                "core"
+            } else {
+                "cores"
+            };
             let message = format!("{cores} {text} without a CPU multiplexor will do nothing");
-            let expected =
-                format!("a `<cpumultiplexor>` for each of the {} cores", self.known.cores);
-            self.findings.warning(Kind::UnusedCore, Place::default(), message, expected);
+            let expected = format!(
+                "a `<cpumultiplexor>` for each of the {} cores",
+                self.known.cores
+            );
+            self.findings
+                .warning(Kind::UnusedCore, Place::default(), message, expected);
         }
     }
 

@@ -29,13 +29,21 @@ pub struct Configuration {
     #[serde(rename = "activity", default, skip_serializing_if = "Vec::is_empty")]
     pub activities: Vec<Activity>,
     /// `<cpumultiplexor>`: one per core that is used.
-    #[serde(rename = "cpumultiplexor", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "cpumultiplexor",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub multiplexors: Vec<Multiplexor>,
     /// `<scheduler>`: schedulers of schedulers without a resource of their own, such as I/O buses.
     #[serde(rename = "scheduler", default, skip_serializing_if = "Vec::is_empty")]
     pub buses: Vec<Scheduler>,
     /// `<resourcescheduler>`: the schedulers in front of resources.
-    #[serde(rename = "resourcescheduler", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "resourcescheduler",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub schedulers: Vec<Scheduler>,
     /// `<network>`: the addresses of the network interfaces.
     #[serde(rename = "network", default, skip_serializing_if = "Vec::is_empty")]
@@ -110,7 +118,11 @@ pub struct Scheduler {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loadsharing: Option<LoadSharing>,
     /// `<cpumultiplexor>`: the multiplexors it asks for CPU time.
-    #[serde(rename = "cpumultiplexor", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "cpumultiplexor",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub multiplexors: Vec<Parent>,
     /// `<scheduler>`: the schedulers it asks instead.
     #[serde(rename = "scheduler", default, skip_serializing_if = "Vec::is_empty")]

@@ -82,7 +82,10 @@ impl Place {
 
     /// The element `name` number `index` (from 0) inside this place.
     pub(crate) fn item(self, name: &'static str, index: usize) -> Self {
-        self.step(Step { name, index: Some(u32::try_from(index).unwrap_or(u32::MAX)) })
+        self.step(Step {
+            name,
+            index: Some(u32::try_from(index).unwrap_or(u32::MAX)),
+        })
     }
 
     /// Adds a step; a place that is at its deepest stays as it is.
@@ -95,7 +98,11 @@ impl Place {
 
     /// The place around this one.
     fn outer(mut self) -> Option<Self> {
-        self.steps.iter_mut().rev().find(|step| step.is_some())?.take();
+        self.steps
+            .iter_mut()
+            .rev()
+            .find(|step| step.is_some())?
+            .take();
         Some(self)
     }
 }
@@ -190,7 +197,11 @@ pub(crate) struct Findings {
 impl Findings {
     /// None yet; at most `limit` are kept.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { report: Report::default(), faulty: BTreeSet::new(), limit }
+        Self {
+            report: Report::default(),
+            faulty: BTreeSet::new(),
+            limit,
+        }
     }
 
     /// Notes a fault, unless one is known about that very place.
@@ -259,14 +270,28 @@ impl Findings {
     /// The report, with positions in `text` and in their order.
     pub(crate) fn located(mut self, text: &str, spans: &Spans) -> Report {
         for findings in [&mut self.report.faults, &mut self.report.warnings] {
-            for finding in findings.iter_mut().filter(|finding| finding.location.is_none()) {
+            for finding in findings
+                .iter_mut()
+                .filter(|finding| finding.location.is_none())
+            {
                 finding.location = Some(Location::unplaced(nearest(finding.place, spans)));
             }
             findings.sort_by_key(|finding| {
-                finding.location.as_ref().map(|at| (at.bytes.start, at.bytes.end))
+                finding
+                    .location
+                    .as_ref()
+                    .map(|at| (at.bytes.start, at.bytes.end))
             });
-            let mut lines = Lines { text, offset: 0, line: 1, columns: 0 };
-            for location in findings.iter_mut().filter_map(|finding| finding.location.as_mut()) {
+            let mut lines = Lines {
+                text,
+                offset: 0,
+                line: 1,
+                columns: 0,
+            };
+            for location in findings
+                .iter_mut()
+                .filter_map(|finding| finding.location.as_mut())
+            {
                 lines.advance(location.bytes.start);
                 location.line = lines.line;
                 location.column = lines.columns.saturating_add(1);
@@ -284,14 +309,24 @@ impl Finding {
         message: String,
         expected: String,
     ) -> Self {
-        Self { kind, place, location: bytes.map(Location::unplaced), message, expected }
+        Self {
+            kind,
+            place,
+            location: bytes.map(Location::unplaced),
+            message,
+            expected,
+        }
     }
 }
 
 impl Location {
     /// A stretch whose line and column are still to be found.
     fn unplaced(bytes: Range<usize>) -> Self {
-        Self { line: 0, column: 0, bytes }
+        Self {
+            line: 0,
+            column: 0,
+            bytes,
+        }
     }
 }
 

@@ -56,7 +56,8 @@ impl<'a> Graph<'a> {
         let schedulers = || places(configuration);
         let mut tags = BTreeMap::new();
         for (index, multiplexor) in configuration.multiplexors.iter().enumerate() {
-            tags.entry(multiplexor.tag.as_str()).or_insert(Asked::Multiplexor(index));
+            tags.entry(multiplexor.tag.as_str())
+                .or_insert(Asked::Multiplexor(index));
         }
         for (index, (_, scheduler)) in schedulers().enumerate() {
             if let Some(tag) = &scheduler.tag {
@@ -116,16 +117,24 @@ fn asks<'a>(
     tags: &BTreeMap<&'a str, Asked>,
 ) -> Vec<Asking<'a>> {
     let target = |parent: &Parent| tags.get(parent.tag.as_str()).copied();
-    let multiplexors = scheduler.multiplexors.iter().enumerate().map(|(index, parent)| Asking {
-        parent,
-        place: place.item("cpumultiplexor", index),
-        target: target(parent).filter(|target| matches!(target, Asked::Multiplexor(_))),
-    });
-    let schedulers = scheduler.asks.iter().enumerate().map(|(index, parent)| Asking {
-        parent,
-        place: place.item("scheduler", index),
-        target: target(parent).filter(|target| matches!(target, Asked::Scheduler(_))),
-    });
+    let multiplexors = scheduler
+        .multiplexors
+        .iter()
+        .enumerate()
+        .map(|(index, parent)| Asking {
+            parent,
+            place: place.item("cpumultiplexor", index),
+            target: target(parent).filter(|target| matches!(target, Asked::Multiplexor(_))),
+        });
+    let schedulers = scheduler
+        .asks
+        .iter()
+        .enumerate()
+        .map(|(index, parent)| Asking {
+            parent,
+            place: place.item("scheduler", index),
+            target: target(parent).filter(|target| matches!(target, Asked::Scheduler(_))),
+        });
     multiplexors.chain(schedulers).collect()
 }
 
@@ -139,7 +148,9 @@ fn order(nodes: &[Node<'_>]) -> Vec<usize> {
             missing[index] += 1;
         }
     }
-    let mut order: Vec<usize> = (0..nodes.len()).filter(|&index| missing[index] == 0).collect();
+    let mut order: Vec<usize> = (0..nodes.len())
+        .filter(|&index| missing[index] == 0)
+        .collect();
     let mut next = 0;
     while let Some(&done) = order.get(next) {
         next += 1;
@@ -157,8 +168,14 @@ fn order(nodes: &[Node<'_>]) -> Vec<usize> {
 /// that name none. Each once, in the order of [`crate::Plan::activities`].
 pub(crate) fn activity_names(configuration: &Configuration) -> Vec<&str> {
     let mut known = alloc::collections::BTreeSet::new();
-    let declared = configuration.activities.iter().map(|activity| activity.name.as_str());
-    let implied = configuration.processes.iter().filter(|process| process.activity.is_none());
+    let declared = configuration
+        .activities
+        .iter()
+        .map(|activity| activity.name.as_str());
+    let implied = configuration
+        .processes
+        .iter()
+        .filter(|process| process.activity.is_none());
     core::iter::once(INFRASTRUCTURE)
         .chain(declared)
         .chain(implied.map(activity_of))

@@ -53,7 +53,11 @@ impl Known<'static> {
     /// All algorithms and resources of Vortex, on a machine with so many cores.
     #[must_use]
     pub const fn standard(cores: u32) -> Self {
-        Self { algorithms: ALGORITHMS, resources: RESOURCES, cores }
+        Self {
+            algorithms: ALGORITHMS,
+            resources: RESOURCES,
+            cores,
+        }
     }
 }
 
@@ -61,7 +65,9 @@ impl<'a> Known<'a> {
     /// The algorithm of this name.
     #[must_use]
     pub fn algorithm(&self, name: &str) -> Option<&Algorithm<'a>> {
-        self.algorithms.iter().find(|algorithm| algorithm.name == name)
+        self.algorithms
+            .iter()
+            .find(|algorithm| algorithm.name == name)
     }
 
     /// The resource of this name.
@@ -72,7 +78,11 @@ impl<'a> Known<'a> {
 }
 
 const fn algorithm(name: &str, takes: Takes, keeps_deadlines: bool) -> Algorithm<'_> {
-    Algorithm { name, takes, keeps_deadlines }
+    Algorithm {
+        name,
+        takes,
+        keeps_deadlines,
+    }
 }
 
 /// The algorithms of Vortex.
@@ -85,15 +95,26 @@ pub const ALGORITHMS: &[Algorithm<'static>] = &[
 ];
 
 const fn resource<'a>(name: &'a str, does: &'a str) -> Resource<'a> {
-    Resource { name, per_process: false, does }
+    Resource {
+        name,
+        per_process: false,
+        does,
+    }
 }
 
 /// The resources of Vortex: section 3 and tables 1 and 2 of the paper, and those we add.
 pub const RESOURCES: &[Resource<'static>] = &[
     resource("resource.interrupt", "interrupts into requests"),
     resource("resource.process", "processes and their system calls"),
-    Resource { name: "resource.thread", per_process: true, does: "threads of one process" },
-    resource("resource.addressspace", "page tables, page faults, address space mappings"),
+    Resource {
+        name: "resource.thread",
+        per_process: true,
+        does: "threads of one process",
+    },
+    resource(
+        "resource.addressspace",
+        "page tables, page faults, address space mappings",
+    ),
     resource("resource.executable", "segments of executable files"),
     resource("resource.swap", "reclaimed memory on disk"),
     resource("resource.memory", "reclaiming memory"),
@@ -103,9 +124,15 @@ pub const RESOURCES: &[Resource<'static>] = &[
     resource("resource.storage", "disk volumes"),
     resource("resource.scsi", "SCSI messages"),
     resource("resource.sdrwr", "buffer translations for storage devices"),
-    resource("resource.drwr", "inserts read or write requests into the disk controller"),
+    resource(
+        "resource.drwr",
+        "inserts read or write requests into the disk controller",
+    ),
     resource("resource.disk.dir", "interrupts of the disk controller"),
-    resource("resource.dir", "interrupts of the network interface, received packets"),
+    resource(
+        "resource.dir",
+        "interrupts of the network interface, received packets",
+    ),
     resource("resource.dwr", "inserts packets into the transmit ring"),
     resource("resource.ndwr", "Ethernet headers of outgoing packets"),
     resource("resource.ndrr", "demultiplexes incoming packets"),

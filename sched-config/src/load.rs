@@ -51,9 +51,11 @@ pub fn load_within(bytes: &[u8], known: &Known<'_>, limits: &Limits) -> Result<L
     }
     let report = findings.located(text, &spans);
     match loaded {
-        Some((configuration, plan)) if report.faults.is_empty() => {
-            Ok(Loaded { configuration, plan, warnings: report.warnings })
-        }
+        Some((configuration, plan)) if report.faults.is_empty() => Ok(Loaded {
+            configuration,
+            plan,
+            warnings: report.warnings,
+        }),
         _ => Err(report),
     }
 }

@@ -147,9 +147,15 @@ impl SchedulerPlan {
     /// What an activity of this weight gets here.
     #[must_use]
     pub fn client(&self, activity: ActivityIndex, weight: Share) -> Parameters {
-        match self.clients.binary_search_by_key(&activity, |(activity, _)| *activity) {
+        match self
+            .clients
+            .binary_search_by_key(&activity, |(activity, _)| *activity)
+        {
             Ok(found) => self.clients[found].1,
-            Err(_) => Parameters { share: weight, ..Parameters::default() },
+            Err(_) => Parameters {
+                share: weight,
+                ..Parameters::default()
+            },
         }
     }
 }

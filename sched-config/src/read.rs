@@ -22,7 +22,11 @@ use crate::value::{Core, ValueError, trim};
 
 /// Reads the root element.
 pub(crate) fn configuration(root: Node<'_, '_>, findings: &mut Findings) -> Configuration {
-    let mut root = Element { node: root, place: Place::default(), findings };
+    let mut root = Element {
+        node: root,
+        place: Place::default(),
+        findings,
+    };
     Configuration {
         activities: root.each("activity", activity),
         multiplexors: root.each("cpumultiplexor", multiplexor),
@@ -44,7 +48,9 @@ fn activity(mut element: Element<'_, '_>) -> Activity {
 
 fn cpu_budget(mut element: Element<'_, '_>) -> Option<CpuBudget> {
     let period = element.value("period");
-    element.value("budget").map(|budget| CpuBudget { budget, period })
+    element
+        .value("budget")
+        .map(|budget| CpuBudget { budget, period })
 }
 
 fn multiplexor(mut element: Element<'_, '_>) -> Multiplexor {
@@ -137,7 +143,10 @@ impl<'a> Element<'a, '_> {
 
     /// The value of an attribute; empty if it is missing.
     fn attribute(&mut self, name: &str) -> String {
-        self.node.attribute(name).map(String::from).unwrap_or_default()
+        self.node
+            .attribute(name)
+            .map(String::from)
+            .unwrap_or_default()
     }
 
     /// The text of the first child of that name.
@@ -155,7 +164,9 @@ impl<'a> Element<'a, '_> {
         let found = text.parse();
         if let Err(ValueError { wrong, expected }) = &found {
             let message = format!("`<{name}>`: {} {wrong}", quote(&text));
-            child.findings.fault(Kind::BadValue, child.place, message, expected.as_str());
+            child
+                .findings
+                .fault(Kind::BadValue, child.place, message, expected.as_str());
         }
         found.ok()
     }
@@ -163,7 +174,11 @@ impl<'a> Element<'a, '_> {
     /// The first child of that name.
     fn inner(&mut self, name: &'static str) -> Option<Element<'a, '_>> {
         let node = named(self.node, name).next()?;
-        Some(Element { node, place: self.place.field(name), findings: self.findings })
+        Some(Element {
+            node,
+            place: self.place.field(name),
+            findings: self.findings,
+        })
     }
 
     /// All children of that name.
@@ -171,7 +186,11 @@ impl<'a> Element<'a, '_> {
         let mut items = Vec::new();
         for (index, node) in named(self.node, name).enumerate() {
             let place = self.place.item(name, index);
-            items.push(read(Element { node, place, findings: self.findings }));
+            items.push(read(Element {
+                node,
+                place,
+                findings: self.findings,
+            }));
         }
         items
     }

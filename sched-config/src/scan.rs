@@ -47,15 +47,22 @@ impl Default for Limits {
 pub(crate) fn text<'a>(bytes: &'a [u8], limits: &Limits, findings: &mut Findings) -> &'a str {
     if bytes.len() > limits.bytes {
         let message = format!("the file has {} bytes", bytes.len());
-        unreadable(findings, 0..0, message, format!("at most {} bytes", limits.bytes));
+        unreadable(
+            findings,
+            0..0,
+            message,
+            format!("at most {} bytes", limits.bytes),
+        );
         return "";
     }
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let valid = error.valid_up_to();
-            let message =
-                format!("byte {} of the file, {:#04x}, is not UTF-8", valid, bytes[valid]);
+            let message = format!(
+                "byte {} of the file, {:#04x}, is not UTF-8",
+                valid, bytes[valid]
+            );
             unreadable(findings, valid..valid, message, "a text file in UTF-8");
             // What comes before it, so that its line and column can be counted.
             core::str::from_utf8(&bytes[..valid]).unwrap_or("")
@@ -65,7 +72,12 @@ pub(crate) fn text<'a>(bytes: &'a [u8], limits: &Limits, findings: &mut Findings
 
 /// Refuses a text that goes beyond the limits.
 pub(crate) fn scan(text: &str, limits: &Limits, findings: &mut Findings) {
-    let mut scan = Scan { text, limits, nodes: 0, depth: 0 };
+    let mut scan = Scan {
+        text,
+        limits,
+        nodes: 0,
+        depth: 0,
+    };
     let mut at = 0;
     while let Some(markup) = text[at..].find('<').map(|found| at + found) {
         scan.nodes += u32::from(markup > at);
@@ -74,7 +86,12 @@ pub(crate) fn scan(text: &str, limits: &Limits, findings: &mut Findings) {
             Ok(Some(end)) => at = end,
             Ok(None) => return,
             Err(refusal) => {
-                let Refusal { kind, bytes, message, expected } = refusal;
+                let Refusal {
+                    kind,
+                    bytes,
+                    message,
+                    expected,
+                } = refusal;
                 findings.fault_at(kind, Place::default(), Some(bytes), message, expected);
                 return;
             }
@@ -104,7 +121,9 @@ impl Scan<'_> {
         let rest = &self.text[start..];
         let until = |end: &str| rest.find(end).map(|found| start + found + end.len());
         let end = if let Some(comment) = rest.strip_prefix("<!--") {
-            comment.find("-->").map(|found| start + "<!---->".len() + found)
+            comment
+                .find("-->")
+                .map(|found| start + "<!---->".len() + found)
         } else if rest.starts_with("<![CDATA[") {
             until("]]>")
         } else if rest.starts_with("<!") {
@@ -182,5 +201,11 @@ fn unreadable(
     message: String,
     expected: impl Into<String>,
 ) {
-    findings.fault_at(Kind::Unreadable, Place::default(), Some(bytes), message, expected);
+    findings.fault_at(
+        Kind::Unreadable,
+        Place::default(),
+        Some(bytes),
+        message,
+        expected,
+    );
 }

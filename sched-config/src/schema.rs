@@ -62,23 +62,42 @@ pub enum Occurs {
 use Content::{AnyText, Elements, Text};
 
 const fn text(name: &'static str) -> ElementRule {
-    ElementRule { name, attributes: &[], content: Text }
+    ElementRule {
+        name,
+        attributes: &[],
+        content: Text,
+    }
 }
 
 const fn once(element: &'static ElementRule) -> ChildRule {
-    ChildRule { element, occurs: Occurs::Once }
+    ChildRule {
+        element,
+        occurs: Occurs::Once,
+    }
 }
 
 const fn optional(element: &'static ElementRule) -> ChildRule {
-    ChildRule { element, occurs: Occurs::Optional }
+    ChildRule {
+        element,
+        occurs: Occurs::Optional,
+    }
 }
 
 const fn many(element: &'static ElementRule) -> ChildRule {
-    ChildRule { element, occurs: Occurs::Many }
+    ChildRule {
+        element,
+        occurs: Occurs::Many,
+    }
 }
 
-const NAME: &[AttributeRule] = &[AttributeRule { name: "@name", required: true }];
-const TAGGED: &[AttributeRule] = &[AttributeRule { name: "@tag", required: true }];
+const NAME: &[AttributeRule] = &[AttributeRule {
+    name: "@name",
+    required: true,
+}];
+const TAGGED: &[AttributeRule] = &[AttributeRule {
+    name: "@tag",
+    required: true,
+}];
 
 static CORE: ElementRule = text("core");
 static ALGORITHM: ElementRule = text("algorithm");
@@ -94,7 +113,11 @@ static TAG: ElementRule = text("tag");
 static ACTIVITY: ElementRule = ElementRule {
     name: "activity",
     attributes: NAME,
-    content: Elements(&[optional(&text("weight")), optional(&text("memory")), optional(&CPU)]),
+    content: Elements(&[
+        optional(&text("weight")),
+        optional(&text("memory")),
+        optional(&CPU),
+    ]),
 };
 
 static CPU: ElementRule = ElementRule {
@@ -118,11 +141,17 @@ const ASKED: Content = Elements(&[
     optional(&PERIOD),
 ]);
 
-static ASKED_MULTIPLEXOR: ElementRule =
-    ElementRule { name: "cpumultiplexor", attributes: &[], content: ASKED };
+static ASKED_MULTIPLEXOR: ElementRule = ElementRule {
+    name: "cpumultiplexor",
+    attributes: &[],
+    content: ASKED,
+};
 
-static ASKED_SCHEDULER: ElementRule =
-    ElementRule { name: "scheduler", attributes: &[], content: ASKED };
+static ASKED_SCHEDULER: ElementRule = ElementRule {
+    name: "scheduler",
+    attributes: &[],
+    content: ASKED,
+};
 
 static CLIENT: ElementRule = ElementRule {
     name: "client",
@@ -140,7 +169,11 @@ static CLIENT: ElementRule = ElementRule {
 static LOAD_SHARING: ElementRule = ElementRule {
     name: "loadsharing",
     attributes: &[],
-    content: Elements(&[once(&text("policy")), optional(&CORE), optional(&text("ttl"))]),
+    content: Elements(&[
+        once(&text("policy")),
+        optional(&CORE),
+        optional(&text("ttl")),
+    ]),
 };
 
 static BUS: ElementRule = ElementRule {
@@ -156,7 +189,10 @@ static BUS: ElementRule = ElementRule {
 
 static RESOURCE_SCHEDULER: ElementRule = ElementRule {
     name: "resourcescheduler",
-    attributes: &[AttributeRule { name: "@tag", required: false }],
+    attributes: &[AttributeRule {
+        name: "@tag",
+        required: false,
+    }],
     content: Elements(&[
         once(&text("resource")),
         optional(&ACTIVITY_NAME),
@@ -172,7 +208,10 @@ static RESOURCE_SCHEDULER: ElementRule = ElementRule {
 
 static NETWORK: ElementRule = ElementRule {
     name: "network",
-    attributes: &[AttributeRule { name: "@interface", required: true }],
+    attributes: &[AttributeRule {
+        name: "@interface",
+        required: true,
+    }],
     content: Elements(&[optional(&text("address")), optional(&text("gateway"))]),
 };
 
@@ -182,8 +221,16 @@ static PROCESS: ElementRule = ElementRule {
     content: Elements(&[
         once(&text("path")),
         optional(&ACTIVITY_NAME),
-        many(&ElementRule { name: "arg", attributes: &[], content: AnyText }),
-        many(&ElementRule { name: "env", attributes: NAME, content: AnyText }),
+        many(&ElementRule {
+            name: "arg",
+            attributes: &[],
+            content: AnyText,
+        }),
+        many(&ElementRule {
+            name: "env",
+            attributes: NAME,
+            content: AnyText,
+        }),
         optional(&text("stdout")),
     ]),
 };

@@ -15,7 +15,10 @@ use crate::value::trim;
 
 /// Checks a whole document. Returns where its elements and attributes stand.
 pub(crate) fn check(root: Node<'_, '_>, findings: &mut Findings) -> Spans {
-    let mut walk = Walk { findings, spans: Spans::new() };
+    let mut walk = Walk {
+        findings,
+        spans: Spans::new(),
+    };
     let place = Place::default();
     walk.spans.insert(place, start_tag(root));
     if root.tag_name().name() == ROOT.name && root.tag_name().namespace().is_none() {
@@ -23,7 +26,8 @@ pub(crate) fn check(root: Node<'_, '_>, findings: &mut Findings) -> Spans {
     } else {
         let message = format!("the root element is {}", element(root));
         let expected = format!("`<{}>`", ROOT.name);
-        walk.findings.fault(Kind::UnknownElement, place, message, expected);
+        walk.findings
+            .fault(Kind::UnknownElement, place, message, expected);
     }
     walk.spans
 }
@@ -47,11 +51,18 @@ impl Walk<'_> {
                 for child in node.children().filter(Node::is_element) {
                     let message =
                         format!("`<{}>` is in `<{}>`", child.tag_name().name(), rule.name);
-                    self.stray(Kind::UnknownElement, place, start_tag(child), message, "text only");
+                    self.stray(
+                        Kind::UnknownElement,
+                        place,
+                        start_tag(child),
+                        message,
+                        "text only",
+                    );
                 }
                 if matches!(rule.content, Content::Text) && trim(&text(node)).is_empty() {
                     let message = format!("`<{}>` is empty", rule.name);
-                    self.findings.fault(Kind::BadValue, place, message, "its text");
+                    self.findings
+                        .fault(Kind::BadValue, place, message, "its text");
                 }
             }
         }
@@ -63,7 +74,8 @@ impl Walk<'_> {
                 known.name_in_file() == attribute.name() && attribute.namespace().is_none()
             });
             if let Some(known) = known {
-                self.spans.insert(place.field(known.name), attribute.range());
+                self.spans
+                    .insert(place.field(known.name), attribute.range());
                 continue;
             }
             let name = quote(attribute.name());
@@ -71,13 +83,21 @@ impl Walk<'_> {
             let known = rule.attributes.iter().map(AttributeRule::name_in_file);
             let expected = match &rule.content {
                 Content::Elements(children)
-                    if children.iter().any(|child| child.element.name == attribute.name()) =>
+                    if children
+                        .iter()
+                        .any(|child| child.element.name == attribute.name()) =>
                 {
                     format!("an element, `<{}>`", attribute.name())
                 }
                 _ => one_of(known, "no attributes"),
             };
-            self.stray(Kind::UnknownAttribute, place, attribute.range(), message, expected);
+            self.stray(
+                Kind::UnknownAttribute,
+                place,
+                attribute.range(),
+                message,
+                expected,
+            );
         }
         for missing in rule
             .attributes
@@ -87,7 +107,8 @@ impl Walk<'_> {
             let name = missing.name_in_file();
             let message = format!("{} has no attribute `{name}`", element(node));
             let expected = format!("`<{} {name}=\"…\">`", rule.name);
-            self.findings.fault(Kind::Missing, place.field(missing.name), message, expected);
+            self.findings
+                .fault(Kind::Missing, place.field(missing.name), message, expected);
         }
     }
 
@@ -97,7 +118,13 @@ impl Walk<'_> {
             if !stray.is_empty() {
                 let message = format!("the text {} is in {}", quote(stray), element(node));
                 let span = trimmed(text);
-                self.stray(Kind::StrayText, place, span, message, "elements and comments only");
+                self.stray(
+                    Kind::StrayText,
+                    place,
+                    span,
+                    message,
+                    "elements and comments only",
+                );
             }
         }
     }
@@ -119,7 +146,13 @@ impl Walk<'_> {
                     Some(attribute) => format!("an attribute, `<{} {attribute}=\"…\">`", rule.name),
                     None => one_of(rules.iter().map(|rule| rule.element.name), "nothing"),
                 };
-                self.stray(Kind::UnknownElement, place, start_tag(child), message, expected);
+                self.stray(
+                    Kind::UnknownElement,
+                    place,
+                    start_tag(child),
+                    message,
+                    expected,
+                );
             }
         }
         for rule in rules {
@@ -148,7 +181,8 @@ impl Walk<'_> {
         if found == 0 && rule.occurs == Occurs::Once {
             let message = format!("{} has no `<{name}>`", element(node));
             let expected = format!("`<{name}>…</{name}>` in it");
-            self.findings.fault(Kind::Missing, place.field(name), message, expected);
+            self.findings
+                .fault(Kind::Missing, place.field(name), message, expected);
         }
     }
 
@@ -161,7 +195,8 @@ impl Walk<'_> {
         message: String,
         expected: impl Into<String>,
     ) {
-        self.findings.fault_at(kind, place, Some(bytes), message, expected);
+        self.findings
+            .fault_at(kind, place, Some(bytes), message, expected);
     }
 }
 
@@ -176,7 +211,10 @@ pub(crate) fn named<'a, 'i>(node: Node<'a, 'i>, name: &str) -> impl Iterator<Ite
 
 /// All text directly inside an element, with comments left out.
 pub(crate) fn text(node: Node<'_, '_>) -> String {
-    node.children().filter(Node::is_text).filter_map(|text| text.text()).collect()
+    node.children()
+        .filter(Node::is_text)
+        .filter_map(|text| text.text())
+        .collect()
 }
 
 fn element(node: Node<'_, '_>) -> String {
@@ -193,8 +231,11 @@ fn start_tag(node: Node<'_, '_>) -> Range<usize> {
 
 /// The text of an element without the blanks around it; its start tag if there is none.
 fn text_span(node: Node<'_, '_>) -> Range<usize> {
-    let mut spans =
-        node.children().filter(Node::is_text).map(trimmed).filter(|span| !span.is_empty());
+    let mut spans = node
+        .children()
+        .filter(Node::is_text)
+        .map(trimmed)
+        .filter(|span| !span.is_empty());
     match spans.next() {
         Some(first) => first.start..spans.next_back().unwrap_or(first).end,
         None => start_tag(node),

@@ -14,12 +14,18 @@ pub(crate) fn document<'a>(
     limits: &Limits,
     findings: &mut Findings,
 ) -> Option<Document<'a>> {
-    let options = ParsingOptions { nodes_limit: limits.nodes, ..ParsingOptions::default() };
+    let options = ParsingOptions {
+        nodes_limit: limits.nodes,
+        ..ParsingOptions::default()
+    };
     match Document::parse_with_options(text, options) {
         Ok(document) => Some(document),
         Err(error) => {
             let start = offset(text, &error);
-            let end = text[start..].chars().next().map_or(start, |first| start + first.len_utf8());
+            let end = text[start..]
+                .chars()
+                .next()
+                .map_or(start, |first| start + first.len_utf8());
             let (message, expected) = explain(&error);
             let place = Place::default();
             findings.fault_at(Kind::Syntax, place, Some(start..end), message, expected);
@@ -50,7 +56,11 @@ fn offset(text: &str, error: &Error) -> usize {
     }
     let column = usize::try_from(at.col).unwrap_or(1).saturating_sub(1);
     let line = &text[line_start..];
-    line_start + line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset)
+    line_start
+        + line
+            .char_indices()
+            .nth(column)
+            .map_or(line.len(), |(offset, _)| offset)
 }
 
 /// What is wrong, and what was expected.
@@ -63,13 +73,17 @@ fn explain(error: &Error) -> (String, String) {
             };
             return (message, tag(expected));
         }
-        Error::UnclosedRootNode => {
-            ("the file ends inside an element", "the closing tags of all open elements")
-        }
+        Error::UnclosedRootNode => (
+            "the file ends inside an element",
+            "the closing tags of all open elements",
+        ),
         Error::UnexpectedEndOfStream => ("the file ends in the middle of markup", "its end"),
         Error::NoRootNode => ("the file has no element", "`<schedulerconfig>`"),
         Error::DuplicatedAttribute(name, _) => {
-            return (format!("attribute {} is there twice", quote(name)), "one".to_string());
+            return (
+                format!("attribute {} is there twice", quote(name)),
+                "one".to_string(),
+            );
         }
         Error::UnknownNamespace(prefix, _) | Error::DuplicatedNamespace(prefix, _) => {
             let message = format!("{} is a namespace prefix", quote(prefix));
@@ -81,22 +95,31 @@ fn explain(error: &Error) -> (String, String) {
         }
         Error::MalformedEntityReference(_) => ("`&` begins no entity", ENTITIES),
         Error::InvalidAttributeValue(_) => ("`<` is in the value of an attribute", "`&lt;`"),
-        Error::InvalidName(_) => {
-            ("this is no name", "a name that begins with a letter, right after the `<`")
-        }
+        Error::InvalidName(_) => (
+            "this is no name",
+            "a name that begins with a letter, right after the `<`",
+        ),
         Error::NonXmlChar(character, _) => {
-            let message = format!("the character {} is not allowed", character.escape_default());
+            let message = format!(
+                "the character {} is not allowed",
+                character.escape_default()
+            );
             return (message, "printable text".to_string());
         }
-        Error::InvalidComment(_) => {
-            ("a comment has `--` in it or ends with `-`", "`-->` only at its end")
-        }
+        Error::InvalidComment(_) => (
+            "a comment has `--` in it or ends with `-`",
+            "`-->` only at its end",
+        ),
         Error::InvalidCharacterData(_) => ("`]]>` is in a text", "`]]&gt;`"),
-        Error::UnexpectedDeclaration(_) => {
-            ("`<?xml` is not at the beginning", "it before everything else, or not at all")
-        }
+        Error::UnexpectedDeclaration(_) => (
+            "`<?xml` is not at the beginning",
+            "it before everything else, or not at all",
+        ),
         Error::NodesLimitReached => ("there are too many nodes in the file", "fewer"),
-        Error::UnknownToken(_) => ("this belongs to no element", "one root element and comments"),
+        Error::UnknownToken(_) => (
+            "this belongs to no element",
+            "one root element and comments",
+        ),
         other => return (plain(other), "well-formed XML".to_string()),
     };
     (message.to_string(), expected.to_string())
@@ -112,11 +135,17 @@ fn tag(name: &str) -> String {
 fn plain(error: &Error) -> String {
     let text = error.to_string();
     let position = format!(" at {}", error.pos());
-    text.replace(&position, "").chars().flat_map(escaped).collect()
+    text.replace(&position, "")
+        .chars()
+        .flat_map(escaped)
+        .collect()
 }
 
 fn escaped(character: char) -> impl Iterator<Item = char> {
     let control = character.is_control();
     let escape = control.then(|| character.escape_default());
-    escape.into_iter().flatten().chain((!control).then_some(character))
+    escape
+        .into_iter()
+        .flatten()
+        .chain((!control).then_some(character))
 }

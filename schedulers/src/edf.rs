@@ -78,7 +78,10 @@ impl Client {
             window: None,
             head_sent_at: 0,
             not_before: 0,
-            statistics: ClientStatistics { decisions: 0, charged: 0 },
+            statistics: ClientStatistics {
+                decisions: 0,
+                charged: 0,
+            },
         }
     }
 
@@ -100,7 +103,10 @@ impl Client {
     /// Begins the first window.
     #[inline]
     fn open_window(&mut self, now: u64) {
-        self.window.get_or_insert(Window { start: now, used: 0 });
+        self.window.get_or_insert(Window {
+            start: now,
+            used: 0,
+        });
     }
 
     /// Goes on to the window of `now`.
@@ -254,7 +260,9 @@ impl Scheduler for Edf {
         if !core.eligible.is_empty() {
             return Ready::Now;
         }
-        core.throttled.first().map_or(Ready::Never, |(_, until)| Ready::At(until))
+        core.throttled
+            .first()
+            .map_or(Ready::Never, |(_, until)| Ready::At(until))
     }
 
     #[inline]

@@ -106,7 +106,11 @@ impl Scheduler for Fifo {
 
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
-        if core.wheel.is_empty() { Ready::Never } else { Ready::Now }
+        if core.wheel.is_empty() {
+            Ready::Never
+        } else {
+            Ready::Now
+        }
     }
 
     #[inline]

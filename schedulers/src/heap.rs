@@ -20,7 +20,10 @@ pub(crate) struct Heap<K> {
 impl<K: Ord + Copy> Heap<K> {
     /// An empty heap.
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), places: Vec::new() }
+        Self {
+            entries: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     /// Makes room for `element`.

@@ -25,13 +25,23 @@ pub(crate) struct Lists<K, const HEADS: u32> {
 impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
     /// Empty lists without elements.
     pub(crate) fn new() -> Self {
-        let head = |number| Node { key: K::default(), next: number, prev: number };
-        Self { nodes: (0..HEADS).map(head).collect() }
+        let head = |number| Node {
+            key: K::default(),
+            next: number,
+            prev: number,
+        };
+        Self {
+            nodes: (0..HEADS).map(head).collect(),
+        }
     }
 
     /// Makes room for the element numbered `element`; elements are dense numbers.
     pub(crate) fn reserve(&mut self, element: u32) {
-        let detached = Node { key: K::default(), next: DETACHED, prev: DETACHED };
+        let detached = Node {
+            key: K::default(),
+            next: DETACHED,
+            prev: DETACHED,
+        };
         let needed = (HEADS as usize) + (element as usize) + 1;
         if self.nodes.len() < needed {
             self.nodes.resize(needed, detached);
@@ -41,7 +51,9 @@ impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
     /// True if `element` is in one of the lists.
     #[inline]
     pub(crate) fn contains(&self, element: u32) -> bool {
-        self.nodes.get(Self::node_of(element) as usize).is_some_and(|node| node.next != DETACHED)
+        self.nodes
+            .get(Self::node_of(element) as usize)
+            .is_some_and(|node| node.next != DETACHED)
     }
 
     /// The key with which `element` was last linked.
@@ -67,7 +79,11 @@ impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
     pub(crate) fn push_back(&mut self, head: u32, element: u32, key: K) {
         let number = Self::node_of(element);
         let prev = self.node(head).prev;
-        *self.node_mut(number) = Node { key, next: head, prev };
+        *self.node_mut(number) = Node {
+            key,
+            next: head,
+            prev,
+        };
         self.node_mut(prev).next = number;
         self.node_mut(head).prev = number;
     }

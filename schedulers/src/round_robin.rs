@@ -52,7 +52,11 @@ impl Scheduler for RoundRobin {
     }
 
     fn init_core(shared: &Self::Shared, _core: CoreId) -> Self::Core {
-        Box::new(Core { line: Lists::new(), clients: Vec::new(), metric: shared.metric })
+        Box::new(Core {
+            line: Lists::new(),
+            clients: Vec::new(),
+            metric: shared.metric,
+        })
     }
 
     fn add_client(core: &mut Self::Core, id: ClientId, _kind: ClientKind, _params: &ClientParams) {

@@ -93,8 +93,10 @@ impl Scheduler for Strict {
         if core.clients.len() <= id.index() {
             core.clients.resize(id.index() + 1, None);
         }
-        core.clients[id.index()] =
-            Some(Client { priority: params.priority, statistics: ClientStatistics::default() });
+        core.clients[id.index()] = Some(Client {
+            priority: params.priority,
+            statistics: ClientStatistics::default(),
+        });
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {

@@ -115,7 +115,9 @@ pub struct Core {
 impl Core {
     #[inline]
     fn client(&mut self, client: ClientId) -> Option<&mut Client> {
-        self.clients.get_mut(client.index()).filter(|client| client.state != State::Absent)
+        self.clients
+            .get_mut(client.index())
+            .filter(|client| client.state != State::Absent)
     }
 
     /// Puts a ready client, whose tag is not below the virtual time, where it belongs.
@@ -217,8 +219,11 @@ impl Scheduler for Wfq {
         if core.clients.len() <= id.index() {
             core.clients.resize(id.index() + 1, Client::default());
         }
-        core.clients[id.index()] =
-            Client { weight: params.weight.get(), state: State::Idle, ..Client::default() };
+        core.clients[id.index()] = Client {
+            weight: params.weight.get(),
+            state: State::Idle,
+            ..Client::default()
+        };
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
@@ -227,10 +232,9 @@ impl Scheduler for Wfq {
             return;
         };
         // What it is ahead, in steps at weight 1, so that nothing is lost.
-        let ahead = client
-            .tag
-            .checked_sub(virtual_time)
-            .map_or(0, |steps| steps * u128::from(client.weight) + u128::from(client.remainder));
+        let ahead = client.tag.checked_sub(virtual_time).map_or(0, |steps| {
+            steps * u128::from(client.weight) + u128::from(client.remainder)
+        });
         client.weight = params.weight.get();
         let weight = u128::from(client.weight);
         client.tag = virtual_time + ahead / weight;

@@ -50,7 +50,12 @@ impl Wheel {
 
     /// An empty queue.
     pub(crate) fn new() -> Self {
-        Self { lists: Lists::new(), levels: 0, slots: [0; LEVEL_ROOM], base: 0 }
+        Self {
+            lists: Lists::new(),
+            levels: 0,
+            slots: [0; LEVEL_ROOM],
+            base: 0,
+        }
     }
 
     /// Makes room for `element`.
@@ -72,7 +77,10 @@ impl Wheel {
 
     /// Starts a new course of keys at `key`. The queue is empty.
     pub(crate) fn restart(&mut self, key: u64) {
-        debug_assert!(self.is_empty(), "keys in the queue are relative to the old base");
+        debug_assert!(
+            self.is_empty(),
+            "keys in the queue are relative to the old base"
+        );
         self.base = key;
     }
 

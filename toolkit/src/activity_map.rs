@@ -20,7 +20,10 @@ pub(crate) struct ActivityMap {
 impl ActivityMap {
     #[inline]
     pub(crate) fn get(&self, activity: ActivityId) -> Option<ClientId> {
-        let page = self.pages.get((activity.0 >> PAGE_BITS) as usize)?.as_ref()?;
+        let page = self
+            .pages
+            .get((activity.0 >> PAGE_BITS) as usize)?
+            .as_ref()?;
         let client = page[activity.index() % PAGE];
         (client != NONE).then_some(ClientId(client))
     }

@@ -55,9 +55,16 @@ impl Word {
             2 => Phase::Retiring,
             _ => Phase::Dead,
         };
-        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the core")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low 16 bits are the core"
+        )]
         let core = CoreId(word as u16);
-        Self { core, phase, generation: word >> 18 }
+        Self {
+            core,
+            phase,
+            generation: word >> 18,
+        }
     }
 }
 
@@ -72,7 +79,11 @@ pub(crate) struct Binding {
 
 impl Binding {
     fn new(core: CoreId, lifetime_cycles: u64) -> Self {
-        let word = Word { core, phase: Phase::Bound, generation: 0 };
+        let word = Word {
+            core,
+            phase: Phase::Bound,
+            generation: 0,
+        };
         Self {
             word: AtomicU64::new(word.pack()),
             settled: AtomicU64::new(0),
@@ -121,12 +132,16 @@ impl Bindings {
     pub(crate) fn new(cores: usize) -> Self {
         Self {
             table: Mutex::new(FastMap::default()),
-            bound: core::iter::repeat_with(|| AtomicU64::new(0)).take(cores).collect(),
+            bound: core::iter::repeat_with(|| AtomicU64::new(0))
+                .take(cores)
+                .collect(),
         }
     }
 
     pub(crate) fn bound(&self, core: CoreId) -> u64 {
-        self.bound.get(core.index()).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.bound
+            .get(core.index())
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// The living binding of `key`. If there is none, one is made of `decide`'s answer: a core and
@@ -157,7 +172,10 @@ impl Bindings {
     /// Forgets a binding that is dead.
     pub(crate) fn forget(&self, key: Key, binding: &Arc<Binding>) {
         let mut table = self.table.lock();
-        if table.get(&key).is_some_and(|current| Arc::ptr_eq(current, binding)) {
+        if table
+            .get(&key)
+            .is_some_and(|current| Arc::ptr_eq(current, binding))
+        {
             table.remove(&key);
         }
         drop(table);

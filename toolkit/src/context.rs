@@ -23,7 +23,12 @@ pub(crate) struct Current {
 impl Current {
     #[inline]
     pub(crate) const fn new(activity: ActivityId) -> Self {
-        Self { activity, bytes: 0, memory: 0, further: Vec::new() }
+        Self {
+            activity,
+            bytes: 0,
+            memory: 0,
+            further: Vec::new(),
+        }
     }
 }
 
@@ -39,7 +44,11 @@ pub struct Context<'a, Y: System> {
 impl<'a, Y: System> Context<'a, Y> {
     #[inline]
     pub(crate) const fn new(core: &'a mut CoreState<Y>, head: Head) -> Self {
-        Self { core, head, current: Current::new(head.activity) }
+        Self {
+            core,
+            head,
+            current: Current::new(head.activity),
+        }
     }
 
     pub(crate) const fn outside(core: &'a mut CoreState<Y>) -> Self {
@@ -143,7 +152,12 @@ impl<'a, Y: System> Context<'a, Y> {
 
     /// Sets a further field of this request's record.
     pub fn set_field(&mut self, field: Field, value: u64) {
-        match self.current.further.iter_mut().find(|(name, _)| *name == field) {
+        match self
+            .current
+            .further
+            .iter_mut()
+            .find(|(name, _)| *name == field)
+        {
             Some((_, old)) => *old = value,
             None => self.current.further.push((field, value)),
         }
@@ -162,7 +176,12 @@ impl<'a, Y: System> Context<'a, Y> {
         if metric != Metric::Cpu {
             basic[metric as usize] = amount;
         }
-        let record = Record { kind: RecordKind::Reported, activity, basic, further: &[] };
+        let record = Record {
+            kind: RecordKind::Reported,
+            activity,
+            basic,
+            further: &[],
+        };
         self.core.report(resource, &record);
     }
 

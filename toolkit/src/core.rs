@@ -49,7 +49,10 @@ pub enum Step {
 impl<Y: System> Core<Y> {
     /// Starts a core, on that core.
     pub fn new(seed: Seed<Y>, platform: Y::Platform, resources: Y::Resources) -> Self {
-        Self { state: CoreState::new(seed, platform), resources }
+        Self {
+            state: CoreState::new(seed, platform),
+            resources,
+        }
     }
 
     /// Receives what other cores have sent, and executes at most one request.
@@ -121,7 +124,8 @@ impl<Y: System> Core<Y> {
     ) -> Option<ClientStatistics> {
         let place = self.state.place(resource, activity)?;
         let node = &self.state.tree.nodes[place.node.0];
-        node.governor.client_statistics(&self.state.platform, place.client)
+        node.governor
+            .client_statistics(&self.state.platform, place.client)
     }
 
     /// Requests and tasks that wait on this core.

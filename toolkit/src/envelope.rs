@@ -26,13 +26,26 @@ pub(crate) enum Envelope<Y: System> {
 /// The messages by which a binding changes its core. "The label" is that of `resource` and `key`.
 pub(crate) enum Migration<Y: System> {
     /// This core owns a new binding.
-    Own { resource: ResourceId, key: Key, binding: Arc<Binding> },
+    Own {
+        resource: ResourceId,
+        key: Key,
+        binding: Arc<Binding>,
+    },
     /// A request of a moving label, from its old owner.
     Forwarded(Request<Y::Message>),
     /// A request of a moving label, from a sender that has seen the new owner.
-    Early { request: Request<Y::Message>, binding: Arc<Binding>, generation: u64 },
+    Early {
+        request: Request<Y::Message>,
+        binding: Arc<Binding>,
+        generation: u64,
+    },
     /// Everything older has been forwarded.
-    Settled { resource: ResourceId, key: Key, binding: Arc<Binding>, generation: u64 },
+    Settled {
+        resource: ResourceId,
+        key: Key,
+        binding: Arc<Binding>,
+        generation: u64,
+    },
     /// Asks for an [`Migration::Echo`].
     Barrier { from: CoreId, round: u64 },
     /// All that the echoing core had sent before the barrier has arrived.

@@ -70,7 +70,9 @@ impl<S: Scheduler> Governor<S> {
         if let Self::Fallback(fallback) = self {
             fallback.ready(client);
         }
-        self.tell(platform, |core| S::client_ready(core, client, head_sent_at, now));
+        self.tell(platform, |core| {
+            S::client_ready(core, client, head_sent_at, now)
+        });
     }
 
     pub(crate) fn client_suspended(&mut self, platform: &impl Platform, client: ClientId) {
@@ -88,7 +90,9 @@ impl<S: Scheduler> Governor<S> {
         record: &Record<'_>,
         now: u64,
     ) {
-        self.tell(platform, |core| S::resource_record(core, client, record, now));
+        self.tell(platform, |core| {
+            S::resource_record(core, client, record, now)
+        });
     }
 
     /// The decision, not yet checked. `None` also if the policy has just panicked.

@@ -64,8 +64,15 @@ pub struct SchedulerSpec<S> {
 impl<S> SchedulerSpec<S> {
     /// A scheduler that asks the multiplexors of `cores` with one share.
     pub fn on(policy: S, cores: impl IntoIterator<Item = CoreId>, weight: Weight) -> Self {
-        let params = ClientParams { weight, ..ClientParams::default() };
-        let ask = |core| Ask { core, parent: Parent::Multiplexor, params };
+        let params = ClientParams {
+            weight,
+            ..ClientParams::default()
+        };
+        let ask = |core| Ask {
+            core,
+            parent: Parent::Multiplexor,
+            params,
+        };
         Self {
             policy,
             params: SchedulerParams::default(),
@@ -83,7 +90,10 @@ pub(crate) struct Instance<Y: System> {
 impl<Y: System> Instance<Y> {
     fn new(spec: SchedulerSpec<Y::Policy>) -> Self {
         let shared = Arc::new(spec.policy.init(&spec.params));
-        Self { policy: RwLock::new(shared), asks: spec.asks }
+        Self {
+            policy: RwLock::new(shared),
+            asks: spec.asks,
+        }
     }
 
     pub(crate) fn ask(&self, core: CoreId) -> Option<&Ask> {
@@ -117,14 +127,20 @@ impl<Y: System> Resource<Y> {
             clients: Mutex::new(FastMap::default()),
             bindings: Bindings::new(cores),
             accounts: Mutex::new(FastMap::default()),
-            suspended: core::iter::repeat_with(|| AtomicBool::new(false)).take(cores).collect(),
+            suspended: core::iter::repeat_with(|| AtomicBool::new(false))
+                .take(cores)
+                .collect(),
             resumes: AtomicU64::new(0),
             removed: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn account(&self, core: CoreId, activity: ActivityId) -> Arc<Account> {
-        self.accounts.lock().entry((core, activity)).or_default().clone()
+        self.accounts
+            .lock()
+            .entry((core, activity))
+            .or_default()
+            .clone()
     }
 }
 
@@ -184,7 +200,11 @@ impl<Y: System> Grid<Y> {
     /// The resource of that name; the first, if several have it.
     #[must_use]
     pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
-        self.resources.read().iter().find(|resource| resource.name == name).map(|found| found.id)
+        self.resources
+            .read()
+            .iter()
+            .find(|resource| resource.name == name)
+            .map(|found| found.id)
     }
 
     /// A resource's name.
@@ -197,21 +217,33 @@ impl<Y: System> Grid<Y> {
     pub fn add_activity(&self, name: &str, params: ClientParams) -> ActivityId {
         let mut activities = self.activities.write();
         let id = ActivityId(u32::try_from(activities.len()).expect("activities are u32"));
-        activities.push(Activity { name: name.into(), params, ended: false, suspended: false });
+        activities.push(Activity {
+            name: name.into(),
+            params,
+            ended: false,
+            suspended: false,
+        });
         id
     }
 
     /// The activity of that name; the first, if several have it.
     #[must_use]
     pub fn activity_named(&self, name: &str) -> Option<ActivityId> {
-        let position = self.activities.read().iter().position(|activity| activity.name == name)?;
+        let position = self
+            .activities
+            .read()
+            .iter()
+            .position(|activity| activity.name == name)?;
         u32::try_from(position).ok().map(ActivityId)
     }
 
     /// An activity's name.
     #[must_use]
     pub fn activity_name(&self, id: ActivityId) -> Option<String> {
-        self.activities.read().get(id.index()).map(|activity| activity.name.clone())
+        self.activities
+            .read()
+            .get(id.index())
+            .map(|activity| activity.name.clone())
     }
 
     pub(crate) fn end_activity(&self, id: ActivityId) {
@@ -227,7 +259,10 @@ impl<Y: System> Grid<Y> {
     }
 
     pub(crate) fn is_suspended(&self, id: ActivityId) -> bool {
-        self.activities.read().get(id.index()).is_some_and(|activity| activity.suspended)
+        self.activities
+            .read()
+            .get(id.index())
+            .is_some_and(|activity| activity.suspended)
     }
 
     /// What `activity` is to the scheduler of `resource`; `None` if it does not exist or has ended.
@@ -237,8 +272,17 @@ impl<Y: System> Grid<Y> {
         activity: ActivityId,
     ) -> Option<ClientParams> {
         let activities = self.activities.read();
-        let entry = activities.get(activity.index()).filter(|entry| !entry.ended)?;
-        Some(resource.clients.lock().get(&activity).copied().unwrap_or(entry.params))
+        let entry = activities
+            .get(activity.index())
+            .filter(|entry| !entry.ended)?;
+        Some(
+            resource
+                .clients
+                .lock()
+                .get(&activity)
+                .copied()
+                .unwrap_or(entry.params),
+        )
     }
 
     /// Sets what `activity` is to the scheduler of `resource`, before it is used. While the system
@@ -336,7 +380,8 @@ impl<Y: System> Grid<Y> {
     /// Affinity labels of a resource that are bound to cores now.
     #[must_use]
     pub fn bindings(&self, resource: ResourceId) -> usize {
-        self.resource(resource).map_or(0, |resource| resource.bindings.len())
+        self.resource(resource)
+            .map_or(0, |resource| resource.bindings.len())
     }
 }
 
@@ -357,16 +402,21 @@ impl<Y: System> LoadView for View<'_, Y> {
 
     fn received(&self, core: CoreId, metric: Metric) -> u64 {
         let accounts = self.resource.accounts.lock();
-        accounts.get(&(core, self.activity)).map_or(0, |account| match metric {
-            Metric::Cpu => account.cycles.get(),
-            Metric::Bytes => account.bytes.get(),
-            Metric::Requests => account.requests.get(),
-            Metric::Memory => account.memory.get(),
-        })
+        accounts
+            .get(&(core, self.activity))
+            .map_or(0, |account| match metric {
+                Metric::Cpu => account.cycles.get(),
+                Metric::Bytes => account.bytes.get(),
+                Metric::Requests => account.requests.get(),
+                Metric::Memory => account.memory.get(),
+            })
     }
 
     fn share(&self, core: CoreId) -> Weight {
-        self.resource.instance.ask(core).map_or(Weight::DEFAULT, |ask| ask.params.weight)
+        self.resource
+            .instance
+            .ask(core)
+            .map_or(Weight::DEFAULT, |ask| ask.params.weight)
     }
 }
 
@@ -379,7 +429,10 @@ impl<Y: System> Resource<Y> {
         key: crate::binding::Key,
     ) -> (CoreId, u64) {
         let shared = self.instance.policy.read().clone();
-        let view = View { resource: self, activity: key.0 };
+        let view = View {
+            resource: self,
+            activity: key.0,
+        };
         let answer = platform.guard(|| <Y::Policy as Scheduler>::load_share(&shared, key.1, &view));
         match answer {
             Ok(answer) if self.cores.contains(&answer.core) => {

@@ -121,12 +121,22 @@ impl<Y: System> Owned<Y> {
     }
 
     fn push(&mut self, at: u64, resource: ResourceId, key: Key, binding: Arc<Binding>) {
-        self.push_due(Due { at, number: 0, resource, key, binding, in_use: false });
+        self.push_due(Due {
+            at,
+            number: 0,
+            resource,
+            key,
+            binding,
+            in_use: false,
+        });
     }
 
     fn push_due(&mut self, due: Due) {
         self.numbers += 1;
-        self.due.push(Due { number: self.numbers, ..due });
+        self.due.push(Due {
+            number: self.numbers,
+            ..due
+        });
     }
 }
 
@@ -159,7 +169,10 @@ impl<Y: System> CoreState<Y> {
         let (from, round) = (self.id, self.owned.round);
         for core in self.all_cores().filter(|core| *core != from) {
             self.owned.missing += 1;
-            self.push(core, Envelope::Migration(Migration::Barrier { from, round }));
+            self.push(
+                core,
+                Envelope::Migration(Migration::Barrier { from, round }),
+            );
         }
         if self.owned.missing == 0 {
             self.end_round();
@@ -168,23 +181,43 @@ impl<Y: System> CoreState<Y> {
 
     /// A binding's time is over.
     fn reconsider(&mut self, due: Due, now: u64) {
-        let Due { resource, key, binding, in_use, .. } = due;
+        let Due {
+            resource,
+            key,
+            binding,
+            in_use,
+            ..
+        } = due;
         let word = binding.word();
         if word.core != self.id || word.phase == Phase::Dead {
             return;
         }
-        let shared = self.resources.get(resource.index()).map(|local| local.shared.clone());
+        let shared = self
+            .resources
+            .get(resource.index())
+            .map(|local| local.shared.clone());
         let place = self.place(resource, key.0);
         let waits = place.is_some_and(|place| self.waiting.any_with_affinity(place, key.1));
         let (Some(shared), false, Phase::Bound) = (shared, waits, word.phase) else {
             // Not yet settled here, or not now: later.
-            return self.owned.push(self.later(&binding, now), resource, key, binding);
+            return self
+                .owned
+                .push(self.later(&binding, now), resource, key, binding);
         };
         let generation = word.generation + 1;
         if !in_use && !self.is_queued(resource, key) {
-            let retiring = Word { phase: Phase::Retiring, generation, ..word };
+            let retiring = Word {
+                phase: Phase::Retiring,
+                generation,
+                ..word
+            };
             if binding.change(word, retiring) {
-                self.owned.changes.push(Change { resource, key, binding, word: retiring });
+                self.owned.changes.push(Change {
+                    resource,
+                    key,
+                    binding,
+                    word: retiring,
+                });
             }
             return;
         }
@@ -193,12 +226,21 @@ impl<Y: System> CoreState<Y> {
         if core == self.id {
             return self.adopt(resource, key, binding);
         }
-        let moving = Word { core, phase: Phase::Moving, generation };
+        let moving = Word {
+            core,
+            phase: Phase::Moving,
+            generation,
+        };
         if binding.change(word, moving) {
             self.owned.moving.insert((resource, key), core);
             shared.bindings.moved(self.id, core);
             self.forward_queued(resource, key, core);
-            self.owned.changes.push(Change { resource, key, binding, word: moving });
+            self.owned.changes.push(Change {
+                resource,
+                key,
+                binding,
+                word: moving,
+            });
         }
     }
 
@@ -239,14 +281,29 @@ impl<Y: System> CoreState<Y> {
     fn end_round(&mut self) {
         self.owned.moving.clear();
         for change in core::mem::take(&mut self.owned.changes) {
-            let Change { resource, key, binding, word } = change;
+            let Change {
+                resource,
+                key,
+                binding,
+                word,
+            } = change;
             match word.phase {
                 Phase::Moving => {
                     let generation = word.generation;
-                    let settled =
-                        Migration::Settled { resource, key, binding: binding.clone(), generation };
+                    let settled = Migration::Settled {
+                        resource,
+                        key,
+                        binding: binding.clone(),
+                        generation,
+                    };
                     self.push(word.core, Envelope::Migration(settled));
-                    binding.change(word, Word { phase: Phase::Bound, ..word });
+                    binding.change(
+                        word,
+                        Word {
+                            phase: Phase::Bound,
+                            ..word
+                        },
+                    );
                 }
                 Phase::Retiring => self.end_retirement(resource, key, binding, word),
                 Phase::Bound | Phase::Dead => {}
@@ -265,27 +322,49 @@ impl<Y: System> CoreState<Y> {
         let queued = self.is_queued(resource, key);
         let phase = if queued { Phase::Bound } else { Phase::Dead };
         let generation = word.generation + 1;
-        let changed = binding.change(word, Word { phase, generation, ..word });
+        let changed = binding.change(
+            word,
+            Word {
+                phase,
+                generation,
+                ..word
+            },
+        );
         if changed && !queued {
             let local = &self.resources[resource.index()];
             local.shared.bindings.forget(key, &binding);
         } else {
             // It is in use after all, but its time is over.
             let at = self.books.mark;
-            self.owned.push_due(Due { at, number: 0, resource, key, binding, in_use: true });
+            self.owned.push_due(Due {
+                at,
+                number: 0,
+                resource,
+                key,
+                binding,
+                in_use: true,
+            });
         }
     }
 
     /// A message of the protocol has come.
     pub(crate) fn migrate(&mut self, message: Migration<Y>) {
         match message {
-            Migration::Own { resource, key, binding } => {
+            Migration::Own {
+                resource,
+                key,
+                binding,
+            } => {
                 if self.learn(resource).is_ok() {
                     self.adopt(resource, key, binding);
                 }
             }
             Migration::Forwarded(request) => self.accept(request),
-            Migration::Early { request, binding, generation } => {
+            Migration::Early {
+                request,
+                binding,
+                generation,
+            } => {
                 if binding.settled() >= generation {
                     return self.accept(request);
                 }
@@ -293,9 +372,19 @@ impl<Y: System> CoreState<Y> {
                 let label = (head.destination, (head.activity, head.affinity));
                 self.owned.early.entry(label).or_default().push(request);
             }
-            Migration::Settled { resource, key, binding, generation } => {
+            Migration::Settled {
+                resource,
+                key,
+                binding,
+                generation,
+            } => {
                 binding.settle(generation);
-                for request in self.owned.early.remove(&(resource, key)).unwrap_or_default() {
+                for request in self
+                    .owned
+                    .early
+                    .remove(&(resource, key))
+                    .unwrap_or_default()
+                {
                     self.accept(request);
                 }
                 self.adopt(resource, key, binding);

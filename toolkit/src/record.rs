@@ -66,6 +66,9 @@ impl Record<'_> {
     /// A further field, if the resource has set it.
     #[must_use]
     pub fn field(&self, field: Field) -> Option<u64> {
-        self.further.iter().find(|(name, _)| *name == field).map(|(_, value)| *value)
+        self.further
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map(|(_, value)| *value)
     }
 }

@@ -33,7 +33,11 @@ impl Weight {
     /// A weight, if `value` is in range.
     #[must_use]
     pub const fn new(value: u32) -> Option<Self> {
-        if value >= 1 && value <= Self::MAX { Some(Self(value)) } else { None }
+        if value >= 1 && value <= Self::MAX {
+            Some(Self(value))
+        } else {
+            None
+        }
     }
 
     /// The number.

@@ -17,7 +17,11 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) const EMPTY: Self = Self { head: NIL, tail: NIL, len: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+        len: 0,
+    };
 
     #[inline]
     pub(crate) const fn len(&self) -> u32 {
@@ -45,7 +49,10 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { slots: Vec::with_capacity(capacity), free: NIL }
+        Self {
+            slots: Vec::with_capacity(capacity),
+            free: NIL,
+        }
     }
 
     /// The slot for `value`, linked nowhere.
@@ -63,9 +70,14 @@ impl<T> Slab<T> {
 
     #[cold]
     fn grow(&mut self, value: T, next: u32) -> u32 {
-        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != NIL);
+        let index = u32::try_from(self.slots.len())
+            .ok()
+            .filter(|&index| index != NIL);
         let index = index.expect("fewer than 2^32 - 1 requests queued on one core");
-        self.slots.push(Slot { next, value: Some(value) });
+        self.slots.push(Slot {
+            next,
+            value: Some(value),
+        });
         index
     }
 

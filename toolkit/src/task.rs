@@ -120,13 +120,21 @@ impl<M: Message> Port<M> {
 
     pub(crate) fn take_consumption(&self) -> (u64, u64) {
         let mut mail = self.0.lock();
-        (core::mem::take(&mut mail.bytes), core::mem::take(&mut mail.memory))
+        (
+            core::mem::take(&mut mail.bytes),
+            core::mem::take(&mut mail.memory),
+        )
     }
 }
 
 /// A request that inherits activity and labels from another's head (paper, section 2.1).
 pub(crate) const fn derived<M>(head: &Head, destination: ResourceId, message: M) -> Request<M> {
-    let head = Head { destination, source: head.destination, link: Link::None, ..*head };
+    let head = Head {
+        destination,
+        source: head.destination,
+        link: Link::None,
+        ..*head
+    };
     Request { head, message }
 }
 
@@ -161,7 +169,10 @@ impl<M: Message> Task<M> {
 
     /// Runs the task until it waits again. True if it has ended.
     pub(crate) fn poll(&mut self) -> bool {
-        self.future.as_mut().poll(&mut PollContext::from_waker(Waker::noop())).is_ready()
+        self.future
+            .as_mut()
+            .poll(&mut PollContext::from_waker(Waker::noop()))
+            .is_ready()
     }
 }
 

@@ -73,8 +73,16 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let index = self.vacant.pop().unwrap_or(NodeIndex(self.nodes.len()));
         let upper = &mut self.nodes[parent.0];
         let client = upper.insert(Client::new(Feed::Scheduler(index), *params));
-        upper.governor.add_client(platform, client, ClientKind::Scheduler, params);
-        let node = Node::new(core, Some(Place { node: parent, client }));
+        upper
+            .governor
+            .add_client(platform, client, ClientKind::Scheduler, params);
+        let node = Node::new(
+            core,
+            Some(Place {
+                node: parent,
+                client,
+            }),
+        );
         if index.0 == self.nodes.len() {
             self.nodes.push(node);
         } else {
@@ -136,7 +144,9 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             Feed::Queue(queue) => Some(queue),
             Feed::Scheduler(_) | Feed::Nothing => None,
         });
-        queue.into_iter().flat_map(|queue| self.slab.iter(&queue.chain))
+        queue
+            .into_iter()
+            .flat_map(|queue| self.slab.iter(&queue.chain))
     }
 
     /// Takes out of a queue, in order, what `wanted` says.
@@ -174,7 +184,11 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// The queue at `place`, if there is one.
     #[inline]
     pub(crate) fn queue(&mut self, place: Place) -> Option<&mut Queue> {
-        match &mut self.nodes[place.node.0].clients.get_mut(place.client.index())?.feed {
+        match &mut self.nodes[place.node.0]
+            .clients
+            .get_mut(place.client.index())?
+            .feed
+        {
             Feed::Queue(queue) => Some(queue),
             Feed::Scheduler(_) | Feed::Nothing => None,
         }
@@ -196,7 +210,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         request: Request<M>,
         now: u64,
     ) -> Result<(), Request<M>> {
-        let Some(client) = self.nodes[place.node.0].clients.get_mut(place.client.index()) else {
+        let Some(client) = self.nodes[place.node.0]
+            .clients
+            .get_mut(place.client.index())
+        else {
             return Err(request);
         };
         let Feed::Queue(queue) = &mut client.feed else {
@@ -206,7 +223,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             return Err(request);
         }
         let sent_at = request.head.sent_at;
-        self.slab.push_back(&mut queue.chain, Work::Request(request));
+        self.slab
+            .push_back(&mut queue.chain, Work::Request(request));
         queue.account.queue_length.set(u64::from(queue.chain.len()));
         if client.state == ClientState::Idle {
             self.client_ready(platform, place, sent_at, now);
@@ -250,7 +268,9 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// Takes the next work of a queue.
     #[inline]
     pub(crate) fn take(&mut self, place: Place) -> Option<Work<M>> {
-        let client = self.nodes[place.node.0].clients.get_mut(place.client.index())?;
+        let client = self.nodes[place.node.0]
+            .clients
+            .get_mut(place.client.index())?;
         let Feed::Queue(queue) = &mut client.feed else {
             return None;
         };
@@ -273,7 +293,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node.waiting_since = now;
         }
         node.ready += 1;
-        node.governor.client_ready(platform, place.client, sent_at, now);
+        node.governor
+            .client_ready(platform, place.client, sent_at, now);
         if matches!(node.state, NodeState::Idle | NodeState::Delayed) {
             self.arm(platform, place.node, now);
         }
@@ -315,7 +336,9 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     fn may_delay(&self, index: NodeIndex, at: u64) -> bool {
-        at <= self.nodes[index.0].waiting_since.saturating_add(self.patience_cycles)
+        at <= self.nodes[index.0]
+            .waiting_since
+            .saturating_add(self.patience_cycles)
     }
 
     fn delay(&mut self, index: NodeIndex, at: u64) {
@@ -446,9 +469,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             let (kind, sent_at) = match &client.feed {
                 Feed::Nothing => continue,
                 Feed::Scheduler(_) => (ClientKind::Scheduler, None),
-                Feed::Queue(queue) => {
-                    (kind_of(queue.activity), self.slab.front(&queue.chain).and_then(Work::sent_at))
-                }
+                Feed::Queue(queue) => (
+                    kind_of(queue.activity),
+                    self.slab.front(&queue.chain).and_then(Work::sent_at),
+                ),
             };
             governor.add_client(platform, id, kind, &client.params);
             match client.state {

@@ -80,7 +80,11 @@ impl<M: Message> Waiting<M> {
         });
         let entry = &mut self.slots[slot as usize];
         entry.free = false;
-        Trigger { core, slot, generation: entry.generation }
+        Trigger {
+            core,
+            slot,
+            generation: entry.generation,
+        }
     }
 
     /// The trigger answers a task's call.
@@ -121,7 +125,10 @@ impl<M: Message> Waiting<M> {
         });
         let (serial, entry) = &mut self.waiters[number as usize];
         *entry = Some(waiter);
-        let id = WaiterId { number, serial: *serial };
+        let id = WaiterId {
+            number,
+            serial: *serial,
+        };
         if let Some(key) = key {
             self.holders.insert(key, id);
         }
@@ -170,7 +177,9 @@ impl<M: Message> Waiting<M> {
         let numbered = (0..).zip(&self.waiters);
         let here = numbered
             .filter(|(_, (_, waiter))| waiter.as_ref().is_some_and(|waiter| waiter.place == place));
-        let ids: Vec<_> = here.map(|(number, (serial, _))| (number, *serial)).collect();
+        let ids: Vec<_> = here
+            .map(|(number, (serial, _))| (number, *serial))
+            .collect();
         let remove = |(number, serial)| self.remove(WaiterId { number, serial });
         ids.into_iter().filter_map(remove).collect()
     }

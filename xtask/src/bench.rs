@@ -57,7 +57,11 @@ fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
         table.arg("--json").arg(file);
     }
     let status = table.status().context("cannot start cargo")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Runs each bench once and, if valgrind is there, checks that no count exceeds its target: a part
@@ -79,7 +83,10 @@ pub(crate) fn guard() -> Result<()> {
         );
         return Ok(());
     }
-    let status = bench_program().arg("guard").status().context("cannot start cargo")?;
+    let status = bench_program()
+        .arg("guard")
+        .status()
+        .context("cannot start cargo")?;
     ensure!(
         status.success(),
         "a request costs more than it may, or could not be counted: see above; \
@@ -103,7 +110,10 @@ fn time(quick: bool) -> Result<PathBuf> {
         benches.args(["--warm-up-time", "1", "--measurement-time", "2"]);
     }
     let status = benches.status().context("cannot start cargo")?;
-    ensure!(status.success(), "`cargo bench --package {PACKAGE}` failed: see above");
+    ensure!(
+        status.success(),
+        "`cargo bench --package {PACKAGE}` failed: see above"
+    );
     Ok(folder)
 }
 
@@ -127,7 +137,15 @@ fn benches() -> Command {
 /// code; its arguments follow.
 fn bench_program() -> Command {
     let mut cargo = cargo();
-    cargo.args(["run", "--quiet", "--profile", "bench", "--package", PACKAGE, "--"]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--profile",
+        "bench",
+        "--package",
+        PACKAGE,
+        "--",
+    ]);
     cargo
 }
 
@@ -136,5 +154,7 @@ fn cargo() -> Command {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace's root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace's root")
 }

@@ -66,7 +66,10 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
             loaded.warnings.retain(wanted);
             diagnostics::warnings(&mut errors, &name, &bytes, &loaded.warnings)?;
             let mut out = anstream::stdout().lock();
-            print(&mut out, &format!("{GOOD}OK{GOOD:#} {name}\n{}", tables::plan(&loaded.plan)))?;
+            print(
+                &mut out,
+                &format!("{GOOD}OK{GOOD:#} {name}\n{}", tables::plan(&loaded.plan)),
+            )?;
             Ok(ExitCode::SUCCESS)
         }
         Err(report) => {
@@ -88,12 +91,17 @@ fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let context = || format!("cannot read {}", path.display());
     let file = File::open(path).with_context(|| match path.parent() {
         Some(folder) if !path.exists() && folder.is_dir() => {
-            format!("cannot read {}: expected the path of an XML file", path.display())
+            format!(
+                "cannot read {}: expected the path of an XML file",
+                path.display()
+            )
         }
         _ => context(),
     })?;
     let mut bytes = Vec::new();
-    file.take(limits.bytes as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
+    file.take(limits.bytes as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(context)?;
     Ok(bytes)
 }
 

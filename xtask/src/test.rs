@@ -15,7 +15,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
     let mut tests = vec!["test", "--workspace"];
     tests.extend(args.filter.as_deref());
     cargo(&tests)?;
@@ -24,8 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
-    let status =
-        Command::new(env!("CARGO")).args(arguments).status().context("cannot start cargo")?;
+    let status = Command::new(env!("CARGO"))
+        .args(arguments)
+        .status()
+        .context("cannot start cargo")?;
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
     Ok(())
 }

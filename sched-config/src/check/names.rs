@@ -20,7 +20,8 @@ impl<'a> Checker<'a, '_> {
     ) {
         if self.is_fit(name, place, sort) && !names.insert(name) {
             let message = format!("the {sort} {} is there twice", quote(name));
-            self.findings.fault(Kind::Doubled, place, message, "a name of its own for each");
+            self.findings
+                .fault(Kind::Doubled, place, message, "a name of its own for each");
         }
     }
 
@@ -39,7 +40,8 @@ impl<'a> Checker<'a, '_> {
         };
         let message = format!("the {sort} {} {wrong}", quote(name));
         let expected = format!("a name of 1 to {LONGEST} bytes of printable text");
-        self.findings.fault(Kind::BadValue, place, message, expected);
+        self.findings
+            .fault(Kind::BadValue, place, message, expected);
         false
     }
 
@@ -53,7 +55,8 @@ impl<'a> Checker<'a, '_> {
         known: impl Iterator<Item = &'n str>,
     ) {
         let message = format!("{} is not the name of {what}", quote(name));
-        self.findings.fault(kind, place, message, one_of(known, "none: there are none"));
+        self.findings
+            .fault(kind, place, message, one_of(known, "none: there are none"));
     }
 
     /// Notes a reference to an activity that is not there.
@@ -63,7 +66,8 @@ impl<'a> Checker<'a, '_> {
             let message = format!("{} is not the name of an activity", quote(name));
             let names = one_of(self.activities.iter().copied(), "");
             let expected = format!("an `<activity name=\"…\">` of the file: {names}");
-            self.findings.fault(Kind::UnknownActivity, place, message, expected);
+            self.findings
+                .fault(Kind::UnknownActivity, place, message, expected);
         }
         known
     }

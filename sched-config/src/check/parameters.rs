@@ -20,15 +20,41 @@ pub(super) struct Given {
 
 impl From<&Parent> for Given {
     fn from(parent: &Parent) -> Self {
-        let Parent { tag: _, share, priority, deadline, budget, period } = *parent;
-        Self { share, priority, deadline, budget, period }
+        let Parent {
+            tag: _,
+            share,
+            priority,
+            deadline,
+            budget,
+            period,
+        } = *parent;
+        Self {
+            share,
+            priority,
+            deadline,
+            budget,
+            period,
+        }
     }
 }
 
 impl From<&Client> for Given {
     fn from(client: &Client) -> Self {
-        let Client { activity: _, share, priority, deadline, budget, period } = *client;
-        Self { share, priority, deadline, budget, period }
+        let Client {
+            activity: _,
+            share,
+            priority,
+            deadline,
+            budget,
+            period,
+        } = *client;
+        Self {
+            share,
+            priority,
+            deadline,
+            budget,
+            period,
+        }
     }
 }
 
@@ -50,7 +76,8 @@ impl Checker<'_, '_> {
         if !there && !self.findings.is_faulty(place.field(needed)) {
             let message = format!("there is no `<{needed}>`, which `{}` needs", algorithm.name);
             let expected = format!("`<{needed}>…</{needed}>` here");
-            self.findings.fault(Kind::Missing, place.field(needed), message, expected);
+            self.findings
+                .fault(Kind::Missing, place.field(needed), message, expected);
         }
         self.given(given, place, algorithm);
     }
@@ -65,7 +92,10 @@ impl Checker<'_, '_> {
             ("budget", given.budget.is_some(), Takes::Deadline),
             ("period", given.period.is_some(), Takes::Deadline),
         ];
-        for (name, _, _) in values.iter().filter(|(_, there, taken)| *there && *taken != takes) {
+        for (name, _, _) in values
+            .iter()
+            .filter(|(_, there, taken)| *there && *taken != takes)
+        {
             let message = format!("`<{name}>` has no effect under `{}`", algorithm.name);
             let expected = match takes {
                 Takes::Share => "a `<share>`",
@@ -73,23 +103,27 @@ impl Checker<'_, '_> {
                 Takes::Deadline => "a `<deadline>`, and perhaps a `<budget>` and a `<period>`",
                 Takes::Nothing => "nothing: all clients are alike to it",
             };
-            self.findings.warning(Kind::NoEffect, place.field(name), message, expected);
+            self.findings
+                .warning(Kind::NoEffect, place.field(name), message, expected);
         }
         match (given.budget, given.period) {
             (Some(_), None) if !self.findings.is_faulty(place.field("period")) => {
                 let message = "there is a `<budget>` without a `<period>`";
                 let expected = "both: so much time, how often";
-                self.findings.fault(Kind::Conflict, place.field("budget"), message, expected);
+                self.findings
+                    .fault(Kind::Conflict, place.field("budget"), message, expected);
             }
             (None, Some(_)) if !self.findings.is_faulty(place.field("budget")) => {
                 let message = "there is a `<period>` without a `<budget>`";
                 let expected = "both: so much time, how often";
-                self.findings.fault(Kind::Conflict, place.field("period"), message, expected);
+                self.findings
+                    .fault(Kind::Conflict, place.field("period"), message, expected);
             }
             (Some(budget), Some(period)) if budget > period => {
                 let message = format!("the budget of {budget} µs is longer than its period");
                 let expected = format!("at most the period, {period} µs");
-                self.findings.fault(Kind::Conflict, place.field("budget"), message, expected);
+                self.findings
+                    .fault(Kind::Conflict, place.field("budget"), message, expected);
             }
             _ => {}
         }

@@ -27,7 +27,10 @@ impl<'a> Checker<'a, '_> {
             .iter()
             .map(|multiplexor| {
                 let known = self.known;
-                known.algorithms.iter().find(|algorithm| algorithm.name == multiplexor.algorithm)
+                known
+                    .algorithms
+                    .iter()
+                    .find(|algorithm| algorithm.name == multiplexor.algorithm)
             })
             .collect();
         let of = |asked| match asked {
@@ -49,7 +52,10 @@ impl<'a> Checker<'a, '_> {
                 Kind::Unreadable,
                 Place::default(),
                 "there are too many schedulers on too many cores",
-                format!("at most {} pairs of one and the other", self.limits.plan_entries),
+                format!(
+                    "at most {} pairs of one and the other",
+                    self.limits.plan_entries
+                ),
             ),
         }
     }
@@ -62,8 +68,19 @@ impl<'a> Checker<'a, '_> {
         let place = node.place.field("resource");
         let known = self.known.resource(name).copied();
         if known.is_none() {
-            let names: Vec<_> = self.known.resources.iter().map(|known| known.name).collect();
-            self.unknown(Kind::UnknownResource, place, name, "a resource", names.into_iter());
+            let names: Vec<_> = self
+                .known
+                .resources
+                .iter()
+                .map(|known| known.name)
+                .collect();
+            self.unknown(
+                Kind::UnknownResource,
+                place,
+                name,
+                "a resource",
+                names.into_iter(),
+            );
         }
         let activity = scheduler.activity.as_deref();
         if let Some(activity) = activity {
@@ -72,14 +89,22 @@ impl<'a> Checker<'a, '_> {
             if known.is_some_and(|resource| !resource.per_process) {
                 let message = format!("{} is one for all activities", quote(name));
                 let expected = "no `<activity>` here; `<client>` says what an activity gets";
-                self.findings.fault(Kind::Conflict, place, message, expected);
+                self.findings
+                    .fault(Kind::Conflict, place, message, expected);
             }
         }
         if scheduler.timeslice.is_some() && known.is_some_and(|resource| !resource.per_process) {
             let place = node.place.field("timeslice");
-            let message =
-                format!("{} has no timeslice: its requests run to completion", quote(name));
-            self.findings.fault(Kind::Conflict, place, message, "it at `resource.thread` only");
+            let message = format!(
+                "{} has no timeslice: its requests run to completion",
+                quote(name)
+            );
+            self.findings.fault(
+                Kind::Conflict,
+                place,
+                message,
+                "it at `resource.thread` only",
+            );
         }
         if !instances.insert((name, activity.unwrap_or(""))) && known.is_some() {
             let message = match activity {
@@ -100,7 +125,8 @@ impl<'a> Checker<'a, '_> {
         if node.asks.is_empty() {
             let message = format!("{} is bound to no core", describe(node));
             let expected = "a `<cpumultiplexor>` or `<scheduler>` in it, to ask for CPU time";
-            self.findings.fault(Kind::Unbound, node.place, message, expected);
+            self.findings
+                .fault(Kind::Unbound, node.place, message, expected);
         }
         let mut asked = BTreeSet::new();
         for asking in &node.asks {
@@ -115,7 +141,8 @@ impl<'a> Checker<'a, '_> {
             };
             if !asked.insert(tag) {
                 let message = format!("{} is asked twice", quote(tag));
-                self.findings.fault(Kind::Doubled, place, message, "once, with one share");
+                self.findings
+                    .fault(Kind::Doubled, place, message, "once, with one share");
             }
             if let Some(algorithm) = of(target) {
                 self.given_to_scheduler(asking.parent.into(), asking.place, algorithm);
@@ -128,25 +155,36 @@ impl<'a> Checker<'a, '_> {
         let place = asking.place.field("tag");
         let (message, expected) = match graph.tags.get(tag) {
             Some(Asked::Scheduler(_)) => (
-                format!("{} is the tag of a scheduler, not of a CPU multiplexor", quote(tag)),
+                format!(
+                    "{} is the tag of a scheduler, not of a CPU multiplexor",
+                    quote(tag)
+                ),
                 "`<scheduler>` around it".to_string(),
             ),
             Some(Asked::Multiplexor(_)) => (
-                format!("{} is the tag of a CPU multiplexor, not of a scheduler", quote(tag)),
+                format!(
+                    "{} is the tag of a CPU multiplexor, not of a scheduler",
+                    quote(tag)
+                ),
                 "`<cpumultiplexor>` around it".to_string(),
             ),
             None => {
                 let multiplexor = asking.place.to_string().contains("/cpumultiplexor[");
                 let sort = |asked: &Asked| matches!(asked, Asked::Multiplexor(_)) == multiplexor;
                 let known = graph.tags.iter().filter(|(_, asked)| sort(asked));
-                let what = if multiplexor { "CPU multiplexor" } else { "scheduler" };
+                let what = if multiplexor {
+                    "CPU multiplexor"
+                } else {
+                    "scheduler"
+                };
                 (
                     format!("{} is not the tag of a {what}", quote(tag)),
                     one_of(known.map(|(tag, _)| *tag), &format!("a {what} of that tag")),
                 )
             }
         };
-        self.findings.fault(Kind::UnknownTag, place, message, expected);
+        self.findings
+            .fault(Kind::UnknownTag, place, message, expected);
     }
 
     fn clients(&mut self, node: &Node<'a>, algorithm: Option<&Algorithm<'_>>) {
@@ -159,7 +197,8 @@ impl<'a> Checker<'a, '_> {
                 && !named.insert(client.activity.as_str())
             {
                 let message = format!("{} is a client twice", quote(&client.activity));
-                self.findings.fault(Kind::Doubled, name, message, "each activity once");
+                self.findings
+                    .fault(Kind::Doubled, name, message, "each activity once");
             }
             if let Some(algorithm) = algorithm {
                 self.given(client.into(), place, algorithm);
@@ -181,7 +220,10 @@ impl<'a> Checker<'a, '_> {
             while !done[at] {
                 done[at] = true;
                 path.push(at);
-                match graph.nodes[at].asked_schedulers().find(|asked| !ordered[*asked]) {
+                match graph.nodes[at]
+                    .asked_schedulers()
+                    .find(|asked| !ordered[*asked])
+                {
                     Some(next) => at = next,
                     None => break,
                 }
@@ -208,7 +250,12 @@ impl<'a> Checker<'a, '_> {
             matches!(asking.target, Some(Asked::Scheduler(next)) if circle.contains(&next))
         });
         let place = place.map_or(first.place, |asking| asking.place.field("tag"));
-        self.findings.fault(Kind::Cycle, place, message, "schedulers that end at CPU multiplexors");
+        self.findings.fault(
+            Kind::Cycle,
+            place,
+            message,
+            "schedulers that end at CPU multiplexors",
+        );
     }
 
     /// Warns about deadlines that those who are asked do not keep (section 3.1.2 of the paper).
@@ -230,7 +277,10 @@ impl<'a> Checker<'a, '_> {
             let (Takes::Deadline, Some(loose)) = (own.takes, loose) else {
                 continue;
             };
-            let how = loose.target.and_then(&of).map_or("", |algorithm| algorithm.name);
+            let how = loose
+                .target
+                .and_then(&of)
+                .map_or("", |algorithm| algorithm.name);
             let message = format!(
                 "`{}` asks {}, whose `{how}` promises no time by which CPU is given: deadlines and \
                  budgets may not be kept (section 3.1.2 of the paper)",
@@ -238,7 +288,12 @@ impl<'a> Checker<'a, '_> {
                 quote(&loose.parent.tag),
             );
             let expected = "`realtime.edf` or `priority.strict` all the way to the core";
-            self.findings.warning(Kind::NoGuarantee, loose.place.field("tag"), message, expected);
+            self.findings.warning(
+                Kind::NoGuarantee,
+                loose.place.field("tag"),
+                message,
+                expected,
+            );
         }
     }
 
@@ -254,10 +309,13 @@ impl<'a> Checker<'a, '_> {
             if !asked[index] {
                 let place = Place::default().item("cpumultiplexor", index);
                 let tag = quote(&multiplexor.tag);
-                let message =
-                    format!("no scheduler asks {tag}: core {} will do nothing", multiplexor.core);
+                let message = format!(
+                    "no scheduler asks {tag}: core {} will do nothing",
+                    multiplexor.core
+                );
                 let expected = "a scheduler with a share there";
-                self.findings.warning(Kind::IdleCore, place, message, expected);
+                self.findings
+                    .warning(Kind::IdleCore, place, message, expected);
             }
         }
     }
@@ -273,7 +331,8 @@ impl<'a> Checker<'a, '_> {
                 _ if self.findings.is_faulty(place.field("policy")) => {}
                 (LoadSharingPolicy::Fixed, None) if !self.findings.is_faulty(core) => {
                     let message = "the policy `fixed` names no core";
-                    self.findings.fault(Kind::Missing, core, message, "`<core>…</core>` beside it");
+                    self.findings
+                        .fault(Kind::Missing, core, message, "`<core>…</core>` beside it");
                 }
                 (LoadSharingPolicy::Fixed, Some(fixed)) => {
                     let cores: BTreeSet<_> = bound
@@ -285,12 +344,14 @@ impl<'a> Checker<'a, '_> {
                         let message = format!("core {fixed} is not among those it asks for");
                         let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
                         let expected = one_of(cores.iter().map(String::as_str), "");
-                        self.findings.fault(Kind::NoSuchCore, core, message, expected);
+                        self.findings
+                            .fault(Kind::NoSuchCore, core, message, expected);
                     }
                 }
                 (_, Some(_)) => {
                     let message = format!("the policy `{policy}` takes no core");
-                    self.findings.fault(Kind::Conflict, core, message, "it with `fixed` only");
+                    self.findings
+                        .fault(Kind::Conflict, core, message, "it with `fixed` only");
                 }
                 (_, None) => {}
             }

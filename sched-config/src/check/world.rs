@@ -61,7 +61,8 @@ impl Checker<'_, '_> {
             };
             if activity == INFRASTRUCTURE {
                 let message = "a process cannot belong to the infrastructure";
-                self.findings.fault(Kind::Conflict, at, message, "an activity of its own");
+                self.findings
+                    .fault(Kind::Conflict, at, message, "an activity of its own");
             } else if process.activity.is_some() && !self.findings.is_faulty(at) {
                 self.refers_to_activity(activity, at);
             }
@@ -72,7 +73,12 @@ impl Checker<'_, '_> {
     fn is_path(&mut self, path: &str, place: Place) {
         if !path.starts_with('/') || path.chars().any(char::is_control) {
             let message = format!("{} is not an absolute path", quote(path));
-            self.findings.fault(Kind::BadValue, place, message, "a path that begins with `/`");
+            self.findings.fault(
+                Kind::BadValue,
+                place,
+                message,
+                "a path that begins with `/`",
+            );
         }
     }
 
@@ -84,10 +90,12 @@ impl Checker<'_, '_> {
             if name.contains('=') {
                 let message = format!("the variable {} has `=` in its name", quote(name));
                 let expected = "the name as attribute and the value as text";
-                self.findings.fault(Kind::BadValue, place, message, expected);
+                self.findings
+                    .fault(Kind::BadValue, place, message, expected);
             } else if self.is_fit(name, place, "variable") && !names.insert(name) {
                 let message = format!("the variable {} is set twice", quote(name));
-                self.findings.fault(Kind::Doubled, place, message, "each variable once");
+                self.findings
+                    .fault(Kind::Doubled, place, message, "each variable once");
             }
         }
     }

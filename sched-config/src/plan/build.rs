@@ -34,7 +34,10 @@ impl Plan {
     ) -> Option<Self> {
         let graph = Graph::new(configuration);
         let names = activity_names(configuration);
-        let indices = names.iter().enumerate().map(|(index, name)| (*name, ActivityIndex(index)));
+        let indices = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (*name, ActivityIndex(index)));
         let mut builder = Builder {
             known,
             activities: indices.collect(),
@@ -60,8 +63,11 @@ impl Plan {
             return None;
         };
         builder.schedulers(&graph, &bound);
-        builder.plan.processes =
-            configuration.processes.iter().map(|process| builder.process(process)).collect();
+        builder.plan.processes = configuration
+            .processes
+            .iter()
+            .map(|process| builder.process(process))
+            .collect();
         Some(builder.plan)
     }
 }
@@ -80,7 +86,11 @@ impl<'a> Builder<'a> {
     /// An upper bound of the entries in the lists of schedulers, instances counted.
     fn entries(&self, graph: &Graph<'_>) -> u64 {
         let count = |node: &Node<'_>| {
-            let instances = if self.is_pattern(node) { self.activities.len() + 1 } else { 1 };
+            let instances = if self.is_pattern(node) {
+                self.activities.len() + 1
+            } else {
+                1
+            };
             let cores = node.asks.len().max(self.plan.cores.len());
             (instances as u64).saturating_mul((cores + node.scheduler.clients.len()) as u64)
         };
@@ -89,8 +99,11 @@ impl<'a> Builder<'a> {
 
     /// Whether a node stands for the instances of all activities without one of their own.
     fn is_pattern(&self, node: &Node<'_>) -> bool {
-        let resource =
-            node.scheduler.resource.as_deref().and_then(|name| self.known.resource(name));
+        let resource = node
+            .scheduler
+            .resource
+            .as_deref()
+            .and_then(|name| self.known.resource(name));
         node.scheduler.activity.is_none() && resource.is_some_and(|resource| resource.per_process)
     }
 
@@ -180,7 +193,11 @@ impl<'a> Builder<'a> {
     /// may have processes and has no scheduler of its own. They divide its shares.
     fn pattern(&mut self, pattern: SchedulerPlan) {
         let resource = pattern.resource.clone().unwrap_or_default();
-        let own = self.own_instances.get(resource.as_str()).cloned().unwrap_or_default();
+        let own = self
+            .own_instances
+            .get(resource.as_str())
+            .cloned()
+            .unwrap_or_default();
         let takes_part = |(index, activity): &(usize, &ActivityPlan)| {
             *index != ActivityIndex::INFRASTRUCTURE.0 && !own.contains(&activity.name.as_str())
         };
@@ -189,7 +206,10 @@ impl<'a> Builder<'a> {
             .filter(takes_part)
             .map(|(index, activity)| (ActivityIndex(index), activity.name.clone(), activity.weight))
             .collect();
-        let total: u64 = members.iter().map(|(_, _, weight)| u64::from(weight.thousandths())).sum();
+        let total: u64 = members
+            .iter()
+            .map(|(_, _, weight)| u64::from(weight.thousandths()))
+            .sum();
         if members.is_empty() {
             return self.add(pattern);
         }
@@ -213,7 +233,9 @@ impl<'a> Builder<'a> {
             match asks {
                 Asks::Core(core) => self.plan.cores[*core].clients.push((index, *parameters)),
                 Asks::Scheduler(asked) => {
-                    self.plan.schedulers[asked.0].schedulers.push((index, *parameters));
+                    self.plan.schedulers[asked.0]
+                        .schedulers
+                        .push((index, *parameters));
                 }
             }
         }
@@ -244,7 +266,9 @@ fn activities(configuration: &Configuration, names: &[&str]) -> Vec<ActivityPlan
         let cpu = activity.and_then(|activity| activity.cpu);
         ActivityPlan {
             name: (*name).to_owned(),
-            weight: activity.and_then(|activity| activity.weight).unwrap_or_default(),
+            weight: activity
+                .and_then(|activity| activity.weight)
+                .unwrap_or_default(),
             memory: activity.and_then(|activity| activity.memory),
             cpu: cpu.map(|CpuBudget { budget, period }| Budget {
                 time: budget,
@@ -269,7 +293,10 @@ fn cores(configuration: &Configuration) -> Vec<CorePlan> {
 
 /// For each multiplexor of the file, how many have a lower core.
 fn ranks(configuration: &Configuration) -> Vec<usize> {
-    let cores = configuration.multiplexors.iter().map(|multiplexor| multiplexor.core);
+    let cores = configuration
+        .multiplexors
+        .iter()
+        .map(|multiplexor| multiplexor.core);
     let mut order: Vec<_> = cores.enumerate().collect();
     order.sort_by_key(|(_, core)| *core);
     let mut ranks = vec![0; order.len()];
@@ -283,7 +310,9 @@ fn own_instances(configuration: &Configuration) -> BTreeMap<&str, Vec<&str>> {
     let mut own = BTreeMap::<_, Vec<_>>::new();
     for scheduler in &configuration.schedulers {
         if let (Some(resource), Some(activity)) = (&scheduler.resource, &scheduler.activity) {
-            own.entry(resource.as_str()).or_default().push(activity.as_str());
+            own.entry(resource.as_str())
+                .or_default()
+                .push(activity.as_str());
         }
     }
     own

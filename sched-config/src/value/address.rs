@@ -78,7 +78,10 @@ fn check_unicast(address: Ipv4Addr) -> Result<(), ValueError> {
         240.. => "is a reserved address",
         _ => return Ok(()),
     };
-    Err(ValueError { wrong, expected: String::from("the unicast address of a host") })
+    Err(ValueError {
+        wrong,
+        expected: String::from("the unicast address of a host"),
+    })
 }
 
 impl FromStr for Address {
@@ -88,12 +91,21 @@ impl FromStr for Address {
         if text == "dhcp" {
             return Ok(Self::Dhcp);
         }
-        let error = |wrong| ValueError { wrong, expected: String::from(Self::EXPECTED) };
+        let error = |wrong| ValueError {
+            wrong,
+            expected: String::from(Self::EXPECTED),
+        };
         let Some((address, prefix)) = text.split_once('/') else {
             let known = text.parse::<Ipv4Addr>().is_ok();
-            return Err(error(if known { "has no prefix" } else { "is not an address" }));
+            return Err(error(if known {
+                "has no prefix"
+            } else {
+                "is not an address"
+            }));
         };
-        let address = address.parse().map_err(|_| error("is not an IPv4 address"))?;
+        let address = address
+            .parse()
+            .map_err(|_| error("is not an IPv4 address"))?;
         let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
         if !digits {
             return Err(error("has a prefix that is not a number"));

@@ -53,7 +53,10 @@ impl Share {
     }
 
     fn error(wrong: &'static str) -> ValueError {
-        ValueError { wrong, expected: String::from(Self::EXPECTED) }
+        ValueError {
+            wrong,
+            expected: String::from(Self::EXPECTED),
+        }
     }
 }
 
@@ -84,14 +87,21 @@ impl FromStr for Share {
         for (place, digit) in [100, 10, 1].into_iter().zip(decimals.bytes()) {
             thousandths += place * u64::from(digit - b'0');
         }
-        if decimals.as_bytes().get(3).is_some_and(|digit| *digit >= b'5') {
+        if decimals
+            .as_bytes()
+            .get(3)
+            .is_some_and(|digit| *digit >= b'5')
+        {
             thousandths += 1;
         }
         if thousandths == 0 {
             let zero = decimals.bytes().all(|digit| digit == b'0');
             return Err(Self::error(if zero { "is zero" } else { "is too small" }));
         }
-        u32::try_from(thousandths).ok().and_then(Self::from_thousandths).ok_or_else(too_large)
+        u32::try_from(thousandths)
+            .ok()
+            .and_then(Self::from_thousandths)
+            .ok_or_else(too_large)
     }
 }
 
@@ -122,7 +132,11 @@ fn whole_number(text: &str, range: (u64, u64), what: &str) -> Result<u64, ValueE
     // Only digits are left, so what does not fit is too large.
     let number = text.parse::<u64>().unwrap_or(u64::MAX);
     if number < range.0 {
-        return Err(error(if number == 0 { "is zero" } else { "is too small" }));
+        return Err(error(if number == 0 {
+            "is zero"
+        } else {
+            "is too small"
+        }));
     }
     if number > range.1 {
         return Err(error("is too large"));
@@ -255,7 +269,11 @@ impl Bytes {
     /// So many bytes, or `None` outside 1 to 2^48.
     #[must_use]
     pub const fn new(bytes: u64) -> Option<Self> {
-        if bytes >= 1 && bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
+        if bytes >= 1 && bytes <= Self::MAX.0 {
+            Some(Self(bytes))
+        } else {
+            None
+        }
     }
 
     /// The number of bytes, at least 1.
@@ -270,7 +288,8 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let unit = Self::UNITS.iter().find_map(|(unit, shift)| {
-            text.strip_suffix(unit).map(|number| (number.trim_end(), *shift))
+            text.strip_suffix(unit)
+                .map(|number| (number.trim_end(), *shift))
         });
         let (number, shift) = unit.unwrap_or((text, 0));
         let what = match shift {

@@ -103,7 +103,10 @@ fn what_is_written_is_what_was_read() {
 fn an_unknown_word_is_told_the_known_ones() {
     let error = "cycles".parse::<Metric>().expect_err("no metric");
     assert_eq!(error.wrong, "is not a metric");
-    assert_eq!(error.expected, "one of `cpu`, `bytes`, `requests`, `memory`");
+    assert_eq!(
+        error.expected,
+        "one of `cpu`, `bytes`, `requests`, `memory`"
+    );
 }
 
 #[test]
@@ -117,8 +120,14 @@ fn addresses_are_those_of_hosts() {
         ("10.0.2.15/999", "has a prefix that leaves no network"),
         ("10.0.2.15/x", "has a prefix that is not a number"),
         ("10.0.2.256/24", "is not an IPv4 address"),
-        ("10.0.2.0/24", "is the address of the network itself or its broadcast address"),
-        ("10.0.2.255/24", "is the address of the network itself or its broadcast address"),
+        (
+            "10.0.2.0/24",
+            "is the address of the network itself or its broadcast address",
+        ),
+        (
+            "10.0.2.255/24",
+            "is the address of the network itself or its broadcast address",
+        ),
         ("127.0.0.1/8", "is a loopback address"),
         ("224.0.0.1/4", "is a multicast address"),
         ("255.255.255.255/8", "is a reserved address"),

@@ -108,10 +108,12 @@ impl FromStr for Ttl {
         if text == "forever" {
             return Ok(Self::Forever);
         }
-        text.parse().map(Self::For).map_err(|mut error: ValueError| {
-            error.expected.insert_str(0, "`forever` or ");
-            error
-        })
+        text.parse()
+            .map(Self::For)
+            .map_err(|mut error: ValueError| {
+                error.expected.insert_str(0, "`forever` or ");
+                error
+            })
     }
 }
 

@@ -123,10 +123,18 @@ fn keys_go_round_the_circle() {
     for turn in 0..400 {
         let element = turn as u32 % 4;
         let distance = Wheel::WINDOW - (turn as u64 % 3) * (1 << 53);
-        step(&mut wheel, &mut model, turn, Operation::Insert(element, distance));
+        step(
+            &mut wheel,
+            &mut model,
+            turn,
+            Operation::Insert(element, distance),
+        );
         if turn % 4 > 0 {
             step(&mut wheel, &mut model, turn, Operation::Pop);
         }
     }
-    assert!(model.last > 1 << 62, "the test should wrap the circle of keys");
+    assert!(
+        model.last > 1 << 62,
+        "the test should wrap the circle of keys"
+    );
 }

@@ -13,12 +13,42 @@ use crate::workload::{Operation, Target, Workload};
 
 /// The comparators' rows.
 pub const WORKLOADS: &[Workload] = &[
-    comparator("crossbeam-bounded", "send and receive, one thread", 100_000, crossbeam_bounded),
-    comparator("crossbeam-unbounded", "send and receive, one thread", 100_000, crossbeam_unbounded),
-    comparator("std-mpsc", "send and receive, one thread", 100_000, std_mpsc),
-    comparator("tokio-spawn", "spawn and await an empty task, one thread", 20_000, tokio_spawn),
-    comparator("futex-ping-pong", "to another thread and back", 2_000, futex_ping_pong),
-    comparator("pipe-ping-pong", "a byte to another thread and back", 2_000, pipe_ping_pong),
+    comparator(
+        "crossbeam-bounded",
+        "send and receive, one thread",
+        100_000,
+        crossbeam_bounded,
+    ),
+    comparator(
+        "crossbeam-unbounded",
+        "send and receive, one thread",
+        100_000,
+        crossbeam_unbounded,
+    ),
+    comparator(
+        "std-mpsc",
+        "send and receive, one thread",
+        100_000,
+        std_mpsc,
+    ),
+    comparator(
+        "tokio-spawn",
+        "spawn and await an empty task, one thread",
+        20_000,
+        tokio_spawn,
+    ),
+    comparator(
+        "futex-ping-pong",
+        "to another thread and back",
+        2_000,
+        futex_ping_pong,
+    ),
+    comparator(
+        "pipe-ping-pong",
+        "a byte to another thread and back",
+        2_000,
+        pipe_ping_pong,
+    ),
 ];
 
 const fn comparator(
@@ -76,7 +106,9 @@ fn tokio_spawn() -> Operation {
     Box::new(move |n| {
         runtime.block_on(async {
             for _ in 0..n {
-                tokio::spawn(async {}).await.expect("an empty task does not panic");
+                tokio::spawn(async {})
+                    .await
+                    .expect("an empty task does not panic");
             }
         });
     })
@@ -143,7 +175,9 @@ fn pipe_ping_pong() -> Operation {
     Box::new(move |n| {
         for _ in 0..n {
             ping_writer.write_all(&[1]).expect("the partner reads");
-            pong_reader.read_exact(&mut [0]).expect("the partner writes");
+            pong_reader
+                .read_exact(&mut [0])
+                .expect("the partner writes");
         }
     })
 }

@@ -16,7 +16,13 @@ use crate::workload::Workload;
 use crate::{calibration, find};
 
 /// The functions of the C library that Rust's allocator ends in.
-const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
+const ALLOCATORS: [&str; 5] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "posix_memalign",
+    "aligned_alloc",
+];
 
 /// What one operation costs.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -84,19 +90,27 @@ impl Counter {
 
     fn sum(&mut self, workload: &Workload, iterations: u64) -> Result<Sum> {
         let program = current_exe().context("cannot find this program's own file")?;
-        let profile =
-            callgrind::run(&program, &["measure", workload.name, &iterations.to_string()])?;
+        let profile = callgrind::run(
+            &program,
+            &["measure", workload.name, &iterations.to_string()],
+        )?;
         Ok(Sum {
             instructions: profile.total,
             locked: self.locked(&profile),
-            allocations: ALLOCATORS.iter().filter_map(|name| profile.calls.get(*name)).sum(),
+            allocations: ALLOCATORS
+                .iter()
+                .filter_map(|name| profile.calls.get(*name))
+                .sum(),
         })
     }
 
     fn locked(&mut self, profile: &Profile) -> u64 {
         let mut locked = 0;
         for (path, executed) in &profile.executed {
-            let code = self.objects.entry(path.clone()).or_insert_with(|| Code::read(path).ok());
+            let code = self
+                .objects
+                .entry(path.clone())
+                .or_insert_with(|| Code::read(path).ok());
             if let Some(code) = code {
                 locked += executed
                     .iter()

@@ -47,7 +47,8 @@ impl Code {
         let bytes = self.segments.iter().find_map(|segment| {
             let start = usize::try_from(address.checked_sub(segment.address)?).ok()?;
             let len = segment.len.checked_sub(start)?.min(LONGEST);
-            self.bytes.get(segment.offset + start..segment.offset + start + len)
+            self.bytes
+                .get(segment.offset + start..segment.offset + start + len)
         })?;
         let instruction = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode();
         (!instruction.is_invalid()).then(|| locks(&instruction))
@@ -83,13 +84,25 @@ mod tests {
 
     /// Machine code at address 0x1000.
     fn is_locked(bytes: &[u8]) -> Option<bool> {
-        let segments = vec![Segment { address: 0x1000, offset: 0, len: bytes.len() }];
-        Code { bytes: bytes.to_vec(), segments }.is_locked(0x1000)
+        let segments = vec![Segment {
+            address: 0x1000,
+            offset: 0,
+            len: bytes.len(),
+        }];
+        Code {
+            bytes: bytes.to_vec(),
+            segments,
+        }
+        .is_locked(0x1000)
     }
 
     #[test]
     fn locked_operations_are_told_from_others() {
-        assert_eq!(is_locked(&[0xf0, 0x48, 0xff, 0x07]), Some(true), "lock inc [rdi]");
+        assert_eq!(
+            is_locked(&[0xf0, 0x48, 0xff, 0x07]),
+            Some(true),
+            "lock inc [rdi]"
+        );
         assert_eq!(is_locked(&[0x87, 0x07]), Some(true), "xchg [rdi], eax");
         assert_eq!(is_locked(&[0x0f, 0xae, 0xf0]), Some(true), "mfence");
         assert_eq!(is_locked(&[0x87, 0xd8]), Some(false), "xchg eax, ebx");
@@ -100,6 +113,13 @@ mod tests {
     fn no_instruction_is_not_an_answer() {
         assert_eq!(is_locked(&[]), None);
         assert_eq!(is_locked(&[0x06]), None, "invalid in 64-bit mode");
-        assert_eq!(Code { bytes: vec![], segments: vec![] }.is_locked(7), None);
+        assert_eq!(
+            Code {
+                bytes: vec![],
+                segments: vec![]
+            }
+            .is_locked(7),
+            None
+        );
     }
 }

@@ -61,7 +61,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Table { quick, criterion, json } => {
+        Command::Table {
+            quick,
+            criterion,
+            json,
+        } => {
             let measured = count(&all(), quick)?;
             let measured = match &criterion {
                 Some(folder) => with_times(measured, folder)?,
@@ -81,7 +85,10 @@ fn run(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Measure { workload, operations } => {
+        Command::Measure {
+            workload,
+            operations,
+        } => {
             measure(&workload, operations)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -107,10 +114,18 @@ fn count(workloads: &[Workload], quick: bool) -> Result<Vec<Measured>> {
         .iter()
         .map(|workload| {
             progress.set_message(workload.name);
-            let iterations = if quick { workload.iterations / 10 } else { workload.iterations };
+            let iterations = if quick {
+                workload.iterations / 10
+            } else {
+                workload.iterations
+            };
             let counts = counter.count(workload, iterations)?;
             progress.inc(1);
-            Ok(Measured { workload: *workload, counts, nanoseconds: None })
+            Ok(Measured {
+                workload: *workload,
+                counts,
+                nanoseconds: None,
+            })
         })
         .collect();
     progress.finish_and_clear();
@@ -137,5 +152,9 @@ fn write_json(rows: &[Row], file: &std::path::Path) -> Result<()> {
 /// Failure if a target was missed.
 fn status(rows: &[Row]) -> ExitCode {
     let missed = |row: &Row| row.missed.as_ref().is_some_and(|missed| !missed.is_empty());
-    if rows.iter().any(missed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if rows.iter().any(missed) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -10,7 +10,11 @@ pub const WORKLOADS: &[Workload] = &[Workload {
     operation: "push and pop, one thread",
     warm_up: 100,
     iterations: 100_000,
-    target: Target { locked: Some(1.0), allocations: Some(0.0), ..Target::NONE },
+    target: Target {
+        locked: Some(1.0),
+        allocations: Some(0.0),
+        ..Target::NONE
+    },
     is_guarded: true,
     counted: inbox,
     timed: inbox,

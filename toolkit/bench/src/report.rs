@@ -103,8 +103,10 @@ impl std::fmt::Display for Target {
         });
         let locked = self.locked.map(|limit| format!("≤ {limit} locked"));
         let allocations = self.allocations.map(|limit| format!("≤ {limit} alloc."));
-        let parts: Vec<String> =
-            [instructions, locked, allocations].into_iter().flatten().collect();
+        let parts: Vec<String> = [instructions, locked, allocations]
+            .into_iter()
+            .flatten()
+            .collect();
         f.write_str(&parts.join(", "))
     }
 }
@@ -114,7 +116,16 @@ impl std::fmt::Display for Target {
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["workload", "operation", "instr.", "locked", "alloc.", "ns", "target", ""]);
+    table.set_header([
+        "workload",
+        "operation",
+        "instr.",
+        "locked",
+        "alloc.",
+        "ns",
+        "target",
+        "",
+    ]);
     for row in rows {
         table.add_row([
             row.name.to_owned(),
@@ -122,7 +133,8 @@ pub fn table(rows: &[Row]) -> String {
             format!("{:.0}", row.counts.instructions),
             format!("{:.2}", row.counts.locked),
             format!("{:.2}", row.counts.allocations),
-            row.nanoseconds.map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
+            row.nanoseconds
+                .map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
             row.target.clone(),
             verdict(row),
         ]);
@@ -161,8 +173,11 @@ mod tests {
     }
 
     fn measured(name: &'static str, limit: Limit, instructions: f64, locked: f64) -> Measured {
-        let target =
-            Target { instructions: Some(limit), locked: Some(1.0), allocations: Some(0.0) };
+        let target = Target {
+            instructions: Some(limit),
+            locked: Some(1.0),
+            allocations: Some(0.0),
+        };
         Measured {
             workload: Workload {
                 name,
@@ -174,13 +189,20 @@ mod tests {
                 counted: nothing,
                 timed: nothing,
             },
-            counts: Counts { instructions, locked, allocations: 0.0 },
+            counts: Counts {
+                instructions,
+                locked,
+                allocations: 0.0,
+            },
             nanoseconds: None,
         }
     }
 
     fn verdicts(measured: &[Measured]) -> Vec<Vec<String>> {
-        rows(measured).into_iter().filter_map(|row| row.missed).collect()
+        rows(measured)
+            .into_iter()
+            .filter_map(|row| row.missed)
+            .collect()
     }
 
     #[test]
@@ -213,7 +235,10 @@ mod tests {
     #[test]
     fn the_table_names_what_was_missed() {
         let text = table(&rows(&[measured("slow", Limit::Below(300.0), 512.0, 0.0)]));
-        assert!(text.contains("< 300 instr., ≤ 1 locked, ≤ 0 alloc."), "{text}");
+        assert!(
+            text.contains("< 300 instr., ≤ 1 locked, ≤ 0 alloc."),
+            "{text}"
+        );
         assert!(text.contains("missed: 512 instructions"), "{text}");
     }
 }

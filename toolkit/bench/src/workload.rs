@@ -40,7 +40,11 @@ pub struct Target {
 
 impl Target {
     /// Nothing promised.
-    pub const NONE: Self = Self { instructions: None, locked: None, allocations: None };
+    pub const NONE: Self = Self {
+        instructions: None,
+        locked: None,
+        allocations: None,
+    };
 }
 
 /// A limit on the number of instructions.
@@ -66,5 +70,8 @@ pub fn all() -> Vec<Workload> {
 /// The workload of this name; also finds the [`calibration`].
 #[must_use]
 pub fn find(name: &str) -> Option<Workload> {
-    all().into_iter().chain([calibration::WORKLOAD]).find(|workload| workload.name == name)
+    all()
+        .into_iter()
+        .chain([calibration::WORKLOAD])
+        .find(|workload| workload.name == name)
 }

@@ -41,7 +41,10 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 /// As [`channel`], with the first position at `start`.
 fn channel_from<T>(start: u64, capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let slots = capacity.max(1).checked_next_power_of_two().expect("capacity overflow");
+    let slots = capacity
+        .max(1)
+        .checked_next_power_of_two()
+        .expect("capacity overflow");
     let first = (start / STEP) & (slots as u64 - 1);
     let ring = Arc::new(Ring {
         tail: CachePadded::new(AtomicU64::new(start)),
@@ -51,7 +54,10 @@ fn channel_from<T>(start: u64, capacity: usize) -> (Sender<T>, Receiver<T>) {
             .map(|ahead| Slot::new(start.wrapping_add(STEP * ahead)))
             .collect(),
     });
-    (Sender { ring: ring.clone() }, Receiver { ring, head: start })
+    (
+        Sender { ring: ring.clone() },
+        Receiver { ring, head: start },
+    )
 }
 
 /// What the ends share. Its slots drop the values that were never taken.
@@ -98,7 +104,11 @@ impl<T> Ring<T> {
                         Ok(_) => {
                             let asleep = tail & SLEEP != 0;
                             let wake = if asleep { Wake::WasAsleep } else { Wake::Awake };
-                            return Some(Reserved { slot, position, wake });
+                            return Some(Reserved {
+                                slot,
+                                position,
+                                wake,
+                            });
                         }
                         Err(newer) => tail = newer,
                     }
@@ -185,13 +195,17 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { ring: self.ring.clone() }
+        Self {
+            ring: self.ring.clone(),
+        }
     }
 }
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("capacity", &self.capacity()).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
     }
 }
 

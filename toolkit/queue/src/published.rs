@@ -17,7 +17,12 @@ pub fn published<const N: usize>() -> (Publisher<N>, Published<N>) {
         version: AtomicU64::new(0),
         words: core::array::from_fn(|_| AtomicU64::new(0)),
     });
-    (Publisher { shared: shared.clone() }, Published { shared })
+    (
+        Publisher {
+            shared: shared.clone(),
+        },
+        Published { shared },
+    )
 }
 
 /// In one piece of memory of its own, so that the version and the words travel together.
@@ -36,7 +41,10 @@ pub struct Publisher<const N: usize> {
 impl<const N: usize> Publisher<N> {
     /// Publishes `words` in the place of those before. Takes N + 3 plain loads and stores.
     pub fn write(&mut self, words: &[u64; N]) {
-        let Shared { version, words: cells } = &*self.shared;
+        let Shared {
+            version,
+            words: cells,
+        } = &*self.shared;
         // Nobody else writes it, so this is the newest.
         let even = version.load(Ordering::Relaxed);
         version.store(even.wrapping_add(1), Ordering::Relaxed);

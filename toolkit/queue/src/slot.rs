@@ -47,7 +47,10 @@ pub(crate) enum Turn {
 impl<T> Slot<T> {
     /// An empty slot, free for `position`.
     pub(crate) fn new(position: u64) -> Self {
-        Self { stamp: AtomicU64::new(position), value: UnsafeCell::new(MaybeUninit::uninit()) }
+        Self {
+            stamp: AtomicU64::new(position),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+        }
     }
 
     /// Whose turn the slot is, seen from a producer at `position`.
@@ -55,7 +58,12 @@ impl<T> Slot<T> {
     pub(crate) fn turn(&self, position: u64) -> Turn {
         // Acquire: the receiver's reading of the value before ends before a new one is written.
         // Ahead or behind is the sign of the difference, which stays right across the wrap.
-        match self.stamp.load(Ordering::Acquire).wrapping_sub(position).cast_signed() {
+        match self
+            .stamp
+            .load(Ordering::Acquire)
+            .wrapping_sub(position)
+            .cast_signed()
+        {
             0 => Turn::Free,
             ..0 => Turn::Full,
             1.. => Turn::Passed,
@@ -82,7 +90,8 @@ impl<T> Slot<T> {
             // 2. Nobody else touches it: the slot is free for `position`, which is the caller's.
             unsafe { cell.write(MaybeUninit::new(value)) }
         });
-        self.stamp.store(position.wrapping_add(FILLED), Ordering::Release);
+        self.stamp
+            .store(position.wrapping_add(FILLED), Ordering::Release);
     }
 
     /// Moves the value of `position` out and frees the slot for the position one lap of `slots`
@@ -99,7 +108,10 @@ impl<T> Slot<T> {
             // 2. Nobody writes it: a filled slot is the receiver's, and the caller is that.
             unsafe { cell.read() }
         });
-        self.stamp.store(position.wrapping_add(STEP * slots as u64), Ordering::Release);
+        self.stamp.store(
+            position.wrapping_add(STEP * slots as u64),
+            Ordering::Release,
+        );
         // SAFETY: the slot was filled, and its stamp now says it is not, so this is the only copy.
         unsafe { value.assume_init() }
     }

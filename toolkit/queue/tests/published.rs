@@ -37,8 +37,15 @@ fn words_of_different_writes_are_never_mixed() {
             let Some(words) = reader.read(8) else {
                 continue;
             };
-            assert!(words.iter().all(|word| *word == words[0]), "mixed: {words:?}");
-            assert!(words[0] >= newest, "went back from {newest} to {}", words[0]);
+            assert!(
+                words.iter().all(|word| *word == words[0]),
+                "mixed: {words:?}"
+            );
+            assert!(
+                words[0] >= newest,
+                "went back from {newest} to {}",
+                words[0]
+            );
             newest = words[0];
             complete += 1;
         }

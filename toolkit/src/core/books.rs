@@ -19,7 +19,11 @@ impl Books {
         let mark = platform.now();
         ledger.since.set(mark);
         ledger.through.set(mark);
-        Self { ledger, mark, interrupts: platform.interrupt_cycles() }
+        Self {
+            ledger,
+            mark,
+            interrupts: platform.interrupt_cycles(),
+        }
     }
 
     /// Ends a span and begins the next one. Returns the cycles of the ended one; interrupt cycles

@@ -66,7 +66,9 @@ impl<Y: System> CoreState<Y> {
                 state.tree.suspend_client(&state.platform, place);
             }),
             Control::ResumeActivity(activity) => self.for_queues_of(*activity, |state, place| {
-                state.tree.resume_client(&state.platform, place, state.books.mark);
+                state
+                    .tree
+                    .resume_client(&state.platform, place, state.books.mark);
             }),
             Control::EndActivity(activity) => self.for_queues_of(*activity, |state, place| {
                 state.remove_queue(place, Reason::NoActivity);
@@ -92,7 +94,8 @@ impl<Y: System> CoreState<Y> {
                     let core = <Y::Policy as Scheduler>::init_core(&policy.0, self.id);
                     let kind = |activity| ClientKind::Queue { resource, activity };
                     let now = self.books.mark;
-                    self.tree.replace_policy(&self.platform, node, core, kind, now);
+                    self.tree
+                        .replace_policy(&self.platform, node, core, kind, now);
                 }
             }
         }
@@ -115,7 +118,8 @@ impl<Y: System> CoreState<Y> {
         if let Some(place) = self.place(resource, activity) {
             let node = &mut self.tree.nodes[place.node.0];
             node.clients[place.client.index()].params = *params;
-            node.governor.update_client(&self.platform, place.client, params);
+            node.governor
+                .update_client(&self.platform, place.client, params);
         }
     }
 
@@ -123,7 +127,11 @@ impl<Y: System> CoreState<Y> {
     /// they have begun.
     fn remove_queue(&mut self, place: Place, reason: Reason) {
         for waiter in self.waiting.remove_at(place) {
-            let Waiter { party, mut followers, .. } = waiter;
+            let Waiter {
+                party,
+                mut followers,
+                ..
+            } = waiter;
             if let Party::Request(request) = party {
                 self.hand_back(request, reason);
             }
@@ -206,7 +214,10 @@ impl<Y: System> CoreState<Y> {
         };
         if let Some(binding) = shared.bindings.find(key) {
             let owner = binding.word().core;
-            self.push(owner, Envelope::Migration(Migration::Release { resource, key }));
+            self.push(
+                owner,
+                Envelope::Migration(Migration::Release { resource, key }),
+            );
         }
     }
 
@@ -221,6 +232,7 @@ impl<Y: System> CoreState<Y> {
             queue.account.requests.add(requests);
             queue.account.memory.add(memory);
         }
-        self.tree.report(&self.platform, place, record, self.books.mark);
+        self.tree
+            .report(&self.platform, place, record, self.books.mark);
     }
 }

@@ -29,7 +29,9 @@ impl<Y: System> Core<Y> {
             Some(Work::Resume(id)) => self.resume(place, id),
             None => {
                 let state = &mut self.state;
-                state.tree.serve_nothing(&state.platform, place, state.books.mark);
+                state
+                    .tree
+                    .serve_nothing(&state.platform, place, state.books.mark);
             }
         }
     }
@@ -39,7 +41,10 @@ impl<Y: System> Core<Y> {
         let state = &mut self.state;
         state.books.cut_scheduling(&state.platform);
         if let Some(queue) = state.tree.queue(place) {
-            queue.account.waiting.count(request.age_cycles(state.books.mark));
+            queue
+                .account
+                .waiting
+                .count(request.age_cycles(state.books.mark));
         }
         let head = request.head;
         if let Link::Reply(trigger) = head.link {
@@ -76,7 +81,10 @@ impl<Y: System> Core<Y> {
     fn resume(&mut self, place: Place, id: WaiterId) {
         let state = &mut self.state;
         match state.waiting.get(id) {
-            Some(Waiter { party: Party::Request(_), .. }) => {
+            Some(Waiter {
+                party: Party::Request(_),
+                ..
+            }) => {
                 let Some(waiter) = state.waiting.remove(id) else {
                     return;
                 };
@@ -90,7 +98,9 @@ impl<Y: System> Core<Y> {
                 state.books.cut_scheduling(&state.platform);
                 self.poll_task(place, id, RecordKind::Polled, None);
             }
-            None => state.tree.serve_nothing(&state.platform, place, state.books.mark),
+            None => state
+                .tree
+                .serve_nothing(&state.platform, place, state.books.mark),
         }
     }
 
@@ -129,7 +139,9 @@ impl<Y: System> Core<Y> {
             Outcome::Rejected(request) => {
                 let executed = state.executed(RecordKind::Executed, current, 0);
                 let now = state.books.mark;
-                state.tree.requeue(&state.platform, place, Work::Request(request), now);
+                state
+                    .tree
+                    .requeue(&state.platform, place, Work::Request(request), now);
                 state.suspend_after_rejection(head.destination, place.node, resumes);
                 state.charge(place, head, executed);
             }
@@ -192,7 +204,11 @@ impl<Y: System> CoreState<Y> {
     #[inline]
     fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
         let work = self.tree.take(place)?;
-        if self.tree.queue(place).is_some_and(|queue| queue.holding > 0) {
+        if self
+            .tree
+            .queue(place)
+            .is_some_and(|queue| queue.holding > 0)
+        {
             return self.take_free(place, work);
         }
         Some(work)
@@ -214,13 +230,23 @@ impl<Y: System> CoreState<Y> {
     #[inline]
     fn executed(&mut self, kind: RecordKind, current: Current, requests: u64) -> Executed {
         let cycles = self.books.cut(&self.platform);
-        Executed { kind, current, cycles, requests }
+        Executed {
+            kind,
+            current,
+            cycles,
+            requests,
+        }
     }
 
     /// Books an execution and tells the schedulers.
     #[inline]
     fn charge(&mut self, place: Place, head: Head, executed: Executed) {
-        let Executed { kind, current, cycles, requests } = executed;
+        let Executed {
+            kind,
+            current,
+            cycles,
+            requests,
+        } = executed;
         let record = Record {
             kind,
             activity: current.activity,
@@ -240,17 +266,24 @@ impl<Y: System> CoreState<Y> {
         }
         self.books.close();
         let now = self.books.mark;
-        self.tree.finish(&self.platform, place, payer.client, &record, now);
+        self.tree
+            .finish(&self.platform, place, payer.client, &record, now);
     }
 
     /// The client that pays: that of the activity found, if it is another than the served one.
     #[inline]
     fn payer(&mut self, place: Place, resource: ResourceId, activity: ActivityId) -> Place {
-        if self.tree.queue(place).is_some_and(|queue| queue.activity == activity) {
+        if self
+            .tree
+            .queue(place)
+            .is_some_and(|queue| queue.activity == activity)
+        {
             return place;
         }
         let found = self.place(resource, activity);
-        found.or_else(|| self.make_place(resource, activity).ok()).unwrap_or(place)
+        found
+            .or_else(|| self.make_place(resource, activity).ok())
+            .unwrap_or(place)
     }
 
     /// A waiter holds back those that depend on it.
@@ -265,7 +298,9 @@ impl<Y: System> CoreState<Y> {
     fn park(&mut self, place: Place, request: Request<Y::Message>, trigger: Trigger) {
         if !self.waiting.is_pending(trigger) {
             let now = self.books.mark;
-            return self.tree.requeue(&self.platform, place, Work::Request(request), now);
+            return self
+                .tree
+                .requeue(&self.platform, place, Work::Request(request), now);
         }
         let id = self.hold(Waiter {
             place,
@@ -283,7 +318,8 @@ impl<Y: System> CoreState<Y> {
             queue.holding -= 1;
         }
         let now = self.books.mark;
-        self.tree.requeue_all(&self.platform, place, &mut followers, now);
+        self.tree
+            .requeue_all(&self.platform, place, &mut followers, now);
     }
 
     /// Sends what a task has handed to its port.

@@ -34,7 +34,9 @@ impl<Y: System> Outboxes<Y> {
     pub(crate) fn new(grid: &Grid<Y>) -> Self {
         Self {
             senders: grid.senders.clone(),
-            overflow: core::iter::repeat_with(VecDeque::new).take(grid.cores()).collect(),
+            overflow: core::iter::repeat_with(VecDeque::new)
+                .take(grid.cores())
+                .collect(),
             waiting: 0,
         }
     }
@@ -104,12 +106,19 @@ impl<Y: System> LocalResource<Y> {
             [core] => Some(core),
             _ => None,
         };
-        Self { shared, node: None, sole, bindings: FastMap::default(), purge_at: PURGE_AT }
+        Self {
+            shared,
+            node: None,
+            sole,
+            bindings: FastMap::default(),
+            purge_at: PURGE_AT,
+        }
     }
 
     fn remember(&mut self, key: Key, binding: Arc<Binding>) {
         if self.bindings.len() >= self.purge_at {
-            self.bindings.retain(|_, binding| binding.word().phase != Phase::Dead);
+            self.bindings
+                .retain(|_, binding| binding.word().phase != Phase::Dead);
             self.purge_at = PURGE_AT.max(2 * self.bindings.len());
         }
         self.bindings.insert(key, binding);
@@ -132,7 +141,11 @@ impl<Y: System> CoreState<Y> {
             Route::To(core) if core == self.id => self.accept(request),
             Route::To(core) => self.push(core, Envelope::Request(request)),
             Route::Early(core, binding, generation) => {
-                let early = Migration::Early { request, binding, generation };
+                let early = Migration::Early {
+                    request,
+                    binding,
+                    generation,
+                };
                 if core == self.id {
                     self.migrate(early);
                 } else {
@@ -203,7 +216,14 @@ impl<Y: System> CoreState<Y> {
                 }
                 Phase::Retiring => {
                     let generation = word.generation + 1;
-                    binding.change(word, Word { phase: Phase::Bound, generation, ..word });
+                    binding.change(
+                        word,
+                        Word {
+                            phase: Phase::Bound,
+                            generation,
+                            ..word
+                        },
+                    );
                 }
                 Phase::Dead => {
                     local.bindings.remove(&key);
@@ -225,7 +245,11 @@ impl<Y: System> CoreState<Y> {
         if owner == self.id {
             self.adopt(resource, key, binding);
         } else {
-            let own = Migration::Own { resource, key, binding };
+            let own = Migration::Own {
+                resource,
+                key,
+                binding,
+            };
             self.push(owner, Envelope::Migration(own));
         }
     }
@@ -265,11 +289,21 @@ impl<Y: System> CoreState<Y> {
             return Ok(place);
         }
         let shared = self.resources[resource.index()].shared.clone();
-        let params = self.grid.client_params(&shared, activity).ok_or(Reason::NoActivity)?;
+        let params = self
+            .grid
+            .client_params(&shared, activity)
+            .ok_or(Reason::NoActivity)?;
         let account = shared.account(self.id, activity);
-        let queue = Queue { activity, chain: Chain::EMPTY, account, holding: 0 };
+        let queue = Queue {
+            activity,
+            chain: Chain::EMPTY,
+            account,
+            holding: 0,
+        };
         let kind = ClientKind::Queue { resource, activity };
-        let place = self.tree.add_queue(&self.platform, node, kind, queue, &params);
+        let place = self
+            .tree
+            .add_queue(&self.platform, node, kind, queue, &params);
         if self.grid.is_suspended(activity) {
             self.tree.suspend_client(&self.platform, place);
         }
@@ -291,7 +325,9 @@ impl<Y: System> CoreState<Y> {
         let parent = self.parent(ask.parent)?;
         let policy = shared.instance.policy.read().clone();
         let core = <Y::Policy as Scheduler>::init_core(&policy, self.id);
-        let node = self.tree.add_node(&self.platform, parent, core, &ask.params);
+        let node = self
+            .tree
+            .add_node(&self.platform, parent, core, &ask.params);
         self.resources[resource.index()].node = Some(node);
         if shared.suspended[self.id.index()].load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
@@ -335,7 +371,10 @@ impl<Y: System> CoreState<Y> {
     #[cold]
     pub(crate) fn hand_back(&mut self, request: Request<Y::Message>, reason: Reason) {
         if let Some(shared) = self.grid.resource(request.head.destination) {
-            shared.account(self.id, request.head.activity).returned.add(1);
+            shared
+                .account(self.id, request.head.activity)
+                .returned
+                .add(1);
         }
         match request.head.link {
             Link::Call(trigger) if trigger.core != self.id => {

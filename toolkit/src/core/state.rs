@@ -56,7 +56,11 @@ type LabelKey = (ResourceId, ResourceId, ActivityId, DependencyLabel);
 
 impl<Y: System> CoreState<Y> {
     pub(crate) fn new(seed: Seed<Y>, platform: Y::Platform) -> Self {
-        let Seed { grid, core: id, inbox } = seed;
+        let Seed {
+            grid,
+            core: id,
+            inbox,
+        } = seed;
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
         let root = <Y::Policy as Scheduler>::init_core(&multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
@@ -173,7 +177,8 @@ impl<Y: System> CoreState<Y> {
         };
         if !core::mem::replace(&mut waiter.resuming, true) {
             let place = waiter.place;
-            self.tree.requeue(&self.platform, place, Work::Resume(id), self.books.mark);
+            self.tree
+                .requeue(&self.platform, place, Work::Resume(id), self.books.mark);
         }
     }
 
@@ -206,7 +211,11 @@ impl<Y: System> CoreState<Y> {
     ) {
         self.waiting.fire(trigger, &mut self.woken);
         self.woken.clear();
-        if let Some(Waiter { party: Party::Task(task), .. }) = self.waiting.get(id) {
+        if let Some(Waiter {
+            party: Party::Task(task),
+            ..
+        }) = self.waiting.get(id)
+        {
             task.port().answer(call, answer);
         }
     }
@@ -223,8 +232,16 @@ impl<Y: System> CoreState<Y> {
         if self.labels.len() >= MEMORY {
             self.labels.clear();
         }
-        let key = (head.source, head.destination, head.activity, head.dependency);
+        let key = (
+            head.source,
+            head.destination,
+            head.activity,
+            head.dependency,
+        );
         let first = *self.labels.entry(key).or_insert(head.affinity);
-        assert!(first == head.affinity, "dependent requests with two affinity labels: {head:?}");
+        assert!(
+            first == head.affinity,
+            "dependent requests with two affinity labels: {head:?}"
+        );
     }
 }

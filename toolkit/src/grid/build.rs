@@ -33,8 +33,13 @@ pub struct Builder<Y: System> {
 impl<Y: System> Builder<Y> {
     /// A grid with one core for each multiplexor, given with its parameters.
     pub fn new(multiplexors: impl IntoIterator<Item = (Y::Policy, SchedulerParams)>) -> Self {
-        let instance =
-            |(policy, params)| Instance::new(SchedulerSpec { policy, params, asks: Vec::new() });
+        let instance = |(policy, params)| {
+            Instance::new(SchedulerSpec {
+                policy,
+                params,
+                asks: Vec::new(),
+            })
+        };
         let infrastructure = Activity {
             name: "infrastructure".into(),
             params: ClientParams::default(),
@@ -82,7 +87,12 @@ impl<Y: System> Builder<Y> {
     /// Beyond 2^32 - 1 resources.
     pub fn resource(&mut self, name: &str, spec: SchedulerSpec<Y::Policy>) -> ResourceId {
         let id = ResourceId(u32::try_from(self.resources.len()).expect("resources are u32"));
-        self.resources.push(Resource::new(id, name.into(), spec, self.multiplexors.len()));
+        self.resources.push(Resource::new(
+            id,
+            name.into(),
+            spec,
+            self.multiplexors.len(),
+        ));
         id
     }
 
@@ -119,7 +129,9 @@ impl<Y: System> Builder<Y> {
             schedulers: self.schedulers,
             multiplexors: self.multiplexors,
             activities: RwLock::new(self.activities),
-            ledgers: core::iter::repeat_with(|| Arc::new(Ledger::default())).take(cores).collect(),
+            ledgers: core::iter::repeat_with(|| Arc::new(Ledger::default()))
+                .take(cores)
+                .collect(),
             patience_cycles: self.patience_cycles,
         });
         let seed = |(number, inbox)| Seed {

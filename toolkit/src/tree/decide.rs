@@ -33,7 +33,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                     index = child;
                 }
                 Feed::Queue(_) | Feed::Nothing => {
-                    return Some(Place { node: index, client });
+                    return Some(Place {
+                        node: index,
+                        client,
+                    });
                 }
             }
         }
@@ -46,7 +49,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if node.ready == 0 {
             return None;
         }
-        let mut queues = View { clients: &mut node.clients, slab: &mut self.slab };
+        let mut queues = View {
+            clients: &mut node.clients,
+            slab: &mut self.slab,
+        };
         let choice = node.governor.schedule(platform, &mut queues, now);
         if let Some(client) = choice
             && let Some(entry) = node.clients.get_mut(client.index())
@@ -110,7 +116,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let mut next = Some((served, more_since));
         while let Some((place, more_since)) = next {
             let node = &mut self.nodes[place.node.0];
-            node.governor.resource_record(platform, charged, record, now);
+            node.governor
+                .resource_record(platform, charged, record, now);
             next = self.hand_back(platform, place, more_since, now);
             if let Some((parent, _)) = next {
                 charged = parent.client;
@@ -142,9 +149,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     #[inline]
     fn more_since(&self, place: Place, now: u64) -> Option<u64> {
         match &self.nodes[place.node.0].clients[place.client.index()].feed {
-            Feed::Queue(queue) => {
-                self.slab.front(&queue.chain).map(|work| work.sent_at().unwrap_or(now))
-            }
+            Feed::Queue(queue) => self
+                .slab
+                .front(&queue.chain)
+                .map(|work| work.sent_at().unwrap_or(now)),
             Feed::Scheduler(_) | Feed::Nothing => None,
         }
     }
@@ -165,7 +173,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             if let Some(since) = more_since {
                 client.state = ClientState::Ready;
                 node.ready += 1;
-                node.governor.client_ready(platform, place.client, since, now);
+                node.governor
+                    .client_ready(platform, place.client, since, now);
             } else {
                 client.state = ClientState::Idle;
             }
@@ -189,7 +198,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let mut next = Some(charged);
         while let Some(place) = next {
             let node = &mut self.nodes[place.node.0];
-            node.governor.resource_record(platform, place.client, record, now);
+            node.governor
+                .resource_record(platform, place.client, record, now);
             next = node.parent;
         }
     }
@@ -232,7 +242,12 @@ impl<M: Message> Queues for View<'_, M> {
             // What goes on is at the head because it was there first, with its dependants.
             Work::Resume(_) => true,
         };
-        if self.slab.iter(&queue.chain).take(position).any(must_stay_behind) {
+        if self
+            .slab
+            .iter(&queue.chain)
+            .take(position)
+            .any(must_stay_behind)
+        {
             return Err(Immovable);
         }
         self.slab.promote(&mut queue.chain, position);

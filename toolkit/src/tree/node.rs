@@ -88,7 +88,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) const fn new(feed: Feed, params: ClientParams) -> Self {
-        Self { state: ClientState::Idle, feed, params }
+        Self {
+            state: ClientState::Idle,
+            feed,
+            params,
+        }
     }
 }
 

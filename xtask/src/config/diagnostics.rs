@@ -51,7 +51,10 @@ fn findings(
         super::print(out, &format!("{}\n\n", render(level, name, &text, finding)))?;
     }
     if findings.len() > SHOWN {
-        super::print(out, &format!("and {} more of this kind\n\n", findings.len() - SHOWN))?;
+        super::print(
+            out,
+            &format!("and {} more of this kind\n\n", findings.len() - SHOWN),
+        )?;
     }
     Ok(())
 }
@@ -74,8 +77,11 @@ fn render(level: &Level<'static>, name: &str, text: &str, finding: &Finding) -> 
                     .annotation(AnnotationKind::Primary.span(caret)),
             )
         }
-        None => Group::with_title(title)
-            .element(Origin::path(name).line(at.line as usize).char_column(at.column as usize)),
+        None => Group::with_title(title).element(
+            Origin::path(name)
+                .line(at.line as usize)
+                .char_column(at.column as usize),
+        ),
     };
     renderer.render(&[group.element(expected)])
 }

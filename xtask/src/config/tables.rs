@@ -20,7 +20,11 @@ pub(super) fn plan(plan: &Plan) -> String {
     section(&mut out, "Cores", &cores(plan, &groups));
     section(&mut out, "Schedulers", &schedulers(plan, &groups));
     section(&mut out, "Activities", &activities(plan));
-    section(&mut out, "Clients with parameters of their own", clients(plan));
+    section(
+        &mut out,
+        "Clients with parameters of their own",
+        &clients(plan),
+    );
     section(&mut out, "Network", &networks(plan));
     section(&mut out, "Processes", &processes(plan));
     out
@@ -77,9 +81,17 @@ fn core_numbers(plan: &Plan, indices: &[usize]) -> String {
 }
 
 fn cores(plan: &Plan, groups: &[Vec<usize>]) -> Table {
-    let mut table = table(["core", "CPU multiplexor", "algorithm", "schedulers that ask it"]);
+    let mut table = table([
+        "core",
+        "CPU multiplexor",
+        "algorithm",
+        "schedulers that ask it",
+    ]);
     for group in groups {
-        let tags: Vec<_> = group.iter().map(|index| plan.cores[*index].tag.as_str()).collect();
+        let tags: Vec<_> = group
+            .iter()
+            .map(|index| plan.cores[*index].tag.as_str())
+            .collect();
         let first = &plan.cores[group[0]];
         table.add_row([
             core_numbers(plan, group),
@@ -93,14 +105,18 @@ fn cores(plan: &Plan, groups: &[Vec<usize>]) -> Table {
 
 fn schedulers(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     let headers = ["scheduler", "algorithm", "by", "load sharing"].map(String::from);
-    let cores = groups.iter().map(|group| format!("core {}", core_numbers(plan, group)));
+    let cores = groups
+        .iter()
+        .map(|group| format!("core {}", core_numbers(plan, group)));
     let mut table = table(headers.into_iter().chain(cores));
     for column in table.column_iter_mut().skip(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for (index, scheduler) in plan.schedulers.iter().enumerate() {
         let index = SchedulerIndex(index);
-        let cells = groups.iter().map(|group| cell(plan, index, scheduler, group[0]));
+        let cells = groups
+            .iter()
+            .map(|group| cell(plan, index, scheduler, group[0]));
         let cells: Vec<_> = cells.collect();
         // A pattern whose instances are listed is no scheduler of its own.
         if scheduler.instance == Instance::Pattern && cells.iter().all(String::is_empty) {
@@ -122,7 +138,11 @@ fn cell(plan: &Plan, index: SchedulerIndex, scheduler: &SchedulerPlan, core: usi
     let there: &CorePlan = &plan.cores[core];
     let mut parts = Vec::new();
     if let Some((_, own)) = there.clients.iter().find(|(client, _)| *client == index) {
-        parts.push(entitlement(&there.algorithm, own, there.clients.iter().map(|(_, all)| all)));
+        parts.push(entitlement(
+            &there.algorithm,
+            own,
+            there.clients.iter().map(|(_, all)| all),
+        ));
     }
     for (asks, _) in &scheduler.asks {
         let Asks::Scheduler(asked) = asks else {
@@ -134,7 +154,11 @@ fn cell(plan: &Plan, index: SchedulerIndex, scheduler: &SchedulerPlan, core: usi
         }
         if let Some((_, own)) = asked.schedulers.iter().find(|(client, _)| *client == index) {
             let all = asked.schedulers.iter().map(|(_, all)| all);
-            parts.push(format!("{} of {}", entitlement(&asked.algorithm, own, all), asked.name));
+            parts.push(format!(
+                "{} of {}",
+                entitlement(&asked.algorithm, own, all),
+                asked.name
+            ));
         }
     }
     parts.join(", ")
@@ -146,16 +170,24 @@ fn entitlement<'a>(
     own: &Parameters,
     all: impl Iterator<Item = &'a Parameters>,
 ) -> String {
-    let takes = Known::standard(0).algorithm(algorithm).map(|algorithm| algorithm.takes);
+    let takes = Known::standard(0)
+        .algorithm(algorithm)
+        .map(|algorithm| algorithm.takes);
     match takes {
         Some(Takes::Share) => {
-            let total: u64 = all.map(|client| u64::from(client.share.thousandths())).sum();
+            let total: u64 = all
+                .map(|client| u64::from(client.share.thousandths()))
+                .sum();
             percent(u64::from(own.share.thousandths()), total)
         }
         Some(Takes::Priority) => format!("priority {}", own.priority),
         Some(Takes::Deadline) => {
-            let deadline = own.deadline.map_or("no deadline".into(), |at| format!("{at} µs"));
-            let budget = own.budget.map(|budget| format!(", {}", self::budget(budget)));
+            let deadline = own
+                .deadline
+                .map_or("no deadline".into(), |at| format!("{at} µs"));
+            let budget = own
+                .budget
+                .map(|budget| format!(", {}", self::budget(budget)));
             deadline + &budget.unwrap_or_default()
         }
         Some(Takes::Nothing) | None => format!("1 of {}", all.count()),
@@ -193,14 +225,19 @@ fn activities(plan: &Plan) -> Table {
     for column in table.column_iter_mut().skip(1).take(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let weights = plan.activities.iter().map(|activity| u64::from(activity.weight.thousandths()));
+    let weights = plan
+        .activities
+        .iter()
+        .map(|activity| u64::from(activity.weight.thousandths()));
     let total = weights.sum();
     for activity in &plan.activities {
         table.add_row([
             activity.name.clone(),
             activity.weight.to_string(),
             percent(u64::from(activity.weight.thousandths()), total),
-            activity.memory.map_or("unlimited".to_string(), |memory| memory.to_string()),
+            activity
+                .memory
+                .map_or("unlimited".to_string(), |memory| memory.to_string()),
             activity.cpu.map_or("unlimited".to_string(), budget),
         ]);
     }
@@ -209,7 +246,11 @@ fn activities(plan: &Plan) -> Table {
 
 fn clients(plan: &Plan) -> Table {
     let mut table = table(["scheduler", "activity", "gets"]);
-    for scheduler in plan.schedulers.iter().filter(|scheduler| !scheduler.clients.is_empty()) {
+    for scheduler in plan
+        .schedulers
+        .iter()
+        .filter(|scheduler| !scheduler.clients.is_empty())
+    {
         let indexed = plan.activities.iter().enumerate();
         let all: Vec<_> = indexed
             .map(|(index, activity)| scheduler.client(ActivityIndex(index), activity.weight))
@@ -231,7 +272,9 @@ fn networks(plan: &Plan) -> Table {
         table.add_row([
             network.interface.clone(),
             network.address.unwrap_or_default().to_string(),
-            network.gateway.map_or(String::new(), |gateway| gateway.to_string()),
+            network
+                .gateway
+                .map_or(String::new(), |gateway| gateway.to_string()),
         ]);
     }
     table
@@ -240,7 +283,9 @@ fn networks(plan: &Plan) -> Table {
 fn processes(plan: &Plan) -> Table {
     let mut table = table(["process", "activity", "command", "output"]);
     for process in &plan.processes {
-        let words = std::iter::once(&process.path).chain(&process.args).map(String::as_str);
+        let words = std::iter::once(&process.path)
+            .chain(&process.args)
+            .map(String::as_str);
         table.add_row([
             process.name.clone(),
             plan.activities[process.activity.0].name.clone(),

@@ -49,7 +49,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn check(ends: (Sender<u32>, Receiver<u32>), steps: &[Step]) -> Result<(), TestCaseError> {
     let (sender, mut receiver) = ends;
-    let mut model = Model { values: VecDeque::new(), capacity: receiver.capacity(), asleep: false };
+    let mut model = Model {
+        values: VecDeque::new(),
+        capacity: receiver.capacity(),
+        asleep: false,
+    };
     for step in steps {
         match *step {
             Step::Push(value) => prop_assert_eq!(sender.push(value), model.push(value)),
@@ -89,7 +93,11 @@ proptest! {
 fn capacity_is_rounded_up_to_a_power_of_two() {
     for (asked, given) in [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)] {
         let (sender, receiver) = channel::<u8>(asked);
-        assert_eq!((sender.capacity(), receiver.capacity()), (given, given), "asked {asked}");
+        assert_eq!(
+            (sender.capacity(), receiver.capacity()),
+            (given, given),
+            "asked {asked}"
+        );
     }
 }
 
@@ -108,7 +116,10 @@ fn a_full_inbox_gives_the_value_back_and_keeps_its_own() {
     assert_eq!(receiver.pop(), Some(1));
     assert_eq!(sender.push(4), Ok(Wake::Awake));
     assert_eq!(sender.push(5), Err(Full(5)));
-    assert_eq!([receiver.pop(), receiver.pop(), receiver.pop()], [Some(2), Some(4), None]);
+    assert_eq!(
+        [receiver.pop(), receiver.pop(), receiver.pop()],
+        [Some(2), Some(4), None]
+    );
 }
 
 #[test]
@@ -130,7 +141,11 @@ fn an_unfinished_push_holds_back_later_values_but_not_the_producers() {
     assert!(receiver.try_sleep());
 
     let interrupted = sender.ring.reserve().expect("there is room");
-    assert_eq!(sender.push(2), Ok(Wake::Awake), "the interrupted push has the wake-up to send");
+    assert_eq!(
+        sender.push(2),
+        Ok(Wake::Awake),
+        "the interrupted push has the wake-up to send"
+    );
     assert_eq!(receiver.pop(), None);
     assert!(!receiver.is_empty());
     assert_eq!(receiver.len(), 2);
@@ -138,7 +153,10 @@ fn an_unfinished_push_holds_back_later_values_but_not_the_producers() {
     assert!(!receiver.wake());
 
     assert_eq!(interrupted.fill(1), Wake::WasAsleep);
-    assert_eq!([receiver.pop(), receiver.pop(), receiver.pop()], [Some(1), Some(2), None]);
+    assert_eq!(
+        [receiver.pop(), receiver.pop(), receiver.pop()],
+        [Some(1), Some(2), None]
+    );
     assert!(receiver.try_sleep());
 }
 
@@ -147,9 +165,16 @@ fn an_unfinished_push_fills_the_ring_for_others() {
     let (sender, mut receiver) = channel(2);
     let interrupted = sender.ring.reserve().expect("there is room");
     assert_eq!(sender.push(2), Ok(Wake::Awake));
-    assert_eq!(sender.push(3), Err(Full(3)), "the first slot is still to be written");
+    assert_eq!(
+        sender.push(3),
+        Err(Full(3)),
+        "the first slot is still to be written"
+    );
     assert_eq!(interrupted.fill(1), Wake::Awake);
-    assert_eq!([receiver.pop(), receiver.pop(), receiver.pop()], [Some(1), Some(2), None]);
+    assert_eq!(
+        [receiver.pop(), receiver.pop(), receiver.pop()],
+        [Some(1), Some(2), None]
+    );
 }
 
 #[test]
@@ -164,9 +189,17 @@ fn values_never_taken_are_dropped_once_with_the_last_end() {
             }
             kept.extend((0..taken).map_while(|_| receiver.pop()));
             drop(receiver);
-            assert_eq!(Arc::strong_count(&value), 1 + inside, "taken and undelivered values");
+            assert_eq!(
+                Arc::strong_count(&value),
+                1 + inside,
+                "taken and undelivered values"
+            );
             drop(sender);
-            assert_eq!(Arc::strong_count(&value), 1 + kept.len(), "only the taken ones are left");
+            assert_eq!(
+                Arc::strong_count(&value),
+                1 + kept.len(),
+                "only the taken ones are left"
+            );
         }
     }
 }
@@ -174,7 +207,10 @@ fn values_never_taken_are_dropped_once_with_the_last_end() {
 #[test]
 fn a_slot_of_a_request_is_no_larger_than_its_value_and_stamp() {
     assert_eq!(size_of::<crate::slot::Slot<[u64; 7]>>(), 64);
-    assert!(align_of::<Ring<u64>>() >= 64, "the tail has a cache line of its own");
+    assert!(
+        align_of::<Ring<u64>>() >= 64,
+        "the tail has a cache line of its own"
+    );
 }
 
 #[test]
