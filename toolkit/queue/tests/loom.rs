@@ -1,7 +1,7 @@
 //! The interleavings and reorderings of small cases, by the loom model checker:
 //! `RUSTFLAGS="--cfg loom" cargo test -p vortex-queue --release --test loom`.
 //!
-//! A case run by `loom::model` is explored completely, one by [`bounded`] up to a number of
+//! A case run by `loom::model` is explored without a bound, one by [`bounded`] up to a number of
 //! preemptions. That a slot's value is never touched by two threads at once, nor read before it is
 //! written, is checked in all of them: the slots' cells are loom's.
 #![cfg(loom)]
