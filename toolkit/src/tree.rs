@@ -413,9 +413,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     pub(crate) fn suspend_client(&mut self, platform: &impl Platform, place: Place) {
         let node = &mut self.nodes[place.node.0];
         let client = &mut node.clients[place.client.index()];
-        let was = core::mem::replace(&mut client.state, ClientState::Suspended);
-        if was == ClientState::Ready {
-            node.ready -= 1;
+        match core::mem::replace(&mut client.state, ClientState::Suspended) {
+            ClientState::Suspended => return,
+            ClientState::Ready => node.ready -= 1,
+            ClientState::Idle | ClientState::Serving => {}
         }
         node.governor.client_suspended(platform, place.client);
         self.disarm(platform, place.node);

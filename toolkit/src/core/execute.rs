@@ -85,11 +85,14 @@ impl<Y: System> Core<Y> {
                 party: Party::Request(_),
                 ..
             }) => {
-                let Some(waiter) = state.waiting.remove(id) else {
-                    return;
-                };
-                state.let_followers_go(place, waiter.followers);
-                if let Party::Request(request) = waiter.party {
+                let waiter = state.waiting.remove(id);
+                if let Some(Waiter {
+                    party: Party::Request(request),
+                    followers,
+                    ..
+                }) = waiter
+                {
+                    state.let_followers_go(place, followers);
                     self.execute(place, request);
                 }
             }

@@ -189,7 +189,7 @@ impl<Y: System> CoreState<Y> {
         request: Request<Y::Message>,
         reason: Reason,
     ) -> Option<(Request<Y::Message>, Reason)> {
-        let Link::Call(trigger) = request.head.link else {
+        let (Link::Call(trigger) | Link::Reply(trigger)) = request.head.link else {
             return Some((request, reason));
         };
         let Some((id, call)) = self.waiting.call_of(trigger) else {
