@@ -11,8 +11,9 @@
 //! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
 //!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
 //!   waiting client moves back in the order at once.
-//! - When nobody is ready and nobody in service, the busy period ends and the virtual time becomes
-//!   the greatest tag: what was used while no one else wanted it is not held against anyone.
+//! - When nobody is ready and nobody in service, the busy period ends, and all start the next one
+//!   level (SFQ sets the virtual time to the greatest tag; here the tags count as no more than the
+//!   virtual time): what was used while no one else wanted it is not held against anyone.
 //! - A decision that has consumed nothing by the time its client is ready again is charged one
 //!   unit of the metric, so that no one can hold the resource with requests that cost nothing.
 //! - A new weight counts from the next decision: what the client is ahead of the virtual time is
@@ -32,7 +33,7 @@
 //! ahead than the wheel reaches waits in a heap until the virtual time has come closer.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use core::num::{NonZeroU32, NonZeroU64, NonZeroU128};
 
 use vortex_toolkit::ids::{AffinityLabel, ClientId, CoreId};
 use vortex_toolkit::record::{Metric, Record};
@@ -54,9 +55,8 @@ const _: () = assert!(Weight::MAX < 1 << STEP_BITS);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wfq;
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    #[default]
     Absent,
     /// Nothing to do, or in service and charged for it.
     Idle,
@@ -65,21 +65,39 @@ enum State {
     Ready,
 }
 
-#[derive(Clone, Default)]
 struct Client {
     tag: u128,
-    weight: u32,
+    /// The busy period for which the tag counts.
+    period: u32,
+    weight: NonZeroU32,
     /// What the last division left over: a fraction of a step, in units of 1 / weight.
     remainder: u32,
-    statistics: ClientStatistics,
     state: State,
+    statistics: ClientStatistics,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(State::Absent, Weight::DEFAULT)
+    }
 }
 
 impl Client {
+    fn new(state: State, weight: Weight) -> Self {
+        Self {
+            tag: 0,
+            period: 0,
+            weight: NonZeroU32::new(weight.get()).unwrap_or(NonZeroU32::MIN),
+            remainder: 0,
+            state,
+            statistics: ClientStatistics::default(),
+        }
+    }
+
     /// Raises the tag by `amount` / weight.
     #[inline]
     fn advance(&mut self, amount: u64) {
-        let weight = u64::from(self.weight);
+        let weight = NonZeroU64::from(self.weight);
         if amount < 1 << (u64::BITS - STEP_BITS - 1) {
             let dividend = (amount << STEP_BITS) + u64::from(self.remainder);
             self.tag += u128::from(dividend / weight);
@@ -91,7 +109,7 @@ impl Client {
 
     #[cold]
     fn advance_far(&mut self, amount: u64) {
-        let weight = u128::from(self.weight);
+        let weight = NonZeroU128::from(self.weight);
         let dividend = (u128::from(amount) << STEP_BITS) + u128::from(self.remainder);
         self.tag += dividend / weight;
         self.remainder = (dividend % weight) as u32;
@@ -100,11 +118,11 @@ impl Client {
 
 /// State of one core.
 pub struct Core {
-    wheel: Wheel,
-    clients: Vec<Client>,
+    /// The clients, and those that are ready by the low bits of their tags.
+    wheel: Wheel<Client>,
     virtual_time: u128,
-    /// The greatest tag of all clients so far.
-    greatest: u128,
+    /// The number of the current busy period.
+    period: u32,
     /// The client chosen last.
     in_service: u32,
     metric: Metric,
@@ -112,29 +130,44 @@ pub struct Core {
     far: Heap<u128>,
 }
 
+/// A tag that is less than this ahead of the virtual time lies in the wheel.
+const WINDOW: u128 = Wheel::<Client>::WINDOW as u128;
+
 impl Core {
     #[inline]
     fn client(&mut self, client: ClientId) -> Option<&mut Client> {
-        self.clients
-            .get_mut(client.index())
-            .filter(|client| client.state != State::Absent)
+        let client = self.wheel.get_mut(client.0)?;
+        (client.state != State::Absent).then_some(client)
     }
 
-    /// Puts a ready client, whose tag is not below the virtual time, where it belongs.
-    #[inline]
-    fn enqueue(&mut self, client: u32, tag: u128) {
-        if tag - self.virtual_time < u128::from(Wheel::WINDOW) {
-            self.wheel.insert(client, tag as u64);
-        } else {
-            self.far.insert(client, tag);
+    /// Brings the tag of a client that is not ready up to date.
+    fn settle(&mut self, id: ClientId) {
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        if let Some(client) = self.client(id)
+            && (client.period != period || client.tag < virtual_time)
+        {
+            client.period = period;
+            client.tag = virtual_time;
         }
     }
 
-    fn dequeue(&mut self, client: u32) {
-        if self.wheel.contains(client) {
-            self.wheel.remove(client);
+    /// Puts a ready client, whose tag is up to date, where it belongs.
+    fn enqueue(&mut self, id: ClientId) {
+        let virtual_time = self.virtual_time;
+        if let Some(&mut Client { tag, .. }) = self.client(id) {
+            if tag - virtual_time < WINDOW {
+                self.wheel.insert(id.0, tag as u64);
+            } else {
+                self.far.insert(id.0, tag);
+            }
+        }
+    }
+
+    fn dequeue(&mut self, id: ClientId) {
+        if self.wheel.contains(id.0) {
+            self.wheel.remove(id.0);
         } else {
-            self.far.remove(client);
+            self.far.remove(id.0);
         }
     }
 
@@ -145,50 +178,61 @@ impl Core {
         if self.wheel.is_empty()
             && let Some((_, tag)) = self.far.first()
         {
-            self.leap(tag);
+            self.virtual_time = self.virtual_time.max(tag);
+            self.wheel.restart(self.virtual_time as u64);
         }
         while let Some((client, tag)) = self.far.first()
-            && tag - self.virtual_time < u128::from(Wheel::WINDOW)
+            && tag - self.virtual_time < WINDOW
         {
             self.far.pop();
             self.wheel.insert(client, tag as u64);
         }
     }
 
-    /// Nobody is ready. Unless someone is in service, who may have more to do, what anyone is ahead
-    /// is forgotten.
-    #[inline]
+    /// Nobody is ready. Unless someone is in service, who may have more to do, the busy period is
+    /// over.
     fn end_busy_period(&mut self) {
-        let in_service = self.clients.get(self.in_service as usize);
+        let in_service = self.wheel.get(self.in_service);
         if in_service.is_none_or(|client| client.state != State::Unpaid) {
-            self.leap(self.greatest);
+            self.period = self.period.wrapping_add(1);
         }
     }
 
-    /// Moves the virtual time forward while the wheel is empty.
-    fn leap(&mut self, to: u128) {
-        self.virtual_time = self.virtual_time.max(to);
-        self.wheel.restart(self.virtual_time as u64);
+    /// `client_ready` for a client that cannot simply be inserted by its tag.
+    fn ready_slowly(&mut self, id: ClientId) {
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        match client.state {
+            State::Absent | State::Ready => return,
+            State::Unpaid => client.advance(1),
+            State::Idle => {}
+        }
+        client.state = State::Ready;
+        self.settle(id);
+        self.enqueue(id);
     }
 
-    /// A charge for a client that is not in service.
-    #[cold]
-    fn charge_retrospectively(&mut self, id: ClientId, amount: u64) {
-        let virtual_time = self.virtual_time;
+    /// `resource_record` for a client that is not in service, or has been charged since it was
+    /// chosen.
+    fn charge_again(&mut self, id: ClientId, amount: u64) {
+        let in_service = self.in_service == id.0;
         let Some(client) = self.client(id) else {
             return;
         };
         client.statistics.charged += amount;
-        client.tag = client.tag.max(virtual_time);
-        client.advance(amount);
-        let tag = client.tag;
-        if client.state == State::Ready {
-            self.dequeue(id.0);
-            self.enqueue(id.0, tag);
-        } else {
-            client.state = State::Idle;
+        let state = client.state;
+        if state == State::Ready {
+            self.dequeue(id);
+        } else if !in_service {
+            self.settle(id);
         }
-        self.greatest = self.greatest.max(tag);
+        if let Some(client) = self.client(id) {
+            client.advance(amount);
+        }
+        if state == State::Ready {
+            self.enqueue(id);
+        }
     }
 }
 
@@ -203,9 +247,8 @@ impl Scheduler for Wfq {
     fn init_core(shared: &Self::Shared, _core: CoreId) -> Self::Core {
         Box::new(Core {
             wheel: Wheel::new(),
-            clients: Vec::new(),
             virtual_time: 0,
-            greatest: 0,
+            period: 0,
             in_service: u32::MAX,
             metric: shared.metric,
             far: Heap::new(),
@@ -216,14 +259,9 @@ impl Scheduler for Wfq {
         Self::remove_client(core, id);
         core.wheel.reserve(id.0);
         core.far.reserve(id.0);
-        if core.clients.len() <= id.index() {
-            core.clients.resize(id.index() + 1, Client::default());
+        if let Some(client) = core.wheel.get_mut(id.0) {
+            *client = Client::new(State::Idle, params.weight);
         }
-        core.clients[id.index()] = Client {
-            weight: params.weight.get(),
-            state: State::Idle,
-            ..Client::default()
-        };
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
@@ -231,18 +269,20 @@ impl Scheduler for Wfq {
         let Some(client) = core.client(id) else {
             return;
         };
-        // What it is ahead, in steps at weight 1, so that nothing is lost.
-        let ahead = client.tag.checked_sub(virtual_time).map_or(0, |steps| {
-            steps * u128::from(client.weight) + u128::from(client.remainder)
-        });
-        client.weight = params.weight.get();
-        let weight = u128::from(client.weight);
-        client.tag = virtual_time + ahead / weight;
-        client.remainder = (ahead % weight) as u32;
-        let (tag, ready) = (client.tag, client.state == State::Ready);
+        let ready = client.state == State::Ready;
+        if let Some(ahead) = client.tag.checked_sub(virtual_time) {
+            // What it is ahead, in steps at weight 1, so that nothing is lost.
+            let ahead = ahead * u128::from(client.weight.get()) + u128::from(client.remainder);
+            let weight = u128::from(params.weight.get());
+            client.tag = virtual_time + ahead / weight;
+            client.remainder = (ahead % weight) as u32;
+        } else {
+            client.remainder = 0;
+        }
+        client.weight = NonZeroU32::new(params.weight.get()).unwrap_or(client.weight);
         if ready {
-            core.dequeue(id.0);
-            core.enqueue(id.0, tag);
+            core.dequeue(id);
+            core.enqueue(id);
         }
     }
 
@@ -258,11 +298,10 @@ impl Scheduler for Wfq {
         if !core.far.is_empty() {
             core.gather();
         }
-        let Some((chosen, _)) = core.wheel.pop() else {
+        let Some((chosen, client)) = core.wheel.pop() else {
             core.end_busy_period();
             return None;
         };
-        let client = &mut core.clients[chosen as usize];
         client.state = State::Unpaid;
         client.statistics.decisions += 1;
         core.virtual_time = client.tag;
@@ -272,19 +311,19 @@ impl Scheduler for Wfq {
 
     #[inline]
     fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
-        let virtual_time = core.virtual_time;
-        let Some(client) = core.clients.get_mut(id.index()) else {
+        let (period, virtual_time) = (core.period, core.virtual_time);
+        let Some(client) = core.wheel.get_mut(id.0) else {
             return;
         };
-        match client.state {
-            State::Idle => {}
-            State::Unpaid => client.advance(1),
-            State::Absent | State::Ready => return,
+        // A tag behind the virtual time is "ahead" by almost 2^128.
+        let ahead = client.tag.wrapping_sub(virtual_time);
+        if client.state == State::Idle && client.period == period && ahead < WINDOW {
+            client.state = State::Ready;
+            let key = client.tag as u64;
+            core.wheel.insert(id.0, key);
+        } else {
+            core.ready_slowly(id);
         }
-        client.state = State::Ready;
-        client.tag = client.tag.max(virtual_time);
-        let tag = client.tag;
-        core.enqueue(id.0, tag);
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
@@ -292,7 +331,7 @@ impl Scheduler for Wfq {
             && client.state == State::Ready
         {
             client.state = State::Idle;
-            core.dequeue(id.0);
+            core.dequeue(id);
         }
     }
 
@@ -309,22 +348,18 @@ impl Scheduler for Wfq {
     #[inline]
     fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
         let amount = record.amount(core.metric);
-        let in_service = core.in_service == id.0;
-        let Some(client) = core.clients.get_mut(id.index()) else {
+        let Some(client) = core.wheel.get_mut(id.0) else {
             return;
         };
         if amount == 0 {
             return;
         }
-        match client.state {
-            State::Idle | State::Unpaid if in_service => {
-                client.state = State::Idle;
-                client.statistics.charged += amount;
-                client.advance(amount);
-                core.greatest = core.greatest.max(client.tag);
-            }
-            State::Absent => {}
-            State::Idle | State::Unpaid | State::Ready => core.charge_retrospectively(id, amount),
+        if client.state == State::Unpaid {
+            client.state = State::Idle;
+            client.statistics.charged += amount;
+            client.advance(amount);
+        } else {
+            core.charge_again(id, amount);
         }
     }
 
@@ -337,8 +372,8 @@ impl Scheduler for Wfq {
     }
 
     fn client_statistics(core: &Self::Core, id: ClientId) -> ClientStatistics {
-        core.clients
-            .get(id.index())
+        core.wheel
+            .get(id.0)
             .map_or_else(ClientStatistics::default, |client| client.statistics)
     }
 }
