@@ -25,6 +25,7 @@
 //! times. Nothing allocates once an element has its place in the table.
 
 use alloc::vec::Vec;
+use core::mem;
 
 const DIGIT_BITS: u32 = u8::BITS;
 const LEVELS: u32 = u64::BITS / DIGIT_BITS;
@@ -32,7 +33,8 @@ const LEVEL_SLOTS: u32 = 1 << DIGIT_BITS;
 const GROUP_SLOTS: u32 = u64::BITS;
 const GROUPS: usize = (LEVELS * LEVEL_SLOTS / GROUP_SLOTS) as usize;
 const SLOTS: usize = (LEVELS * LEVEL_SLOTS) as usize;
-/// The first group of the highest level.
+/// The first slot of the highest level, and its group.
+const TOP_SLOT: usize = ((LEVELS - 1) * LEVEL_SLOTS) as usize;
 const TOP_GROUP: u32 = (LEVELS - 1) * LEVEL_SLOTS / GROUP_SLOTS;
 
 /// A new element looks for its place in a slot among this many of the greatest keys.
@@ -142,29 +144,28 @@ impl<T: Default> Wheel<T> {
                 self.alone = element;
                 return;
             }
-            let other = self.alone;
-            self.alone = NONE;
-            self.place(other, self.entry(other).key);
+            self.insert_second(element, key);
+        } else {
+            self.place(element, key);
         }
-        self.place(element, key);
     }
 
     /// Takes out the element with the least key; of several, the one inserted first.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u32, &mut T)> {
-        if self.groups == 0 {
-            return self.pop_alone();
-        }
-        let group = self.groups.trailing_zeros();
-        if group >= TOP_GROUP {
-            return self.pop_top();
-        }
-        let bit = self.occupied[group as usize % GROUPS].trailing_zeros();
-        let slot = (group * GROUP_SLOTS + bit) as usize % SLOTS;
-        let first = self.slots[slot];
-        if first & UNSORTED != 0 {
-            return self.pop_unsorted(slot);
-        }
+        let (group, bit, slot, first) = loop {
+            if self.groups == 0 {
+                return self.pop_alone();
+            }
+            let group = self.groups.trailing_zeros();
+            let bit = self.occupied[group as usize % GROUPS].trailing_zeros();
+            let slot = (group * GROUP_SLOTS + bit) as usize % SLOTS;
+            let first = self.slots[slot];
+            if group < TOP_GROUP && first & UNSORTED == 0 {
+                break (group, bit, slot, first);
+            }
+            self.sort_out(slot);
+        };
         let entries = self.entries.as_mut_slice();
         let entry = &mut entries[first as usize];
         let next = entry.next;
@@ -218,23 +219,19 @@ impl<T: Default> Wheel<T> {
         Some((element, &mut entry.value))
     }
 
-    /// `pop` when only the highest level is occupied. Here the circle of keys closes, so that slots
-    /// below the base's are ahead of it, and `base` has to follow the least key.
-    #[cold]
-    fn pop_top(&mut self) -> Option<(u32, &mut T)> {
-        let top = SLOTS - LEVEL_SLOTS as usize;
-        let digit = (self.base >> (u64::BITS - DIGIT_BITS)) as usize;
-        let mut slots =
-            (digit..digit + LEVEL_SLOTS as usize).map(|digit| top + digit % LEVEL_SLOTS as usize);
-        let slot = slots.find(|&slot| self.slots[slot] != NONE)?;
-        self.pop_unsorted(slot)
-    }
-
-    /// Moves the elements of the slot with the least keys to lower levels and takes out the first.
+    /// Moves the elements of the slot with the least keys to lower levels. `slot` is that slot, or
+    /// on the highest level any: there the circle of keys closes, so that slots below the base's
+    /// are ahead of it, and `base` has to follow the least key.
     #[inline(never)]
-    fn pop_unsorted(&mut self, slot: usize) -> Option<(u32, &mut T)> {
+    fn sort_out(&mut self, slot: usize) {
+        let slot = if slot < TOP_SLOT {
+            slot
+        } else {
+            self.first_top_slot()
+        };
+        let level_bits = (slot / LEVEL_SLOTS as usize) as u32 * DIGIT_BITS;
         let first = self.slots[slot] & !UNSORTED;
-        self.base = self.least_key(first);
+        self.base = self.entry(first).key >> level_bits << level_bits;
         self.clear(slot);
         let mut element = first;
         loop {
@@ -242,22 +239,28 @@ impl<T: Default> Wheel<T> {
             let (key, next) = (entry.key, entry.next);
             self.place(element, key);
             if next == first {
-                // The least key has the lowest level for itself and its equals, in order.
-                return self.pop();
+                break;
             }
             element = next;
         }
     }
 
-    fn least_key(&self, first: u32) -> u64 {
-        let mut least = self.entry(first).key;
-        let mut element = self.entry(first).next;
-        while element != first {
-            let entry = self.entry(element);
-            least = least.min(entry.key);
-            element = entry.next;
-        }
-        least
+    /// The slot with the least keys on the highest level, which is occupied.
+    fn first_top_slot(&self) -> usize {
+        let start = (self.base >> (u64::BITS - DIGIT_BITS)) as usize;
+        let mut slots = (start..).map(|digit| TOP_SLOT + digit % LEVEL_SLOTS as usize);
+        slots
+            .find(|&slot| self.slots[slot] != NONE)
+            .unwrap_or(TOP_SLOT)
+    }
+
+    /// Queues `element` beside the one that was alone until now.
+    #[inline(never)]
+    fn insert_second(&mut self, element: u32, key: u64) {
+        let other = self.alone;
+        self.alone = NONE;
+        self.place(other, self.entry(other).key);
+        self.place(element, key);
     }
 
     /// Puts `element` into its slot.
@@ -265,10 +268,13 @@ impl<T: Default> Wheel<T> {
     fn place(&mut self, element: u32, key: u64) {
         let slot = self.slot_of(key);
         if self.slots[slot] != NONE {
-            self.join(slot, element, key);
+            self.place_beside_others(slot, element, key);
             return;
         }
-        let entry = self.entry_mut(element);
+        // Rather than index: without a panic, nothing on this path needs a stack.
+        let Some(entry) = self.entries.get_mut(element as usize) else {
+            return;
+        };
         entry.key = key;
         entry.next = element;
         entry.prev = element;
@@ -278,35 +284,51 @@ impl<T: Default> Wheel<T> {
         self.occupied[group] |= 1 << (slot % GROUP_SLOTS as usize);
     }
 
-    /// Puts `element` into a slot that holds others: behind the last that has no greater key, if
-    /// that is near.
+    /// Puts `element` into a slot that holds others.
     #[inline(never)]
-    fn join(&mut self, slot: usize, element: u32, key: u64) {
+    fn place_beside_others(&mut self, slot: usize, element: u32, key: u64) {
+        let marked = self.slots[slot % SLOTS];
+        let entries = self.entries.as_mut_slice();
+        let first = marked & !UNSORTED;
+        let last = entries[first as usize].prev;
+        if marked == first && entries[last as usize].key > key {
+            self.place_in_order(slot, element, key);
+            return;
+        }
+        entries[first as usize].prev = element;
+        entries[last as usize].next = element;
+        let entry = &mut entries[element as usize];
+        entry.key = key;
+        entry.next = first;
+        entry.prev = last;
+    }
+
+    /// Puts `element` into a sorted slot whose last key is greater: where it belongs, if that is
+    /// near; else at the end, and the slot is sorted no longer.
+    #[inline(never)]
+    fn place_in_order(&mut self, slot: usize, element: u32, key: u64) {
         let first = self.slots[slot];
-        let sorted = first & UNSORTED == 0;
-        let first = first & !UNSORTED;
         let last = self.entry(first).prev;
-        let mut prev = last;
-        let mut steps = 0;
-        while sorted && self.entry(prev).key > key {
-            steps += 1;
-            if prev == first || steps == FEW {
-                // It has the least key, or its place is left to be found later.
-                let least = prev == first;
-                let now_first = if least { element } else { first | UNSORTED };
-                self.slots[slot] = now_first;
-                prev = last;
+        let mut next = last;
+        for _ in 0..FEW {
+            let prev = self.entry(next).prev;
+            if next == first || self.entry(prev).key <= key {
                 break;
             }
-            prev = self.entry(prev).prev;
+            next = prev;
         }
-        let next = self.entry(prev).next;
+        if next == first {
+            self.slots[slot] = element;
+        } else if self.entry(self.entry(next).prev).key > key {
+            self.slots[slot] = first | UNSORTED;
+            next = first;
+        }
+        let prev = mem::replace(&mut self.entry_mut(next).prev, element);
+        self.entry_mut(prev).next = element;
         let entry = self.entry_mut(element);
         entry.key = key;
         entry.next = next;
         entry.prev = prev;
-        self.entry_mut(prev).next = element;
-        self.entry_mut(next).prev = element;
     }
 
     /// Marks a slot that has lost its last element.
