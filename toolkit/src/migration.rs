@@ -32,8 +32,8 @@ use crate::envelope::{Envelope, Migration};
 use crate::grid::Resource;
 use crate::ids::{CoreId, ResourceId};
 use crate::request::{Head, Request};
+use crate::slab::{Slot, Work};
 use crate::system::System;
-use crate::tree::Work;
 
 /// A binding that this core owns, and when it is to be reconsidered.
 struct Due {
@@ -263,10 +263,8 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return false;
         };
-        self.tree.works(place).any(|work| match work {
-            Work::Request(request) => request.head.affinity == key.1,
-            Work::Resume(_) => false,
-        })
+        let mut heads = self.tree.works(place).filter_map(Slot::head);
+        heads.any(|head| head.affinity == key.1)
     }
 
     /// Sends the queued requests of a label to its new core.
