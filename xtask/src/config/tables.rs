@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::Style;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use vortex_sched_config::value::Ttl;
 use vortex_sched_config::{
     ActivityIndex, Asks, Budget, CorePlan, Instance, Known, LoadSharingPlan, Parameters, Plan,
@@ -12,6 +11,9 @@ use vortex_sched_config::{
 };
 
 const TITLE: Style = Style::new().bold();
+/// One line, below the header.
+const LINES: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// All tables of a plan.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -23,7 +25,7 @@ pub(super) fn plan(plan: &Plan) -> String {
     section(
         &mut out,
         "Clients with parameters of their own",
-        clients(plan),
+        &clients(plan),
     );
     section(&mut out, "Network", &networks(plan));
     section(&mut out, "Processes", &processes(plan));
@@ -39,7 +41,7 @@ fn section(out: &mut String, title: &str, table: &Table) {
 
 fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING);
+    table.load_style(LINES);
     table.set_header(header.into_iter().map(Into::into).collect::<Vec<String>>());
     table
 }
