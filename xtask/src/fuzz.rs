@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let paths = Paths::new(target)?;
         let program = build(target, &paths)?;
         let passed = match &args.replay {
-            Some(file) => replay(&program, file)?,
+            Some(file) => replay(&paths, &program, file)?,
             None if args.minimize => minimize(target, &paths, &program)?,
             None => fuzz(target, &paths, &program, args.seconds)?,
         };
@@ -282,7 +282,14 @@ impl Drop for Guard {
     }
 }
 
-fn replay(program: &Path, file: &Path) -> Result<bool> {
+/// Runs one input. A path that is not there is taken from the root of the project, as it was shown.
+fn replay(paths: &Paths, program: &Path, file: &Path) -> Result<bool> {
+    let shown = paths.root.join(file);
+    let file = if file.is_file() {
+        file
+    } else {
+        shown.as_path()
+    };
     ensure!(
         file.is_file(),
         "cannot read {}: expected the path of an input",
