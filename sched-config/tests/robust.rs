@@ -339,3 +339,18 @@ fn a_plan_that_would_be_too_large_is_refused() {
     assert_eq!(report.faults.len(), 1, "{report}");
     assert_eq!(report.faults[0].kind, Kind::Unreadable);
 }
+
+#[test]
+fn what_the_fuzzer_found_worth_keeping() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let entries = std::fs::read_dir(&corpus).expect("the corpus is there");
+    let mut taken = [0, 0];
+    for entry in entries {
+        let bytes = std::fs::read(entry.expect("readable").path()).expect("readable");
+        taken[usize::from(answer(&bytes).is_ok())] += 1;
+    }
+    assert!(
+        taken.iter().all(|count| *count > 0),
+        "faulty and sound: {taken:?}"
+    );
+}

@@ -314,7 +314,10 @@ fn minimize(target: &Target, paths: &Paths, program: &Path) -> Result<bool> {
     }
     fs::create_dir(&merged).context("cannot make a folder for the new corpus")?;
     let output = Command::new(program)
-        .args(["-set_cover_merge=1", &format!("-max_len={}", target.longest)])
+        .args([
+            "-set_cover_merge=1",
+            &format!("-max_len={}", target.longest),
+        ])
         .arg(&merged)
         .arg(&paths.corpus)
         .args(target.seeds.iter().map(|folder| paths.root.join(folder)))
