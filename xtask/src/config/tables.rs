@@ -34,8 +34,11 @@ pub(super) fn plan(plan: &Plan) -> String {
 
 fn section(out: &mut String, title: &str, table: &Table) {
     if !table.is_empty() {
+        // What a terminal would act on is not for a file to say.
+        let control = |character: char| character.is_control() && character != '\n';
+        let text = table.trim_fmt().replace(control, "·");
         // Writing to a string does not fail.
-        let _ = write!(out, "\n{TITLE}{title}{TITLE:#}\n{}\n", table.trim_fmt());
+        let _ = write!(out, "\n{TITLE}{title}{TITLE:#}\n{text}\n");
     }
 }
 
