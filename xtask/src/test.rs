@@ -1,8 +1,10 @@
-//! `cargo xtask test`: formatting, lints, host tests.
+//! `cargo xtask test`: formatting, lints, host tests, the cost of a request.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::bench;
 
 /// Run every check and test of the project
 #[derive(clap::Args)]
@@ -24,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut tests = vec!["test", "--workspace"];
     tests.extend(args.filter.as_deref());
     cargo(&tests)?;
+    bench::guard()?;
     Ok(ExitCode::SUCCESS)
 }
 
