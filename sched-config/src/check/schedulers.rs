@@ -10,7 +10,7 @@ use super::Checker;
 use crate::finding::{Kind, Place, one_of, quote};
 use crate::graph::{Asked, Asking, Graph, Node};
 use crate::known::{Algorithm, Takes};
-use crate::value::LoadSharingPolicy;
+use crate::value::{LoadSharingPolicy, Metric};
 
 impl<'a> Checker<'a, '_> {
     pub(super) fn schedulers(&mut self, graph: &Graph<'a>) {
@@ -142,7 +142,11 @@ impl<'a> Checker<'a, '_> {
                     .fault(Kind::Doubled, place, message, "once, with one share");
             }
             if let Some(algorithm) = of(target) {
-                self.given_to_scheduler(asking.parent.into(), asking.place, algorithm);
+                let metric = match target {
+                    Asked::Multiplexor(_) => Metric::Cpu,
+                    Asked::Scheduler(index) => graph.nodes[index].metric(),
+                };
+                self.given_to_scheduler(asking.parent.into(), asking.place, algorithm, metric);
             }
         }
     }
@@ -198,7 +202,7 @@ impl<'a> Checker<'a, '_> {
                     .fault(Kind::Doubled, name, message, "each activity once");
             }
             if let Some(algorithm) = algorithm {
-                self.given(client.into(), place, algorithm);
+                self.given(client.into(), place, algorithm, node.metric());
             }
         }
     }

@@ -22,7 +22,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 fn share() -> impl Strategy<Value = Share> {
-    (1..=1_000_000_000u32)
+    (1..=10_000_000u32)
         .prop_map(|thousandths| Share::from_thousandths(thousandths).expect("in range"))
 }
 
@@ -69,7 +69,7 @@ fn multiplexor() -> impl Strategy<Value = Multiplexor> {
 }
 
 fn priority() -> impl Strategy<Value = Priority> {
-    any::<u16>().prop_map(Priority)
+    any::<u8>().prop_map(Priority)
 }
 
 fn parent() -> impl Strategy<Value = Parent> {

@@ -200,7 +200,7 @@ fn entitlement<'a>(
 }
 
 fn percent(part: u64, whole: u64) -> String {
-    // Both are at most 10^9 times the number of clients, far from where precision ends.
+    // Both are at most 10^7 times the number of clients, far from where precision ends.
     format!("{:.2} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
