@@ -71,7 +71,7 @@ impl<S: Scheduler> Governor<S> {
             fallback.ready(client);
         }
         self.tell(platform, |core| {
-            S::client_ready(core, client, head_sent_at, now)
+            S::client_ready(core, client, head_sent_at, now);
         });
     }
 
@@ -91,7 +91,7 @@ impl<S: Scheduler> Governor<S> {
         now: u64,
     ) {
         self.tell(platform, |core| {
-            S::resource_record(core, client, record, now)
+            S::resource_record(core, client, record, now);
         });
     }
 

@@ -29,6 +29,7 @@ use core::cmp::Ordering;
 use crate::binding::{Binding, FastMap, Key, Phase, Word};
 use crate::core::CoreState;
 use crate::envelope::{Envelope, Migration};
+use crate::grid::Resource;
 use crate::ids::{CoreId, ResourceId};
 use crate::request::{Head, Request};
 use crate::system::System;
@@ -197,30 +198,37 @@ impl<Y: System> CoreState<Y> {
             .get(resource.index())
             .map(|local| local.shared.clone());
         let place = self.place(resource, key.0);
-        let waits = place.is_some_and(|place| self.waiting.any_with_affinity(place, key.1));
+        let waits = place.is_some_and(|place| {
+            self.tree.client(place).holding > 0 && self.waiting.any_with_affinity(place, key.1)
+        });
         let (Some(shared), false, Phase::Bound) = (shared, waits, word.phase) else {
             // Not yet settled here, or not now: later.
             return self
                 .owned
                 .push(self.later(&binding, now), resource, key, binding);
         };
-        let generation = word.generation + 1;
-        if !in_use && !self.is_queued(resource, key) {
-            let retiring = Word {
-                phase: Phase::Retiring,
-                generation,
-                ..word
-            };
-            if binding.change(word, retiring) {
-                self.owned.changes.push(Change {
-                    resource,
-                    key,
-                    binding,
-                    word: retiring,
-                });
-            }
-            return;
+        if in_use || self.is_queued(resource, key) {
+            return self.rebind(&shared, key, binding, word);
         }
+        let generation = word.generation + 1;
+        let retiring = Word {
+            phase: Phase::Retiring,
+            generation,
+            ..word
+        };
+        if binding.change(word, retiring) {
+            self.owned.changes.push(Change {
+                resource,
+                key,
+                binding,
+                word: retiring,
+            });
+        }
+    }
+
+    /// Asks the governing scheduler for a new core; the binding stays or moves.
+    fn rebind(&mut self, shared: &Resource<Y>, key: Key, binding: Arc<Binding>, word: Word) {
+        let resource = shared.id;
         let (core, lifetime_cycles) = shared.load_share(&self.platform, key);
         binding.set_lifetime_cycles(lifetime_cycles);
         if core == self.id {
@@ -229,7 +237,7 @@ impl<Y: System> CoreState<Y> {
         let moving = Word {
             core,
             phase: Phase::Moving,
-            generation,
+            generation: word.generation + 1,
         };
         if binding.change(word, moving) {
             self.owned.moving.insert((resource, key), core);

@@ -31,6 +31,18 @@ const SLEEP: u64 = 1;
 ///
 /// All memory the inbox will ever use is allocated here.
 ///
+/// ```
+/// use vortex_queue::{Wake, channel};
+///
+/// let (sender, mut receiver) = channel(64);
+/// assert_eq!(sender.push("one"), Ok(Wake::Awake));
+/// assert_eq!(receiver.pop(), Some("one"));
+/// assert!(receiver.try_sleep());
+/// if sender.push("two") == Ok(Wake::WasAsleep) {
+///     // Send the wake-up to the receiver's core.
+/// }
+/// ```
+///
 /// # Panics
 /// If the slots need more than `isize::MAX` bytes. Too little memory is the allocator's affair, as
 /// with `Vec::with_capacity`.

@@ -10,8 +10,8 @@
 //! The crate is `no_std`, and allocates only when an inbox or a publication is created.
 //!
 //! Invariants: a slot's value is touched only by the one producer that reserved its position and
-//! then by the receiver ([`slot`](self) states the protocol); the sleep bit is set only while the
-//! ring is empty. Both are checked by exhaustive interleaving (`tests/loom.rs`).
+//! then by the receiver (`slot.rs` states the protocol); the sleep bit is set only while the ring is
+//! empty. Both are checked by a model checker (`tests/loom.rs`).
 //!
 //! The ring is D. Vyukov's bounded queue (1024cores.net, 2010) with one consumer and the receiver's
 //! sleep bit packed into the tail word.

@@ -12,9 +12,8 @@ use crate::grid::{Grid, Parent, Resource};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Head, Link, Reason, Request};
 use crate::scheduler::{ClientKind, Scheduler};
-use crate::slab::Chain;
 use crate::system::{Platform, System};
-use crate::tree::{NodeIndex, Place, Queue, ROOT};
+use crate::tree::{NodeIndex, Place, ROOT};
 
 use super::CoreState;
 
@@ -294,16 +293,10 @@ impl<Y: System> CoreState<Y> {
             .client_params(&shared, activity)
             .ok_or(Reason::NoActivity)?;
         let account = shared.account(self.id, activity);
-        let queue = Queue {
-            activity,
-            chain: Chain::EMPTY,
-            account,
-            holding: 0,
-        };
         let kind = ClientKind::Queue { resource, activity };
         let place = self
             .tree
-            .add_queue(&self.platform, node, kind, queue, &params);
+            .add_queue(&self.platform, node, kind, (activity, account), &params);
         if self.grid.is_suspended(activity) {
             self.tree.suspend_client(&self.platform, place);
         }

@@ -20,6 +20,7 @@ use crate::waiting::{Party, Waiter, WaiterId, Waiting};
 
 use super::Step;
 use super::books::Books;
+use super::execute::Current;
 use super::send::{LocalResource, Outboxes};
 
 /// Values taken from the inbox in one step, so that a flood of them cannot keep the core from
@@ -41,6 +42,7 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) returns: VecDeque<(Request<Y::Message>, Reason)>,
     pub(crate) owned: Owned<Y>,
     pub(crate) books: Books,
+    pub(crate) current: Current,
     pub(crate) asleep: bool,
     /// Attend at the next step.
     pub(crate) attention: bool,
@@ -76,6 +78,7 @@ impl<Y: System> CoreState<Y> {
             returns: VecDeque::new(),
             owned: Owned::new(),
             books,
+            current: Current::new(),
             asleep: false,
             attention: false,
             attention_at: u64::MAX,
@@ -189,7 +192,7 @@ impl<Y: System> CoreState<Y> {
         request: Request<Y::Message>,
         reason: Reason,
     ) -> Option<(Request<Y::Message>, Reason)> {
-        let Link::Call(trigger) = request.head.link else {
+        let (Link::Call(trigger) | Link::Reply(trigger)) = request.head.link else {
             return Some((request, reason));
         };
         let Some((id, call)) = self.waiting.call_of(trigger) else {
