@@ -72,12 +72,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         self.demotions
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn node(&mut self, index: NodeIndex) -> &mut Node<S> {
         &mut self.nodes[index.index()]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn client(&mut self, place: Place) -> &mut Client {
         &mut self.nodes[place.node.index()].clients[place.client.index()]
     }
@@ -155,7 +155,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// The place of an activity's queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&self, node: NodeIndex, activity: ActivityId) -> Option<Place> {
         let client = self.nodes[node.index()].by_activity.get(activity)?;
         Some(Place { node, client })
@@ -192,7 +192,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Appends a request; gives it back if the queue is at its limit.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enqueue(
         &mut self,
         platform: &impl Platform,
@@ -247,7 +247,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Takes the next work of a queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, place: Place) -> Option<Work<M>> {
         let client = &mut self.nodes[place.node.index()].clients[place.client.index()];
         let work = self.slab.pop_front(&mut client.chain);
@@ -267,7 +267,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     ) {
         let node = &mut self.nodes[index.index()];
         let is_prompt = S::is_prompt(&core);
-        let mut governor = crate::governor::Governor::<S>::Chosen(core);
+        let mut governor = crate::governor::Governor::<S>::new(core);
         for ((client, params), number) in node.clients.iter().zip(&node.params).zip(0..) {
             let id = ClientId(number);
             let (kind, sent_at) = match client.child {

@@ -36,7 +36,7 @@ impl Current {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(&mut self, head: &Head) {
         self.head = *head;
         self.activity = head.activity;
@@ -50,7 +50,7 @@ impl Current {
 
 impl<Y: System> Core<Y> {
     /// Serves the chosen queue once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dispatch(&mut self, place: Place) {
         match self.state.take(place) {
             Some(Work::Request(request)) => self.execute(place, request),
@@ -59,7 +59,7 @@ impl<Y: System> Core<Y> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn execute(&mut self, place: Place, request: Request<Y::Message>) {
         self.state.begin(place, &request);
         if let Link::Reply(trigger) = request.head.link {
@@ -172,7 +172,7 @@ impl<Y: System> Core<Y> {
 
 impl<Y: System> CoreState<Y> {
     /// The next work of a queue that nothing holds back.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
         if self.tree.client(place).holding > 0 {
             return self.take_free(place);
@@ -194,7 +194,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// Begins the span of an execution.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, place: Place, request: &Request<Y::Message>) {
         self.books.cut_scheduling(&self.platform);
         let waited = request.age_cycles(self.books.mark);
@@ -203,7 +203,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// Ends the span of an execution, books it, and tells the schedulers.
-    #[inline]
+    #[inline(always)]
     fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
         let cycles = self.books.cut(&self.platform);
         let payer = self.payer(place);
@@ -234,7 +234,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// The client that pays: that of the activity found, if it is another than the served one.
-    #[inline]
+    #[inline(always)]
     fn payer(&mut self, place: Place) -> Place {
         let activity = self.current.activity;
         if self.tree.client(place).activity == activity {

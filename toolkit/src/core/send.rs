@@ -168,7 +168,7 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn route(&mut self, head: &Head) -> Route {
         // The party that waits for a reply is on the core that asked.
         if let Link::Reply(trigger) = head.link {
@@ -254,7 +254,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// Puts a request into its queue on this core.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
         let place = match self.place(request.head.destination, request.head.activity) {
             Some(place) => place,
@@ -270,7 +270,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// An activity's queue at a resource, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
         let node = self.resources.get(resource.index())?.node?;
         self.tree.place(node, activity)

@@ -128,7 +128,7 @@ impl<Y: System> CoreState<Y> {
         Step::Asleep { until }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&mut self) {
         for _ in 0..RECEIVE_BATCH {
             let Some(envelope) = self.inbox.pop() else {
@@ -152,7 +152,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// A request of another core's, for this core when it was sent.
-    #[inline]
+    #[inline(always)]
     fn arrive(&mut self, request: Request<Y::Message>) {
         if self.owned.is_moving()
             && let Some(core) = self.owned.moved_to(&request.head)

@@ -15,7 +15,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
     ///
     /// The chosen nodes and the client are `Serving` until [`Self::finish`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choose(&mut self, platform: &impl Platform, now: u64) -> Option<Place> {
         if self.node(ROOT).state != NodeState::Serving {
             return None;
@@ -39,7 +39,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// One scheduler's decision, checked: a client, and the scheduler that it is, if it is one.
-    #[inline]
+    #[inline(always)]
     fn decide(
         &mut self,
         platform: &impl Platform,
@@ -107,7 +107,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
 
     /// Ends the service of `served`: its path is ready again where there is more to do, and the
     /// schedulers on it learn what was used. The client `charged` pays at the resource's scheduler.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(
         &mut self,
         platform: &impl Platform,

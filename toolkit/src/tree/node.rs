@@ -138,7 +138,7 @@ impl<S: Scheduler> Node<S> {
     pub(crate) fn new(core: S::Core, parent: Place) -> Self {
         Self {
             is_prompt: S::is_prompt(&core),
-            governor: Governor::Chosen(core),
+            governor: Governor::new(core),
             state: NodeState::Idle,
             ready: 0,
             parent,

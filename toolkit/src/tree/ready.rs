@@ -2,7 +2,6 @@
 
 use core::cmp::Reverse;
 
-use crate::governor::{Governor, RoundRobin};
 use crate::ids::ClientId;
 use crate::request::Message;
 use crate::scheduler::{Ready, Scheduler};
@@ -12,7 +11,7 @@ use super::{ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree, Work};
 
 impl<S: Scheduler> Node<S> {
     /// A client has work. True if the node may have become ready by that.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn client_ready(
         &mut self,
         platform: &impl Platform,
@@ -60,7 +59,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Whether a node has a decision now; if only later, sees to it that it is asked again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
         let node = self.node(index);
         if node.ready == 0 {
@@ -106,13 +105,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     #[cold]
     pub(crate) fn demote(&mut self, index: NodeIndex) {
         let node = self.node(index);
-        let mut fallback = RoundRobin::default();
-        for (client, number) in node.clients.iter().zip(0..) {
-            if client.state == ClientState::Ready {
-                fallback.ready(ClientId(number));
-            }
-        }
-        node.governor = Governor::Fallback(fallback);
+        let numbered = node.clients.iter().zip(0..);
+        let ready = numbered.filter(|(client, _)| client.state == ClientState::Ready);
+        node.governor
+            .demote(ready.map(|(_, number)| ClientId(number)));
         node.is_prompt = true;
         self.demotions += 1;
     }
@@ -206,7 +202,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Since when the queue at `place` has work.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn more_since(&self, place: Place, now: u64) -> Option<u64> {
         let client = &self.nodes[place.node.index()].clients[place.client.index()];
         if client.chain.is_empty() {
