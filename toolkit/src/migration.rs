@@ -111,6 +111,9 @@ impl<Y: System> Owned<Y> {
 
     /// Where a request goes that has come to a core its label is leaving.
     pub(crate) fn moved_to(&self, head: &Head) -> Option<CoreId> {
+        if head.is_reply() {
+            return None;
+        }
         let key = (head.activity, head.affinity);
         self.moving.get(&(head.destination, key)).copied()
     }
@@ -263,10 +266,7 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return false;
         };
-        self.tree.works(place).any(|work| match work {
-            Work::Request(request) => request.head.affinity == key.1,
-            Work::Resume(_) => false,
-        })
+        self.tree.works(place).any(|work| moves_with(work, key))
     }
 
     /// Sends the queued requests of a label to its new core.
@@ -274,10 +274,8 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return;
         };
-        let taken = self.tree.extract(&self.platform, place, |work| match work {
-            Work::Request(request) => request.head.affinity == key.1,
-            Work::Resume(_) => false,
-        });
+        let wanted = |work: &_| moves_with(work, key);
+        let taken = self.tree.extract(&self.platform, place, wanted);
         for work in taken {
             if let Work::Request(request) = work {
                 self.push(core, Envelope::Migration(Migration::Forwarded(request)));
@@ -427,5 +425,14 @@ impl<Y: System> CoreState<Y> {
         }
         self.owned.push(self.books.mark, resource, key, binding);
         self.attention = true;
+    }
+}
+
+/// Whether what is queued for an activity goes where its label goes: replies, and what goes on,
+/// belong to this core.
+fn moves_with<M>(work: &Work<M>, key: Key) -> bool {
+    match work {
+        Work::Request(request) => request.head.affinity == key.1 && !request.head.is_reply(),
+        Work::Resume(_) => false,
     }
 }
