@@ -105,6 +105,12 @@ impl Audit {
         }
     }
 
+    /// A dependency label that nobody has used, above 2^32.
+    #[must_use]
+    pub fn fresh_label(&self) -> u64 {
+        (1 << 32) + self.books().states.len() as u64
+    }
+
     /// The request is handled, for the first time or again.
     pub fn start(&self, ticket: Ticket) {
         let mut books = self.books();

@@ -382,6 +382,12 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
         &mut self.cores
     }
 
+    /// Whether events are planned.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.world.calendar.times.is_empty()
+    }
+
     /// How often cores have stepped.
     #[must_use]
     pub const fn steps(&self) -> u64 {

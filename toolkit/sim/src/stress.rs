@@ -140,17 +140,15 @@ pub fn run<P: Scheduler + Clone>(scenario: &Scenario<P>) -> Verdict {
     });
     inject(&mut machine.world, scenario, &shared, &mut rng);
     let mut verdict = Verdict::default();
-    // Far more than any scenario takes that comes to rest.
-    let patience = 2_000_000 + 20_000 * scenario.probes;
-    verdict.play(&mut machine, scenario, patience);
+    verdict.play(&mut machine, scenario, &audit);
     // Nobody stays suspended.
     control(&mut machine.world, &shared, Kind::ResumeAll);
-    verdict.play(&mut machine, scenario, patience);
+    verdict.play(&mut machine, scenario, &audit);
     if !scenario.loses_tasks() {
         verdict.expect_settled(&audit, "after everything was resumed");
     }
     control(&mut machine.world, &shared, Kind::EndAll);
-    verdict.play(&mut machine, scenario, patience);
+    verdict.play(&mut machine, scenario, &audit);
     verdict.finish(&mut machine, &audit);
     verdict
 }

@@ -1,8 +1,8 @@
 //! What probes do when they are handled.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, DependencyLabel, ResourceId};
 use vortex_toolkit::record::{Field, Metric};
@@ -92,6 +92,8 @@ pub(super) struct Shared<P> {
     rng: Mutex<fastrand::Rng>,
     /// Activities and resources that may still end.
     ends: Mutex<u32>,
+    /// Nothing is to be changed any more.
+    is_calm: AtomicBool,
 }
 
 impl<P: Clone> Shared<P> {
@@ -102,6 +104,7 @@ impl<P: Clone> Shared<P> {
             scenario: scenario.clone(),
             rng: Mutex::new(rng.fork()),
             ends: Mutex::new((scenario.resources + scenario.activities) / 2),
+            is_calm: AtomicBool::new(false),
         }
     }
 }
@@ -206,9 +209,10 @@ impl<P: Scheduler + Clone> Prober<P> {
             }
             Way::Wait => {
                 request.message.waited = true;
-                let mut child = self.child(context, &head, request.message.fuel - 1);
-                child.message.is_call = true;
-                let trigger = context.call(child);
+                let destination = ResourceId(self.shared.rng().u32(..self.shared.resources));
+                let probe = Probe::new(Kind::Work, request.message.fuel - 1);
+                let call = context.request(destination, probe);
+                let trigger = context.call(as_call(call, &self.shared.audit, head.activity));
                 return Outcome::Wait(request, trigger);
             }
             Way::Task => return self.task(request, context),
@@ -294,11 +298,9 @@ impl<P: Scheduler + Clone> Prober<P> {
         };
         let body = move |port: Port<Probe>| async move {
             for destination in destinations {
-                let mut call = port.request(destination, Probe::new(Kind::Work, fuel));
-                call.message.take_ticket(&audit, &call.head, head.activity);
-                call.message.is_call = true;
+                let call = port.request(destination, Probe::new(Kind::Work, fuel));
                 port.add_bytes(10);
-                match port.call(call).await {
+                match port.call(as_call(call, &audit, head.activity)).await {
                     Ok(reply) => {
                         if let Some(ticket) = reply.ticket {
                             audit.start(ticket);
@@ -324,6 +326,9 @@ impl<P: Scheduler + Clone> Prober<P> {
 
     /// Changes something.
     fn change(&self, context: &mut Ctx<'_, P>) {
+        if self.shared.is_calm.load(Ordering::Relaxed) {
+            return;
+        }
         let chances = *self.chances();
         let mut rng = self.shared.rng();
         let activity = ActivityId(rng.u32(1..=self.shared.scenario.activities));
@@ -376,6 +381,7 @@ impl<P: Scheduler + Clone> Prober<P> {
     }
 
     fn resume_all(&self, context: &mut Ctx<'_, P>) {
+        self.shared.is_calm.store(true, Ordering::Relaxed);
         for number in 0..=self.shared.scenario.activities {
             context.control(&Control::ResumeActivity(ActivityId(number)));
         }
@@ -393,6 +399,18 @@ impl<P: Scheduler + Clone> Prober<P> {
             context.control(&Control::RemoveResource(ResourceId(number)));
         }
     }
+}
+
+/// Makes a call of a request, with labels of its own: it must not wait behind the one that waits
+/// for it.
+fn as_call(mut call: Request<Probe>, audit: &Audit, origin: ActivityId) -> Request<Probe> {
+    let label = audit.fresh_label();
+    call = call
+        .ordered(DependencyLabel(label))
+        .near(AffinityLabel(label % 13 + 1_000));
+    call.message.take_ticket(audit, &call.head, origin);
+    call.message.is_call = true;
+    call
 }
 
 impl<P: Scheduler + Clone> Resources<Stress<P>> for Prober<P> {
