@@ -110,8 +110,10 @@ pub(crate) struct Resource<Y: System> {
     pub(crate) clients: Mutex<FastMap<ActivityId, ClientParams>>,
     pub(crate) bindings: Bindings,
     pub(crate) accounts: Mutex<FastMap<(CoreId, ActivityId), Arc<Account>>>,
-    /// Cores on which the resource is suspended.
-    pub(crate) suspended: Vec<AtomicBool>,
+    /// Suspended by [`crate::Control::SuspendResource`].
+    pub(crate) suspended: AtomicBool,
+    /// Cores on which it has rejected a request since it was resumed.
+    pub(crate) full: Vec<AtomicBool>,
     pub(crate) removed: AtomicBool,
 }
 
@@ -125,7 +127,8 @@ impl<Y: System> Resource<Y> {
             clients: Mutex::new(FastMap::default()),
             bindings: Bindings::new(cores),
             accounts: Mutex::new(FastMap::default()),
-            suspended: core::iter::repeat_with(|| AtomicBool::new(false))
+            suspended: AtomicBool::new(false),
+            full: core::iter::repeat_with(|| AtomicBool::new(false))
                 .take(cores)
                 .collect(),
             removed: AtomicBool::new(false),

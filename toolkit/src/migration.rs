@@ -10,8 +10,8 @@
 //!   word is marked *early*, and the new core keeps it aside. The old owner sends a barrier to
 //!   every core and gets an echo. Behind its echo nothing follows that was sent under the old word,
 //!   for inboxes are first-in-first-out. So when all echoes have come, everything older has been
-//!   forwarded; the old owner says `Settled` to the new one, which lets go what it has kept, and
-//!   the word becomes `Bound`.
+//!   forwarded; the old owner says `Settled` to the new one, which lets go what it has kept and
+//!   makes the word `Bound`.
 //! - Nothing is queued: the binding *retires*. The word becomes `Retiring`; a sender that needs it
 //!   takes it back to `Bound` before it sends. If all echoes have come and the word is still
 //!   `Retiring`, and still nothing is queued, nobody uses the label: the binding is dead, and the
@@ -111,6 +111,9 @@ impl<Y: System> Owned<Y> {
 
     /// Where a request goes that has come to a core its label is leaving.
     pub(crate) fn moved_to(&self, head: &Head) -> Option<CoreId> {
+        if head.is_reply() {
+            return None;
+        }
         let key = (head.activity, head.affinity);
         self.moving.get(&(head.destination, key)).copied()
     }
@@ -197,10 +200,7 @@ impl<Y: System> CoreState<Y> {
             .resources
             .get(resource.index())
             .map(|local| local.shared.clone());
-        let place = self.place(resource, key.0);
-        let waits = place.is_some_and(|place| {
-            self.tree.client(place).holding > 0 && self.waiting.any_with_affinity(place, key.1)
-        });
+        let waits = self.is_awaited(resource, key);
         let (Some(shared), false, Phase::Bound) = (shared, waits, word.phase) else {
             // Not yet settled here, or not now: later.
             return self
@@ -259,12 +259,20 @@ impl<Y: System> CoreState<Y> {
         now.saturating_add(binding.lifetime_cycles().min(RETRY_CYCLES))
     }
 
+    /// Whether a request of the label waits in the resource on this core.
+    fn is_awaited(&mut self, resource: ResourceId, key: Key) -> bool {
+        let Some(place) = self.place(resource, key.0) else {
+            return false;
+        };
+        self.tree.client(place).holding > 0 && self.waiting.any_with_affinity(place, key.1)
+    }
+
     fn is_queued(&self, resource: ResourceId, key: Key) -> bool {
         let Some(place) = self.place(resource, key.0) else {
             return false;
         };
         let mut heads = self.tree.works(place).filter_map(Slot::head);
-        heads.any(|head| head.affinity == key.1)
+        heads.any(|head| moves_with(head, key))
     }
 
     /// Sends the queued requests of a label to its new core.
@@ -272,10 +280,11 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return;
         };
-        let taken = self.tree.extract(&self.platform, place, |work| match work {
-            Work::Request(request) => request.head.affinity == key.1,
+        let wanted = |work: &Work<_>| match work {
+            Work::Request(request) => moves_with(&request.head, key),
             Work::Resume(_) => false,
-        });
+        };
+        let taken = self.tree.extract(&self.platform, place, wanted);
         for work in taken {
             if let Work::Request(request) = work {
                 self.push(core, Envelope::Migration(Migration::Forwarded(request)));
@@ -303,13 +312,6 @@ impl<Y: System> CoreState<Y> {
                         generation,
                     };
                     self.push(word.core, Envelope::Migration(settled));
-                    binding.change(
-                        word,
-                        Word {
-                            phase: Phase::Bound,
-                            ..word
-                        },
-                    );
                 }
                 Phase::Retiring => self.end_retirement(resource, key, binding, word),
                 Phase::Bound | Phase::Dead => {}
@@ -325,7 +327,8 @@ impl<Y: System> CoreState<Y> {
         binding: Arc<Binding>,
         word: Word,
     ) {
-        let queued = self.is_queued(resource, key);
+        // What was under way when the retirement began may be queued, or wait, by now.
+        let queued = self.is_queued(resource, key) || self.is_awaited(resource, key);
         let phase = if queued { Phase::Bound } else { Phase::Dead };
         let generation = word.generation + 1;
         let changed = binding.change(
@@ -372,7 +375,8 @@ impl<Y: System> CoreState<Y> {
                 generation,
             } => {
                 if binding.settled() >= generation {
-                    return self.accept(request);
+                    // Settled here meanwhile, and perhaps on its way to yet another core.
+                    return self.arrive(request);
                 }
                 let head = &request.head;
                 let label = (head.destination, (head.activity, head.affinity));
@@ -393,6 +397,15 @@ impl<Y: System> CoreState<Y> {
                 {
                     self.accept(request);
                 }
+                // Not before: what is sent under `Bound` is not kept aside.
+                let word = binding.word();
+                binding.change(
+                    word,
+                    Word {
+                        phase: Phase::Bound,
+                        ..word
+                    },
+                );
                 self.adopt(resource, key, binding);
             }
             Migration::Barrier { from, round } => {
@@ -426,4 +439,9 @@ impl<Y: System> CoreState<Y> {
         self.owned.push(self.books.mark, resource, key, binding);
         self.attention = true;
     }
+}
+
+/// Whether a queued request goes where its label goes: a reply belongs to this core.
+fn moves_with(head: &Head, key: Key) -> bool {
+    head.affinity == key.1 && !head.is_reply()
 }

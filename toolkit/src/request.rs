@@ -128,6 +128,12 @@ impl Head {
         now.saturating_sub(self.sent_at)
     }
 
+    /// Whether it is of a reply: those go to the core that waits for them, wherever their label is
+    /// bound, and wait behind nobody.
+    pub(crate) const fn is_reply(&self) -> bool {
+        matches!(self.link, Link::Reply(_))
+    }
+
     /// True if `other` must stay behind this one: same source and (real) dependency label. Both are
     /// in one queue, so the destination and the activity are equal.
     pub(crate) fn precedes(&self, other: &Self) -> bool {

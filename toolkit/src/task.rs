@@ -118,6 +118,12 @@ impl<M: Message> Port<M> {
         core::mem::take(&mut self.0.lock().outgoing)
     }
 
+    /// The requests that came back and that the task has not looked at.
+    pub(crate) fn take_unread(&self) -> impl Iterator<Item = (Request<M>, Reason)> + use<M> {
+        let answers = core::mem::take(&mut self.0.lock().answers);
+        answers.into_iter().filter_map(|(_, answer)| answer.err())
+    }
+
     pub(crate) fn take_consumption(&self) -> (u64, u64) {
         let mut mail = self.0.lock();
         (

@@ -7,10 +7,11 @@ use core::sync::atomic::Ordering;
 use crate::binding::Key;
 use crate::envelope::{Control, Envelope, Migration};
 use crate::ids::{ActivityId, CoreId, ResourceId};
-use crate::request::Reason;
+use crate::request::{Link, Reason};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
 use crate::slab::{Chain, Work};
 use crate::system::System;
+use crate::task::Task;
 use crate::tree::{NodeIndex, Place};
 use crate::waiting::{Party, Waiter};
 
@@ -26,7 +27,11 @@ impl<Y: System> CoreState<Y> {
             Control::SetClient(resource, activity, params) => {
                 self.grid.set_client(*resource, *activity, *params);
             }
-            Control::SuspendResource(resource) => self.flag_suspended(*resource, true),
+            Control::SuspendResource(resource) => {
+                if let Some(shared) = self.grid.resource(*resource) {
+                    shared.suspended.store(true, Ordering::SeqCst);
+                }
+            }
             Control::ResumeResource(resource) => return self.resume_resource(*resource),
             Control::RemoveResource(resource) => {
                 if let Some(shared) = self.grid.resource(*resource) {
@@ -50,25 +55,12 @@ impl<Y: System> CoreState<Y> {
         (0..cores).map(CoreId)
     }
 
-    fn flag_suspended(&self, resource: ResourceId, suspended: bool) {
-        if let Some(shared) = self.grid.resource(resource) {
-            for flag in &shared.suspended {
-                flag.store(suspended, Ordering::SeqCst);
-            }
-        }
-    }
-
     /// Carries out a change on this core.
     pub(crate) fn control(&mut self, control: &Control<Y>) {
         match control {
-            Control::SuspendActivity(activity) => self.for_queues_of(*activity, |state, place| {
-                state.tree.suspend_client(&state.platform, place);
-            }),
-            Control::ResumeActivity(activity) => self.for_queues_of(*activity, |state, place| {
-                state
-                    .tree
-                    .resume_client(&state.platform, place, state.books.mark);
-            }),
+            Control::SuspendActivity(activity) | Control::ResumeActivity(activity) => {
+                self.follow_activity(*activity);
+            }
             Control::EndActivity(activity) => self.for_queues_of(*activity, |state, place| {
                 state.remove_queue(place, Reason::NoActivity);
             }),
@@ -80,12 +72,9 @@ impl<Y: System> CoreState<Y> {
                     self.remove_queue(place, Reason::ClientRemoved);
                 }
             }
-            Control::SuspendResource(resource) => {
-                if let Some(node) = self.known_node(*resource) {
-                    self.tree.suspend_node(&self.platform, node);
-                }
+            Control::SuspendResource(resource) | Control::ResumeResource(resource) => {
+                self.follow_resource(*resource);
             }
-            Control::ResumeResource(resource) => self.resume_here(*resource),
             Control::RemoveResource(resource) => self.remove_resource(*resource),
             Control::ReplacePolicy(resource, policy) => {
                 let resource = *resource;
@@ -97,6 +86,36 @@ impl<Y: System> CoreState<Y> {
                         .replace_policy(&self.platform, node, core, kind, now);
                 }
             }
+        }
+    }
+
+    // Two cores may suspend and resume at once, and their announcements come in any order. So what
+    // counts is the last change of what all cores share, not the announcement.
+
+    /// Suspends or resumes an activity's queues here.
+    fn follow_activity(&mut self, activity: ActivityId) {
+        let suspended = self.grid.is_suspended(activity);
+        self.for_queues_of(activity, |state, place| {
+            if suspended {
+                state.tree.suspend_client(&state.platform, place);
+            } else {
+                let now = state.books.mark;
+                state.tree.resume_client(&state.platform, place, now);
+            }
+        });
+    }
+
+    /// Suspends or resumes a resource here.
+    fn follow_resource(&mut self, resource: ResourceId) {
+        let Some(node) = self.known_node(resource) else {
+            return;
+        };
+        let shared = &self.resources[resource.index()].shared;
+        if shared.suspended.load(Ordering::SeqCst) {
+            self.tree.suspend_node(&self.platform, node);
+        } else if !shared.full[self.id.index()].load(Ordering::SeqCst) {
+            let now = self.books.mark;
+            self.tree.resume_node(&self.platform, node, now);
         }
     }
 
@@ -132,8 +151,10 @@ impl<Y: System> CoreState<Y> {
                 mut followers,
                 ..
             } = waiter;
-            if let Party::Request(request) = party {
-                self.hand_back(request, reason);
+            match party {
+                Party::Request(request) => self.hand_back(request, reason),
+                Party::Task(task) => self.give_up_unread(&task),
+                Party::Polled => {}
             }
             self.hand_back_chain(&mut followers, reason);
         }
@@ -142,6 +163,15 @@ impl<Y: System> CoreState<Y> {
             if let Work::Request(request) = work {
                 self.hand_back(request, reason);
             }
+        }
+    }
+
+    /// A task has ended: what came back to it, and it has not looked at, goes to the resource.
+    pub(crate) fn give_up_unread(&mut self, task: &Task<Y::Message>) {
+        for (mut request, reason) in task.port().take_unread() {
+            request.head.link = Link::None;
+            self.returns.push_back((request, reason));
+            self.attention = true;
         }
     }
 
@@ -168,7 +198,7 @@ impl<Y: System> CoreState<Y> {
     /// said already.
     pub(crate) fn flag_rejection(&mut self, resource: ResourceId) -> bool {
         let shared = &self.resources[resource.index()].shared;
-        shared.suspended[self.id.index()].swap(true, Ordering::SeqCst)
+        shared.full[self.id.index()].swap(true, Ordering::SeqCst)
     }
 
     /// Resumes a resource on every core on which it is suspended.
@@ -176,16 +206,11 @@ impl<Y: System> CoreState<Y> {
         let Some(shared) = self.grid.resource(resource) else {
             return;
         };
+        let everywhere = shared.suspended.swap(false, Ordering::SeqCst);
         for core in self.all_cores() {
-            if shared.suspended[core.index()].swap(false, Ordering::SeqCst) {
+            if shared.full[core.index()].swap(false, Ordering::SeqCst) || everywhere {
                 self.push(core, Envelope::Control(Control::ResumeResource(resource)));
             }
-        }
-    }
-
-    fn resume_here(&mut self, resource: ResourceId) {
-        if let Some(node) = self.known_node(resource) {
-            self.tree.resume_node(&self.platform, node, self.books.mark);
         }
     }
 

@@ -180,6 +180,9 @@ impl<Y: System> Core<Y> {
         }
         if ended && let Some(waiter) = state.waiting.remove(id) {
             state.let_followers_go(waiter.place, waiter.followers);
+            if let Party::Task(task) = waiter.party {
+                state.give_up_unread(&task);
+            }
         }
         state.conclude(place, kind, u64::from(kind == RecordKind::Executed));
     }

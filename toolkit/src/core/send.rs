@@ -322,7 +322,7 @@ impl<Y: System> CoreState<Y> {
             .tree
             .add_node(&self.platform, parent, core, &ask.params);
         self.resources[resource.index()].node = Some(node);
-        if shared.suspended[self.id.index()].load(core::sync::atomic::Ordering::SeqCst) {
+        if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         }
         Ok(node)

@@ -161,7 +161,7 @@ impl<Y: System> CoreState<Y> {
 
     /// A request of another core's, for this core when it was sent.
     #[inline(always)]
-    fn arrive(&mut self, request: Request<Y::Message>) {
+    pub(crate) fn arrive(&mut self, request: Request<Y::Message>) {
         if self.owned.is_moving()
             && let Some(core) = self.owned.moved_to(&request.head)
         {
