@@ -63,7 +63,7 @@ const fn comparator(
         warm_up: 500,
         iterations,
         target: Target::NONE,
-        is_guarded: false,
+        bound: None,
         counted: run,
         timed: run,
     }

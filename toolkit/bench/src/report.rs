@@ -69,12 +69,15 @@ fn missed(
         Some(Limit::Below(limit)) if counts.instructions >= limit => {
             missed.push(format!("{:.0} instructions", counts.instructions));
         }
+        Some(Limit::AtMost(limit)) if counts.instructions > limit => {
+            missed.push(format!("{:.0} instructions", counts.instructions));
+        }
         Some(Limit::Ratio { of, times }) => match instructions(of) {
             Some(other) if counts.instructions <= times * other => {}
             Some(other) => missed.push(format!("{:.2} × {of}", counts.instructions / other)),
             None => missed.push(format!("{of} was not measured")),
         },
-        Some(Limit::Below(_)) | None => {}
+        Some(Limit::Below(_) | Limit::AtMost(_)) | None => {}
     }
     for (limit, count, what) in [
         (target.locked, counts.locked, "locked"),
@@ -99,6 +102,7 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let instructions = self.instructions.map(|limit| match limit {
             Limit::Below(limit) => format!("< {limit} instr."),
+            Limit::AtMost(limit) => format!("≤ {limit} instr."),
             Limit::Ratio { of, times } => format!("≤ {times} × {of}"),
         });
         let locked = self.locked.map(|limit| format!("≤ {limit} locked"));
@@ -185,7 +189,7 @@ mod tests {
                 warm_up: 1,
                 iterations: 1,
                 target,
-                is_guarded: true,
+                bound: None,
                 counted: nothing,
                 timed: nothing,
             },
