@@ -1,12 +1,22 @@
 //! The table: what each operation costs beside what it may cost.
 
-use std::fmt::Write as _;
-
+use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::workload::{Limit, Target, Workload};
+
+const HEADER: Style = Style::new().bold();
+const MISSED: Style = AnsiColor::Red.on_default();
+
+/// What the columns mean.
+pub const LEGEND: &str = "\
+wfq-N and the like: a request sent, queued, chosen by two schedulers (the core's and one of two
+resources'), executed by an empty handler, recorded and booked; N activities are busy all the time.
+instr., locked, alloc.: executed per operation in user space, counted by callgrind (what the
+system's kernel does for a futex or a pipe is not in them, but in ns).
+ns: the median time of an operation on this machine, by criterion.";
 
 /// What was measured of one workload.
 #[derive(Clone, Copy)]
@@ -115,11 +125,11 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// The rows as text, with a line about each column below.
+/// The rows as text for a terminal: those with a missed target in red.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    table.load_style(presets::NOTHING);
     table.set_header([
         "workload",
         "operation",
@@ -131,31 +141,41 @@ pub fn table(rows: &[Row]) -> String {
         "",
     ]);
     for row in rows {
-        table.add_row([
-            row.name.to_owned(),
-            row.operation.to_owned(),
-            format!("{:.0}", row.counts.instructions),
-            format!("{:.2}", row.counts.locked),
-            format!("{:.2}", row.counts.allocations),
-            row.nanoseconds
-                .map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
-            row.target.clone(),
-            verdict(row),
-        ]);
+        table.add_row(cells(row));
     }
     for column in 2..=5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut text = table.to_string();
-    let _infallible = write!(
-        text,
-        "\n\ninstr., locked, alloc.: executed per operation, counted by callgrind in user space\n\
-         (what the system's kernel does for a futex or a pipe is not in them, but is in ns);\n\
-         ns: the median time of an operation here, by criterion."
-    );
-    text
+    let text = table.trim_fmt();
+    let styles = std::iter::once(HEADER).chain(rows.iter().map(style));
+    let lines = text
+        .lines()
+        .zip(styles)
+        .map(|(line, style)| format!("{style}{line}{style:#}\n"));
+    lines.collect()
+}
+
+fn cells(row: &Row) -> [String; 8] {
+    [
+        row.name.to_owned(),
+        row.operation.to_owned(),
+        format!("{:.0}", row.counts.instructions),
+        format!("{:.2}", row.counts.locked),
+        format!("{:.2}", row.counts.allocations),
+        row.nanoseconds
+            .map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
+        row.target.clone(),
+        verdict(row),
+    ]
+}
+
+fn style(row: &Row) -> Style {
+    match &row.missed {
+        Some(missed) if !missed.is_empty() => MISSED,
+        Some(_) | None => Style::new(),
+    }
 }
 
 fn verdict(row: &Row) -> String {

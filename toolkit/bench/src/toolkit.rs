@@ -5,6 +5,7 @@
 //! too. The system is closed: whoever was served sends the next request, so all activities are busy
 //! all the time.
 
+use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -28,7 +29,7 @@ pub const WORKLOADS: &[Workload] = &[
     WFQ_16,
     Workload {
         name: "wfq-16-queued",
-        operation: "the same, 8 requests queued each",
+        operation: "the same, 8 requests each",
         counted: || one_core(Policy::Wfq, 16, 8),
         timed: || one_core(Policy::Wfq, 16, 8),
         ..WFQ_16
@@ -79,7 +80,7 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "edf-16",
-        operation: "16 activities, earliest deadline first",
+        operation: "16 activities, EDF",
         bound: None,
         counted: || one_core(Policy::Edf, 16, 1),
         timed: || one_core(Policy::Edf, 16, 1),
@@ -95,7 +96,7 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "remote-wfq-16",
-        operation: "16 activities, sent by another core",
+        operation: "the same, from another core",
         target: Target {
             instructions: Some(Limit::Below(500.0)),
             ..ONE_CORE
@@ -110,7 +111,7 @@ pub const WORKLOADS: &[Workload] = &[
 /// The headline, and what the other rows differ from.
 const WFQ_16: Workload = Workload {
     name: "wfq-16",
-    operation: "a request from send to ledger, 16 busy activities, WFQ twice",
+    operation: "16 activities, WFQ twice",
     warm_up: 10_000,
     iterations: 100_000,
     target: ONE_CORE,
@@ -255,11 +256,13 @@ impl Receiver {
         }
     }
 
-    /// Waits until no more than `most` of `sent` requests are under way.
-    #[inline]
+    /// Waits until no more than `most` of `sent` requests are under way. Looks seldom, for each
+    /// look takes the count's cache line from the receiver.
     fn wait(&self, sent: u64, most: u64) {
         while sent - self.executed.load(Ordering::Acquire) > most {
-            thread::yield_now();
+            for _ in 0..100 {
+                hint::spin_loop();
+            }
         }
     }
 }
@@ -288,9 +291,11 @@ fn two_threads() -> Operation {
     let mut source = Source::default();
     let mut clients = planned.clients.into_iter().cycle();
     Box::new(move |n| {
-        for client in clients.by_ref().take(usize::try_from(n).expect("64-bit")) {
-            receiver.wait(source.sent, WINDOW - 1);
-            source.send(&mut sender, client);
+        for _ in 0..n {
+            if source.sent.is_multiple_of(WINDOW / 2) {
+                receiver.wait(source.sent, WINDOW / 2);
+            }
+            source.send(&mut sender, clients.next().expect("a cycle has no end"));
         }
         receiver.wait(source.sent, 0);
     })
