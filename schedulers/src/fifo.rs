@@ -11,7 +11,6 @@
 //! arrived. Requests sent at the same time start in the order in which their clients became ready.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use vortex_toolkit::ids::{AffinityLabel, ClientId, CoreId};
 use vortex_toolkit::record::{Metric, Record};
@@ -27,20 +26,30 @@ use crate::wheel::Wheel;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fifo;
 
+/// How far ahead of the last one a time of sending may be.
+const WINDOW: u64 = Wheel::<()>::WINDOW;
+
+#[derive(Clone, Copy, Default)]
+struct Client {
+    /// When its head request was sent, as far as the order is concerned.
+    head_sent_at: u64,
+    statistics: ClientStatistics,
+}
+
 /// State of one core.
 pub struct Core {
-    wheel: Wheel,
+    /// The clients by when their head request was sent; `None` for a number that no
+    /// client has.
+    wheel: Wheel<Option<Client>>,
     /// When the request served last was sent.
     served: u64,
-    /// The clients' accounts; `None` for a number that no client has.
-    clients: Vec<Option<ClientStatistics>>,
     metric: Metric,
 }
 
 impl Core {
     #[inline]
-    fn client(&mut self, client: ClientId) -> Option<&mut ClientStatistics> {
-        self.clients.get_mut(client.index())?.as_mut()
+    fn client(&mut self, client: ClientId) -> Option<&mut Client> {
+        self.wheel.get_mut(client.0)?.as_mut()
     }
 }
 
@@ -56,7 +65,6 @@ impl Scheduler for Fifo {
         Box::new(Core {
             wheel: Wheel::new(),
             served: 0,
-            clients: Vec::new(),
             metric: shared.metric,
         })
     }
@@ -64,38 +72,39 @@ impl Scheduler for Fifo {
     fn add_client(core: &mut Self::Core, id: ClientId, _kind: ClientKind, _params: &ClientParams) {
         Self::remove_client(core, id);
         core.wheel.reserve(id.0);
-        if core.clients.len() <= id.index() {
-            core.clients.resize(id.index() + 1, None);
+        if let Some(client) = core.wheel.get_mut(id.0) {
+            *client = Some(Client::default());
         }
-        core.clients[id.index()] = Some(ClientStatistics::default());
     }
 
     fn update_client(_core: &mut Self::Core, _id: ClientId, _params: &ClientParams) {}
 
     fn remove_client(core: &mut Self::Core, id: ClientId) {
         Self::client_suspended(core, id);
-        if let Some(client) = core.clients.get_mut(id.index()) {
+        if let Some(client) = core.wheel.get_mut(id.0) {
             *client = None;
         }
     }
 
     #[inline]
     fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
-        let (chosen, sent_at) = core.wheel.pop()?;
-        core.served = sent_at;
-        let chosen = ClientId(chosen);
-        core.client(chosen)?.decisions += 1;
-        Some(chosen)
+        let (chosen, client) = core.wheel.pop()?;
+        let client = client.as_mut()?;
+        client.statistics.decisions += 1;
+        core.served = client.head_sent_at;
+        Some(ClientId(chosen))
     }
 
     #[inline]
     fn client_ready(core: &mut Self::Core, id: ClientId, head_sent_at: u64, _now: u64) {
-        if core.client(id).is_none() || core.wheel.contains(id.0) {
+        let sent_at = head_sent_at.clamp(core.served, core.served.saturating_add(WINDOW));
+        if core.wheel.contains(id.0) {
             return;
         }
-        let latest = core.served.saturating_add(Wheel::WINDOW);
-        let sent_at = head_sent_at.clamp(core.served, latest);
-        core.wheel.insert(id.0, sent_at);
+        if let Some(client) = core.client(id) {
+            client.head_sent_at = sent_at;
+            core.wheel.insert(id.0, sent_at);
+        }
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
@@ -117,7 +126,7 @@ impl Scheduler for Fifo {
     fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
         let amount = record.amount(core.metric);
         if let Some(client) = core.client(id) {
-            client.charged += amount;
+            client.statistics.charged += amount;
         }
     }
 
@@ -130,7 +139,7 @@ impl Scheduler for Fifo {
     }
 
     fn client_statistics(core: &Self::Core, id: ClientId) -> ClientStatistics {
-        let client = core.clients.get(id.index()).copied().flatten();
-        client.unwrap_or_default()
+        let client = core.wheel.get(id.0).copied().flatten();
+        client.map_or_else(ClientStatistics::default, |client| client.statistics)
     }
 }

@@ -11,22 +11,20 @@ use alloc::vec::Vec;
 const DETACHED: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
-struct Node<K> {
-    key: K,
+struct Node {
     next: u32,
     prev: u32,
 }
 
-/// `HEADS` lists of elements that each carry a `K`.
-pub(crate) struct Lists<K, const HEADS: u32> {
-    nodes: Vec<Node<K>>,
+/// `HEADS` lists of elements.
+pub(crate) struct Lists<const HEADS: u32> {
+    nodes: Vec<Node>,
 }
 
-impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
+impl<const HEADS: u32> Lists<HEADS> {
     /// Empty lists without elements.
     pub(crate) fn new() -> Self {
         let head = |number| Node {
-            key: K::default(),
             next: number,
             prev: number,
         };
@@ -38,7 +36,6 @@ impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
     /// Makes room for the element numbered `element`; elements are dense numbers.
     pub(crate) fn reserve(&mut self, element: u32) {
         let detached = Node {
-            key: K::default(),
             next: DETACHED,
             prev: DETACHED,
         };
@@ -56,34 +53,18 @@ impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
             .is_some_and(|node| node.next != DETACHED)
     }
 
-    /// The key with which `element` was last linked.
-    #[inline]
-    pub(crate) fn key(&self, element: u32) -> K {
-        self.node(Self::node_of(element)).key
-    }
-
     /// The first element of a list.
     #[inline]
     pub(crate) fn first(&self, head: u32) -> Option<u32> {
-        Self::element_of(self.node(head).next)
-    }
-
-    /// The element after `element`, which is in a list.
-    #[inline]
-    pub(crate) fn after(&self, element: u32) -> Option<u32> {
-        Self::element_of(self.node(Self::node_of(element)).next)
+        self.node(head).next.checked_sub(HEADS)
     }
 
     /// Appends `element`, which has room and is in no list.
     #[inline]
-    pub(crate) fn push_back(&mut self, head: u32, element: u32, key: K) {
+    pub(crate) fn push_back(&mut self, head: u32, element: u32) {
         let number = Self::node_of(element);
         let prev = self.node(head).prev;
-        *self.node_mut(number) = Node {
-            key,
-            next: head,
-            prev,
-        };
+        *self.node_mut(number) = Node { next: head, prev };
         self.node_mut(prev).next = number;
         self.node_mut(head).prev = number;
     }
@@ -106,17 +87,12 @@ impl<K: Copy + Default, const HEADS: u32> Lists<K, HEADS> {
     }
 
     #[inline]
-    const fn element_of(node: u32) -> Option<u32> {
-        node.checked_sub(HEADS)
-    }
-
-    #[inline]
-    fn node(&self, number: u32) -> &Node<K> {
+    fn node(&self, number: u32) -> &Node {
         &self.nodes[number as usize]
     }
 
     #[inline]
-    fn node_mut(&mut self, number: u32) -> &mut Node<K> {
+    fn node_mut(&mut self, number: u32) -> &mut Node {
         &mut self.nodes[number as usize]
     }
 }

@@ -1,8 +1,9 @@
 //! The table of policies: the paper's repository of schedulers (section 3.1.2).
 //!
 //! [`Policy`] is itself a [`Scheduler`], whose calls go to the chosen policy by a `match`: static
-//! dispatch, so the toolkit is compiled once for all policies and each call can be inlined. A new
-//! policy is one line in the table below.
+//! dispatch, so the toolkit is compiled once for all policies. A new policy is one line in the table
+//! below. The hot calls of the first policy in the table, the usual one, are inlined into the
+//! toolkit; those of the others are behind one call.
 
 use core::fmt;
 
@@ -16,7 +17,8 @@ use vortex_toolkit::scheduler::{
 use crate::{edf, fifo, round_robin, strict, wfq};
 
 macro_rules! policies {
-    ($($variant:ident = $policy:path, $name:literal;)*) => {
+    (@usual $usual:ident = $usual_policy:path;
+     $($variant:ident = $policy:path, $name:literal;)*) => {
         /// A policy, chosen by name at boot.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Policy {
@@ -46,6 +48,41 @@ macro_rules! policies {
         /// State of one instance on one core.
         pub enum PolicyCore {
             $(#[doc = concat!("Of `", $name, "`.")] $variant(<$policy as Scheduler>::Core),)*
+        }
+
+        /// The hot calls for all policies.
+        impl PolicyCore {
+            #[inline(never)]
+            fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> Option<ClientId> {
+                match self {
+                    $(Self::$variant(core) => <$policy>::schedule(core, queues, now),)*
+                }
+            }
+
+            #[inline(never)]
+            fn client_ready(&mut self, client: ClientId, head_sent_at: u64, now: u64) {
+                match self {
+                    $(Self::$variant(core) => {
+                        <$policy>::client_ready(core, client, head_sent_at, now);
+                    })*
+                }
+            }
+
+            #[inline(never)]
+            fn poll_ready(&mut self, now: u64) -> Ready {
+                match self {
+                    $(Self::$variant(core) => <$policy>::poll_ready(core, now),)*
+                }
+            }
+
+            #[inline(never)]
+            fn resource_record(&mut self, client: ClientId, record: &Record<'_>, now: u64) {
+                match self {
+                    $(Self::$variant(core) => {
+                        <$policy>::resource_record(core, client, record, now);
+                    })*
+                }
+            }
         }
 
         impl Scheduler for Policy {
@@ -100,16 +137,18 @@ macro_rules! policies {
                 now: u64,
             ) -> Option<ClientId> {
                 match core {
-                    $(PolicyCore::$variant(core) => <$policy>::schedule(core, queues, now),)*
+                    PolicyCore::$usual(core) => <$usual_policy>::schedule(core, queues, now),
+                    core => core.schedule(queues, now),
                 }
             }
 
             #[inline]
             fn client_ready(core: &mut PolicyCore, client: ClientId, head_sent_at: u64, now: u64) {
                 match core {
-                    $(PolicyCore::$variant(core) => {
-                        <$policy>::client_ready(core, client, head_sent_at, now);
-                    })*
+                    PolicyCore::$usual(core) => {
+                        <$usual_policy>::client_ready(core, client, head_sent_at, now);
+                    }
+                    core => core.client_ready(client, head_sent_at, now),
                 }
             }
 
@@ -122,7 +161,8 @@ macro_rules! policies {
             #[inline]
             fn poll_ready(core: &mut PolicyCore, now: u64) -> Ready {
                 match core {
-                    $(PolicyCore::$variant(core) => <$policy>::poll_ready(core, now),)*
+                    PolicyCore::$usual(core) => <$usual_policy>::poll_ready(core, now),
+                    core => core.poll_ready(now),
                 }
             }
 
@@ -134,9 +174,10 @@ macro_rules! policies {
                 now: u64,
             ) {
                 match core {
-                    $(PolicyCore::$variant(core) => {
-                        <$policy>::resource_record(core, client, record, now);
-                    })*
+                    PolicyCore::$usual(core) => {
+                        <$usual_policy>::resource_record(core, client, record, now);
+                    }
+                    core => core.resource_record(client, record, now),
                 }
             }
 
@@ -162,6 +203,7 @@ macro_rules! policies {
 }
 
 policies! {
+    @usual Wfq = wfq::Wfq;
     Wfq = wfq::Wfq, "propshare.wfq";
     RoundRobin = round_robin::RoundRobin, "propshare.round-robin";
     Strict = strict::Strict, "priority.strict";

@@ -30,7 +30,7 @@ const LINE: u32 = 0;
 
 /// State of one core.
 pub struct Core {
-    line: Lists<(), 1>,
+    line: Lists<1>,
     /// The clients' accounts; `None` for a number that no client has.
     clients: Vec<Option<ClientStatistics>>,
     metric: Metric,
@@ -89,7 +89,7 @@ impl Scheduler for RoundRobin {
     #[inline]
     fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
         if core.client(id).is_some() && !core.line.contains(id.0) {
-            core.line.push_back(LINE, id.0, ());
+            core.line.push_back(LINE, id.0);
         }
     }
 

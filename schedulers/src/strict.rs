@@ -35,7 +35,7 @@ struct Client {
 
 /// State of one core.
 pub struct Core {
-    lines: Lists<(), PRIORITIES>,
+    lines: Lists<PRIORITIES>,
     /// One bit for each line with somebody in it, 64 lines a word.
     occupied: [u64; 4],
     /// `None` for a number that no client has.
@@ -58,7 +58,7 @@ impl Core {
 
     #[inline]
     fn enqueue(&mut self, client: ClientId, priority: u8) {
-        self.lines.push_back(u32::from(priority), client.0, ());
+        self.lines.push_back(u32::from(priority), client.0);
         self.occupied[usize::from(priority / 64)] |= 1 << (priority % 64);
     }
 

@@ -11,8 +11,9 @@
 //! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
 //!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
 //!   waiting client moves back in the order at once.
-//! - When nobody is ready and nobody in service, the busy period ends and the virtual time becomes
-//!   the greatest tag: what was used while no one else wanted it is not held against anyone.
+//! - When nobody is ready and nobody in service, the busy period ends, and all start the next one
+//!   level (SFQ sets the virtual time to the greatest tag; here the tags count as no more than the
+//!   virtual time): what was used while no one else wanted it is not held against anyone.
 //! - A decision that has consumed nothing by the time its client is ready again is charged one
 //!   unit of the metric, so that no one can hold the resource with requests that cost nothing.
 //! - A new weight counts from the next decision: what the client is ahead of the virtual time is
@@ -24,15 +25,18 @@
 //! amount charged between two decisions for the client.
 //!
 //! # Numbers
-//! Tags are multiples of 2^-24 of an amount per unit of weight. The division's remainder is kept
-//! for the client's next charge, so tags never drift: a tag is always within one step below the
-//! exact quotient, which is less than one unit of the metric for any weight. Tags have 128 bits: at
-//! the least weight, charges of 2^64 each raise them by 2^88, so 2^40 of the largest charges there
-//! are fit. The ready clients lie in a [`Wheel`] by the low bits of their tags; one that is further
-//! ahead than the wheel reaches waits in a heap until the virtual time has come closer.
+//! A tag counts 2^-64 of an amount per unit of weight, and one unit of the metric raises it by the
+//! client's `step`, 2^64 / weight rounded down. So a record costs one multiplication, a client's
+//! rate is off by less than 2^-40 of it (one unit in 10^12) at any weight, and no other rounding
+//! adds up. Tags have 128 bits: even at weight 1 they last for 2^64 units (200 years of cycles).
+//!
+//! The ready clients lie in a [`Wheel`] by the 64 bits of their tags from 2^40 on; tags that differ
+//! in lower bits only, by less than one unit of the metric at any weight, count as equal. A client
+//! that is further ahead than the wheel reaches, 2^39 units at weight 1, waits in a heap until the
+//! virtual time has come closer.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use core::mem;
 
 use vortex_toolkit::ids::{AffinityLabel, ClientId, CoreId};
 use vortex_toolkit::record::{Metric, Record};
@@ -45,18 +49,19 @@ use crate::heap::Heap;
 use crate::load_share;
 use crate::wheel::Wheel;
 
-/// Steps of a tag in one unit of the metric at weight 1, as a power of two; the greatest weight
-/// must fit, so that a unit moves every tag.
-const STEP_BITS: u32 = 24;
-const _: () = assert!(Weight::MAX < 1 << STEP_BITS);
+/// The lowest bit of a tag that the order depends on.
+const KEY_SHIFT: u32 = 40;
+const _: () = assert!((Weight::MAX as u64) < 1 << (u64::BITS - KEY_SHIFT));
+
+/// A tag that is less than this ahead of the virtual time lies in the wheel.
+const WINDOW: u128 = (Wheel::<Client>::WINDOW as u128) << KEY_SHIFT;
 
 /// The policy; see the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wfq;
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    #[default]
     Absent,
     /// Nothing to do, or in service and charged for it.
     Idle,
@@ -65,46 +70,57 @@ enum State {
     Ready,
 }
 
-#[derive(Clone, Default)]
 struct Client {
     tag: u128,
-    weight: u32,
-    /// What the last division left over: a fraction of a step, in units of 1 / weight.
-    remainder: u32,
-    statistics: ClientStatistics,
+    /// What one unit of the metric adds to the tag.
+    step: u64,
+    /// The busy period for which the tag counts.
+    period: u32,
     state: State,
+    statistics: ClientStatistics,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(State::Absent, Weight::DEFAULT)
+    }
 }
 
 impl Client {
-    /// Raises the tag by `amount` / weight.
-    #[inline]
-    fn advance(&mut self, amount: u64) {
-        let weight = u64::from(self.weight);
-        if amount < 1 << (u64::BITS - STEP_BITS - 1) {
-            let dividend = (amount << STEP_BITS) + u64::from(self.remainder);
-            self.tag += u128::from(dividend / weight);
-            self.remainder = (dividend % weight) as u32;
-        } else {
-            self.advance_far(amount);
+    fn new(state: State, weight: Weight) -> Self {
+        Self {
+            tag: 0,
+            step: step(weight),
+            period: 0,
+            state,
+            statistics: ClientStatistics::default(),
         }
     }
 
-    #[cold]
-    fn advance_far(&mut self, amount: u64) {
-        let weight = u128::from(self.weight);
-        let dividend = (u128::from(amount) << STEP_BITS) + u128::from(self.remainder);
-        self.tag += dividend / weight;
-        self.remainder = (dividend % weight) as u32;
+    /// Where the tag lies in the wheel.
+    #[inline]
+    const fn key(&self) -> u64 {
+        (self.tag >> KEY_SHIFT) as u64
     }
+
+    /// Raises the tag by `amount` / weight.
+    #[inline]
+    fn advance(&mut self, amount: u64) {
+        self.tag += u128::from(amount) * u128::from(self.step);
+    }
+}
+
+fn step(weight: Weight) -> u64 {
+    u64::MAX / u64::from(weight.get())
 }
 
 /// State of one core.
 pub struct Core {
-    wheel: Wheel,
-    clients: Vec<Client>,
+    /// The clients, and those that are ready by the low bits of their tags.
+    wheel: Wheel<Client>,
     virtual_time: u128,
-    /// The greatest tag of all clients so far.
-    greatest: u128,
+    /// The number of the current busy period.
+    period: u32,
     /// The client chosen last.
     in_service: u32,
     metric: Metric,
@@ -115,26 +131,40 @@ pub struct Core {
 impl Core {
     #[inline]
     fn client(&mut self, client: ClientId) -> Option<&mut Client> {
-        self.clients
-            .get_mut(client.index())
-            .filter(|client| client.state != State::Absent)
+        let client = self.wheel.get_mut(client.0)?;
+        (client.state != State::Absent).then_some(client)
     }
 
-    /// Puts a ready client, whose tag is not below the virtual time, where it belongs.
-    #[inline]
-    fn enqueue(&mut self, client: u32, tag: u128) {
-        if tag - self.virtual_time < u128::from(Wheel::WINDOW) {
-            self.wheel.insert(client, tag as u64);
-        } else {
-            self.far.insert(client, tag);
+    /// Brings the tag of a client that is not ready up to date.
+    fn settle(&mut self, id: ClientId) {
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        if let Some(client) = self.client(id)
+            && (client.period != period || client.tag < virtual_time)
+        {
+            client.period = period;
+            client.tag = virtual_time;
         }
     }
 
-    fn dequeue(&mut self, client: u32) {
-        if self.wheel.contains(client) {
-            self.wheel.remove(client);
+    /// Puts a ready client, whose tag is up to date, where it belongs.
+    fn enqueue(&mut self, id: ClientId) {
+        let virtual_time = self.virtual_time;
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        let (tag, key) = (client.tag, client.key());
+        if tag - virtual_time < WINDOW {
+            self.wheel.insert(id.0, key);
         } else {
-            self.far.remove(client);
+            self.far.insert(id.0, tag);
+        }
+    }
+
+    fn dequeue(&mut self, id: ClientId) {
+        if self.wheel.contains(id.0) {
+            self.wheel.remove(id.0);
+        } else {
+            self.far.remove(id.0);
         }
     }
 
@@ -145,50 +175,63 @@ impl Core {
         if self.wheel.is_empty()
             && let Some((_, tag)) = self.far.first()
         {
-            self.leap(tag);
+            self.virtual_time = self.virtual_time.max(tag);
+            self.wheel.restart((self.virtual_time >> KEY_SHIFT) as u64);
         }
         while let Some((client, tag)) = self.far.first()
-            && tag - self.virtual_time < u128::from(Wheel::WINDOW)
+            && tag - self.virtual_time < WINDOW
         {
             self.far.pop();
-            self.wheel.insert(client, tag as u64);
+            self.wheel.insert(client, (tag >> KEY_SHIFT) as u64);
         }
     }
 
-    /// Nobody is ready. Unless someone is in service, who may have more to do, what anyone is ahead
-    /// is forgotten.
-    #[inline]
+    /// Nobody is ready. Unless someone is in service, who may have more to do, the busy period is
+    /// over.
     fn end_busy_period(&mut self) {
-        let in_service = self.clients.get(self.in_service as usize);
+        let in_service = self.wheel.get(self.in_service);
         if in_service.is_none_or(|client| client.state != State::Unpaid) {
-            self.leap(self.greatest);
+            self.period = self.period.wrapping_add(1);
         }
     }
 
-    /// Moves the virtual time forward while the wheel is empty.
-    fn leap(&mut self, to: u128) {
-        self.virtual_time = self.virtual_time.max(to);
-        self.wheel.restart(self.virtual_time as u64);
+    /// `client_ready` for a client that cannot simply be inserted by its tag.
+    #[inline(never)]
+    fn ready_slowly(&mut self, id: ClientId) {
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        match client.state {
+            State::Absent | State::Ready => return,
+            State::Unpaid => client.advance(1),
+            State::Idle => {}
+        }
+        client.state = State::Ready;
+        self.settle(id);
+        self.enqueue(id);
     }
 
-    /// A charge for a client that is not in service.
-    #[cold]
-    fn charge_retrospectively(&mut self, id: ClientId, amount: u64) {
-        let virtual_time = self.virtual_time;
+    /// `resource_record` for a client that is not in service, or has been charged since it was
+    /// chosen.
+    #[inline(never)]
+    fn charge_again(&mut self, id: ClientId, amount: u64) {
+        let in_service = self.in_service == id.0;
         let Some(client) = self.client(id) else {
             return;
         };
         client.statistics.charged += amount;
-        client.tag = client.tag.max(virtual_time);
-        client.advance(amount);
-        let tag = client.tag;
-        if client.state == State::Ready {
-            self.dequeue(id.0);
-            self.enqueue(id.0, tag);
-        } else {
-            client.state = State::Idle;
+        let state = client.state;
+        if state == State::Ready {
+            self.dequeue(id);
+        } else if !in_service {
+            self.settle(id);
         }
-        self.greatest = self.greatest.max(tag);
+        if let Some(client) = self.client(id) {
+            client.advance(amount);
+        }
+        if state == State::Ready {
+            self.enqueue(id);
+        }
     }
 }
 
@@ -203,9 +246,8 @@ impl Scheduler for Wfq {
     fn init_core(shared: &Self::Shared, _core: CoreId) -> Self::Core {
         Box::new(Core {
             wheel: Wheel::new(),
-            clients: Vec::new(),
             virtual_time: 0,
-            greatest: 0,
+            period: 0,
             in_service: u32::MAX,
             metric: shared.metric,
             far: Heap::new(),
@@ -216,14 +258,9 @@ impl Scheduler for Wfq {
         Self::remove_client(core, id);
         core.wheel.reserve(id.0);
         core.far.reserve(id.0);
-        if core.clients.len() <= id.index() {
-            core.clients.resize(id.index() + 1, Client::default());
+        if let Some(client) = core.wheel.get_mut(id.0) {
+            *client = Client::new(State::Idle, params.weight);
         }
-        core.clients[id.index()] = Client {
-            weight: params.weight.get(),
-            state: State::Idle,
-            ..Client::default()
-        };
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
@@ -231,18 +268,16 @@ impl Scheduler for Wfq {
         let Some(client) = core.client(id) else {
             return;
         };
-        // What it is ahead, in steps at weight 1, so that nothing is lost.
-        let ahead = client.tag.checked_sub(virtual_time).map_or(0, |steps| {
-            steps * u128::from(client.weight) + u128::from(client.remainder)
-        });
-        client.weight = params.weight.get();
-        let weight = u128::from(client.weight);
-        client.tag = virtual_time + ahead / weight;
-        client.remainder = (ahead % weight) as u32;
-        let (tag, ready) = (client.tag, client.state == State::Ready);
+        let ready = client.state == State::Ready;
+        let old = u128::from(mem::replace(&mut client.step, step(params.weight)));
+        if let Some(ahead) = client.tag.checked_sub(virtual_time) {
+            let new = u128::from(client.step);
+            // The amount it is ahead by, rounded down, and the rest; both times `new` / `old`.
+            client.tag = virtual_time + ahead / old * new + ahead % old * new / old;
+        }
         if ready {
-            core.dequeue(id.0);
-            core.enqueue(id.0, tag);
+            core.dequeue(id);
+            core.enqueue(id);
         }
     }
 
@@ -258,11 +293,10 @@ impl Scheduler for Wfq {
         if !core.far.is_empty() {
             core.gather();
         }
-        let Some((chosen, _)) = core.wheel.pop() else {
+        let Some((chosen, client)) = core.wheel.pop() else {
             core.end_busy_period();
             return None;
         };
-        let client = &mut core.clients[chosen as usize];
         client.state = State::Unpaid;
         client.statistics.decisions += 1;
         core.virtual_time = client.tag;
@@ -272,19 +306,19 @@ impl Scheduler for Wfq {
 
     #[inline]
     fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
-        let virtual_time = core.virtual_time;
-        let Some(client) = core.clients.get_mut(id.index()) else {
+        let (period, virtual_time) = (core.period, core.virtual_time);
+        let Some(client) = core.wheel.get_mut(id.0) else {
             return;
         };
-        match client.state {
-            State::Idle => {}
-            State::Unpaid => client.advance(1),
-            State::Absent | State::Ready => return,
+        // A tag behind the virtual time is "ahead" by almost 2^128.
+        let ahead = client.tag.wrapping_sub(virtual_time);
+        if client.state == State::Idle && client.period == period && ahead < WINDOW {
+            client.state = State::Ready;
+            let key = client.key();
+            core.wheel.insert(id.0, key);
+        } else {
+            core.ready_slowly(id);
         }
-        client.state = State::Ready;
-        client.tag = client.tag.max(virtual_time);
-        let tag = client.tag;
-        core.enqueue(id.0, tag);
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
@@ -292,7 +326,7 @@ impl Scheduler for Wfq {
             && client.state == State::Ready
         {
             client.state = State::Idle;
-            core.dequeue(id.0);
+            core.dequeue(id);
         }
     }
 
@@ -309,22 +343,18 @@ impl Scheduler for Wfq {
     #[inline]
     fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
         let amount = record.amount(core.metric);
-        let in_service = core.in_service == id.0;
-        let Some(client) = core.clients.get_mut(id.index()) else {
+        let Some(client) = core.wheel.get_mut(id.0) else {
             return;
         };
         if amount == 0 {
             return;
         }
-        match client.state {
-            State::Idle | State::Unpaid if in_service => {
-                client.state = State::Idle;
-                client.statistics.charged += amount;
-                client.advance(amount);
-                core.greatest = core.greatest.max(client.tag);
-            }
-            State::Absent => {}
-            State::Idle | State::Unpaid | State::Ready => core.charge_retrospectively(id, amount),
+        if client.state == State::Unpaid {
+            client.state = State::Idle;
+            client.statistics.charged += amount;
+            client.advance(amount);
+        } else {
+            core.charge_again(id, amount);
         }
     }
 
@@ -337,8 +367,8 @@ impl Scheduler for Wfq {
     }
 
     fn client_statistics(core: &Self::Core, id: ClientId) -> ClientStatistics {
-        core.clients
-            .get(id.index())
+        core.wheel
+            .get(id.0)
             .map_or_else(ClientStatistics::default, |client| client.statistics)
     }
 }

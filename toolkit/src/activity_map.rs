@@ -18,7 +18,7 @@ pub(crate) struct ActivityMap {
 }
 
 impl ActivityMap {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, activity: ActivityId) -> Option<ClientId> {
         let page = self
             .pages

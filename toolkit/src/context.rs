@@ -1,110 +1,78 @@
 //! What a resource sees of the toolkit while it handles a request.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use crate::core::CoreState;
 use crate::envelope::Control;
 use crate::grid::Grid;
 use crate::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
-use crate::record::{Field, Metric, Record, RecordKind};
+use crate::record::{Field, Metric};
 use crate::request::{Head, Request, Trigger};
 use crate::system::System;
 use crate::task::{Port, derived, reply};
 
-/// What the record of the running request will say.
-pub(crate) struct Current {
-    pub(crate) activity: ActivityId,
-    pub(crate) bytes: u64,
-    pub(crate) memory: u64,
-    pub(crate) further: Vec<(Field, u64)>,
-}
-
-impl Current {
-    #[inline]
-    pub(crate) const fn new(activity: ActivityId) -> Self {
-        Self {
-            activity,
-            bytes: 0,
-            memory: 0,
-            further: Vec::new(),
-        }
-    }
-}
-
 /// The toolkit, as the handler of one request may use it.
 ///
 /// Sending never calls a handler: requests are queued, and this one runs to completion first.
-pub struct Context<'a, Y: System> {
-    core: &'a mut CoreState<Y>,
-    head: Head,
-    current: Current,
-}
+pub struct Context<'a, Y: System>(&'a mut CoreState<Y>);
 
 impl<'a, Y: System> Context<'a, Y> {
+    /// In the midst of an execution.
     #[inline]
-    pub(crate) const fn new(core: &'a mut CoreState<Y>, head: Head) -> Self {
-        Self {
-            core,
-            head,
-            current: Current::new(head.activity),
-        }
+    pub(crate) const fn of_current(core: &'a mut CoreState<Y>) -> Self {
+        Self(core)
     }
 
-    pub(crate) const fn outside(core: &'a mut CoreState<Y>) -> Self {
-        let head = Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
-        Self::new(core, head)
-    }
-
-    #[inline]
-    pub(crate) fn into_current(self) -> Current {
-        self.current
+    /// Between two executions, on behalf of whom `head` names.
+    pub(crate) fn between(core: &'a mut CoreState<Y>, head: &Head) -> Self {
+        core.current.begin(head);
+        Self(core)
     }
 
     /// The core that this runs on.
     #[must_use]
     pub const fn core(&self) -> CoreId {
-        self.core.id
+        self.0.id
     }
 
     /// When this request was dispatched, in cycles.
     #[must_use]
     pub const fn now(&self) -> u64 {
-        self.core.books.mark
+        self.0.books.mark
     }
 
     /// The platform, for those who need the time to the cycle.
     #[must_use]
     pub const fn platform(&self) -> &Y::Platform {
-        &self.core.platform
+        &self.0.platform
     }
 
     /// The grid.
     #[must_use]
     pub const fn grid(&self) -> &Arc<Grid<Y>> {
-        &self.core.grid
+        &self.0.grid
     }
 
     /// The head of the request being handled.
     #[must_use]
     pub const fn head(&self) -> &Head {
-        &self.head
+        &self.0.current.head
     }
 
     /// A request that inherits activity and labels from the one being handled. If the payer has
     /// been found by [`Self::attribute`], that one is inherited.
     pub fn request(&self, destination: ResourceId, message: Y::Message) -> Request<Y::Message> {
-        derived(&self.head, destination, message).paid_by(self.current.activity)
+        derived(&self.0.current.head, destination, message).paid_by(self.0.current.activity)
     }
 
     /// Sends a request. It will be executed exactly once, or handed back to
     /// [`crate::Resources::returned`].
     #[inline]
     pub fn send(&mut self, mut request: Request<Y::Message>) {
-        request.head.sent_at = self.core.books.mark;
+        request.head.sent_at = self.0.books.mark;
         #[cfg(debug_assertions)]
-        self.core.check_labels(&request.head);
-        self.core.send(request);
+        self.0.check_labels(&request.head);
+        self.0.send(request);
     }
 
     /// Sends a request whose reply fires the returned trigger.
@@ -123,43 +91,44 @@ impl<'a, Y: System> Context<'a, Y> {
     /// A trigger that [`Self::fire`] or the reply to a request made with
     /// [`Request::answering`] fires. One that is never fired takes a few bytes for ever.
     pub fn trigger(&mut self) -> Trigger {
-        self.core.waiting.new_trigger(self.core.id)
+        self.0.waiting.new_trigger(self.0.id)
     }
 
     /// Fires a trigger: who waits on it goes on. Only on the core where it was made; elsewhere, or
     /// a second time, nothing happens.
     pub fn fire(&mut self, trigger: Trigger) {
-        if trigger.core == self.core.id {
-            self.core.fire(trigger);
+        if trigger.core == self.0.id {
+            self.0.fire(trigger);
         }
     }
 
     /// Retrospective attribution (paper, section 3.3.2): the activity found pays for this request
     /// and, by inheritance, for what is sent from here on.
     pub const fn attribute(&mut self, activity: ActivityId) {
-        self.current.activity = activity;
+        self.0.current.activity = activity;
     }
 
     /// Adds to the bytes of this request's record.
     pub const fn add_bytes(&mut self, bytes: u64) {
-        self.current.bytes += bytes;
+        self.0.current.bytes += bytes;
     }
 
     /// Adds to the allocated memory, in bytes, of this request's record.
     pub const fn add_memory(&mut self, bytes: u64) {
-        self.current.memory += bytes;
+        self.0.current.memory += bytes;
     }
 
     /// Sets a further field of this request's record.
     pub fn set_field(&mut self, field: Field, value: u64) {
         match self
+            .0
             .current
             .further
             .iter_mut()
             .find(|(name, _)| *name == field)
         {
             Some((_, old)) => *old = value,
-            None => self.current.further.push((field, value)),
+            None => self.0.current.further.push((field, value)),
         }
     }
 
@@ -172,40 +141,32 @@ impl<'a, Y: System> Context<'a, Y> {
         metric: Metric,
         amount: u64,
     ) {
-        let mut basic = [0; Metric::COUNT];
         if metric != Metric::Cpu {
-            basic[metric as usize] = amount;
+            self.0.report(resource, activity, (metric, amount));
         }
-        let record = Record {
-            kind: RecordKind::Reported,
-            activity,
-            basic,
-            further: &[],
-        };
-        self.core.report(resource, &record);
     }
 
     /// A port, for a task that goes on with this request.
     #[must_use]
     pub fn port(&self) -> Port<Y::Message> {
-        let mut head = self.head;
-        head.activity = self.current.activity;
+        let mut head = self.0.current.head;
+        head.activity = self.0.current.activity;
         Port::new(head)
     }
 
     /// Changes the running system: on this core after the current request, on the others when they
     /// receive it.
     pub fn control(&mut self, control: &Control<Y>) {
-        self.core.announce(control);
+        self.0.announce(control);
     }
 
     /// Lets a full resource receive requests again, on all cores.
     pub fn resume(&mut self, resource: ResourceId) {
-        self.core.resume_resource(resource);
+        self.0.resume_resource(resource);
     }
 
     /// Says that an affinity label will not be used any more, so that its binding can end.
     pub fn release(&mut self, resource: ResourceId, activity: ActivityId, affinity: AffinityLabel) {
-        self.core.release(resource, (activity, affinity));
+        self.0.release(resource, (activity, affinity));
     }
 }

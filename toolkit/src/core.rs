@@ -22,6 +22,7 @@ pub(crate) use state::CoreState;
 use crate::context::Context;
 use crate::grid::Seed;
 use crate::ids::{ActivityId, ResourceId};
+use crate::request::Request;
 use crate::scheduler::ClientStatistics;
 use crate::system::{Resources, System};
 
@@ -83,7 +84,7 @@ impl<Y: System> Core<Y> {
         self.state.flush();
         while let Some((request, reason)) = self.state.returns.pop_front() {
             if let Some((request, reason)) = self.state.deliver_return(request, reason) {
-                let mut context = Context::new(&mut self.state, request.head);
+                let mut context = Context::between(&mut self.state, &request.head);
                 self.resources.returned(request, reason, &mut context);
             }
         }
@@ -106,7 +107,8 @@ impl<Y: System> Core<Y> {
     /// A context for work outside any request, such as the first requests of all. Its time is
     /// booked as scheduling.
     pub fn context(&mut self) -> Context<'_, Y> {
-        Context::outside(&mut self.state)
+        let outside = Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
+        Context::between(&mut self.state, &outside)
     }
 
     /// Policies on this core that have lost their role.
@@ -123,7 +125,7 @@ impl<Y: System> Core<Y> {
         activity: ActivityId,
     ) -> Option<ClientStatistics> {
         let place = self.state.place(resource, activity)?;
-        let node = &self.state.tree.nodes[place.node.0];
+        let node = &self.state.tree.nodes[place.node.index()];
         node.governor
             .client_statistics(&self.state.platform, place.client)
     }

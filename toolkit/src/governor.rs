@@ -13,23 +13,55 @@ use crate::record::Record;
 use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
 use crate::system::Platform;
 
-pub(crate) enum Governor<S: Scheduler> {
-    /// The configured policy.
-    Chosen(S::Core),
-    /// The policy has panicked and is not asked again.
+/// Whose decisions count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The configured policy's.
+    Chosen,
+    /// Nobody's: the policy has panicked and is not asked again.
     Broken,
-    /// The policy has lost its role.
-    Fallback(RoundRobin),
+    /// The fallback's: the policy has lost its role.
+    Lost,
+}
+
+pub(crate) struct Governor<S: Scheduler> {
+    role: Role,
+    policy: S::Core,
+    fallback: RoundRobin,
 }
 
 impl<S: Scheduler> Governor<S> {
+    pub(crate) fn new(policy: S::Core) -> Self {
+        Self {
+            role: Role::Chosen,
+            policy,
+            fallback: RoundRobin::default(),
+        }
+    }
+
+    /// Takes the role from the policy; `ready` are the clients that are.
+    pub(crate) fn demote(&mut self, ready: impl Iterator<Item = ClientId>) {
+        self.role = Role::Lost;
+        self.fallback = RoundRobin::default();
+        for client in ready {
+            self.fallback.ready(client);
+        }
+    }
+
     /// Calls the policy, if it still has its role.
-    #[inline]
-    fn tell(&mut self, platform: &impl Platform, call: impl FnOnce(&mut S::Core)) {
-        if let Self::Chosen(core) = self
-            && platform.guard(|| call(core)).is_err()
-        {
-            *self = Self::Broken;
+    #[inline(always)]
+    fn tell(
+        &mut self,
+        platform: &impl Platform,
+        call: impl FnOnce(&mut S::Core),
+        otherwise: impl FnOnce(&mut RoundRobin),
+    ) {
+        if self.role != Role::Chosen {
+            return otherwise(&mut self.fallback);
+        }
+        let policy = &mut self.policy;
+        if platform.guard(|| call(policy)).is_err() {
+            self.role = Role::Broken;
         }
     }
 
@@ -40,7 +72,8 @@ impl<S: Scheduler> Governor<S> {
         kind: ClientKind,
         params: &ClientParams,
     ) {
-        self.tell(platform, |core| S::add_client(core, client, kind, params));
+        let call = |policy: &mut S::Core| S::add_client(policy, client, kind, params);
+        self.tell(platform, call, |_| {});
     }
 
     pub(crate) fn update_client(
@@ -49,17 +82,16 @@ impl<S: Scheduler> Governor<S> {
         client: ClientId,
         params: &ClientParams,
     ) {
-        self.tell(platform, |core| S::update_client(core, client, params));
+        let call = |policy: &mut S::Core| S::update_client(policy, client, params);
+        self.tell(platform, call, |_| {});
     }
 
     pub(crate) fn remove_client(&mut self, platform: &impl Platform, client: ClientId) {
-        if let Self::Fallback(fallback) = self {
-            fallback.withdraw(client);
-        }
-        self.tell(platform, |core| S::remove_client(core, client));
+        let call = |policy: &mut S::Core| S::remove_client(policy, client);
+        self.tell(platform, call, |fallback| fallback.withdraw(client));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn client_ready(
         &mut self,
         platform: &impl Platform,
@@ -67,22 +99,16 @@ impl<S: Scheduler> Governor<S> {
         head_sent_at: u64,
         now: u64,
     ) {
-        if let Self::Fallback(fallback) = self {
-            fallback.ready(client);
-        }
-        self.tell(platform, |core| {
-            S::client_ready(core, client, head_sent_at, now);
-        });
+        let call = |policy: &mut S::Core| S::client_ready(policy, client, head_sent_at, now);
+        self.tell(platform, call, |fallback| fallback.ready(client));
     }
 
     pub(crate) fn client_suspended(&mut self, platform: &impl Platform, client: ClientId) {
-        if let Self::Fallback(fallback) = self {
-            fallback.withdraw(client);
-        }
-        self.tell(platform, |core| S::client_suspended(core, client));
+        let call = |policy: &mut S::Core| S::client_suspended(policy, client);
+        self.tell(platform, call, |fallback| fallback.withdraw(client));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resource_record(
         &mut self,
         platform: &impl Platform,
@@ -90,45 +116,44 @@ impl<S: Scheduler> Governor<S> {
         record: &Record<'_>,
         now: u64,
     ) {
-        self.tell(platform, |core| {
-            S::resource_record(core, client, record, now);
-        });
+        let call = |policy: &mut S::Core| S::resource_record(policy, client, record, now);
+        self.tell(platform, call, |_| {});
     }
 
-    /// The decision, not yet checked. `None` also if the policy has just panicked.
-    #[inline]
+    /// The decision, not yet checked. `None` also if the policy panics.
+    #[inline(always)]
     pub(crate) fn schedule(
         &mut self,
         platform: &impl Platform,
         queues: &mut impl Queues,
         now: u64,
     ) -> Option<ClientId> {
-        match self {
-            Self::Chosen(core) => match platform.guard(|| S::schedule(core, queues, now)) {
-                Ok(choice) => choice,
-                Err(_) => {
-                    *self = Self::Broken;
-                    None
-                }
-            },
-            Self::Broken => None,
-            Self::Fallback(fallback) => fallback.schedule(),
+        match self.role {
+            Role::Chosen => {}
+            Role::Broken => return None,
+            Role::Lost => return self.fallback.schedule(),
         }
+        let policy = &mut self.policy;
+        let choice = platform.guard(|| S::schedule(policy, queues, now));
+        choice.unwrap_or_else(|_| {
+            self.role = Role::Broken;
+            None
+        })
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.
-    #[inline]
     pub(crate) fn poll_ready(&mut self, platform: &impl Platform, now: u64) -> Ready {
-        match self {
-            Self::Chosen(core) => {
-                if let Ok(ready) = platform.guard(|| S::poll_ready(core, now)) {
-                    return ready;
-                }
-                *self = Self::Broken;
-                Ready::Never
+        match self.role {
+            Role::Chosen => {
+                let policy = &mut self.policy;
+                let ready = platform.guard(|| S::poll_ready(policy, now));
+                ready.unwrap_or_else(|_| {
+                    self.role = Role::Broken;
+                    Ready::Never
+                })
             }
-            Self::Broken => Ready::Never,
-            Self::Fallback(_) => Ready::Now,
+            Role::Broken => Ready::Never,
+            Role::Lost => Ready::Now,
         }
     }
 
@@ -138,22 +163,23 @@ impl<S: Scheduler> Governor<S> {
         platform: &impl Platform,
         client: ClientId,
     ) -> Option<ClientStatistics> {
-        match self {
-            Self::Chosen(core) => platform.guard(|| S::client_statistics(core, client)).ok(),
-            Self::Broken | Self::Fallback(_) => None,
+        if self.role != Role::Chosen {
+            return None;
         }
+        let statistics = platform.guard(|| S::client_statistics(&self.policy, client));
+        statistics.ok()
     }
 }
 
 /// The policy of last resort: serves ready clients in turn.
 #[derive(Debug, Default)]
-pub(crate) struct RoundRobin {
+struct RoundRobin {
     ready: VecDeque<ClientId>,
     is_ready: Vec<bool>,
 }
 
 impl RoundRobin {
-    pub(crate) fn ready(&mut self, client: ClientId) {
+    fn ready(&mut self, client: ClientId) {
         if client.index() >= self.is_ready.len() {
             self.is_ready.resize(client.index() + 1, false);
         }

@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::{Mutex, RwLock};
 use vortex_queue::{Sender, Wake};
@@ -112,8 +112,6 @@ pub(crate) struct Resource<Y: System> {
     pub(crate) accounts: Mutex<FastMap<(CoreId, ActivityId), Arc<Account>>>,
     /// Cores on which the resource is suspended.
     pub(crate) suspended: Vec<AtomicBool>,
-    /// Counts the calls to resume it.
-    pub(crate) resumes: AtomicU64,
     pub(crate) removed: AtomicBool,
 }
 
@@ -130,7 +128,6 @@ impl<Y: System> Resource<Y> {
             suspended: core::iter::repeat_with(|| AtomicBool::new(false))
                 .take(cores)
                 .collect(),
-            resumes: AtomicU64::new(0),
             removed: AtomicBool::new(false),
         }
     }

@@ -199,10 +199,7 @@ impl<Y: System> CoreState<Y> {
             .map(|local| local.shared.clone());
         let place = self.place(resource, key.0);
         let waits = place.is_some_and(|place| {
-            self.tree
-                .queue(place)
-                .is_some_and(|queue| queue.holding > 0)
-                && self.waiting.any_with_affinity(place, key.1)
+            self.tree.client(place).holding > 0 && self.waiting.any_with_affinity(place, key.1)
         });
         let (Some(shared), false, Phase::Bound) = (shared, waits, word.phase) else {
             // Not yet settled here, or not now: later.

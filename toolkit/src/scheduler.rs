@@ -276,6 +276,12 @@ pub trait Scheduler: Sized + 'static {
     /// When `schedule` has an answer.
     fn poll_ready(core: &mut Self::Core, now: u64) -> Ready;
 
+    /// True if `schedule` always has an answer while a client is ready, so that the toolkit need
+    /// not ask [`Self::poll_ready`] on its way. Not in the paper: it saves calls, nothing else.
+    fn is_prompt(_core: &Self::Core) -> bool {
+        false
+    }
+
     /// `client` has consumed what `record` says.
     fn resource_record(core: &mut Self::Core, client: ClientId, record: &Record<'_>, now: u64);
 

@@ -56,7 +56,7 @@ impl<T> Slab<T> {
     }
 
     /// The slot for `value`, linked nowhere.
-    #[inline]
+    #[inline(always)]
     fn occupy(&mut self, value: T, next: u32) -> u32 {
         let index = self.free;
         if let Some(slot) = self.slots.get_mut(index as usize) {
@@ -81,7 +81,7 @@ impl<T> Slab<T> {
         index
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_back(&mut self, chain: &mut Chain, value: T) {
         let index = self.occupy(value, NIL);
         match self.slots.get_mut(chain.tail as usize) {
@@ -92,7 +92,7 @@ impl<T> Slab<T> {
         chain.len += 1;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop_front(&mut self, chain: &mut Chain) -> Option<T> {
         let index = chain.head;
         let slot = self.slots.get_mut(index as usize)?;
@@ -106,7 +106,7 @@ impl<T> Slab<T> {
         slot.value.take()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn front<'a>(&'a self, chain: &Chain) -> Option<&'a T> {
         self.slots.get(chain.head as usize)?.value.as_ref()
     }

@@ -28,7 +28,7 @@ impl Books {
 
     /// Ends a span and begins the next one. Returns the cycles of the ended one; interrupt cycles
     /// in it are not among them but booked as what they are.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cut(&mut self, platform: &impl Platform) -> u64 {
         let now = platform.now();
         let interrupts = platform.interrupt_cycles();
@@ -45,7 +45,7 @@ impl Books {
         elapsed - stolen
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cut_scheduling(&mut self, platform: &impl Platform) {
         let cycles = self.cut(platform);
         self.ledger.scheduling.add(cycles);
@@ -53,7 +53,7 @@ impl Books {
     }
 
     /// What the last cut returned is booked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn close(&self) {
         self.ledger.through.set(self.mark);
     }

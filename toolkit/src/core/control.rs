@@ -7,7 +7,6 @@ use core::sync::atomic::Ordering;
 use crate::binding::Key;
 use crate::envelope::{Control, Envelope, Migration};
 use crate::ids::{ActivityId, CoreId, ResourceId};
-use crate::record::Record;
 use crate::request::Reason;
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
 use crate::slab::Chain;
@@ -116,8 +115,9 @@ impl<Y: System> CoreState<Y> {
 
     fn update_client(&mut self, resource: ResourceId, activity: ActivityId, params: &ClientParams) {
         if let Some(place) = self.place(resource, activity) {
-            let node = &mut self.tree.nodes[place.node.0];
-            node.clients[place.client.index()].params = *params;
+            let node = self.tree.node(place.node);
+            node.params[place.client.index()] = *params;
+            node.clients[place.client.index()].limit = params.queue_limit;
             node.governor
                 .update_client(&self.platform, place.client, params);
         }
@@ -164,28 +164,11 @@ impl<Y: System> CoreState<Y> {
         self.resources[resource.index()].node = None;
     }
 
-    /// How often a resource has been resumed.
-    #[inline]
-    pub(crate) fn resumes_of(&self, resource: ResourceId) -> u64 {
-        let local = self.resources.get(resource.index());
-        local.map_or(0, |local| local.shared.resumes.load(Ordering::SeqCst))
-    }
-
-    /// The resource is full. If it was resumed since it began to handle the request it rejected,
-    /// it may not be full any more and is asked again.
-    pub(crate) fn suspend_after_rejection(
-        &mut self,
-        resource: ResourceId,
-        node: NodeIndex,
-        resumes: u64,
-    ) {
-        let shared = self.resources[resource.index()].shared.clone();
-        shared.suspended[self.id.index()].store(true, Ordering::SeqCst);
-        if shared.resumes.load(Ordering::SeqCst) == resumes {
-            self.tree.suspend_node(&self.platform, node);
-        } else {
-            shared.suspended[self.id.index()].store(false, Ordering::SeqCst);
-        }
+    /// Says to whoever makes room in a resource that this core waits for it. True if that had been
+    /// said already.
+    pub(crate) fn flag_rejection(&mut self, resource: ResourceId) -> bool {
+        let shared = &self.resources[resource.index()].shared;
+        shared.suspended[self.id.index()].swap(true, Ordering::SeqCst)
     }
 
     /// Resumes a resource on every core on which it is suspended.
@@ -193,7 +176,6 @@ impl<Y: System> CoreState<Y> {
         let Some(shared) = self.grid.resource(resource) else {
             return;
         };
-        shared.resumes.fetch_add(1, Ordering::SeqCst);
         for core in self.all_cores() {
             if shared.suspended[core.index()].swap(false, Ordering::SeqCst) {
                 self.push(core, Envelope::Control(Control::ResumeResource(resource)));
@@ -219,20 +201,5 @@ impl<Y: System> CoreState<Y> {
                 Envelope::Migration(Migration::Release { resource, key }),
             );
         }
-    }
-
-    /// Books consumption outside the handling of a request, and tells the schedulers.
-    pub(crate) fn report(&mut self, resource: ResourceId, record: &Record<'_>) {
-        let place = self.place(resource, record.activity);
-        let made = place.or_else(|| self.make_place(resource, record.activity).ok());
-        let Some(place) = made else { return };
-        if let Some(queue) = self.tree.queue(place) {
-            let [_, bytes, requests, memory] = record.basic;
-            queue.account.bytes.add(bytes);
-            queue.account.requests.add(requests);
-            queue.account.memory.add(memory);
-        }
-        self.tree
-            .report(&self.platform, place, record, self.books.mark);
     }
 }

@@ -1,8 +1,8 @@
 //! Dispatch: a request is executed to completion, timed, and charged.
 
-use crate::context::{Context, Current};
+use crate::context::Context;
 use crate::ids::{ActivityId, ResourceId};
-use crate::record::{Record, RecordKind};
+use crate::record::{Field, Metric, Record, RecordKind};
 use crate::request::{Head, Link, Request, Trigger};
 use crate::slab::Chain;
 use crate::system::{Outcome, Resources, System};
@@ -10,216 +10,180 @@ use crate::task::Task;
 use crate::tree::{Place, Work};
 use crate::waiting::{Party, Waiter, WaiterId};
 
+use alloc::vec::Vec;
+
 use super::{Core, CoreState};
 
-/// What was executed, for the record.
-struct Executed {
-    kind: RecordKind,
-    current: Current,
-    cycles: u64,
-    requests: u64,
+/// The request being executed, and what its record will say.
+pub(crate) struct Current {
+    pub(crate) head: Head,
+    /// Who pays.
+    pub(crate) activity: ActivityId,
+    pub(crate) bytes: u64,
+    pub(crate) memory: u64,
+    pub(crate) further: Vec<(Field, u64)>,
+}
+
+impl Current {
+    /// Nobody's.
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head,
+            activity: ActivityId::INFRASTRUCTURE,
+            bytes: 0,
+            memory: 0,
+            further: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, head: &Head) {
+        self.head = *head;
+        self.activity = head.activity;
+        self.bytes = 0;
+        self.memory = 0;
+        if !self.further.is_empty() {
+            self.further.clear();
+        }
+    }
 }
 
 impl<Y: System> Core<Y> {
     /// Serves the chosen queue once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dispatch(&mut self, place: Place) {
         match self.state.take(place) {
             Some(Work::Request(request)) => self.execute(place, request),
             Some(Work::Resume(id)) => self.resume(place, id),
-            None => {
-                let state = &mut self.state;
-                state
-                    .tree
-                    .serve_nothing(&state.platform, place, state.books.mark);
-            }
+            None => self.state.serve_nothing(place),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn execute(&mut self, place: Place, request: Request<Y::Message>) {
-        let state = &mut self.state;
-        state.books.cut_scheduling(&state.platform);
-        if let Some(queue) = state.tree.queue(place) {
-            queue
-                .account
-                .waiting
-                .count(request.age_cycles(state.books.mark));
-        }
-        let head = request.head;
-        if let Link::Reply(trigger) = head.link {
+        self.state.begin(place, &request);
+        if let Link::Reply(trigger) = request.head.link {
             return self.execute_reply(place, request, trigger);
         }
-        let resumes = state.resumes_of(head.destination);
-        let mut context = Context::new(&mut self.state, head);
-        let outcome = self.resources.handle(request, &mut context);
-        let current = context.into_current();
-        self.conclude(place, head, outcome, current, resumes);
+        let mut context = Context::of_current(&mut self.state);
+        match self.resources.handle(request, &mut context) {
+            Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
+            outcome => self.conclude_otherwise(place, outcome),
+        }
     }
 
     /// A reply: a task that made the call gets it; else it is handled like any request, and then
     /// whatever waits for it goes on.
     #[cold]
     fn execute_reply(&mut self, place: Place, request: Request<Y::Message>, trigger: Trigger) {
-        let head = request.head;
         if let Some((id, call)) = self.state.waiting.call_of(trigger) {
             self.state.answer(trigger, id, call, Ok(request.message));
-            return self.poll_task(place, id, RecordKind::Polled, None);
+            return self.poll_task(place, id, RecordKind::Polled);
         }
-        let resumes = self.state.resumes_of(head.destination);
-        let mut context = Context::new(&mut self.state, head);
+        let mut context = Context::of_current(&mut self.state);
         let outcome = self.resources.handle(request, &mut context);
-        let current = context.into_current();
         if !matches!(outcome, Outcome::Rejected(_)) {
             self.state.fire(trigger);
         }
-        self.conclude(place, head, outcome, current, resumes);
+        match outcome {
+            Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
+            outcome => self.conclude_otherwise(place, outcome),
+        }
     }
 
     /// A waiter goes on: a request is handled again, a task is polled.
     #[cold]
     fn resume(&mut self, place: Place, id: WaiterId) {
         let state = &mut self.state;
-        match state.waiting.get(id) {
+        let Some(waiter) = state.waiting.get(id) else {
+            return state.serve_nothing(place);
+        };
+        if !matches!(waiter.party, Party::Request(_)) {
+            waiter.resuming = false;
+            let head = waiter.head;
+            state.books.cut_scheduling(&state.platform);
+            state.current.begin(&head);
+            return self.poll_task(place, id, RecordKind::Polled);
+        }
+        match state.waiting.remove(id) {
             Some(Waiter {
-                party: Party::Request(_),
+                party: Party::Request(request),
+                followers,
                 ..
             }) => {
-                let waiter = state.waiting.remove(id);
-                if let Some(Waiter {
-                    party: Party::Request(request),
-                    followers,
-                    ..
-                }) = waiter
-                {
-                    state.let_followers_go(place, followers);
-                    self.execute(place, request);
-                }
+                state.let_followers_go(place, followers);
+                self.execute(place, request);
             }
-            Some(waiter) => {
-                waiter.resuming = false;
-                state.books.cut_scheduling(&state.platform);
-                self.poll_task(place, id, RecordKind::Polled, None);
-            }
-            None => state
-                .tree
-                .serve_nothing(&state.platform, place, state.books.mark),
+            _ => state.serve_nothing(place),
         }
     }
 
-    /// What follows from how the handling ended. `resumes` is how often the resource had been
-    /// resumed before.
-    #[inline]
-    fn conclude(
-        &mut self,
-        place: Place,
-        head: Head,
-        outcome: Outcome<Y::Message>,
-        current: Current,
-        resumes: u64,
-    ) {
-        match outcome {
-            Outcome::Done => {
-                let executed = self.state.executed(RecordKind::Executed, current, 1);
-                self.state.charge(place, head, executed);
-            }
-            other => self.conclude_otherwise(place, head, other, current, resumes),
-        }
-    }
-
+    /// What follows when the request has not simply been executed.
     #[cold]
-    fn conclude_otherwise(
-        &mut self,
-        place: Place,
-        head: Head,
-        outcome: Outcome<Y::Message>,
-        current: Current,
-        resumes: u64,
-    ) {
+    fn conclude_otherwise(&mut self, place: Place, outcome: Outcome<Y::Message>) {
         let state = &mut self.state;
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done => state.conclude(place, RecordKind::Executed, 1),
             Outcome::Rejected(request) => {
-                let executed = state.executed(RecordKind::Executed, current, 0);
-                let now = state.books.mark;
-                state
-                    .tree
-                    .requeue(&state.platform, place, Work::Request(request), now);
-                state.suspend_after_rejection(head.destination, place.node, resumes);
-                state.charge(place, head, executed);
+                state.reject(place, request);
+                state.conclude(place, RecordKind::Executed, 0);
             }
             Outcome::Wait(request, trigger) => {
-                let executed = state.executed(RecordKind::Executed, current, 0);
                 state.park(place, request, trigger);
-                state.charge(place, head, executed);
+                state.conclude(place, RecordKind::Executed, 0);
             }
             Outcome::Continue(task) => {
-                let waiter = Waiter {
+                let id = state.hold(Waiter {
                     place,
-                    head,
+                    head: state.current.head,
                     followers: Chain::EMPTY,
                     party: Party::Task(task),
                     resuming: false,
-                };
-                let id = state.hold(waiter);
-                self.poll_task(place, id, RecordKind::Executed, Some(current));
+                });
+                self.poll_task(place, id, RecordKind::Executed);
             }
         }
     }
 
     /// Runs a task until it waits again, and charges the poll. The span began when the request that
-    /// it goes on with, or the reply, was dispatched; `current` is what it has consumed before.
-    fn poll_task(
-        &mut self,
-        place: Place,
-        id: WaiterId,
-        kind: RecordKind,
-        current: Option<Current>,
-    ) {
+    /// it goes on with, or the reply, was dispatched.
+    fn poll_task(&mut self, place: Place, id: WaiterId, kind: RecordKind) {
         let state = &mut self.state;
         let Some(waiter) = state.waiting.get(id) else {
-            return;
+            return state.serve_nothing(place);
         };
-        let head = waiter.head;
         let Party::Task(mut task) = core::mem::replace(&mut waiter.party, Party::Polled) else {
-            return;
+            return state.serve_nothing(place);
         };
         let ended = task.poll();
-        let mut current = current.unwrap_or_else(|| Current::new(head.activity));
         let (bytes, memory) = task.port().take_consumption();
-        current.bytes += bytes;
-        current.memory += memory;
+        state.current.bytes += bytes;
+        state.current.memory += memory;
         state.send_for_task(id, &task);
         if let Some(waiter) = state.waiting.get(id) {
             waiter.party = Party::Task(task);
         }
-        let requests = u64::from(kind == RecordKind::Executed);
-        let executed = state.executed(kind, current, requests);
         if ended && let Some(waiter) = state.waiting.remove(id) {
             state.let_followers_go(waiter.place, waiter.followers);
         }
-        state.charge(place, head, executed);
+        state.conclude(place, kind, u64::from(kind == RecordKind::Executed));
     }
 }
 
 impl<Y: System> CoreState<Y> {
     /// The next work of a queue that nothing holds back.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
-        let work = self.tree.take(place)?;
-        if self
-            .tree
-            .queue(place)
-            .is_some_and(|queue| queue.holding > 0)
-        {
-            return self.take_free(place, work);
+        if self.tree.client(place).holding > 0 {
+            return self.take_free(place);
         }
-        Some(work)
+        self.tree.take(place)
     }
 
     /// Moves requests that must stay behind a waiting one to their place there.
     #[cold]
-    fn take_free(&mut self, place: Place, mut work: Work<Y::Message>) -> Option<Work<Y::Message>> {
+    fn take_free(&mut self, place: Place) -> Option<Work<Y::Message>> {
+        let mut work = self.tree.take(place)?;
         while let Work::Request(request) = &work
             && let Some(holder) = self.waiting.holder(place, &request.head)
         {
@@ -229,71 +193,77 @@ impl<Y: System> CoreState<Y> {
         Some(work)
     }
 
-    /// Ends the span of an execution.
-    #[inline]
-    fn executed(&mut self, kind: RecordKind, current: Current, requests: u64) -> Executed {
-        let cycles = self.books.cut(&self.platform);
-        Executed {
-            kind,
-            current,
-            cycles,
-            requests,
-        }
+    /// Begins the span of an execution.
+    #[inline(always)]
+    fn begin(&mut self, place: Place, request: &Request<Y::Message>) {
+        self.books.cut_scheduling(&self.platform);
+        let waited = request.age_cycles(self.books.mark);
+        self.tree.client(place).account.waiting.count(waited);
+        self.current.begin(&request.head);
     }
 
-    /// Books an execution and tells the schedulers.
-    #[inline]
-    fn charge(&mut self, place: Place, head: Head, executed: Executed) {
-        let Executed {
-            kind,
-            current,
-            cycles,
-            requests,
-        } = executed;
+    /// Ends the span of an execution, books it, and tells the schedulers.
+    #[inline(always)]
+    fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
+        let cycles = self.books.cut(&self.platform);
+        let payer = self.payer(place);
+        let current = &self.current;
+        let account = &self.tree.client(payer).account;
+        account.cycles.add(cycles);
+        account.requests.add(requests);
+        account.service.count(cycles);
+        if current.bytes | current.memory != 0 {
+            account.bytes.add(current.bytes);
+            account.memory.add(current.memory);
+        }
+        self.books.close();
         let record = Record {
             kind,
             activity: current.activity,
             basic: [cycles, current.bytes, requests, current.memory],
             further: &current.further,
         };
-        let payer = self.payer(place, head.destination, current.activity);
-        if let Some(queue) = self.tree.queue(payer) {
-            let account = &queue.account;
-            account.cycles.add(cycles);
-            account.requests.add(requests);
-            account.service.count(cycles);
-            if current.bytes | current.memory != 0 {
-                account.bytes.add(current.bytes);
-                account.memory.add(current.memory);
-            }
-        }
-        self.books.close();
         let now = self.books.mark;
         self.tree
             .finish(&self.platform, place, payer.client, &record, now);
     }
 
+    fn serve_nothing(&mut self, place: Place) {
+        let now = self.books.mark;
+        self.tree.serve_nothing(&self.platform, place, now);
+    }
+
     /// The client that pays: that of the activity found, if it is another than the served one.
-    #[inline]
-    fn payer(&mut self, place: Place, resource: ResourceId, activity: ActivityId) -> Place {
-        if self
-            .tree
-            .queue(place)
-            .is_some_and(|queue| queue.activity == activity)
-        {
+    #[inline(always)]
+    fn payer(&mut self, place: Place) -> Place {
+        let activity = self.current.activity;
+        if self.tree.client(place).activity == activity {
             return place;
         }
+        let resource = self.current.head.destination;
         let found = self.place(resource, activity);
         found
             .or_else(|| self.make_place(resource, activity).ok())
             .unwrap_or(place)
     }
 
+    /// The resource is full: the request goes back, and the resource is suspended.
+    ///
+    /// Not at the first rejection: until the flag is set, whoever makes room on another core does
+    /// not see that anybody waits for it. So the flag is set, and the request tried once more.
+    fn reject(&mut self, place: Place, request: Request<Y::Message>) {
+        let resource = request.head.destination;
+        let now = self.books.mark;
+        self.tree
+            .requeue(&self.platform, place, Work::Request(request), now);
+        if self.flag_rejection(resource) {
+            self.tree.suspend_node(&self.platform, place.node);
+        }
+    }
+
     /// A waiter holds back those that depend on it.
     fn hold(&mut self, waiter: Waiter<Y::Message>) -> WaiterId {
-        if let Some(queue) = self.tree.queue(waiter.place) {
-            queue.holding += 1;
-        }
+        self.tree.client(waiter.place).holding += 1;
         self.waiting.insert(waiter)
     }
 
@@ -316,10 +286,8 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// A waiter has gone: what stayed behind it goes back to the head of the queue.
-    pub(crate) fn let_followers_go(&mut self, place: Place, mut followers: Chain) {
-        if let Some(queue) = self.tree.queue(place) {
-            queue.holding -= 1;
-        }
+    fn let_followers_go(&mut self, place: Place, mut followers: Chain) {
+        self.tree.client(place).holding -= 1;
         let now = self.books.mark;
         self.tree
             .requeue_all(&self.platform, place, &mut followers, now);
@@ -334,7 +302,37 @@ impl<Y: System> CoreState<Y> {
                 self.waiting.set_call(trigger, id, call);
                 request.head.link = Link::Call(trigger);
             }
+            #[cfg(debug_assertions)]
+            self.check_labels(&request.head);
             self.send(request);
         }
+    }
+
+    /// Books consumption outside the handling of a request, and tells the schedulers.
+    pub(crate) fn report(
+        &mut self,
+        resource: ResourceId,
+        activity: ActivityId,
+        amount: (Metric, u64),
+    ) {
+        let place = self.place(resource, activity);
+        let Some(place) = place.or_else(|| self.make_place(resource, activity).ok()) else {
+            return;
+        };
+        let mut basic = [0; Metric::COUNT];
+        basic[amount.0 as usize] = amount.1;
+        let [_, bytes, requests, memory] = basic;
+        let account = &self.tree.client(place).account;
+        account.bytes.add(bytes);
+        account.requests.add(requests);
+        account.memory.add(memory);
+        let record = Record {
+            kind: RecordKind::Reported,
+            activity,
+            basic,
+            further: &[],
+        };
+        let now = self.books.mark;
+        self.tree.report(&self.platform, place, &record, now);
     }
 }

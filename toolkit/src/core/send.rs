@@ -12,9 +12,8 @@ use crate::grid::{Grid, Parent, Resource};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Head, Link, Reason, Request};
 use crate::scheduler::{ClientKind, Scheduler};
-use crate::slab::Chain;
 use crate::system::{Platform, System};
-use crate::tree::{NodeIndex, Place, Queue, ROOT};
+use crate::tree::{NodeIndex, Place, ROOT};
 
 use super::CoreState;
 
@@ -169,7 +168,7 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn route(&mut self, head: &Head) -> Route {
         // The party that waits for a reply is on the core that asked.
         if let Link::Reply(trigger) = head.link {
@@ -255,7 +254,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// Puts a request into its queue on this core.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
         let place = match self.place(request.head.destination, request.head.activity) {
             Some(place) => place,
@@ -271,7 +270,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// An activity's queue at a resource, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
         let node = self.resources.get(resource.index())?.node?;
         self.tree.place(node, activity)
@@ -294,16 +293,10 @@ impl<Y: System> CoreState<Y> {
             .client_params(&shared, activity)
             .ok_or(Reason::NoActivity)?;
         let account = shared.account(self.id, activity);
-        let queue = Queue {
-            activity,
-            chain: Chain::EMPTY,
-            account,
-            holding: 0,
-        };
         let kind = ClientKind::Queue { resource, activity };
         let place = self
             .tree
-            .add_queue(&self.platform, node, kind, queue, &params);
+            .add_queue(&self.platform, node, kind, (activity, account), &params);
         if self.grid.is_suspended(activity) {
             self.tree.suspend_client(&self.platform, place);
         }

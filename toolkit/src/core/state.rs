@@ -20,6 +20,7 @@ use crate::waiting::{Party, Waiter, WaiterId, Waiting};
 
 use super::Step;
 use super::books::Books;
+use super::execute::Current;
 use super::send::{LocalResource, Outboxes};
 
 /// Values taken from the inbox in one step, so that a flood of them cannot keep the core from
@@ -41,6 +42,7 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) returns: VecDeque<(Request<Y::Message>, Reason)>,
     pub(crate) owned: Owned<Y>,
     pub(crate) books: Books,
+    pub(crate) current: Current,
     pub(crate) asleep: bool,
     /// Attend at the next step.
     pub(crate) attention: bool,
@@ -76,6 +78,7 @@ impl<Y: System> CoreState<Y> {
             returns: VecDeque::new(),
             owned: Owned::new(),
             books,
+            current: Current::new(),
             asleep: false,
             attention: false,
             attention_at: u64::MAX,
@@ -125,7 +128,7 @@ impl<Y: System> CoreState<Y> {
         Step::Asleep { until }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&mut self) {
         for _ in 0..RECEIVE_BATCH {
             let Some(envelope) = self.inbox.pop() else {
@@ -149,7 +152,7 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// A request of another core's, for this core when it was sent.
-    #[inline]
+    #[inline(always)]
     fn arrive(&mut self, request: Request<Y::Message>) {
         if self.owned.is_moving()
             && let Some(core) = self.owned.moved_to(&request.head)

@@ -9,43 +9,44 @@ use crate::scheduler::{Immovable, Queues, Ready, RequestView, Scheduler};
 use crate::slab::Slab;
 use crate::system::Platform;
 
-use super::{Client, ClientState, Feed, NodeIndex, NodeState, Place, ROOT, Tree, Work};
+use super::{Client, ClientState, NodeIndex, NodeState, Place, ROOT, Tree, Work};
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
     ///
     /// The chosen nodes and the client are `Serving` until [`Self::finish`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choose(&mut self, platform: &impl Platform, now: u64) -> Option<Place> {
-        if self.nodes[ROOT.0].state != NodeState::Serving {
+        if self.node(ROOT).state != NodeState::Serving {
             return None;
         }
         let mut index = ROOT;
         loop {
-            let Some(client) = self.decide(platform, index, now) else {
+            let Some((client, child)) = self.decide(platform, index, now) else {
                 self.give_up(platform, index, now)?;
                 index = ROOT;
                 continue;
             };
-            match self.nodes[index.0].clients[client.index()].feed {
-                Feed::Scheduler(child) => {
-                    self.nodes[child.0].state = NodeState::Serving;
-                    index = child;
-                }
-                Feed::Queue(_) | Feed::Nothing => {
-                    return Some(Place {
-                        node: index,
-                        client,
-                    });
-                }
-            }
+            let Some(child) = child else {
+                return Some(Place {
+                    node: index,
+                    client,
+                });
+            };
+            self.node(child).state = NodeState::Serving;
+            index = child;
         }
     }
 
-    /// One scheduler's decision, checked.
-    #[inline]
-    fn decide(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> Option<ClientId> {
-        let node = &mut self.nodes[index.0];
+    /// One scheduler's decision, checked: a client, and the scheduler that it is, if it is one.
+    #[inline(always)]
+    fn decide(
+        &mut self,
+        platform: &impl Platform,
+        index: NodeIndex,
+        now: u64,
+    ) -> Option<(ClientId, Option<NodeIndex>)> {
+        let node = &mut self.nodes[index.index()];
         if node.ready == 0 {
             return None;
         }
@@ -61,7 +62,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             entry.state = ClientState::Serving;
             node.ready -= 1;
             node.waiting_since = now;
-            return Some(client);
+            return Some((client, entry.child));
         }
         self.object(platform, index, choice, now)
     }
@@ -75,9 +76,9 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         index: NodeIndex,
         choice: Option<ClientId>,
         now: u64,
-    ) -> Option<ClientId> {
+    ) -> Option<(ClientId, Option<NodeIndex>)> {
         if choice.is_none()
-            && let Ready::At(at) = self.nodes[index.0].governor.poll_ready(platform, now)
+            && let Ready::At(at) = self.node(index).governor.poll_ready(platform, now)
             && at > now
             && self.may_delay(index, at)
         {
@@ -92,99 +93,80 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// node is the root, so that there is nothing else to try.
     #[cold]
     fn give_up(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> Option<()> {
-        let node = &mut self.nodes[index.0];
-        let place = node.parent?;
+        if index == ROOT {
+            return None;
+        }
+        let node = self.node(index);
         if node.state == NodeState::Serving {
             node.state = NodeState::Idle;
         }
-        self.hand_back_all(platform, place, None, now);
+        let parent = node.parent;
+        self.end_service(platform, parent, None, None, now);
         Some(())
     }
 
     /// Ends the service of `served`: its path is ready again where there is more to do, and the
     /// schedulers on it learn what was used. The client `charged` pays at the resource's scheduler.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(
         &mut self,
         platform: &impl Platform,
         served: Place,
-        mut charged: ClientId,
+        charged: ClientId,
         record: &Record<'_>,
         now: u64,
     ) {
         let more_since = self.more_since(served, now);
-        let mut next = Some((served, more_since));
-        while let Some((place, more_since)) = next {
-            let node = &mut self.nodes[place.node.0];
-            node.governor
-                .resource_record(platform, charged, record, now);
-            next = self.hand_back(platform, place, more_since, now);
-            if let Some((parent, _)) = next {
-                charged = parent.client;
-            }
-        }
+        self.end_service(platform, served, more_since, Some((record, charged)), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
         let more_since = self.more_since(served, now);
-        self.hand_back_all(platform, served, more_since, now);
+        self.end_service(platform, served, more_since, None, now);
     }
 
-    fn hand_back_all(
+    /// The client at `place`, and the nodes above it, are not being served any more. The client has
+    /// more work since `more_since`, if any.
+    #[inline(always)]
+    fn end_service(
         &mut self,
         platform: &impl Platform,
-        place: Place,
-        more_since: Option<u64>,
+        mut place: Place,
+        mut more_since: Option<u64>,
+        mut consumed: Option<(&Record<'_>, ClientId)>,
         now: u64,
     ) {
-        let mut next = Some((place, more_since));
-        while let Some((place, more_since)) = next {
-            next = self.hand_back(platform, place, more_since, now);
-        }
-    }
-
-    /// Since when the queue at `place` has work.
-    #[inline]
-    fn more_since(&self, place: Place, now: u64) -> Option<u64> {
-        match &self.nodes[place.node.0].clients[place.client.index()].feed {
-            Feed::Queue(queue) => self
-                .slab
-                .front(&queue.chain)
-                .map(|work| work.sent_at().unwrap_or(now)),
-            Feed::Scheduler(_) | Feed::Nothing => None,
-        }
-    }
-
-    /// The client at `place` is not being served any more; it has more work since `more_since`, if
-    /// any. Returns the same for the node at its parent.
-    #[inline]
-    fn hand_back(
-        &mut self,
-        platform: &impl Platform,
-        place: Place,
-        more_since: Option<u64>,
-        now: u64,
-    ) -> Option<(Place, Option<u64>)> {
-        let node = &mut self.nodes[place.node.0];
-        let client = &mut node.clients[place.client.index()];
-        if client.state == ClientState::Serving {
-            if let Some(since) = more_since {
-                client.state = ClientState::Ready;
-                node.ready += 1;
+        loop {
+            let node = &mut self.nodes[place.node.index()];
+            if let Some((record, charged)) = consumed {
                 node.governor
-                    .client_ready(platform, place.client, since, now);
-            } else {
-                client.state = ClientState::Idle;
+                    .resource_record(platform, charged, record, now);
             }
+            let client = &mut node.clients[place.client.index()];
+            if client.state == ClientState::Serving {
+                if let Some(since) = more_since {
+                    client.state = ClientState::Ready;
+                    node.ready += 1;
+                    node.governor
+                        .client_ready(platform, place.client, since, now);
+                } else {
+                    client.state = ClientState::Idle;
+                }
+            }
+            if place.node == ROOT {
+                return;
+            }
+            let parent = node.parent;
+            let again = node.state == NodeState::Serving && self.poll(platform, place.node, now);
+            if again {
+                self.node(place.node).state = NodeState::Ready;
+            }
+            more_since = again.then_some(now);
+            consumed = consumed.map(|(record, _)| (record, parent.client));
+            place = parent;
         }
-        let parent = node.parent?;
-        let again = node.state == NodeState::Serving && self.poll(platform, place.node, now);
-        if again {
-            self.nodes[place.node.0].state = NodeState::Ready;
-        }
-        Some((parent, again.then_some(now)))
     }
 
     /// Tells the schedulers on the path of `charged` of consumption outside a dispatch.
@@ -195,12 +177,15 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         record: &Record<'_>,
         now: u64,
     ) {
-        let mut next = Some(charged);
-        while let Some(place) = next {
-            let node = &mut self.nodes[place.node.0];
+        let mut place = charged;
+        loop {
+            let node = self.node(place.node);
             node.governor
                 .resource_record(platform, place.client, record, now);
-            next = node.parent;
+            if place.node == ROOT {
+                return;
+            }
+            place = node.parent;
         }
     }
 }
@@ -213,28 +198,21 @@ struct View<'a, M> {
 
 impl<M: Message> Queues for View<'_, M> {
     fn len(&self, client: ClientId) -> usize {
-        match self.clients.get(client.index()).map(|client| &client.feed) {
-            Some(Feed::Queue(queue)) => queue.chain.len() as usize,
-            Some(Feed::Scheduler(_) | Feed::Nothing) | None => 0,
-        }
+        let client = self.clients.get(client.index());
+        client.map_or(0, |client| client.chain.len() as usize)
     }
 
     fn peek(&self, client: ClientId, position: usize) -> Option<RequestView> {
-        let Feed::Queue(queue) = &self.clients.get(client.index())?.feed else {
-            return None;
-        };
-        match self.slab.iter(&queue.chain).nth(position)? {
+        let client = self.clients.get(client.index())?;
+        match self.slab.iter(&client.chain).nth(position)? {
             Work::Request(request) => Some(request.view()),
             Work::Resume(_) => None,
         }
     }
 
     fn promote(&mut self, client: ClientId, position: usize) -> Result<(), Immovable> {
-        let entry = self.clients.get_mut(client.index()).ok_or(Immovable)?;
-        let Feed::Queue(queue) = &mut entry.feed else {
-            return Err(Immovable);
-        };
-        let Some(Work::Request(moved)) = self.slab.iter(&queue.chain).nth(position) else {
+        let client = self.clients.get_mut(client.index()).ok_or(Immovable)?;
+        let Some(Work::Request(moved)) = self.slab.iter(&client.chain).nth(position) else {
             return Err(Immovable);
         };
         let must_stay_behind = |work: &Work<M>| match work {
@@ -242,15 +220,12 @@ impl<M: Message> Queues for View<'_, M> {
             // What goes on is at the head because it was there first, with its dependants.
             Work::Resume(_) => true,
         };
-        if self
-            .slab
-            .iter(&queue.chain)
-            .take(position)
-            .any(must_stay_behind)
-        {
+        let mut before = self.slab.iter(&client.chain).take(position);
+        if before.any(must_stay_behind) {
             return Err(Immovable);
         }
-        self.slab.promote(&mut queue.chain, position);
+        drop(before);
+        self.slab.promote(&mut client.chain, position);
         Ok(())
     }
 }

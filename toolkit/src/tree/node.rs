@@ -16,7 +16,14 @@ use super::Place;
 
 /// A scheduler's number on its core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NodeIndex(pub(crate) usize);
+pub(crate) struct NodeIndex(pub(crate) u32);
+
+impl NodeIndex {
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// The CPU multiplexor.
 pub(crate) const ROOT: NodeIndex = NodeIndex(0);
@@ -55,58 +62,72 @@ pub(crate) enum NodeState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientState {
+    /// The number is free.
+    Vacant,
     Idle,
     Ready,
     Serving,
     Suspended,
 }
 
-/// The request queue of one activity.
-#[derive(Debug)]
-pub(crate) struct Queue {
-    pub(crate) activity: ActivityId,
-    pub(crate) chain: Chain,
-    pub(crate) account: Arc<Account>,
-    /// Waiting requests and tasks that hold back those that depend on them.
-    pub(crate) holding: u32,
-}
-
-/// Where a client's work comes from.
-#[derive(Debug)]
-pub(crate) enum Feed {
-    Nothing,
-    Queue(Queue),
-    Scheduler(NodeIndex),
-}
-
+/// A client of one scheduler: a request queue, or another scheduler.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// What is queued; always empty for a scheduler.
+    pub(crate) chain: Chain,
     pub(crate) state: ClientState,
-    pub(crate) feed: Feed,
-    pub(crate) params: ClientParams,
+    /// The scheduler, if it is one.
+    pub(crate) child: Option<NodeIndex>,
+    /// Requests that may be queued.
+    pub(crate) limit: u32,
+    /// Waiting requests and tasks that hold back those that depend on them.
+    pub(crate) holding: u32,
+    /// Who pays; the infrastructure for a scheduler.
+    pub(crate) activity: ActivityId,
+    pub(crate) account: Arc<Account>,
 }
 
 impl Client {
-    pub(crate) const fn new(feed: Feed, params: ClientParams) -> Self {
+    pub(crate) fn queue(activity: ActivityId, account: Arc<Account>) -> Self {
         Self {
+            chain: Chain::EMPTY,
             state: ClientState::Idle,
-            feed,
-            params,
+            child: None,
+            limit: u32::MAX,
+            holding: 0,
+            activity,
+            account,
         }
+    }
+
+    pub(crate) fn scheduler(child: NodeIndex) -> Self {
+        let account = Arc::new(Account::default());
+        Self {
+            child: Some(child),
+            ..Self::queue(ActivityId::INFRASTRUCTURE, account)
+        }
+    }
+
+    /// Whether it is a request queue.
+    pub(crate) fn is_queue(&self) -> bool {
+        self.child.is_none() && self.state != ClientState::Vacant
     }
 }
 
 /// One scheduler.
 pub(crate) struct Node<S: Scheduler> {
     pub(crate) governor: Governor<S>,
-    /// The scheduler that this one asks, and its client there. `None` at the root.
-    pub(crate) parent: Option<Place>,
+    /// The governor's decisions are always available while a client is ready.
+    pub(crate) is_prompt: bool,
     pub(crate) state: NodeState,
-    pub(crate) clients: Vec<Client>,
-    vacant: Vec<ClientId>,
-    pub(crate) by_activity: ActivityMap,
     /// Clients in state `Ready`.
     pub(crate) ready: u32,
+    /// The scheduler that this one asks, and its client there. At the root, the root itself.
+    pub(crate) parent: Place,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) params: Vec<ClientParams>,
+    vacant: Vec<ClientId>,
+    pub(crate) by_activity: ActivityMap,
     /// Since when there are ready clients that nobody was chosen from.
     pub(crate) waiting_since: u64,
     /// The earliest entry for this node in the tree's timers.
@@ -114,27 +135,32 @@ pub(crate) struct Node<S: Scheduler> {
 }
 
 impl<S: Scheduler> Node<S> {
-    pub(crate) fn new(core: S::Core, parent: Option<Place>) -> Self {
+    pub(crate) fn new(core: S::Core, parent: Place) -> Self {
         Self {
-            governor: Governor::Chosen(core),
-            parent,
+            is_prompt: S::is_prompt(&core),
+            governor: Governor::new(core),
             state: NodeState::Idle,
+            ready: 0,
+            parent,
             clients: Vec::new(),
+            params: Vec::new(),
             vacant: Vec::new(),
             by_activity: ActivityMap::default(),
-            ready: 0,
             waiting_since: 0,
             timer_at: None,
         }
     }
 
-    pub(crate) fn insert(&mut self, client: Client) -> ClientId {
+    pub(crate) fn insert(&mut self, mut client: Client, params: &ClientParams) -> ClientId {
+        client.limit = params.queue_limit;
         if let Some(id) = self.vacant.pop() {
             self.clients[id.index()] = client;
+            self.params[id.index()] = *params;
             return id;
         }
         let id = ClientId(u32::try_from(self.clients.len()).expect("clients are u32"));
         self.clients.push(client);
+        self.params.push(*params);
         id
     }
 
@@ -143,8 +169,7 @@ impl<S: Scheduler> Node<S> {
         if client.state == ClientState::Ready {
             self.ready -= 1;
         }
-        client.state = ClientState::Idle;
-        client.feed = Feed::Nothing;
+        client.state = ClientState::Vacant;
         self.vacant.push(id);
     }
 }
