@@ -10,7 +10,7 @@ use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::scheduler::{ClientParams, SchedulerParams, Weight};
 use vortex_toolkit::{
     Builder, Context, Core, Grid, Message, Outcome, Platform, Reason, Request, Resources,
-    SchedulerSpec, Seed, Step, System,
+    SchedulerSpec, Seed, System,
 };
 
 /// Cycles between two readings of the clock, as if the code between them took that long.
@@ -158,13 +158,4 @@ pub(crate) fn start(seed: Seed<Machine>) -> Core<Machine> {
         executed: 0,
     };
     Core::new(seed, clock, sink)
-}
-
-/// Steps until one more request has been executed.
-#[inline]
-pub(crate) fn execute_one(core: &mut Core<Machine>) {
-    let executed = core.resources().executed;
-    while core.resources().executed == executed {
-        let _worked: Step = core.step();
-    }
 }

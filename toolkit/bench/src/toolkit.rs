@@ -12,9 +12,9 @@ use std::thread;
 
 use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
-use vortex_toolkit::{Core, Request};
+use vortex_toolkit::{Core, Request, Step};
 
-use crate::machine::{Machine, Plan, Work, execute_one, start};
+use crate::machine::{Machine, Plan, Work, start};
 use crate::workload::{Limit, Operation, Target, Workload};
 
 /// What was promised for one core.
@@ -190,11 +190,13 @@ fn one_core(policy: Policy, activities: u32, depth: u32) -> Operation {
         }
     }
     Box::new(move |n| {
+        let before = core.resources().executed;
         for _ in 0..n {
-            execute_one(&mut core);
+            let _worked: Step = core.step();
             let served = core.resources().served;
             source.send(&mut core, served);
         }
+        assert_eq!(core.resources().executed, before + n, "a request a step");
     })
 }
 
@@ -210,10 +212,16 @@ fn two_cores_in_turn() -> Operation {
         source.send(&mut sender, *client);
     }
     Box::new(move |n| {
+        let before = receiver.resources().executed;
         for _ in 0..n {
-            execute_one(&mut receiver);
+            let _worked: Step = receiver.step();
             source.send(&mut sender, receiver.resources().served);
         }
+        assert_eq!(
+            receiver.resources().executed,
+            before + n,
+            "a request a step"
+        );
     })
 }
 
