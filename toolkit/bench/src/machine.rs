@@ -1,15 +1,14 @@
-//! The smallest system on which the toolkit runs: a clock that is only added to, and resources
-//! whose handlers are empty but for letting time pass.
+//! The smallest system on which the toolkit runs: a clock that is only added to, and two resources
+//! whose handlers let time pass and send the request on to the other one.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use vortex_schedulers::Policy;
-use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
+use vortex_toolkit::ids::{CoreId, ResourceId};
 use vortex_toolkit::scheduler::{ClientParams, SchedulerParams, Weight};
 use vortex_toolkit::{
-    Builder, Context, Core, Grid, Message, Outcome, Platform, Reason, Request, Resources,
+    Builder, Context, Core, Head, Message, Outcome, Platform, Reason, Request, Resources,
     SchedulerSpec, Seed, System,
 };
 
@@ -23,11 +22,10 @@ impl System for Machine {
     type Platform = Clock;
     type Policy = Policy;
     type Message = Work;
-    type Resources = Sink;
+    type Resources = Relay;
 }
 
-/// What a request asks for: so many cycles of service.
-#[derive(Clone, Copy)]
+/// A message without end: so many cycles of service at each resource.
 pub(crate) struct Work {
     pub(crate) cycles: u64,
 }
@@ -70,19 +68,29 @@ impl Platform for Clock {
     fn set_timer(&self, _at: u64) {}
 }
 
-/// All resources: lets time pass and remembers whom it served.
-pub(crate) struct Sink {
+/// Both resources, as one core sees them.
+pub(crate) struct Relay {
     clock: Clock,
-    pub(crate) served: (ResourceId, ActivityId),
+    /// Requests executed on this core.
     pub(crate) executed: u64,
 }
 
-impl Resources<Machine> for Sink {
+impl Resources<Machine> for Relay {
     #[inline]
-    fn handle(&mut self, request: Request<Work>, _: &mut Context<'_, Machine>) -> Outcome<Work> {
+    fn handle(
+        &mut self,
+        request: Request<Work>,
+        context: &mut Context<'_, Machine>,
+    ) -> Outcome<Work> {
         self.clock.pass(request.message.cycles);
-        self.served = (request.head.destination, request.head.activity);
         self.executed += 1;
+        let Head {
+            destination,
+            activity,
+            ..
+        } = request.head;
+        let other = ResourceId(1 - destination.0);
+        context.send(Request::new(other, activity, request.message));
         Outcome::Done
     }
 
@@ -99,39 +107,39 @@ impl Resources<Machine> for Sink {
 pub(crate) struct Plan {
     /// The policy before every resource and before every core.
     pub(crate) policy: Policy,
-    /// Cores of the machine.
-    pub(crate) cores: u16,
-    /// The core that all resources run on.
-    pub(crate) home: CoreId,
-    /// Resources, each with all activities as its clients.
-    pub(crate) resources: u32,
+    /// The core of each resource.
+    pub(crate) homes: [CoreId; 2],
     /// Activities, beside the infrastructure.
     pub(crate) activities: u32,
-}
-
-/// A grid, and the seeds of its cores.
-pub(crate) struct Planned {
-    pub(crate) seeds: Vec<Seed<Machine>>,
-    /// Every pair of a resource and an activity.
-    pub(crate) clients: Vec<(ResourceId, ActivityId)>,
+    /// Requests of each activity.
+    pub(crate) depth: u32,
 }
 
 impl Plan {
-    pub(crate) fn build(self) -> Planned {
+    /// A seed for each core, and the requests that go round.
+    pub(crate) fn build(self) -> (Vec<Seed<Machine>>, Vec<Request<Work>>) {
         let params = SchedulerParams::default();
-        let mut builder = Builder::new((0..self.cores).map(|_| (self.policy, params)));
+        let cores = 1 + self.homes.iter().map(|home| home.0).max().unwrap_or(0);
+        let mut builder = Builder::new((0..cores).map(|_| (self.policy, params)));
+        let resources = self.homes.map(|home| {
+            // Equal shares, or all requests would soon wait for the one with the smaller share.
+            let spec = SchedulerSpec::on(self.policy, [home], Weight::DEFAULT);
+            builder.resource("relay", spec)
+        });
         let activities: Vec<_> = (0..self.activities)
-            .map(|number| builder.activity(&number.to_string(), unequal(number)))
+            .map(|number| builder.activity("busy", unequal(number)))
             .collect();
-        let mut clients = Vec::new();
-        for number in 0..self.resources {
-            let weight = unequal(number).weight;
-            let spec = SchedulerSpec::on(self.policy, [self.home], weight);
-            let resource = builder.resource(&number.to_string(), spec);
-            clients.extend(activities.iter().map(|activity| (resource, *activity)));
-        }
-        let (_grid, seeds): (Arc<Grid<Machine>>, _) = builder.build();
-        Planned { seeds, clients }
+        let places = resources
+            .into_iter()
+            .cycle()
+            .zip(SERVICE_CYCLES.into_iter().cycle());
+        let activities = (0..self.depth).flat_map(|_| activities.iter().copied());
+        let requests = places
+            .zip(activities)
+            .map(|((resource, cycles), activity)| Request::new(resource, activity, Work { cycles }))
+            .collect();
+        let (_grid, seeds) = builder.build();
+        (seeds, requests)
     }
 }
 
@@ -145,17 +153,31 @@ fn unequal(number: u32) -> ClientParams {
     }
 }
 
+/// Cycles of service, between 200 and 2,000 and without a pattern, so that tags do not tie.
+const SERVICE_CYCLES: [u64; 61] = {
+    let mut cycles = [0; 61];
+    let mut state = 1_u64;
+    let mut i = 0;
+    while i < cycles.len() {
+        // Knuth's MMIX generator.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        cycles[i] = 200 + (state >> 33) % 1800;
+        i += 1;
+    }
+    cycles
+};
+
 /// Starts a core.
 pub(crate) fn start(seed: Seed<Machine>) -> Core<Machine> {
     let clock = Clock {
         now: Rc::new(Cell::new(0)),
         core: seed.core(),
     };
-    let nobody = (ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE);
-    let sink = Sink {
+    let relay = Relay {
         clock: clock.clone(),
-        served: nobody,
         executed: 0,
     };
-    Core::new(seed, clock, sink)
+    Core::new(seed, clock, relay)
 }

@@ -13,7 +13,8 @@ const MISSED: Style = AnsiColor::Red.on_default();
 /// What the columns mean.
 pub const LEGEND: &str = "\
 wfq-N and the like: a request sent, queued, chosen by two schedulers (the core's and one of two
-resources'), executed by an empty handler, recorded and booked; N activities are busy all the time.
+resources'), executed, recorded and booked; the handler only sends the next one, to the other
+resource. N activities are busy all the time, with one request each unless told otherwise.
 instr., locked, alloc.: executed per operation in user space, counted by callgrind (what the
 system's kernel does for a futex or a pipe is not in them, but in ns).
 ns: the median time of an operation on this machine, by criterion.";

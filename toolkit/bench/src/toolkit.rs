@@ -1,18 +1,16 @@
 //! A request's whole way through the toolkit.
 //!
-//! One operation is a request sent, queued, chosen by the multiplexor and by the resource's
-//! scheduler, executed by an empty handler, recorded and booked; the loop that drives it is counted
-//! too. The system is closed: whoever was served sends the next request, so all activities are busy
-//! all the time.
+//! One operation is a request that is sent, queued, chosen by the multiplexor and by the resource's
+//! scheduler, executed, recorded and booked. The handler does nothing but send the next request, to
+//! the other of two resources; so the system is closed, and all activities are busy all the time.
 
-use std::hint;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use vortex_schedulers::Policy;
-use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
-use vortex_toolkit::{Core, Request, Step};
+use vortex_toolkit::ids::CoreId;
+use vortex_toolkit::{Core, Request, Seed, Step};
 
 use crate::machine::{Machine, Plan, Work, start};
 use crate::workload::{Limit, Operation, Target, Workload};
@@ -96,7 +94,7 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "remote-wfq-16",
-        operation: "the same, from another core",
+        operation: "the same, each to another core",
         target: Target {
             instructions: Some(Limit::Below(500.0)),
             ..ONE_CORE
@@ -131,151 +129,92 @@ const fn scaled(times: f64) -> Target {
     }
 }
 
-/// Resources, so that the multiplexor has a choice, too. Each activity is busy at all of them.
-const RESOURCES: u32 = 2;
-
-/// Cycles of service, between 200 and 2,000 and without a pattern, so that tags do not tie.
-const SERVICE_CYCLES: [u64; 64] = {
-    let mut cycles = [0; 64];
-    let mut state = 1_u64;
-    let mut i = 0;
-    while i < cycles.len() {
-        // Knuth's MMIX generator.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        cycles[i] = 200 + (state >> 33) % 1800;
-        i += 1;
-    }
-    cycles
-};
-
-/// Sends requests of varying length.
-#[derive(Default)]
-struct Source {
-    sent: u64,
-}
-
-impl Source {
-    #[inline]
-    fn send(&mut self, core: &mut Core<Machine>, (resource, activity): (ResourceId, ActivityId)) {
-        let cycles = SERVICE_CYCLES[self.sent as usize % SERVICE_CYCLES.len()];
-        self.sent += 1;
-        core.context()
-            .send(Request::new(resource, activity, Work { cycles }));
-    }
-}
-
-/// All on one core: the served activity sends, with `depth` requests of each under way.
+/// Both resources on one core, with `depth` requests of each activity going round.
 fn one_core(policy: Policy, activities: u32, depth: u32) -> Operation {
-    let home = CoreId(0);
-    let planned = Plan {
+    let plan = Plan {
         policy,
-        cores: 1,
-        home,
-        resources: RESOURCES,
+        homes: [CoreId(0); 2],
         activities,
-    }
-    .build();
-    let mut core = planned
-        .seeds
-        .into_iter()
-        .map(start)
-        .next()
-        .expect("one core was asked for");
-    let mut source = Source::default();
-    for _ in 0..depth {
-        for client in &planned.clients {
-            source.send(&mut core, *client);
-        }
-    }
+        depth,
+    };
+    let (seeds, requests) = plan.build();
+    let [mut core] = cores(seeds, requests);
     Box::new(move |n| {
-        let before = core.resources().executed;
+        let executed = core.resources().executed;
         for _ in 0..n {
             let _worked: Step = core.step();
-            let served = core.resources().served;
-            source.send(&mut core, served);
         }
-        assert_eq!(core.resources().executed, before + n, "a request a step");
+        assert_eq!(core.resources().executed, executed + n, "one a step");
     })
 }
 
-/// Two cores that take turns on one thread: the first sends, the second executes and never sleeps.
+/// A resource on each of two cores: every request goes to the other core. There are enough of them
+/// that both cores are busy.
+const ACROSS: Plan = Plan {
+    policy: Policy::Wfq,
+    homes: [CoreId(0), CoreId(1)],
+    activities: 16,
+    depth: 8,
+};
+
+/// The two cores take turns on one thread. None goes to sleep, for it has always something to do.
 fn two_cores_in_turn() -> Operation {
-    let planned = remote().build();
-    let mut cores = planned.seeds.into_iter().map(start);
-    let (Some(mut sender), Some(mut receiver)) = (cores.next(), cores.next()) else {
-        unreachable!("two cores were asked for")
-    };
-    let mut source = Source::default();
-    for client in &planned.clients {
-        source.send(&mut sender, *client);
-    }
+    let (seeds, requests) = ACROSS.build();
+    let [mut one, mut other] = cores(seeds, requests);
     Box::new(move |n| {
-        let before = receiver.resources().executed;
-        for _ in 0..n {
-            let _worked: Step = receiver.step();
-            source.send(&mut sender, receiver.resources().served);
+        let executed = one.resources().executed + other.resources().executed;
+        for _ in 0..n / 2 {
+            let _worked: Step = one.step();
+            let _worked: Step = other.step();
         }
         assert_eq!(
-            receiver.resources().executed,
-            before + n,
-            "a request a step"
+            one.resources().executed + other.resources().executed,
+            executed + n / 2 * 2,
+            "one a step"
         );
     })
 }
 
-fn remote() -> Plan {
-    Plan {
-        policy: Policy::Wfq,
-        cores: 2,
-        home: CoreId(1),
-        resources: RESOURCES,
-        activities: 16,
+/// All cores, and the requests on their way.
+fn cores<const N: usize>(
+    seeds: Vec<Seed<Machine>>,
+    requests: Vec<Request<Work>>,
+) -> [Core<Machine>; N] {
+    let cores: Vec<_> = seeds.into_iter().map(start).collect();
+    let Ok(mut cores): Result<[_; N], _> = cores.try_into() else {
+        panic!("the plan has {N} cores");
+    };
+    for request in requests {
+        cores[0].context().send(request);
     }
+    cores
 }
 
-/// Requests under way between the threads: fewer than an inbox holds.
-const WINDOW: u64 = 256;
-
-/// The receiving core on a thread of its own, which ends with this.
-struct Receiver {
-    executed: Arc<AtomicU64>,
+/// A thread that ends with this.
+struct Running {
     is_over: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Receiver {
-    fn start(seed: vortex_toolkit::Seed<Machine>) -> Self {
-        let executed = Arc::new(AtomicU64::new(0));
+impl Running {
+    /// Runs a core that has nothing to do yet.
+    fn start(seed: Seed<Machine>) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (count, over) = (Arc::clone(&executed), Arc::clone(&is_over));
+        let over = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
             let mut core = start(seed);
             while !over.load(Ordering::Relaxed) {
-                let _busy_or_idle = core.step();
-                count.store(core.resources().executed, Ordering::Release);
+                let _worked_or_idle: Step = core.step();
             }
         });
         Self {
-            executed,
             is_over,
             thread: Some(thread),
         }
     }
-
-    /// Waits until no more than `most` of `sent` requests are under way. Looks seldom, for each
-    /// look takes the count's cache line from the receiver.
-    fn wait(&self, sent: u64, most: u64) {
-        while sent - self.executed.load(Ordering::Acquire) > most {
-            for _ in 0..100 {
-                hint::spin_loop();
-            }
-        }
-    }
 }
 
-impl Drop for Receiver {
+impl Drop for Running {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take()
@@ -286,25 +225,17 @@ impl Drop for Receiver {
     }
 }
 
-/// Two cores on two threads. The receiver spins, so it is awake but for the moments when it finds
-/// nothing to do.
+/// Each core on a thread of its own, and never halted. What this one executes, the other one has
+/// executed just before.
 fn two_threads() -> Operation {
-    let planned = remote().build();
-    let mut seeds = planned.seeds.into_iter();
-    let (Some(sender), Some(receiver)) = (seeds.next(), seeds.next()) else {
-        unreachable!("two cores were asked for")
-    };
-    let mut sender = start(sender);
-    let receiver = Receiver::start(receiver);
-    let mut source = Source::default();
-    let mut clients = planned.clients.into_iter().cycle();
+    let (mut seeds, requests) = ACROSS.build();
+    let other = Running::start(seeds.remove(1));
+    let [mut core] = cores(seeds, requests);
     Box::new(move |n| {
-        for _ in 0..n {
-            if source.sent.is_multiple_of(WINDOW / 2) {
-                receiver.wait(source.sent, WINDOW / 2);
-            }
-            source.send(&mut sender, clients.next().expect("a cycle has no end"));
+        let _runs_until_dropped = &other;
+        let until = core.resources().executed + n.div_ceil(2);
+        while core.resources().executed < until {
+            let _worked_or_idle: Step = core.step();
         }
-        receiver.wait(source.sent, 0);
     })
 }
