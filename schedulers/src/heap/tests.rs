@@ -22,6 +22,8 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
+    #![proptest_config(crate::same_every_time())]
+
     #[test]
     fn it_is_an_ordered_set(operations in prop::collection::vec(operation(), 0..400)) {
         let mut heap = Heap::new();

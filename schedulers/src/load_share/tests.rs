@@ -127,6 +127,8 @@ fn a_fixed_core_that_is_not_there_becomes_the_first() {
 }
 
 proptest! {
+    #![proptest_config(crate::same_every_time())]
+
     #[test]
     fn least_received_is_least_in_proportion(
         label in any::<u64>(),

@@ -118,6 +118,8 @@ fn lateness(outcomes: &[Outcome], clients: std::ops::Range<u32>) -> u64 {
 }
 
 proptest! {
+    #![proptest_config(crate::machine::same_every_time())]
+
     #[test]
     fn with_preemption_points_no_deadline_is_missed(tasks in task_set(100, 1..2)) {
         let outcomes = simulate(&tasks, 3000);

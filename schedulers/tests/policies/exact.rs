@@ -141,6 +141,8 @@ fn choose(policy: Policy, machine: &mut Machine, model: &mut Model) {
 }
 
 proptest! {
+    #![proptest_config(crate::machine::same_every_time())]
+
     #[test]
     fn decisions_are_exact(steps in prop::collection::vec(step(), 0..400)) {
         for policy in [Policy::RoundRobin, Policy::Strict, Policy::Fifo, Policy::Edf] {

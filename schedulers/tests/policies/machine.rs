@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use proptest::test_runner::{Config, RngSeed};
 use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{
     ActivityId, AffinityLabel, ClientId, CoreId, DependencyLabel, ResourceId,
@@ -10,6 +11,15 @@ use vortex_toolkit::record::{Metric, Record, RecordKind};
 use vortex_toolkit::scheduler::{
     ClientKind, ClientParams, Immovable, Queues, Ready, RequestView, Scheduler, SchedulerParams,
 };
+
+/// Property tests that run the same cases every time.
+pub(crate) fn same_every_time() -> Config {
+    Config {
+        rng_seed: RngSeed::Fixed(201_170),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
 
 /// A queued request: as policies see it, and what it will cost.
 #[derive(Clone, Copy)]

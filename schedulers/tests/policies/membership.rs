@@ -136,6 +136,8 @@ fn apply(policy: Policy, machine: &mut Machine, model: &mut Model, step: Step) {
 }
 
 proptest! {
+    #![proptest_config(crate::machine::same_every_time())]
+
     #[test]
     fn nobody_is_lost_and_nobody_chosen_who_is_not_ready(
         steps in prop::collection::vec(step(), 0..300),

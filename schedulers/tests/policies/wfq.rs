@@ -239,6 +239,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(crate::machine::same_every_time())]
+
     #[test]
     fn busy_clients_stay_within_the_bound(
         weights in prop::collection::vec(weight(), CLIENTS),
@@ -367,6 +369,48 @@ fn work_charged_afterwards_counts() {
         machine.send(client, 1000);
     }
     assert!(machine.charged(0).abs_diff(machine.charged(1)) <= 2000);
+}
+
+#[test]
+fn work_charged_to_an_idle_client_counts_when_it_comes_back() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    keep_busy(&mut machine, &[0], 1000, 1000);
+    machine.charge(1, 50_000);
+    machine.send(1, 1000);
+    let mut alone = 0;
+    while machine.decisions(1) == 0 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+        alone += 1;
+    }
+    assert!(
+        (49..=52).contains(&alone),
+        "client 1 waited for {alone} decisions"
+    );
+}
+
+#[test]
+fn a_question_during_service_forgives_nothing() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(10_000));
+    machine.add(1, &weighing(1));
+    for client in [0, 1, 0, 0, 0] {
+        machine.send(client, 1000);
+    }
+    assert_eq!(machine.serve(), Some(0));
+    assert_eq!(machine.serve(), Some(1));
+    // Client 1 has received 10,000 times its share and is idle; client 0 is busy all along.
+    assert_eq!(machine.choose(), Some(0));
+    assert_eq!(machine.poll(), Ready::Never);
+    machine.run(0);
+    machine.ready(0);
+    machine.send(1, 1000);
+    for _ in 0..100 {
+        assert_eq!(machine.serve(), Some(0));
+        machine.send(0, 1000);
+    }
 }
 
 #[test]
