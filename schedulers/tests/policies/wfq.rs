@@ -289,6 +289,22 @@ fn shares_are_exact_over_a_long_time() {
 }
 
 #[test]
+fn rates_are_exact_at_the_greatest_weights() {
+    let weights = [Weight::MAX, Weight::MAX - 1, 7_654_321, 1_000_003];
+    let mut machine = Machine::new(Policy::Wfq);
+    for (client, weight) in (0..).zip(weights) {
+        machine.add(client, &weighing(weight));
+    }
+    keep_busy(&mut machine, &[0, 1, 2, 3], 500_000, 777);
+    let total: u32 = weights.iter().sum();
+    for (client, weight) in (0..).zip(weights) {
+        let due = 500_000.0 * f64::from(weight) / f64::from(total);
+        let off = (machine.decisions(client) as f64 - due).abs();
+        assert!(off <= 2.0, "client {client} is {off} decisions off");
+    }
+}
+
+#[test]
 fn a_crowd_of_any_size_shares_fairly() {
     for count in [2, 17, 300, 5000] {
         let mut machine = Machine::new(Policy::Wfq);
