@@ -237,3 +237,34 @@ fn who_has_used_up_the_budget_waits_for_the_next_window() {
         "without a reservation nothing keeps it"
     );
 }
+
+#[test]
+fn requests_late_through_their_own_doing_do_not_win() {
+    let mut machine = Machine::new(Policy::Edf);
+    let reservation = Reservation {
+        budget: 100,
+        period_cycles: 1000,
+    };
+    let greedy = ClientParams {
+        deadline_cycles: 1000,
+        reservation: Some(reservation),
+        ..ClientParams::default()
+    };
+    let modest = ClientParams {
+        deadline_cycles: 900,
+        ..ClientParams::default()
+    };
+    machine.add(0, &greedy);
+    machine.add(1, &modest);
+    machine.send(0, 100);
+    machine.send(0, 100);
+    assert_eq!(machine.serve(), Some(0));
+    machine.now = 1000;
+    machine.send(1, 10);
+    assert_eq!(
+        machine.serve(),
+        Some(1),
+        "the other's second request is due at 2000, not 1000"
+    );
+    assert_eq!(machine.serve(), Some(0));
+}
