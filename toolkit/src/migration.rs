@@ -356,6 +356,18 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
+    /// Everything older has come: what was kept aside goes into its queue, in order.
+    fn let_early_go(&mut self, resource: ResourceId, key: Key, binding: &Binding) {
+        let early = self.owned.early.remove(&(resource, key));
+        for request in early.unwrap_or_default() {
+            self.accept(request);
+        }
+        // Not before: what is sent under `Bound` is not kept aside.
+        let word = binding.word();
+        let phase = Phase::Bound;
+        binding.change(word, Word { phase, ..word });
+    }
+
     /// A message of the protocol has come.
     pub(crate) fn migrate(&mut self, message: Migration<Y>) {
         match message {
@@ -389,23 +401,7 @@ impl<Y: System> CoreState<Y> {
                 generation,
             } => {
                 binding.settle(generation);
-                for request in self
-                    .owned
-                    .early
-                    .remove(&(resource, key))
-                    .unwrap_or_default()
-                {
-                    self.accept(request);
-                }
-                // Not before: what is sent under `Bound` is not kept aside.
-                let word = binding.word();
-                binding.change(
-                    word,
-                    Word {
-                        phase: Phase::Bound,
-                        ..word
-                    },
-                );
+                self.let_early_go(resource, key, &binding);
                 self.adopt(resource, key, binding);
             }
             Migration::Barrier { from, round } => {
