@@ -77,20 +77,16 @@ pub(crate) struct Relay {
 
 impl Resources<Machine> for Relay {
     #[inline]
-    fn handle(
-        &mut self,
-        request: Request<Work>,
-        context: &mut Context<'_, Machine>,
-    ) -> Outcome<Work> {
-        self.clock.pass(request.message.cycles);
+    fn handle(&mut self, work: Work, context: &mut Context<'_, Machine>) -> Outcome<Work> {
+        self.clock.pass(work.cycles);
         self.executed += 1;
         let Head {
             destination,
             activity,
             ..
-        } = request.head;
+        } = *context.head();
         let other = ResourceId(1 - destination.0);
-        context.send(Request::new(other, activity, request.message));
+        context.send(Request::new(other, activity, work));
         Outcome::Done
     }
 
