@@ -38,6 +38,11 @@ pub(crate) fn check(
     checker.schedulers(&graph);
     checker.networks();
     checker.processes();
+    // Whoever has faults will have other cores and tags once they are put right.
+    if checker.findings.is_sound() {
+        checker.unused_cores();
+        checker.unasked(&graph);
+    }
 }
 
 struct Checker<'a, 'f> {
@@ -97,10 +102,6 @@ impl<'a> Checker<'a, '_> {
                 "one for each core that is used",
             );
         }
-        // Whoever has faults will have other cores and tags once they are put right.
-        if self.findings.is_sound() {
-            self.unused_cores(&cores);
-        }
     }
 
     /// The algorithm of that name; notes it if there is none.
@@ -117,7 +118,9 @@ impl<'a> Checker<'a, '_> {
         found
     }
 
-    fn unused_cores(&mut self, used: &BTreeSet<u32>) {
+    fn unused_cores(&mut self) {
+        let multiplexors = &self.configuration.multiplexors;
+        let used: BTreeSet<u32> = multiplexors.iter().map(|one| one.core.0).collect();
         // As ranges, so that a large machine gives a short text.
         let mut text = alloc::string::String::new();
         let mut next = 0;
@@ -130,7 +133,7 @@ impl<'a> Checker<'a, '_> {
             }
             next = core.saturating_add(1);
         }
-        if !text.is_empty() && !self.configuration.multiplexors.is_empty() {
+        if !text.is_empty() {
             let cores = if text.bytes().all(|byte| byte.is_ascii_digit()) {
                 "core"
             } else {

@@ -175,7 +175,7 @@ pub struct Client {
     /// `<share>`: its share; the activity's weight when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
-    /// `<priority>`: its priority; 100 when left out.
+    /// `<priority>`: its priority; 128 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// `<deadline>`: its deadline, relative to the arrival of a request.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::config::{Configuration, INFRASTRUCTURE, Parent, Process, Scheduler};
 use crate::finding::Place;
+use crate::value::Metric;
 
 /// What a tag names, as an index into [`Configuration::multiplexors`] or [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Node<'_> {
+    /// What it charges by.
+    pub(crate) fn metric(&self) -> Metric {
+        self.scheduler.metric.unwrap_or_default()
+    }
+
     /// The schedulers that it asks.
     pub(crate) fn asked_schedulers(&self) -> impl Iterator<Item = usize> {
         self.asks.iter().filter_map(|asking| match asking.target {

@@ -8,6 +8,22 @@
 //! - [`Configuration`]: what the file says, one type per element.
 //! - [`Plan`]: what is to be built, every name resolved and every default filled in.
 //! - [`Known`]: the algorithms, resources and cores that a file may refer to.
+//!
+//! ```
+//! use vortex_sched_config::{Configuration, Known, load};
+//!
+//! let known = Known::standard(2);
+//! let file = include_bytes!("../examples/figure-6.xml");
+//! let plan = match load(file, &known) {
+//!     Ok(loaded) => loaded.plan,
+//!     Err(report) => {
+//!         eprintln!("{report}the built-in configuration is used");
+//!         Configuration::builtin(2).plan(&known).expect("it has no faults")
+//!     }
+//! };
+//! assert_eq!(plan.cores.len(), 2);
+//! assert_eq!(plan.schedulers[0].resource.as_deref(), Some("resource.tcp"));
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

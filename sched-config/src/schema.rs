@@ -1,6 +1,6 @@
 //! What may stand where in a file: one table, from the root down.
 //!
-//! The structure of every file is checked against this table ([`crate::structure`]), and a test
+//! The structure of every file is checked against this table (in `structure.rs`), and a test
 //! holds the README to naming everything in it. No rule contains itself, so walking a file along
 //! the table goes no deeper than the table does.
 

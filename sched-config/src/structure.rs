@@ -4,7 +4,7 @@
 //! rest: all that is unknown, missing, doubled or stray has been noted here.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::ops::Range;
 
 use roxmltree::Node;
@@ -24,13 +24,24 @@ pub(crate) fn check(root: Node<'_, '_>, findings: &mut Findings) -> Spans {
     if root.tag_name().name() == ROOT.name && root.tag_name().namespace().is_none() {
         walk.element(root, &ROOT, place);
     } else {
-        let message = format!("the root element is {}", element(root));
-        let expected = format!("`<{}>`", ROOT.name);
+        let (message, expected) = match root.tag_name().namespace() {
+            Some(_) => (
+                format!("{} is in a namespace", element(root)),
+                WITHOUT_NAMESPACE.to_string(),
+            ),
+            None => (
+                format!("the root element is {}", element(root)),
+                format!("`<{}>`", ROOT.name),
+            ),
+        };
         walk.findings
             .fault(Kind::UnknownElement, place, message, expected);
     }
     walk.spans
 }
+
+/// What is expected of an element or attribute with an `xmlns`.
+const WITHOUT_NAMESPACE: &str = "names without namespaces: no `xmlns`, no prefix and colon";
 
 struct Walk<'a> {
     findings: &'a mut Findings,

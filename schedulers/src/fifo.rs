@@ -113,6 +113,10 @@ impl Scheduler for Fifo {
         }
     }
 
+    fn is_prompt(_core: &Self::Core) -> bool {
+        true
+    }
+
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
         if core.wheel.is_empty() {

@@ -158,6 +158,12 @@ macro_rules! policies {
                 }
             }
 
+            fn is_prompt(core: &PolicyCore) -> bool {
+                match core {
+                    $(PolicyCore::$variant(core) => <$policy>::is_prompt(core),)*
+                }
+            }
+
             #[inline]
             fn poll_ready(core: &mut PolicyCore, now: u64) -> Ready {
                 match core {

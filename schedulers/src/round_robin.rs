@@ -99,6 +99,10 @@ impl Scheduler for RoundRobin {
         }
     }
 
+    fn is_prompt(_core: &Self::Core) -> bool {
+        true
+    }
+
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
         match core.line.first(LINE) {

@@ -144,6 +144,10 @@ impl Scheduler for Strict {
         }
     }
 
+    fn is_prompt(_core: &Self::Core) -> bool {
+        true
+    }
+
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
         match core.first_line() {

@@ -330,6 +330,10 @@ impl Scheduler for Wfq {
         }
     }
 
+    fn is_prompt(_core: &Self::Core) -> bool {
+        true
+    }
+
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
         if core.wheel.is_empty() && core.far.is_empty() {

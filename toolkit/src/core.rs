@@ -22,7 +22,7 @@ pub(crate) use state::CoreState;
 use crate::context::Context;
 use crate::grid::Seed;
 use crate::ids::{ActivityId, ResourceId};
-use crate::request::Request;
+use crate::request::{Head, Request};
 use crate::scheduler::ClientStatistics;
 use crate::system::{Resources, System};
 
@@ -104,11 +104,17 @@ impl<Y: System> Core<Y> {
         &self.state.platform
     }
 
+    /// Sends a request from outside the grid, on this core.
+    #[inline]
+    pub fn send(&mut self, mut request: Request<Y::Message>) {
+        request.head.sent_at = self.state.books.mark;
+        self.state.send(request);
+    }
+
     /// A context for work outside any request, such as the first requests of all. Its time is
     /// booked as scheduling.
     pub fn context(&mut self) -> Context<'_, Y> {
-        let outside = Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
-        Context::between(&mut self.state, &outside)
+        Context::between(&mut self.state, &Head::NONE)
     }
 
     /// Policies on this core that have lost their role.

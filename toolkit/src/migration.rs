@@ -32,8 +32,8 @@ use crate::envelope::{Envelope, Migration};
 use crate::grid::Resource;
 use crate::ids::{CoreId, ResourceId};
 use crate::request::{Head, Request};
+use crate::slab::{Slot, Work};
 use crate::system::System;
-use crate::tree::Work;
 
 /// A binding that this core owns, and when it is to be reconsidered.
 struct Due {
@@ -271,7 +271,8 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return false;
         };
-        self.tree.works(place).any(|work| moves_with(work, key))
+        let mut heads = self.tree.works(place).filter_map(Slot::head);
+        heads.any(|head| moves_with(head, key))
     }
 
     /// Sends the queued requests of a label to its new core.
@@ -279,8 +280,10 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return;
         };
-        let wanted = |work: &_| moves_with(work, key);
-        let taken = self.tree.extract(&self.platform, place, wanted);
+        let taken = self.tree.extract(&self.platform, place, |work| match work {
+            Work::Request(request) => moves_with(&request.head, key),
+            Work::Resume(_) => false,
+        });
         for work in taken {
             if let Work::Request(request) = work {
                 self.push(core, Envelope::Migration(Migration::Forwarded(request)));
@@ -437,11 +440,7 @@ impl<Y: System> CoreState<Y> {
     }
 }
 
-/// Whether what is queued for an activity goes where its label goes: replies, and what goes on,
-/// belong to this core.
-fn moves_with<M>(work: &Work<M>, key: Key) -> bool {
-    match work {
-        Work::Request(request) => request.head.affinity == key.1 && !request.head.is_reply(),
-        Work::Resume(_) => false,
-    }
+/// Whether a request queued for an activity goes where its label goes: replies belong to this core.
+fn moves_with(head: &Head, key: Key) -> bool {
+    head.affinity == key.1 && !head.is_reply()
 }

@@ -103,24 +103,6 @@ impl<M> Request<M> {
         self.head.link = Link::Call(trigger);
         self
     }
-
-    /// Time spent from sending to `now`, in cycles; 0 if the sender's clock was ahead.
-    #[must_use]
-    pub const fn age_cycles(&self, now: u64) -> u64 {
-        now.saturating_sub(self.head.sent_at)
-    }
-}
-
-impl<M: Message> Request<M> {
-    pub(crate) fn view(&self) -> RequestView {
-        RequestView {
-            source: self.head.source,
-            dependency: self.head.dependency,
-            affinity: self.head.affinity,
-            sent_at: self.head.sent_at,
-            sort_key: self.message.sort_key(),
-        }
-    }
 }
 
 impl Head {
@@ -128,6 +110,28 @@ impl Head {
     /// bound, and wait behind nobody.
     pub(crate) const fn is_reply(&self) -> bool {
         matches!(self.link, Link::Reply(_))
+    }
+
+    /// Of a request from outside the grid that says nothing.
+    pub(crate) const NONE: Self =
+        Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
+
+    /// What a policy sees of the request.
+    pub(crate) const fn view(&self, sort_key: u64) -> RequestView {
+        RequestView {
+            source: self.source,
+            dependency: self.dependency,
+            affinity: self.affinity,
+            sent_at: self.sent_at,
+            sort_key,
+        }
+    }
+
+    /// Time from sending to `now`, in cycles; 0 if the sender's clock was ahead.
+    #[must_use]
+    #[inline]
+    pub const fn age_cycles(&self, now: u64) -> u64 {
+        now.saturating_sub(self.sent_at)
     }
 
     /// True if `other` must stay behind this one: same source and (real) dependency label. Both are

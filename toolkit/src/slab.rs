@@ -2,11 +2,26 @@
 //!
 //! A slot that has been used is used again, so a core that has seen its peak load allocates no
 //! more. Invariant: every slot is in exactly one chain or in the free list.
+//!
+//! A request's head and message lie apart, so that each is moved but once on its way through.
 
 use alloc::vec::Vec;
 
+use crate::request::{Head, Message, Request};
+use crate::scheduler::RequestView;
+use crate::waiting::WaiterId;
+
 /// No slot.
 const NIL: u32 = u32::MAX;
+
+/// What stands in a queue.
+#[derive(Debug)]
+pub(crate) enum Work<M> {
+    /// A request to be handled.
+    Request(Request<M>),
+    /// A waiting task or request, to be gone on with.
+    Resume(WaiterId),
+}
 
 /// A first-in-first-out list of slots. Belongs to the slab it was filled from.
 #[derive(Debug)]
@@ -34,20 +49,36 @@ impl Chain {
     }
 }
 
+/// One slot. It holds a request if it has a message, and else a waiter if it is in a chain.
 #[derive(Debug)]
-struct Slot<T> {
+pub(crate) struct Slot<M> {
     next: u32,
-    value: Option<T>,
+    message: Option<M>,
+    head: Head,
+    waiter: WaiterId,
+}
+
+impl<M: Message> Slot<M> {
+    /// The head of the request, if it is one.
+    #[inline]
+    pub(crate) fn head(&self) -> Option<&Head> {
+        self.message.is_some().then_some(&self.head)
+    }
+
+    pub(crate) fn view(&self) -> Option<RequestView> {
+        let message = self.message.as_ref()?;
+        Some(self.head.view(message.sort_key()))
+    }
 }
 
 /// A table of slots.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+pub(crate) struct Slab<M> {
+    slots: Vec<Slot<M>>,
     free: u32,
 }
 
-impl<T> Slab<T> {
+impl<M> Slab<M> {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
             slots: Vec::with_capacity(capacity),
@@ -55,35 +86,35 @@ impl<T> Slab<T> {
         }
     }
 
-    /// The slot for `value`, linked nowhere.
+    /// A slot with this message and head, linked to nothing.
     #[inline(always)]
-    fn occupy(&mut self, value: T, next: u32) -> u32 {
+    fn occupy(&mut self, message: Option<M>, head: &Head) -> u32 {
         let index = self.free;
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            self.free = slot.next;
-            slot.next = next;
-            slot.value = Some(value);
-            return index;
-        }
-        self.grow(value, next)
-    }
-
-    #[cold]
-    fn grow(&mut self, value: T, next: u32) -> u32 {
-        let index = u32::try_from(self.slots.len())
-            .ok()
-            .filter(|&index| index != NIL);
-        let index = index.expect("fewer than 2^32 - 1 requests queued on one core");
-        self.slots.push(Slot {
-            next,
-            value: Some(value),
-        });
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return self.grow(message, head);
+        };
+        self.free = slot.next;
+        slot.next = NIL;
+        slot.message = message;
+        slot.head = *head;
         index
     }
 
+    #[cold]
+    fn grow(&mut self, message: Option<M>, head: &Head) -> u32 {
+        let index = u32::try_from(self.slots.len());
+        let index = index.ok().filter(|&index| index != NIL);
+        self.slots.push(Slot {
+            next: NIL,
+            message,
+            head: *head,
+            waiter: WaiterId::default(),
+        });
+        index.expect("fewer than 2^32 - 1 requests queued on one core")
+    }
+
     #[inline(always)]
-    pub(crate) fn push_back(&mut self, chain: &mut Chain, value: T) {
-        let index = self.occupy(value, NIL);
+    fn append(&mut self, chain: &mut Chain, index: u32) {
         match self.slots.get_mut(chain.tail as usize) {
             Some(tail) => tail.next = index,
             None => chain.head = index,
@@ -93,9 +124,30 @@ impl<T> Slab<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn pop_front(&mut self, chain: &mut Chain) -> Option<T> {
+    pub(crate) fn push_request(&mut self, chain: &mut Chain, request: Request<M>) {
+        let index = self.occupy(Some(request.message), &request.head);
+        self.append(chain, index);
+    }
+
+    pub(crate) fn push_back(&mut self, chain: &mut Chain, work: Work<M>) {
+        match work {
+            Work::Request(request) => self.push_request(chain, request),
+            Work::Resume(waiter) => {
+                let index = self.occupy(None, &Head::NONE);
+                self.slots[index as usize].waiter = waiter;
+                self.append(chain, index);
+            }
+        }
+    }
+
+    /// Takes the request at the front: returns its message, and sets `head`. `None`, and nothing is
+    /// changed, if there is no request at the front.
+    #[inline(always)]
+    pub(crate) fn pop_request(&mut self, chain: &mut Chain, head: &mut Head) -> Option<M> {
         let index = chain.head;
         let slot = self.slots.get_mut(index as usize)?;
+        let message = slot.message.take()?;
+        *head = slot.head;
         chain.head = slot.next;
         slot.next = self.free;
         self.free = index;
@@ -103,24 +155,50 @@ impl<T> Slab<T> {
         if chain.head == NIL {
             chain.tail = NIL;
         }
-        slot.value.take()
+        Some(message)
+    }
+
+    pub(crate) fn pop_front(&mut self, chain: &mut Chain) -> Option<Work<M>> {
+        let mut head = Head::NONE;
+        if let Some(message) = self.pop_request(chain, &mut head) {
+            return Some(Work::Request(Request { head, message }));
+        }
+        let slot = self.slots.get_mut(chain.head as usize)?;
+        let index = core::mem::replace(&mut chain.head, slot.next);
+        slot.next = core::mem::replace(&mut self.free, index);
+        chain.len -= 1;
+        if chain.head == NIL {
+            chain.tail = NIL;
+        }
+        Some(Work::Resume(slot.waiter))
     }
 
     #[inline(always)]
-    pub(crate) fn front<'a>(&'a self, chain: &Chain) -> Option<&'a T> {
-        self.slots.get(chain.head as usize)?.value.as_ref()
+    pub(crate) fn front(&self, chain: &Chain) -> Option<&Slot<M>> {
+        self.slots.get(chain.head as usize)
     }
 
-    pub(crate) fn iter<'a>(&'a self, chain: &Chain) -> impl Iterator<Item = &'a T> {
+    /// When the request at the front was sent; `now` for a waiter. `None` if nothing is there.
+    #[inline(always)]
+    pub(crate) fn more_since(&self, chain: &Chain, now: u64) -> Option<u64> {
+        let slot = self.front(chain)?;
+        Some(if slot.message.is_some() {
+            slot.head.sent_at
+        } else {
+            now
+        })
+    }
+
+    pub(crate) fn iter(&self, chain: &Chain) -> impl Iterator<Item = &Slot<M>> + use<'_, M> {
         let mut next = chain.head;
         core::iter::from_fn(move || {
             let slot = self.slots.get(next as usize)?;
             next = slot.next;
-            slot.value.as_ref()
+            Some(slot)
         })
     }
 
-    /// Moves the value at `position` to the front. The position exists.
+    /// Moves what is at `position` to the front. The position exists.
     pub(crate) fn promote(&mut self, chain: &mut Chain, position: usize) {
         if position == 0 {
             return;
@@ -154,14 +232,18 @@ impl<T> Slab<T> {
     }
 
     /// Takes out, in order, what `wanted` says; the rest keeps its order.
-    pub(crate) fn extract(&mut self, chain: &mut Chain, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+    pub(crate) fn extract(
+        &mut self,
+        chain: &mut Chain,
+        wanted: impl Fn(&Work<M>) -> bool,
+    ) -> Vec<Work<M>> {
         let mut taken = Vec::new();
         let mut kept = Chain::EMPTY;
-        while let Some(value) = self.pop_front(chain) {
-            if wanted(&value) {
-                taken.push(value);
+        while let Some(work) = self.pop_front(chain) {
+            if wanted(&work) {
+                taken.push(work);
             } else {
-                self.push_back(&mut kept, value);
+                self.push_back(&mut kept, work);
             }
         }
         *chain = kept;

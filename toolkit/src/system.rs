@@ -42,7 +42,7 @@ pub trait Platform: 'static {
     ///
     /// # Errors
     /// [`PolicyPanicked`].
-    #[inline]
+    #[inline(always)]
     fn guard<R>(&self, call: impl FnOnce() -> R) -> Result<R, PolicyPanicked> {
         Ok(call())
     }
@@ -54,12 +54,9 @@ pub struct PolicyPanicked;
 
 /// The resources, as one core sees them: state that cores share is theirs to share.
 pub trait Resources<Y: System<Resources = Self>> {
-    /// Executes `request`, to completion. It was sent to `request.head.destination`.
-    fn handle(
-        &mut self,
-        request: Request<Y::Message>,
-        context: &mut Context<'_, Y>,
-    ) -> Outcome<Y::Message>;
+    /// Executes a request, to completion. Its head, which says to which resource it was sent, is
+    /// [`Context::head`].
+    fn handle(&mut self, message: Y::Message, context: &mut Context<'_, Y>) -> Outcome<Y::Message>;
 
     /// A request that was not executed comes back; the source of it is `request.head.source`. The
     /// time this takes is booked as scheduling.
@@ -76,12 +73,12 @@ pub trait Resources<Y: System<Resources = Self>> {
 pub enum Outcome<M: Message> {
     /// The request has been executed.
     Done,
-    /// The resource is full: the request goes back to the head of its queue, and the resource gets
+    /// The resource is full: the request, whose message is given back, returns to the head of its queue, and the resource gets
     /// no further one on this core until it is resumed.
-    Rejected(Request<M>),
+    Rejected(M),
     /// Per-request blocking (paper, section 3.5): when the trigger fires, the request is handled
     /// again from the start. Until then, requests that depend on it wait behind it.
-    Wait(Request<M>, Trigger),
+    Wait(M, Trigger),
     /// A continuation goes on with the request (paper, section 3.5). Requests that depend on it
     /// wait until it has ended.
     Continue(Task<M>),

@@ -18,12 +18,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-pub(crate) use node::{Client, ClientState, Node, NodeIndex, NodeState, ROOT, Work};
+pub(crate) use node::{Client, ClientState, Node, NodeIndex, NodeState, ROOT};
 
 use crate::ids::{ActivityId, ClientId};
 use crate::request::{Message, Request};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
-use crate::slab::{Chain, Slab};
+use crate::slab::{Chain, Slab, Slot, Work};
 use crate::statistics::Account;
 use crate::system::Platform;
 
@@ -44,7 +44,7 @@ impl Place {
 
 pub(crate) struct Tree<S: Scheduler, M: Message> {
     pub(crate) nodes: Vec<Node<S>>,
-    pub(crate) slab: Slab<Work<M>>,
+    pub(crate) slab: Slab<M>,
     vacant: Vec<NodeIndex>,
     /// When delayed nodes are to be asked again. May hold entries that have lost their meaning.
     timers: BinaryHeap<Reverse<(u64, NodeIndex)>>,
@@ -169,7 +169,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// What is queued at `place`, in order.
-    pub(crate) fn works(&self, place: Place) -> impl Iterator<Item = &Work<M>> {
+    pub(crate) fn works(&self, place: Place) -> impl Iterator<Item = &Slot<M>> {
         let node = &self.nodes[place.node.index()];
         self.slab.iter(&node.clients[place.client.index()].chain)
     }
@@ -206,8 +206,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             return Err(request);
         }
         let sent_at = request.head.sent_at;
-        self.slab
-            .push_back(&mut client.chain, Work::Request(request));
+        self.slab.push_request(&mut client.chain, request);
         client.account.queue_length.set(client.chain.len().into());
         if client.state == ClientState::Idle
             && node.client_ready(platform, place.client, sent_at, now)
@@ -247,7 +246,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Takes the next work of a queue.
-    #[inline(always)]
     pub(crate) fn take(&mut self, place: Place) -> Option<Work<M>> {
         let client = &mut self.nodes[place.node.index()].clients[place.client.index()];
         let work = self.slab.pop_front(&mut client.chain);
@@ -274,7 +272,10 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                 Some(_) => (ClientKind::Scheduler, None),
                 None => (
                     kind_of(client.activity),
-                    self.slab.front(&client.chain).and_then(Work::sent_at),
+                    self.slab
+                        .front(&client.chain)
+                        .and_then(Slot::head)
+                        .map(|head| head.sent_at),
                 ),
             };
             if client.state != ClientState::Vacant {

@@ -14,10 +14,10 @@ use crate::task::{CallId, Task};
 use crate::tree::Place;
 
 /// A waiter's number, which is used again, and which of its users is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WaiterId {
-    number: u32,
-    serial: u32,
+    pub(crate) number: u32,
+    pub(crate) serial: u32,
 }
 
 /// Who waits.

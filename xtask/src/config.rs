@@ -56,7 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn check(args: &CheckArgs) -> Result<ExitCode> {
     let limits = Limits::default();
     let bytes = read(&args.file, &limits)?;
-    let name = args.file.display().to_string();
+    let name = args
+        .file
+        .display()
+        .to_string()
+        .replace(char::is_control, "·");
     let mut errors = anstream::stderr().lock();
     let known = Known::standard(args.cores.unwrap_or(CORES));
     match load_within(&bytes, &known, &limits) {
@@ -74,7 +78,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
         }
         Err(report) => {
             diagnostics::report(&mut errors, &name, &bytes, &report)?;
-            let count = report.faults.len();
+            let count = report.faults.len() + report.omitted;
             let faults = if count == 1 { "fault" } else { "faults" };
             let verdict = format!(
                 "{BAD}{count} {faults}{BAD:#} in {name}: the kernel would use its built-in \

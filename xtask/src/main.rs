@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod config;
+mod fuzz;
 mod test;
 
 #[derive(Parser)]
@@ -22,6 +23,7 @@ struct Cli {
 enum Command {
     Bench(bench::Args),
     Config(config::Args),
+    Fuzz(fuzz::Args),
     Test(test::Args),
 }
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match result {

@@ -6,7 +6,7 @@ use super::Checker;
 use crate::config::{Client, Parent};
 use crate::finding::{Kind, Place};
 use crate::known::{Algorithm, Takes};
-use crate::value::{Microseconds, Priority, Share};
+use crate::value::{Metric, Microseconds, Priority, Share};
 
 /// What a client of either sort is given.
 #[derive(Clone, Copy)]
@@ -66,6 +66,7 @@ impl Checker<'_, '_> {
         given: Given,
         place: Place,
         algorithm: &Algorithm<'_>,
+        metric: Metric,
     ) {
         let (needed, there) = match algorithm.takes {
             Takes::Share => ("share", given.share.is_some()),
@@ -79,11 +80,17 @@ impl Checker<'_, '_> {
             self.findings
                 .fault(Kind::Missing, place.field(needed), message, expected);
         }
-        self.given(given, place, algorithm);
+        self.given(given, place, algorithm, metric);
     }
 
-    /// Checks what a client is given.
-    pub(super) fn given(&mut self, given: Given, place: Place, algorithm: &Algorithm<'_>) {
+    /// Checks what a client is given by a scheduler of that algorithm and metric.
+    pub(super) fn given(
+        &mut self,
+        given: Given,
+        place: Place,
+        algorithm: &Algorithm<'_>,
+        metric: Metric,
+    ) {
         let takes = algorithm.takes;
         let values = [
             ("share", given.share.is_some(), Takes::Share),
@@ -105,6 +112,18 @@ impl Checker<'_, '_> {
             };
             self.findings
                 .warning(Kind::NoEffect, place.field(name), message, expected);
+        }
+        self.reservation(given, place, metric);
+    }
+
+    /// Checks a budget and its period: both or neither, and CPU time.
+    fn reservation(&mut self, given: Given, place: Place, metric: Metric) {
+        if given.budget.is_some() && metric != Metric::Cpu {
+            let message = format!("a `<budget>` is CPU time, but `{metric}` is charged here");
+            let expected = "the metric `cpu`, or no budget";
+            self.findings
+                .fault(Kind::Conflict, place.field("budget"), message, expected);
+            return;
         }
         match (given.budget, given.period) {
             (Some(_), None) if !self.findings.is_faulty(place.field("period")) => {

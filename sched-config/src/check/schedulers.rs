@@ -10,7 +10,7 @@ use super::Checker;
 use crate::finding::{Kind, Place, one_of, quote};
 use crate::graph::{Asked, Asking, Graph, Node};
 use crate::known::{Algorithm, Takes};
-use crate::value::LoadSharingPolicy;
+use crate::value::{LoadSharingPolicy, Metric};
 
 impl<'a> Checker<'a, '_> {
     pub(super) fn schedulers(&mut self, graph: &Graph<'a>) {
@@ -43,9 +43,6 @@ impl<'a> Checker<'a, '_> {
         }
         self.circles(graph);
         self.deadlines(graph, of);
-        if self.findings.is_sound() {
-            self.unasked(graph);
-        }
         match graph.multiplexors(self.limits.plan_entries) {
             Some(bound) => self.load_sharing(graph, &bound),
             None => self.findings.fault(
@@ -145,7 +142,11 @@ impl<'a> Checker<'a, '_> {
                     .fault(Kind::Doubled, place, message, "once, with one share");
             }
             if let Some(algorithm) = of(target) {
-                self.given_to_scheduler(asking.parent.into(), asking.place, algorithm);
+                let metric = match target {
+                    Asked::Multiplexor(_) => Metric::Cpu,
+                    Asked::Scheduler(index) => graph.nodes[index].metric(),
+                };
+                self.given_to_scheduler(asking.parent.into(), asking.place, algorithm, metric);
             }
         }
     }
@@ -201,7 +202,7 @@ impl<'a> Checker<'a, '_> {
                     .fault(Kind::Doubled, name, message, "each activity once");
             }
             if let Some(algorithm) = algorithm {
-                self.given(client.into(), place, algorithm);
+                self.given(client.into(), place, algorithm, node.metric());
             }
         }
     }
@@ -239,9 +240,9 @@ impl<'a> Checker<'a, '_> {
         let tag = |index: usize| quote(graph.nodes[index].scheduler.tag.as_deref().unwrap_or(""));
         let mut message = circle.first().map(|first| tag(*first)).unwrap_or_default();
         for next in circle.iter().skip(1).chain(circle.first()).take(8) {
-            message.push_str(&format!(" asks {},", tag(*next)));
+            message.push_str(&format!(" asks {}, which", tag(*next)));
         }
-        message.pop();
+        message.truncate(message.len() - ", which".len());
         message.push_str(": a circle, with no core at its end");
         let Some(first) = circle.first().map(|first| &graph.nodes[*first]) else {
             return;
@@ -260,37 +261,34 @@ impl<'a> Checker<'a, '_> {
 
     /// Warns about deadlines that those who are asked do not keep (section 3.1.2 of the paper).
     fn deadlines(&mut self, graph: &Graph<'a>, of: impl Fn(Asked) -> Option<&'a Algorithm<'a>>) {
-        let mut keeps = vec![false; graph.nodes.len()];
+        // For each node, the algorithm between it and the core, or its own, that keeps none.
+        let mut loose: Vec<Option<&str>> = vec![None; graph.nodes.len()];
         for &index in &graph.order {
             let node = &graph.nodes[index];
             let Some(own) = of(Asked::Scheduler(index)) else {
                 continue;
             };
-            let loose = node.asks.iter().find(|asking| match asking.target {
-                Some(target @ Asked::Multiplexor(_)) => {
-                    of(target).is_some_and(|algorithm| !algorithm.keeps_deadlines)
-                }
-                Some(Asked::Scheduler(asked)) => !keeps[asked],
-                None => false,
+            let below = node.asks.iter().find_map(|asking| {
+                let culprit = match asking.target? {
+                    target @ Asked::Multiplexor(_) => loose_name(of(target)?),
+                    Asked::Scheduler(asked) => loose[asked],
+                };
+                Some((asking, culprit?))
             });
-            keeps[index] = own.keeps_deadlines && loose.is_none();
-            let (Takes::Deadline, Some(loose)) = (own.takes, loose) else {
+            loose[index] = below.map(|(_, culprit)| culprit).or(loose_name(own));
+            let (Takes::Deadline, Some((asking, culprit))) = (own.takes, below) else {
                 continue;
             };
-            let how = loose
-                .target
-                .and_then(&of)
-                .map_or("", |algorithm| algorithm.name);
             let message = format!(
-                "`{}` asks {}, whose `{how}` promises no time by which CPU is given: deadlines and \
-                 budgets may not be kept (section 3.1.2 of the paper)",
+                "deadlines may be missed: `{}` asks {} for CPU time, and `{culprit}` promises \
+                 nothing about when it is given (section 3.1.2 of the paper)",
                 own.name,
-                quote(&loose.parent.tag),
+                quote(&asking.parent.tag),
             );
             let expected = "`realtime.edf` or `priority.strict` all the way to the core";
             self.findings.warning(
                 Kind::NoGuarantee,
-                loose.place.field("tag"),
+                asking.place.field("tag"),
                 message,
                 expected,
             );
@@ -298,7 +296,7 @@ impl<'a> Checker<'a, '_> {
     }
 
     /// Warns about multiplexors that nobody asks.
-    fn unasked(&mut self, graph: &Graph<'a>) {
+    pub(super) fn unasked(&mut self, graph: &Graph<'a>) {
         let mut asked = vec![false; self.configuration.multiplexors.len()];
         for asking in graph.nodes.iter().flat_map(|node| &node.asks) {
             if let Some(Asked::Multiplexor(index)) = asking.target {
@@ -357,6 +355,11 @@ impl<'a> Checker<'a, '_> {
             }
         }
     }
+}
+
+/// The name of an algorithm that keeps no deadlines.
+fn loose_name<'a>(algorithm: &Algorithm<'a>) -> Option<&'a str> {
+    (!algorithm.keeps_deadlines).then_some(algorithm.name)
 }
 
 /// What to call a scheduler in a message.

@@ -1,7 +1,7 @@
 //! From a configuration without faults to its plan.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -78,7 +78,7 @@ struct Builder<'a> {
     /// For each multiplexor of the file, its index in [`Plan::cores`].
     ranks: Vec<usize>,
     /// The activities that have schedulers of their own, for each resource.
-    own_instances: BTreeMap<&'a str, Vec<&'a str>>,
+    own_instances: BTreeMap<&'a str, BTreeSet<&'a str>>,
     plan: Plan,
 }
 
@@ -306,13 +306,13 @@ fn ranks(configuration: &Configuration) -> Vec<usize> {
     ranks
 }
 
-fn own_instances(configuration: &Configuration) -> BTreeMap<&str, Vec<&str>> {
-    let mut own = BTreeMap::<_, Vec<_>>::new();
+fn own_instances(configuration: &Configuration) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut own = BTreeMap::<_, BTreeSet<_>>::new();
     for scheduler in &configuration.schedulers {
         if let (Some(resource), Some(activity)) = (&scheduler.resource, &scheduler.activity) {
             own.entry(resource.as_str())
                 .or_default()
-                .push(activity.as_str());
+                .insert(activity.as_str());
         }
     }
     own

@@ -10,7 +10,7 @@ use super::{ValueError, serde_as_text};
 /// A share: what a client is entitled to, relative to the shares of the other clients of the same
 /// scheduler. Also the weight of an activity.
 ///
-/// A positive decimal number such as `20` or `33.3`, from 0.001 to 1,000,000, held in thousandths;
+/// A positive decimal number such as `20` or `33.3`, from 0.001 to 10,000, held in thousandths;
 /// further decimals are rounded to the nearest thousandth. Shares need not sum to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share(u32);
@@ -18,15 +18,15 @@ pub struct Share(u32);
 impl Share {
     /// The smallest share, 0.001.
     pub const MIN: Self = Self(1);
-    /// The largest share, 1,000,000.
-    pub const MAX: Self = Self(1_000_000_000);
+    /// The largest share, 10,000: ratios up to ten million to one.
+    pub const MAX: Self = Self(10_000_000);
     /// What a client gets that is given no share: 100.
     pub const DEFAULT: Self = Self(100_000);
 
     const EXPECTED: &str =
-        "a decimal number from 0.001 to 1000000, such as `20` or `33.3`, without a per cent sign";
+        "a decimal number from 0.001 to 10000, such as `20` or `33.3`, without a per cent sign";
 
-    /// The share of so many thousandths, or `None` outside 1 to 1,000,000,000.
+    /// The share of so many thousandths, or `None` outside 1 to 10,000,000.
     #[must_use]
     pub const fn from_thousandths(thousandths: u32) -> Option<Self> {
         if thousandths >= Self::MIN.0 && thousandths <= Self::MAX.0 {
@@ -36,7 +36,7 @@ impl Share {
         }
     }
 
-    /// The share in thousandths, 1 to 1,000,000,000.
+    /// The share in thousandths, 1 to 10,000,000.
     #[must_use]
     pub const fn thousandths(self) -> u32 {
         self.0
@@ -168,14 +168,14 @@ impl fmt::Display for Core {
     }
 }
 
-/// A strict priority, 0 to 65,535. **Zero goes first**: a ready client with a smaller number is
+/// A strict priority, 0 to 255. **Zero goes first**: a ready client with a smaller number is
 /// always chosen before one with a larger number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Priority(pub u16);
+pub struct Priority(pub u8);
 
 impl Priority {
-    /// What a client gets that is given no priority: 100.
-    pub const DEFAULT: Self = Self(100);
+    /// What a client gets that is given no priority: 128.
+    pub const DEFAULT: Self = Self(128);
 
     /// Whether a client with this priority goes before one with the other.
     #[must_use]
@@ -195,8 +195,8 @@ impl FromStr for Priority {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let what = "a priority (0 goes first)";
-        let number = whole_number(text, (0, u64::from(u16::MAX)), what)?;
-        Ok(Self(u16::try_from(number).unwrap_or(u16::MAX)))
+        let number = whole_number(text, (0, u64::from(u8::MAX)), what)?;
+        Ok(Self(u8::try_from(number).unwrap_or(u8::MAX)))
     }
 }
 

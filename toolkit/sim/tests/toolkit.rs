@@ -249,10 +249,7 @@ fn a_trigger_of_another_core_is_not_taken_for_one_of_this() {
     let in_a = act(move |_, _, context| {
         let trigger = context.trigger();
         let again = done;
-        let waiting = act(move |head, _, context| {
-            let after = context.request(head.destination, again);
-            Outcome::Wait(after, trigger)
-        });
+        let waiting = act(move |_, _, _| Outcome::Wait(again, trigger));
         let waiting = context.request(b, waiting);
         context.send(waiting);
         context.fire(trigger);

@@ -9,10 +9,10 @@ use crate::envelope::{Control, Envelope, Migration};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Link, Reason};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
-use crate::slab::Chain;
+use crate::slab::{Chain, Work};
 use crate::system::System;
 use crate::task::Task;
-use crate::tree::{NodeIndex, Place, Work};
+use crate::tree::{NodeIndex, Place};
 use crate::waiting::{Party, Waiter};
 
 use super::CoreState;

@@ -1,13 +1,13 @@
 //! Dispatch: a request is executed to completion, timed, and charged.
 
 use crate::context::Context;
-use crate::ids::{ActivityId, ResourceId};
+use crate::ids::{ActivityId, ClientId, ResourceId};
 use crate::record::{Field, Metric, Record, RecordKind};
 use crate::request::{Head, Link, Request, Trigger};
-use crate::slab::Chain;
+use crate::slab::{Chain, Work};
 use crate::system::{Outcome, Resources, System};
 use crate::task::Task;
-use crate::tree::{Place, Work};
+use crate::tree::Place;
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -28,7 +28,7 @@ impl Current {
     /// Nobody's.
     pub(crate) const fn new() -> Self {
         Self {
-            head: Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head,
+            head: Head::NONE,
             activity: ActivityId::INFRASTRUCTURE,
             bytes: 0,
             memory: 0,
@@ -36,10 +36,15 @@ impl Current {
         }
     }
 
-    #[inline(always)]
+    /// Nothing is consumed yet for the request that `head` is of.
     pub(crate) fn begin(&mut self, head: &Head) {
         self.head = *head;
-        self.activity = head.activity;
+        self.reset();
+    }
+
+    #[inline(always)]
+    fn reset(&mut self) {
+        self.activity = self.head.activity;
         self.bytes = 0;
         self.memory = 0;
         if !self.further.is_empty() {
@@ -52,21 +57,27 @@ impl<Y: System> Core<Y> {
     /// Serves the chosen queue once.
     #[inline(always)]
     pub(crate) fn dispatch(&mut self, place: Place) {
+        if let Some(message) = self.state.begin(place) {
+            return self.execute(place, message);
+        }
         match self.state.take(place) {
-            Some(Work::Request(request)) => self.execute(place, request),
+            Some(Work::Request(request)) => {
+                self.state.current.begin(&request.head);
+                self.execute(place, request.message);
+            }
             Some(Work::Resume(id)) => self.resume(place, id),
             None => self.state.serve_nothing(place),
         }
     }
 
+    /// Executes the current request.
     #[inline(always)]
-    fn execute(&mut self, place: Place, request: Request<Y::Message>) {
-        self.state.begin(place, &request);
-        if let Link::Reply(trigger) = request.head.link {
-            return self.execute_reply(place, request, trigger);
+    fn execute(&mut self, place: Place, message: Y::Message) {
+        if let Link::Reply(trigger) = self.state.current.head.link {
+            return self.execute_reply(place, message, trigger);
         }
         let mut context = Context::of_current(&mut self.state);
-        match self.resources.handle(request, &mut context) {
+        match self.resources.handle(message, &mut context) {
             Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
             outcome => self.conclude_otherwise(place, outcome),
         }
@@ -75,13 +86,13 @@ impl<Y: System> Core<Y> {
     /// A reply: a task that made the call gets it; else it is handled like any request, and then
     /// whatever waits for it goes on.
     #[cold]
-    fn execute_reply(&mut self, place: Place, request: Request<Y::Message>, trigger: Trigger) {
+    fn execute_reply(&mut self, place: Place, message: Y::Message, trigger: Trigger) {
         if let Some((id, call)) = self.state.waiting.call_of(trigger) {
-            self.state.answer(trigger, id, call, Ok(request.message));
+            self.state.answer(trigger, id, call, Ok(message));
             return self.poll_task(place, id, RecordKind::Polled);
         }
         let mut context = Context::of_current(&mut self.state);
-        let outcome = self.resources.handle(request, &mut context);
+        let outcome = self.resources.handle(message, &mut context);
         if !matches!(outcome, Outcome::Rejected(_)) {
             self.state.fire(trigger);
         }
@@ -112,7 +123,9 @@ impl<Y: System> Core<Y> {
                 ..
             }) => {
                 state.let_followers_go(place, followers);
-                self.execute(place, request);
+                state.books.cut_scheduling(&state.platform);
+                state.current.begin(&request.head);
+                self.execute(place, request.message);
             }
             _ => state.serve_nothing(place),
         }
@@ -124,12 +137,14 @@ impl<Y: System> Core<Y> {
         let state = &mut self.state;
         match outcome {
             Outcome::Done => state.conclude(place, RecordKind::Executed, 1),
-            Outcome::Rejected(request) => {
-                state.reject(place, request);
+            Outcome::Rejected(message) => {
+                let head = state.current.head;
+                state.reject(place, Request { head, message });
                 state.conclude(place, RecordKind::Executed, 0);
             }
-            Outcome::Wait(request, trigger) => {
-                state.park(place, request, trigger);
+            Outcome::Wait(message, trigger) => {
+                let head = state.current.head;
+                state.park(place, Request { head, message }, trigger);
                 state.conclude(place, RecordKind::Executed, 0);
             }
             Outcome::Continue(task) => {
@@ -174,18 +189,34 @@ impl<Y: System> Core<Y> {
 }
 
 impl<Y: System> CoreState<Y> {
-    /// The next work of a queue that nothing holds back.
+    /// Takes the request at the head of a queue, which becomes the current one, and begins the span
+    /// of its execution. `None`, with nothing taken, if there is none or if it may have to wait
+    /// behind another.
     #[inline(always)]
-    fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
-        if self.tree.client(place).holding > 0 {
-            return self.take_free(place);
+    fn begin(&mut self, place: Place) -> Option<Y::Message> {
+        self.books.cut_scheduling(&self.platform);
+        let tree = &mut self.tree;
+        let client = &mut tree.nodes[place.node.index()].clients[place.client.index()];
+        if client.holding > 0 {
+            return None;
         }
-        self.tree.take(place)
+        let current = &mut self.current;
+        let message = tree
+            .slab
+            .pop_request(&mut client.chain, &mut current.head)?;
+        current.reset();
+        let account = &client.account;
+        account.queue_length.set(client.chain.len().into());
+        account
+            .waiting
+            .count(current.head.age_cycles(self.books.mark));
+        Some(message)
     }
 
-    /// Moves requests that must stay behind a waiting one to their place there.
+    /// The next work of a queue. Requests that must stay behind a waiting one are moved to their
+    /// place there.
     #[cold]
-    fn take_free(&mut self, place: Place) -> Option<Work<Y::Message>> {
+    fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
         let mut work = self.tree.take(place)?;
         while let Work::Request(request) = &work
             && let Some(holder) = self.waiting.holder(place, &request.head)
@@ -193,25 +224,26 @@ impl<Y: System> CoreState<Y> {
             self.tree.slab.push_back(&mut holder.followers, work);
             work = self.tree.take(place)?;
         }
+        if let Work::Request(request) = &work {
+            let waited = request.head.age_cycles(self.books.mark);
+            self.tree.client(place).account.waiting.count(waited);
+        }
         Some(work)
-    }
-
-    /// Begins the span of an execution.
-    #[inline(always)]
-    fn begin(&mut self, place: Place, request: &Request<Y::Message>) {
-        self.books.cut_scheduling(&self.platform);
-        let waited = request.age_cycles(self.books.mark);
-        self.tree.client(place).account.waiting.count(waited);
-        self.current.begin(&request.head);
     }
 
     /// Ends the span of an execution, books it, and tells the schedulers.
     #[inline(always)]
     fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
         let cycles = self.books.cut(&self.platform);
-        let payer = self.payer(place);
-        let current = &self.current;
-        let account = &self.tree.client(payer).account;
+        self.books.close();
+        let mut charged = place.client;
+        let node = &self.tree.nodes[place.node.index()];
+        let mut client = &node.clients[charged.index()];
+        if client.activity != self.current.activity {
+            charged = self.payer(place);
+            client = &self.tree.nodes[place.node.index()].clients[charged.index()];
+        }
+        let (current, account) = (&self.current, &client.account);
         account.cycles.add(cycles);
         account.requests.add(requests);
         account.service.count(cycles);
@@ -219,7 +251,6 @@ impl<Y: System> CoreState<Y> {
             account.bytes.add(current.bytes);
             account.memory.add(current.memory);
         }
-        self.books.close();
         let record = Record {
             kind,
             activity: current.activity,
@@ -228,7 +259,7 @@ impl<Y: System> CoreState<Y> {
         };
         let now = self.books.mark;
         self.tree
-            .finish(&self.platform, place, payer.client, &record, now);
+            .finish(&self.platform, place, charged, &record, now);
     }
 
     fn serve_nothing(&mut self, place: Place) {
@@ -236,18 +267,14 @@ impl<Y: System> CoreState<Y> {
         self.tree.serve_nothing(&self.platform, place, now);
     }
 
-    /// The client that pays: that of the activity found, if it is another than the served one.
-    #[inline(always)]
-    fn payer(&mut self, place: Place) -> Place {
-        let activity = self.current.activity;
-        if self.tree.client(place).activity == activity {
-            return place;
-        }
+    /// The client that pays: that of the activity found, which is another than the served one.
+    #[cold]
+    fn payer(&mut self, place: Place) -> ClientId {
         let resource = self.current.head.destination;
+        let activity = self.current.activity;
         let found = self.place(resource, activity);
-        found
-            .or_else(|| self.make_place(resource, activity).ok())
-            .unwrap_or(place)
+        let payer = found.or_else(|| self.make_place(resource, activity).ok());
+        payer.unwrap_or(place).client
     }
 
     /// The resource is full: the request goes back, and the resource is suspended.

@@ -13,9 +13,10 @@ use crate::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId}
 use crate::migration::Owned;
 use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::scheduler::Scheduler;
+use crate::slab::Work;
 use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
-use crate::tree::{NodeIndex, Tree, Work};
+use crate::tree::{NodeIndex, Tree};
 use crate::waiting::{Party, Waiter, WaiterId, Waiting};
 
 use super::Step;
@@ -130,7 +131,14 @@ impl<Y: System> CoreState<Y> {
 
     #[inline(always)]
     pub(crate) fn receive(&mut self) {
-        for _ in 0..RECEIVE_BATCH {
+        if let Some(envelope) = self.inbox.pop() {
+            self.open(envelope);
+            self.receive_more();
+        }
+    }
+
+    fn receive_more(&mut self) {
+        for _ in 1..RECEIVE_BATCH {
             let Some(envelope) = self.inbox.pop() else {
                 return;
             };

@@ -6,10 +6,10 @@ use crate::ids::ClientId;
 use crate::record::Record;
 use crate::request::Message;
 use crate::scheduler::{Immovable, Queues, Ready, RequestView, Scheduler};
-use crate::slab::Slab;
+use crate::slab::{Slab, Slot};
 use crate::system::Platform;
 
-use super::{Client, ClientState, NodeIndex, NodeState, Place, ROOT, Tree, Work};
+use super::{Client, ClientState, NodeIndex, NodeState, Place, ROOT, Tree};
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
@@ -96,12 +96,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if index == ROOT {
             return None;
         }
-        let node = self.node(index);
-        if node.state == NodeState::Serving {
-            node.state = NodeState::Idle;
-        }
-        let parent = node.parent;
-        self.end_service(platform, parent, None, None, now);
+        self.finish_above(platform, index, None, now);
         Some(())
     }
 
@@ -116,57 +111,76 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         record: &Record<'_>,
         now: u64,
     ) {
-        let more_since = self.more_since(served, now);
-        self.end_service(platform, served, more_since, Some((record, charged)), now);
+        let node = &mut self.nodes[served.node.index()];
+        node.governor
+            .resource_record(platform, charged, record, now);
+        let client = &mut node.clients[served.client.index()];
+        let more_since = self.slab.more_since(&client.chain, now);
+        if client.state == ClientState::Serving {
+            client.state = ClientState::Idle;
+            if let Some(since) = more_since {
+                node.again(platform, served.client, since, now);
+            }
+        }
+        self.finish_above(platform, served.node, Some(record), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
         let more_since = self.more_since(served, now);
-        self.end_service(platform, served, more_since, None, now);
+        let node = self.node(served.node);
+        let client = &mut node.clients[served.client.index()];
+        if client.state == ClientState::Serving {
+            client.state = ClientState::Idle;
+            if let Some(since) = more_since {
+                node.again(platform, served.client, since, now);
+            }
+        }
+        self.finish_above(platform, served.node, None, now);
     }
 
-    /// The client at `place`, and the nodes above it, are not being served any more. The client has
-    /// more work since `more_since`, if any.
+    /// The node `index` and those above it are not being served any more.
     #[inline(always)]
-    fn end_service(
+    fn finish_above(
         &mut self,
         platform: &impl Platform,
-        mut place: Place,
-        mut more_since: Option<u64>,
-        mut consumed: Option<(&Record<'_>, ClientId)>,
+        mut index: NodeIndex,
+        record: Option<&Record<'_>>,
         now: u64,
     ) {
-        loop {
-            let node = &mut self.nodes[place.node.index()];
-            if let Some((record, charged)) = consumed {
-                node.governor
-                    .resource_record(platform, charged, record, now);
-            }
-            let client = &mut node.clients[place.client.index()];
-            if client.state == ClientState::Serving {
-                if let Some(since) = more_since {
-                    client.state = ClientState::Ready;
-                    node.ready += 1;
-                    node.governor
-                        .client_ready(platform, place.client, since, now);
+        while index != ROOT {
+            let node = &mut self.nodes[index.index()];
+            let place = node.parent;
+            let again = node.state == NodeState::Serving
+                && if node.ready > 0 && node.is_prompt {
+                    node.state = NodeState::Ready;
+                    true
                 } else {
-                    client.state = ClientState::Idle;
-                }
+                    self.rest_or_delay(platform, index, now)
+                };
+            let parent = &mut self.nodes[place.node.index()];
+            if let Some(record) = record {
+                parent
+                    .governor
+                    .resource_record(platform, place.client, record, now);
             }
-            if place.node == ROOT {
-                return;
-            }
-            let parent = node.parent;
-            let again = node.state == NodeState::Serving && self.poll(platform, place.node, now);
+            parent.clients[place.client.index()].state = ClientState::Idle;
             if again {
-                self.node(place.node).state = NodeState::Ready;
+                parent.again(platform, place.client, now, now);
             }
-            more_since = again.then_some(now);
-            consumed = consumed.map(|(record, _)| (record, parent.client));
-            place = parent;
+            index = place.node;
         }
+    }
+
+    /// A node that was served has no ready clients, or a policy that has to be asked. True if it is
+    /// ready.
+    fn rest_or_delay(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
+        let again = self.poll(platform, index, now);
+        if again {
+            self.node(index).state = NodeState::Ready;
+        }
+        again
     }
 
     /// Tells the schedulers on the path of `charged` of consumption outside a dispatch.
@@ -193,7 +207,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
 /// The clients' queues as a policy sees them.
 struct View<'a, M> {
     clients: &'a mut Vec<Client>,
-    slab: &'a mut Slab<Work<M>>,
+    slab: &'a mut Slab<M>,
 }
 
 impl<M: Message> Queues for View<'_, M> {
@@ -204,27 +218,24 @@ impl<M: Message> Queues for View<'_, M> {
 
     fn peek(&self, client: ClientId, position: usize) -> Option<RequestView> {
         let client = self.clients.get(client.index())?;
-        match self.slab.iter(&client.chain).nth(position)? {
-            Work::Request(request) => Some(request.view()),
-            Work::Resume(_) => None,
-        }
+        self.slab.iter(&client.chain).nth(position)?.view()
     }
 
     fn promote(&mut self, client: ClientId, position: usize) -> Result<(), Immovable> {
         let client = self.clients.get_mut(client.index()).ok_or(Immovable)?;
-        let Some(Work::Request(moved)) = self.slab.iter(&client.chain).nth(position) else {
-            return Err(Immovable);
-        };
-        let must_stay_behind = |work: &Work<M>| match work {
-            Work::Request(request) => request.head.precedes(&moved.head),
-            // What goes on is at the head because it was there first, with its dependants.
-            Work::Resume(_) => true,
-        };
-        let mut before = self.slab.iter(&client.chain).take(position);
-        if before.any(must_stay_behind) {
+        let moved = self.slab.iter(&client.chain).nth(position);
+        let moved = moved.and_then(Slot::head).ok_or(Immovable)?;
+        // What is no request goes on with one, is at the head because it was there first, and may
+        // have dependants.
+        let must_stay_behind = |slot: &Slot<M>| slot.head().is_none_or(|head| head.precedes(moved));
+        if self
+            .slab
+            .iter(&client.chain)
+            .take(position)
+            .any(must_stay_behind)
+        {
             return Err(Immovable);
         }
-        drop(before);
         self.slab.promote(&mut client.chain, position);
         Ok(())
     }

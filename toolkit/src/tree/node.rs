@@ -6,11 +6,9 @@ use alloc::vec::Vec;
 use crate::activity_map::ActivityMap;
 use crate::governor::Governor;
 use crate::ids::{ActivityId, ClientId};
-use crate::request::Request;
 use crate::scheduler::{ClientParams, Scheduler};
 use crate::slab::Chain;
 use crate::statistics::Account;
-use crate::waiting::WaiterId;
 
 use super::Place;
 
@@ -27,24 +25,6 @@ impl NodeIndex {
 
 /// The CPU multiplexor.
 pub(crate) const ROOT: NodeIndex = NodeIndex(0);
-
-/// What stands in a queue.
-#[derive(Debug)]
-pub(crate) enum Work<M> {
-    /// A request to be handled.
-    Request(Request<M>),
-    /// A waiting task or request, to be gone on with.
-    Resume(WaiterId),
-}
-
-impl<M> Work<M> {
-    pub(crate) const fn sent_at(&self) -> Option<u64> {
-        match self {
-            Self::Request(request) => Some(request.head.sent_at),
-            Self::Resume(_) => None,
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeState {

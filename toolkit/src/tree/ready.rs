@@ -7,9 +7,23 @@ use crate::request::Message;
 use crate::scheduler::{Ready, Scheduler};
 use crate::system::Platform;
 
-use super::{ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree, Work};
+use super::{ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
 impl<S: Scheduler> Node<S> {
+    /// A client that was served has more work.
+    #[inline(always)]
+    pub(crate) fn again(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        since: u64,
+        now: u64,
+    ) {
+        self.clients[client.index()].state = ClientState::Ready;
+        self.ready += 1;
+        self.governor.client_ready(platform, client, since, now);
+    }
+
     /// A client has work. True if the node may have become ready by that.
     #[inline(always)]
     pub(crate) fn client_ready(
@@ -176,8 +190,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             return;
         }
         client.state = ClientState::Idle;
-        if let Some(work) = self.slab.front(&client.chain) {
-            let sent_at = work.sent_at().unwrap_or(now);
+        if let Some(sent_at) = self.slab.more_since(&client.chain, now) {
             self.client_ready(platform, place, sent_at, now);
         }
     }
@@ -202,13 +215,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// Since when the queue at `place` has work.
-    #[inline(always)]
     pub(crate) fn more_since(&self, place: Place, now: u64) -> Option<u64> {
         let client = &self.nodes[place.node.index()].clients[place.client.index()];
-        if client.chain.is_empty() {
-            return None;
-        }
-        let front = self.slab.front(&client.chain);
-        Some(front.and_then(Work::sent_at).unwrap_or(now))
+        self.slab.more_since(&client.chain, now)
     }
 }

@@ -12,6 +12,14 @@ const SHOWN: usize = 50;
 /// Lines longer than this, in bytes, are not shown.
 const LONGEST_LINE: usize = 500;
 
+/// The control characters that the renderer lets through, which some terminals act on (C1).
+fn is_terminal_control(character: char) -> bool {
+    ('\u{80}'..='\u{9f}').contains(&character)
+}
+
+/// Stands for such a character; as many bytes, so that offsets stay right.
+const HARMLESS: &str = "·";
+
 /// Shows all faults and warnings of a file.
 pub(super) fn report(
     out: &mut impl Write,
@@ -44,7 +52,7 @@ fn findings(
     bytes: &[u8],
     findings: &[Finding],
 ) -> Result<()> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(bytes).replace(is_terminal_control, HARMLESS);
     // Where bytes are replaced, offsets into the text are those into the bytes no more; but then
     // the one fault is about the first such byte, and up to there they are.
     for finding in findings.iter().take(SHOWN) {

@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::Style;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use vortex_sched_config::value::Ttl;
 use vortex_sched_config::{
     ActivityIndex, Asks, Budget, CorePlan, Instance, Known, LoadSharingPlan, Parameters, Plan,
@@ -12,6 +11,9 @@ use vortex_sched_config::{
 };
 
 const TITLE: Style = Style::new().bold();
+/// One line, below the header.
+const LINES: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// All tables of a plan.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -32,14 +34,17 @@ pub(super) fn plan(plan: &Plan) -> String {
 
 fn section(out: &mut String, title: &str, table: &Table) {
     if !table.is_empty() {
+        // What a terminal would act on is not for a file to say.
+        let control = |character: char| character.is_control() && character != '\n';
+        let text = table.trim_fmt().replace(control, "·");
         // Writing to a string does not fail.
-        let _ = write!(out, "\n{TITLE}{title}{TITLE:#}\n{}\n", table.trim_fmt());
+        let _ = write!(out, "\n{TITLE}{title}{TITLE:#}\n{text}\n");
     }
 }
 
 fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING);
+    table.load_style(LINES);
     table.set_header(header.into_iter().map(Into::into).collect::<Vec<String>>());
     table
 }
@@ -195,7 +200,7 @@ fn entitlement<'a>(
 }
 
 fn percent(part: u64, whole: u64) -> String {
-    // Both are at most 10^9 times the number of clients, far from where precision ends.
+    // Both are at most 10^7 times the number of clients, far from where precision ends.
     format!("{:.2} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 

@@ -57,9 +57,10 @@ pub struct Player {
 }
 
 impl Resources<Scripted> for Player {
-    fn handle(&mut self, mut request: Request<Act>, context: &mut Ctx<'_>) -> Outcome<Act> {
-        match request.message.0.take() {
-            Some(does) => does(&request.head, &self.core, context),
+    fn handle(&mut self, message: Act, context: &mut Ctx<'_>) -> Outcome<Act> {
+        let head = *context.head();
+        match message.0 {
+            Some(does) => does(&head, &self.core, context),
             None => Outcome::Done,
         }
     }
