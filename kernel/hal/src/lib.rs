@@ -12,6 +12,9 @@
     reason = "this crate is where the kernel touches the hardware"
 )]
 
+extern crate alloc;
+
+pub mod acpi;
 pub mod cores;
 pub mod cpu;
 pub mod logging;
