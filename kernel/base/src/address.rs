@@ -23,7 +23,11 @@ impl Frame {
     /// The frame with this number; numbers past the physical address space give [`Frame::END`].
     #[must_use]
     pub const fn new(number: u64) -> Self {
-        if number > Self::END.0 { Self::END } else { Self(number) }
+        if number > Self::END.0 {
+            Self::END
+        } else {
+            Self(number)
+        }
     }
 
     /// The frame that holds the byte at physical `address`.

@@ -11,8 +11,9 @@
 //! KiB of memory) and touches none of the frames; allocating and freeing take at most one step per
 //! order and per bitmap level.
 //!
-//! Blocks are taken from the highest addresses, so that low memory is left for
-//! [`FrameAllocator::allocate_below`], which serves devices that cannot reach everything.
+//! The smallest free block that is large enough is taken, and of these the highest, so that low
+//! memory is left for [`FrameAllocator::allocate_below`], which serves devices that cannot reach
+//! everything.
 
 mod bitset;
 
@@ -42,7 +43,11 @@ impl Order {
     /// Order `n`, if it is at most [`Order::MAX`].
     #[must_use]
     pub const fn new(n: u8) -> Option<Self> {
-        if n <= Self::MAX.0 { Some(Self(n)) } else { None }
+        if n <= Self::MAX.0 {
+            Some(Self(n))
+        } else {
+            None
+        }
     }
 
     /// The smallest order that holds `frames` frames, if there is one.
@@ -88,13 +93,19 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsorted(range) => {
-                write!(f, "memory range {range} is empty or not above the one before it")
+                write!(
+                    f,
+                    "memory range {range} is empty or not above the one before it"
+                )
             }
             Self::TooManyRanges(count) => {
                 write!(f, "{count} memory ranges, expected at most {MAX_RANGES}")
             }
             Self::Storage { needed, given } => {
-                write!(f, "the frame allocator needs {needed} words for itself, given {given}")
+                write!(
+                    f,
+                    "the frame allocator needs {needed} words for itself, given {given}"
+                )
             }
         }
     }
@@ -127,9 +138,16 @@ impl fmt::Display for FreeError {
             Self::NotAllocated(frame) => {
                 write!(f, "{frame:?} is freed twice or is not the start of a block")
             }
-            Self::WrongOrder { frame, allocated, freed } => {
+            Self::WrongOrder {
+                frame,
+                allocated,
+                freed,
+            } => {
                 let [allocated, freed] = [allocated.frames(), freed.frames()];
-                write!(f, "{frame:?} is a block of {allocated} frames, freed as {freed}")
+                write!(
+                    f,
+                    "{frame:?} is a block of {allocated} frames, freed as {freed}"
+                )
             }
         }
     }
@@ -218,9 +236,17 @@ impl<'a> FrameAllocator<'a> {
             let (free, all) = all.split_at_mut(SummarySet::words(blocks));
             let (allocated, all) = all.split_at_mut(Bits::words(blocks));
             rest = all;
-            Blocks { free: SummarySet::new(free, blocks), allocated: Bits::new(allocated) }
+            Blocks {
+                free: SummarySet::new(free, blocks),
+                allocated: Bits::new(allocated),
+            }
         });
-        let mut allocator = Self { sections, blocks, total: 0, free: 0 };
+        let mut allocator = Self {
+            sections,
+            blocks,
+            total: 0,
+            free: 0,
+        };
         for index in 0..allocator.sections.len() {
             allocator.add_section(allocator.sections[index]);
         }
@@ -238,8 +264,9 @@ impl<'a> FrameAllocator<'a> {
     #[must_use = "the block is lost when it is not kept"]
     pub fn allocate_block(&mut self, order: Order) -> Option<Frame> {
         let larger = Order::all().skip(order.index());
-        let (found, block) =
-            larger.filter_map(|o| self.blocks[o.index()].free.last().map(|b| (o, b))).next()?;
+        let (found, block) = larger
+            .filter_map(|o| self.blocks[o.index()].free.last().map(|b| (o, b)))
+            .next()?;
         // The highest part of the block found.
         let part = ((block + 1) << (found.0 - order.0)) - 1;
         Some(self.carve(found, block, order, part))
@@ -278,7 +305,11 @@ impl<'a> FrameAllocator<'a> {
         };
         if !starts(order) {
             return Err(match Order::all().find(|&o| starts(o)) {
-                Some(allocated) => FreeError::WrongOrder { frame, allocated, freed: order },
+                Some(allocated) => FreeError::WrongOrder {
+                    frame,
+                    allocated,
+                    freed: order,
+                },
                 None => FreeError::NotAllocated(frame),
             });
         }
@@ -298,7 +329,11 @@ impl<'a> FrameAllocator<'a> {
     #[must_use]
     pub fn statistics(&self) -> FrameStatistics {
         let free_blocks = core::array::from_fn(|order| self.blocks[order].free.len() as u64);
-        FrameStatistics { total: self.total, free: self.free, free_blocks }
+        FrameStatistics {
+            total: self.total,
+            free: self.free,
+            free_blocks,
+        }
     }
 
     /// Whether the frame is in a range of this allocator, free or not.
@@ -336,7 +371,9 @@ impl<'a> FrameAllocator<'a> {
 
     /// The bit of `frame` at order 0, if it is ours.
     fn index(&self, frame: Frame) -> Option<usize> {
-        let after = self.sections.partition_point(|section| section.range.start <= frame);
+        let after = self
+            .sections
+            .partition_point(|section| section.range.start <= frame);
         let section = self.sections[..after].last()?;
         let ours = section.range.contains(frame);
         ours.then(|| section.base + (frame.number() - section.first) as usize)
@@ -344,7 +381,9 @@ impl<'a> FrameAllocator<'a> {
 
     /// The frame of a bit at order 0 that is set in some set.
     fn frame(&self, index: usize) -> Frame {
-        let after = self.sections.partition_point(|section| section.base <= index);
+        let after = self
+            .sections
+            .partition_point(|section| section.base <= index);
         let section = self.sections[after - 1];
         Frame::new(section.first + (index - section.base) as u64)
     }

@@ -60,7 +60,11 @@ impl MemoryMap {
         R: Iterator<Item = Region> + Clone,
     {
         let mut map = Self::default();
-        let mut sweep = Sweep { regions, reserved, position: 0 };
+        let mut sweep = Sweep {
+            regions,
+            reserved,
+            position: 0,
+        };
         while let Some((start, end)) = sweep.next_run() {
             let range = FrameRange::new(Frame::at_or_above(start), Frame::containing(end));
             map.keep(range);
@@ -176,7 +180,10 @@ impl<R: Iterator<Item = Region> + Clone> Sweep<'_, R> {
         // Extend over usable regions that overlap or touch, up to the first byte that is taken.
         let limit = self.next_taken(start);
         while end < limit {
-            let reach = self.usable().filter(|r| r.start <= end && end < r.end).map(|r| r.end);
+            let reach = self
+                .usable()
+                .filter(|r| r.start <= end && end < r.end)
+                .map(|r| r.end);
             match reach.max() {
                 Some(reach) => end = reach.min(limit),
                 None => break,
@@ -207,7 +214,10 @@ impl<R: Iterator<Item = Region> + Clone> Sweep<'_, R> {
     }
 
     fn usable(&self) -> impl Iterator<Item = Region> {
-        self.regions.clone().filter(|region| region.usable).filter_map(clamp)
+        self.regions
+            .clone()
+            .filter(|region| region.usable)
+            .filter_map(clamp)
     }
 
     /// Everything that is not to be used: regions of another kind, and the reserved ranges.
@@ -217,7 +227,11 @@ impl<R: Iterator<Item = Region> + Clone> Sweep<'_, R> {
             end: range.start.saturating_add(range.len),
             usable: false,
         });
-        self.regions.clone().filter(|region| !region.usable).chain(reserved).filter_map(clamp)
+        self.regions
+            .clone()
+            .filter(|region| !region.usable)
+            .chain(reserved)
+            .filter_map(clamp)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `test=NAME` | commit this deliberate fault once all cores are up ([`Fault`]) |
 //! | `panic-on-core=N` | the same as `test=panic-on-core`, on core N instead of core 1 |
+//! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is nothing left to run |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
@@ -22,6 +23,8 @@ use crate::text::Quoted;
 pub struct BootOptions {
     /// The deliberate fault to commit, if any.
     pub test: Option<Fault>,
+    /// The checks to run.
+    pub self_tests: SelfTests,
     /// What to do when there is nothing left to run.
     pub on_idle: OnIdle,
     /// The least severe level that is logged.
@@ -30,7 +33,12 @@ pub struct BootOptions {
 
 impl Default for BootOptions {
     fn default() -> Self {
-        Self { test: None, on_idle: OnIdle::PowerOff, log: LevelFilter::Info }
+        Self {
+            test: None,
+            self_tests: SelfTests::default(),
+            on_idle: OnIdle::PowerOff,
+            log: LevelFilter::Info,
+        }
     }
 }
 
@@ -53,6 +61,34 @@ pub enum Fault {
     ExecuteData,
     /// Panics on the core with this number, counted from 0.
     PanicOnCore(u32),
+}
+
+/// The checks of the kernel on itself that are asked for; each prints its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SelfTests {
+    /// No page is writable and executable, guard pages are unmapped.
+    pub page_tables: bool,
+    /// After a shootdown no core uses the old translation.
+    pub tlb: bool,
+    /// Every core wakes every other.
+    pub ipi: bool,
+    /// Every core's deadline timer fires, and not early.
+    pub timer: bool,
+}
+
+impl SelfTests {
+    /// Adds the check with this name; `None` when there is none.
+    fn add(&mut self, name: &str) -> Option<()> {
+        let check = match name {
+            "page-tables" => &mut self.page_tables,
+            "tlb" => &mut self.tlb,
+            "ipi" => &mut self.ipi,
+            "timer" => &mut self.timer,
+            _ => return None,
+        };
+        *check = true;
+        Some(())
+    }
 }
 
 /// What the kernel does when there is nothing left to run.
@@ -79,8 +115,11 @@ const FAULTS: &[(&str, Fault)] = &[
 ];
 
 /// The names of `on-idle=`.
-const ON_IDLE: &[(&str, OnIdle)] =
-    &[("power-off", OnIdle::PowerOff), ("halt", OnIdle::Halt), ("reboot", OnIdle::Reboot)];
+const ON_IDLE: &[(&str, OnIdle)] = &[
+    ("power-off", OnIdle::PowerOff),
+    ("halt", OnIdle::Halt),
+    ("reboot", OnIdle::Reboot),
+];
 
 /// The names of `log=`.
 const LOG: &[(&str, LevelFilter)] = &[
@@ -125,6 +164,8 @@ pub enum Warning<'a> {
 pub enum Expected {
     /// The name of a deliberate fault.
     Fault,
+    /// Names of self-tests.
+    SelfTests,
     /// One of `on-idle`'s.
     OnIdle,
     /// A log level.
@@ -137,6 +178,7 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault => write_names(f, FAULTS),
+            Self::SelfTests => f.write_str("page-tables, tlb, ipi, timer, separated by commas"),
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
@@ -156,18 +198,41 @@ impl fmt::Display for Warning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotUtf8 { offset } => {
-                write!(f, "options: not UTF-8 at byte {offset}; the rest of the file is not used")
+                write!(
+                    f,
+                    "options: not UTF-8 at byte {offset}; the rest of the file is not used"
+                )
             }
             Self::UnknownOption { line, key } => {
-                write!(f, "options line {line}: unknown option {}; known are: ", Quoted(key))?;
-                f.write_str("test, panic-on-core, on-idle, log")
+                write!(
+                    f,
+                    "options line {line}: unknown option {}; known are: ",
+                    Quoted(key)
+                )?;
+                f.write_str("test, panic-on-core, selftest, on-idle, log")
             }
-            Self::BadValue { line, key, value: Some(value), expected } => {
+            Self::BadValue {
+                line,
+                key,
+                value: Some(value),
+                expected,
+            } => {
                 let value = Quoted(value);
-                write!(f, "options line {line}: {key} cannot be {value}; expected: {expected}")
+                write!(
+                    f,
+                    "options line {line}: {key} cannot be {value}; expected: {expected}"
+                )
             }
-            Self::BadValue { line, key, value: None, expected } => {
-                write!(f, "options line {line}: {key} needs a value: {key}=...; expected: ")?;
+            Self::BadValue {
+                line,
+                key,
+                value: None,
+                expected,
+            } => {
+                write!(
+                    f,
+                    "options line {line}: {key} needs a value: {key}=...; expected: "
+                )?;
                 write!(f, "{expected}")
             }
         }
@@ -180,7 +245,10 @@ pub fn parse<'a>(file: &'a [u8], mut warn: impl FnMut(Warning<'a>)) -> BootOptio
         Ok(text) => (text, None),
         Err(error) => {
             let offset = error.valid_up_to();
-            (core::str::from_utf8(&file[..offset]).unwrap_or_default(), Some(offset))
+            (
+                core::str::from_utf8(&file[..offset]).unwrap_or_default(),
+                Some(offset),
+            )
         }
     };
     let mut options = BootOptions::default();
@@ -199,16 +267,17 @@ pub fn parse<'a>(file: &'a [u8], mut warn: impl FnMut(Warning<'a>)) -> BootOptio
 }
 
 /// Applies one option, `key` or `key=value`.
-fn apply<'a>(
-    options: &mut BootOptions,
-    line: usize,
-    content: &'a str,
-) -> Result<(), Warning<'a>> {
+fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result<(), Warning<'a>> {
     let (key, value) = match content.split_once('=') {
         Some((key, value)) => (key.trim(), Some(value.trim())),
         None => (content, None),
     };
-    let bad = |key, expected| Warning::BadValue { line, key, value, expected };
+    let bad = |key, expected| Warning::BadValue {
+        line,
+        key,
+        value,
+        expected,
+    };
     match key {
         "test" => {
             let fault = find(FAULTS, value).ok_or(bad("test", Expected::Fault))?;
@@ -218,6 +287,22 @@ fn apply<'a>(
             let core = value.and_then(|value| value.parse().ok());
             let core = core.ok_or(bad("panic-on-core", Expected::Core))?;
             options.test = Some(Fault::PanicOnCore(core));
+        }
+        "selftest" => {
+            let expected = Expected::SelfTests;
+            for name in value
+                .ok_or(bad("selftest", expected))?
+                .split(',')
+                .map(str::trim)
+            {
+                let unknown = Warning::BadValue {
+                    line,
+                    key: "selftest",
+                    value: Some(name),
+                    expected,
+                };
+                options.self_tests.add(name).ok_or(unknown)?;
+            }
         }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;
@@ -229,7 +314,10 @@ fn apply<'a>(
 }
 
 fn find<T: Copy>(table: &[(&str, T)], name: Option<&str>) -> Option<T> {
-    table.iter().find(|(known, _)| Some(*known) == name).map(|&(_, value)| value)
+    table
+        .iter()
+        .find(|(known, _)| Some(*known) == name)
+        .map(|&(_, value)| value)
 }
 
 #[cfg(test)]
@@ -240,14 +328,19 @@ mod tests {
 
     fn read(text: &str) -> (BootOptions, Vec<String>) {
         let mut warnings = Vec::new();
-        let options = parse(text.as_bytes(), |warning| warnings.push(warning.to_string()));
+        let options = parse(text.as_bytes(), |warning| {
+            warnings.push(warning.to_string());
+        });
         (options, warnings)
     }
 
     #[test]
     fn an_empty_file_gives_the_defaults() {
         assert_eq!(read(""), (BootOptions::default(), vec![]));
-        assert_eq!(read("# nothing\r\n\n   # here\n"), (BootOptions::default(), vec![]));
+        assert_eq!(
+            read("# nothing\r\n\n   # here\n"),
+            (BootOptions::default(), vec![])
+        );
     }
 
     #[test]
@@ -257,6 +350,7 @@ mod tests {
             test: Some(Fault::NullDereference),
             on_idle: OnIdle::Halt,
             log: LevelFilter::Debug,
+            ..Default::default()
         };
         assert_eq!(read(text), (expected, vec![]));
     }
@@ -270,8 +364,14 @@ mod tests {
 
     #[test]
     fn the_core_to_panic_on_can_be_named() {
-        assert_eq!(read("test=panic-on-core").0.test, Some(Fault::PanicOnCore(1)));
-        assert_eq!(read("test=panic-on-core\npanic-on-core=3").0.test, Some(Fault::PanicOnCore(3)));
+        assert_eq!(
+            read("test=panic-on-core").0.test,
+            Some(Fault::PanicOnCore(1))
+        );
+        assert_eq!(
+            read("test=panic-on-core\npanic-on-core=3").0.test,
+            Some(Fault::PanicOnCore(3))
+        );
         let (options, warnings) = read("panic-on-core=-1");
         assert_eq!(options.test, None);
         let expected = "options line 1: panic-on-core cannot be \"-1\"; \
@@ -280,15 +380,36 @@ mod tests {
     }
 
     #[test]
+    fn self_tests_come_in_lists_and_add_up() {
+        let (options, warnings) = read("selftest=tlb, ipi\nselftest=timer\nselftest=ipi,tbl");
+        let all = SelfTests {
+            page_tables: false,
+            tlb: true,
+            ipi: true,
+            timer: true,
+        };
+        assert_eq!(options.self_tests, all);
+        let expected = "options line 3: selftest cannot be \"tbl\"; \
+                        expected: page-tables, tlb, ipi, timer, separated by commas";
+        assert_eq!(warnings, [expected]);
+    }
+
+    #[test]
     fn what_is_unknown_is_named_with_what_is_known() {
         let (options, warnings) = read("on-idle=sleep\ntset=null-deref\nlog\nlog=warn");
-        assert_eq!(options, BootOptions { log: LevelFilter::Warn, ..Default::default() });
+        assert_eq!(
+            options,
+            BootOptions {
+                log: LevelFilter::Warn,
+                ..Default::default()
+            }
+        );
         assert_eq!(
             warnings,
             [
                 "options line 1: on-idle cannot be \"sleep\"; expected: power-off, halt, reboot",
                 "options line 2: unknown option \"tset\"; \
-                 known are: test, panic-on-core, on-idle, log",
+                 known are: test, panic-on-core, selftest, on-idle, log",
                 "options line 3: log needs a value: log=...; \
                  expected: off, error, warn, info, debug, trace",
             ]
@@ -298,8 +419,16 @@ mod tests {
     #[test]
     fn what_comes_before_a_wrong_byte_is_used() {
         let mut warnings = Vec::new();
-        let options = parse(b"on-idle=reboot\n\xff\nlog=off", |warning| warnings.push(warning));
-        assert_eq!(options, BootOptions { on_idle: OnIdle::Reboot, ..Default::default() });
+        let options = parse(b"on-idle=reboot\n\xff\nlog=off", |warning| {
+            warnings.push(warning);
+        });
+        assert_eq!(
+            options,
+            BootOptions {
+                on_idle: OnIdle::Reboot,
+                ..Default::default()
+            }
+        );
         assert_eq!(warnings, [Warning::NotUtf8 { offset: 15 }]);
     }
 

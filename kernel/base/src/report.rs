@@ -95,9 +95,16 @@ impl PageFault {
 
 impl fmt::Display for PageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = if self.has(Self::USER) { "user" } else { "kernel" };
+        let mode = if self.has(Self::USER) {
+            "user"
+        } else {
+            "kernel"
+        };
         let (access, address, cause) = (self.access(), self.address, self.cause());
-        write!(f, "{access} of address {address:#x} in {mode} mode: {cause}")?;
+        write!(
+            f,
+            "{access} of address {address:#x} in {mode} mode: {cause}"
+        )?;
         if address < 4096 {
             f.write_str(" (a null pointer)")?;
         }
@@ -111,7 +118,12 @@ pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0, 1024, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+        write_scaled(
+            f,
+            self.0,
+            1024,
+            &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"],
+        )
     }
 }
 
@@ -136,7 +148,11 @@ fn write_scaled(f: &mut fmt::Formatter<'_>, value: u64, step: u64, units: &[&str
     // In 128 bits, because the rest of an exbibyte times ten has more than 64.
     let tenths = u128::from(rest) * 10 / u128::from(scale);
     let name = units[unit];
-    if tenths == 0 { write!(f, "{whole} {name}") } else { write!(f, "{whole}.{tenths} {name}") }
+    if tenths == 0 {
+        write!(f, "{whole} {name}")
+    } else {
+        write!(f, "{whole}.{tenths} {name}")
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +160,11 @@ mod tests {
     use super::*;
 
     fn fault(address: u64, error_code: u64) -> String {
-        PageFault { address, error_code }.to_string()
+        PageFault {
+            address,
+            error_code,
+        }
+        .to_string()
     }
 
     #[test]

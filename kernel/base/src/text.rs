@@ -20,7 +20,10 @@ pub(crate) struct Cut<T>(pub(crate) T);
 impl<T: fmt::Display> fmt::Display for Cut<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alternate = f.alternate();
-        let mut writer = CutWriter { out: f, left: SHOWN };
+        let mut writer = CutWriter {
+            out: f,
+            left: SHOWN,
+        };
         let written = if alternate {
             write!(writer, "{:#}", self.0)
         } else {
@@ -59,13 +62,19 @@ mod tests {
 
     #[test]
     fn short_text_is_quoted_and_escaped() {
-        assert_eq!(Quoted("a\"b\u{1b}[0m\n").to_string(), "\"a\\\"b\\u{1b}[0m\\n\"");
+        assert_eq!(
+            Quoted("a\"b\u{1b}[0m\n").to_string(),
+            "\"a\\\"b\\u{1b}[0m\\n\""
+        );
         assert_eq!(Cut("x".repeat(SHOWN)).to_string(), "x".repeat(SHOWN));
     }
 
     #[test]
     fn long_text_is_cut_at_a_character() {
         let text = format!("{}é and on", "x".repeat(SHOWN - 1));
-        assert_eq!(Cut(text).to_string(), format!("{}...", "x".repeat(SHOWN - 1)));
+        assert_eq!(
+            Cut(text).to_string(),
+            format!("{}...", "x".repeat(SHOWN - 1))
+        );
     }
 }

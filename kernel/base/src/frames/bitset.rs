@@ -68,7 +68,11 @@ impl<'a> SummarySet<'a> {
                 level
             })
             .collect();
-        Self { words, levels, len: 0 }
+        Self {
+            words,
+            levels,
+            len: 0,
+        }
     }
 
     /// How many members it has.

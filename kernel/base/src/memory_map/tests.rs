@@ -6,11 +6,19 @@ use super::*;
 use crate::address::FRAME_SIZE;
 
 fn usable(start: u64, end: u64) -> Region {
-    Region { start, end, usable: true }
+    Region {
+        start,
+        end,
+        usable: true,
+    }
 }
 
 fn taken(start: u64, end: u64) -> Region {
-    Region { start, end, usable: false }
+    Region {
+        start,
+        end,
+        usable: false,
+    }
 }
 
 fn map(regions: &[Region], reserved: &[Reserved]) -> MemoryMap {
@@ -18,12 +26,21 @@ fn map(regions: &[Region], reserved: &[Reserved]) -> MemoryMap {
 }
 
 fn ranges(list: &[FrameRange]) -> Vec<(u64, u64)> {
-    list.iter().map(|range| (range.start.address(), range.end.address())).collect()
+    list.iter()
+        .map(|range| (range.start.address(), range.end.address()))
+        .collect()
 }
 
 #[test]
 fn an_ordinary_map_is_kept_as_it_is() {
-    let map = map(&[usable(0, 0x9_f000), taken(0x9_f000, 0x10_0000), usable(0x10_0000, 0x800_0000)], &[]);
+    let map = map(
+        &[
+            usable(0, 0x9_f000),
+            taken(0x9_f000, 0x10_0000),
+            usable(0x10_0000, 0x800_0000),
+        ],
+        &[],
+    );
     assert_eq!(ranges(map.low()), [(0, 0x9_f000)]);
     assert_eq!(ranges(map.main()), [(0x10_0000, 0x800_0000)]);
     assert_eq!((map.low_frames(), map.main_frames()), (0x9f, 0x7f00));
@@ -31,33 +48,74 @@ fn an_ordinary_map_is_kept_as_it_is() {
 
 #[test]
 fn touching_and_overlapping_regions_become_one_range() {
-    let map = map(&[usable(0x40_0000, 0x50_0800), usable(0x20_0000, 0x40_0000), usable(0x50_0800, 0x60_0000)], &[]);
+    let map = map(
+        &[
+            usable(0x40_0000, 0x50_0800),
+            usable(0x20_0000, 0x40_0000),
+            usable(0x50_0800, 0x60_0000),
+        ],
+        &[],
+    );
     assert_eq!(ranges(map.main()), [(0x20_0000, 0x60_0000)]);
 }
 
 #[test]
 fn a_frame_with_one_reserved_byte_is_not_usable() {
-    let map = map(&[usable(0x10_0000, 0x10_4000)], &[Reserved { start: 0x10_1fff, len: 1 }]);
-    assert_eq!(ranges(map.main()), [(0x10_0000, 0x10_1000), (0x10_2000, 0x10_4000)]);
+    let map = map(
+        &[usable(0x10_0000, 0x10_4000)],
+        &[Reserved {
+            start: 0x10_1fff,
+            len: 1,
+        }],
+    );
+    assert_eq!(
+        ranges(map.main()),
+        [(0x10_0000, 0x10_1000), (0x10_2000, 0x10_4000)]
+    );
 }
 
 #[test]
 fn what_is_not_usable_wins_where_regions_overlap() {
-    let map = map(&[taken(0x20_0000, 0x30_0000), usable(0x10_0000, 0x40_0000)], &[]);
-    assert_eq!(ranges(map.main()), [(0x10_0000, 0x20_0000), (0x30_0000, 0x40_0000)]);
+    let map = map(
+        &[taken(0x20_0000, 0x30_0000), usable(0x10_0000, 0x40_0000)],
+        &[],
+    );
+    assert_eq!(
+        ranges(map.main()),
+        [(0x10_0000, 0x20_0000), (0x30_0000, 0x40_0000)]
+    );
 }
 
 #[test]
 fn the_top_of_the_address_space_is_cut_to_what_processors_reach() {
-    let map = map(&[usable(0x10_0000, u64::MAX)], &[Reserved { start: 0x20_0000, len: u64::MAX }]);
+    let map = map(
+        &[usable(0x10_0000, u64::MAX)],
+        &[Reserved {
+            start: 0x20_0000,
+            len: u64::MAX,
+        }],
+    );
     assert_eq!(ranges(map.main()), [(0x10_0000, 0x20_0000)]);
-    let map = self::map(&[usable(PHYSICAL_END - 0x1000, u64::MAX), usable(u64::MAX - 5, u64::MAX)], &[]);
+    let map = self::map(
+        &[
+            usable(PHYSICAL_END - 0x1000, u64::MAX),
+            usable(u64::MAX - 5, u64::MAX),
+        ],
+        &[],
+    );
     assert_eq!(ranges(map.main()), [(PHYSICAL_END - 0x1000, PHYSICAL_END)]);
 }
 
 #[test]
 fn empty_and_backward_regions_count_for_nothing() {
-    let map = map(&[usable(0x20_0000, 0x20_0000), usable(0x50_0000, 0x10_0000), taken(9, 3)], &[]);
+    let map = map(
+        &[
+            usable(0x20_0000, 0x20_0000),
+            usable(0x50_0000, 0x10_0000),
+            taken(9, 3),
+        ],
+        &[],
+    );
     assert_eq!(map, MemoryMap::default());
 }
 
@@ -71,17 +129,26 @@ fn a_range_over_one_mib_is_split_there() {
 #[test]
 fn low_frames_are_taken_from_the_top_and_frame_zero_is_kept() {
     let mut map = map(&[usable(0, 0x1000), usable(0x8000, 0xa000)], &[]);
-    let taken: Vec<u64> = core::iter::from_fn(|| map.take_low_frame()).map(Frame::address).collect();
+    let taken: Vec<u64> = core::iter::from_fn(|| map.take_low_frame())
+        .map(Frame::address)
+        .collect();
     assert_eq!(taken, [0x9000, 0x8000]);
     assert_eq!(ranges(map.low()), [(0, 0x1000)]);
 }
 
 #[test]
 fn frames_are_taken_from_the_end_of_the_largest_range() {
-    let mut map = map(&[usable(0x10_0000, 0x14_0000), usable(0x20_0000, 0x80_0000)], &[]);
+    let mut map = map(
+        &[usable(0x10_0000, 0x14_0000), usable(0x20_0000, 0x80_0000)],
+        &[],
+    );
     let taken = map.take(16).expect("0x600 frames are there");
     assert_eq!(ranges(&[taken]), [(0x7f_0000, 0x80_0000)]);
-    assert_eq!(map.take(0x5f1), None, "one frame more than the largest range has left");
+    assert_eq!(
+        map.take(0x5f1),
+        None,
+        "one frame more than the largest range has left"
+    );
     assert_eq!(map.take(0), None);
     assert_eq!(map.take(0x5f0).map(FrameRange::len), Some(0x5f0));
     assert_eq!(ranges(map.main()), [(0x10_0000, 0x14_0000)]);
