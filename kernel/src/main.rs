@@ -48,7 +48,7 @@ fn enter(boot_info: &'static mut BootInfo) -> ! {
     cpu::protect(&features);
     let handover = Handover::keep(boot_info);
     take_memory(&features, handover, &boot_info.memory_regions);
-    go_on(start)
+    switch_to_own_tables()
 }
 
 /// Makes the frame allocator, the kernel's page tables and the boot core's stacks.
@@ -62,11 +62,42 @@ fn take_memory(features: &Features, handover: &Handover, regions: &[MemoryRegion
         Bytes(MINIMUM_MEMORY)
     );
     log::info!("{} of memory", Bytes(memory));
-    let direct = boot::direct_ranges(&map.clone(), regions);
+    let whole = map.clone();
     init_frames(&mut map);
+    let direct = boot::direct_ranges(&whole, regions);
     let segments = image::segments(handover.kernel_file());
     let segments = segments.unwrap_or_else(|error| panic!("the kernel's ELF file: {error}"));
     paging::build(features, segments, direct)
         .and_then(|()| stacks::create(CoreIndex::BOOT))
         .unwrap_or_else(|error| panic!("making the page tables: {error}"));
+}
+
+#[expect(unsafe_code, reason = "only here is it known that the memory is nobody else's")]
+fn init_frames(map: &mut vortex_kernel_base::memory_map::MemoryMap) {
+    // SAFETY: these are the frames that the boot loader left for us, all of them are in the
+    // direct map, its one now and ours later, and this is called once.
+    let result = unsafe { frames::init(map) };
+    result.unwrap_or_else(|error| panic!("the frame allocator: {error}"));
+}
+
+#[expect(unsafe_code, reason = "the stack is switched under the compiler's feet")]
+fn switch_to_own_tables() -> ! {
+    let stack = Stack {
+        core: CoreIndex::BOOT,
+        purpose: Purpose::Main,
+    };
+    // SAFETY: the stack has been created and nothing is on it yet.
+    let result = unsafe { paging::enter(stack.top(), start) };
+    match result {
+        Ok(never) => match never {},
+        Err(error) => panic!("switching to the page tables: {error}"),
+    }
+}
+
+/// The kernel's own page tables and stack: bring up everything else.
+extern "C" fn start() -> ! {
+    gdt::set_trap_stacks(stacks::trap_stack_tops(CoreIndex::BOOT));
+    heap::init().unwrap_or_else(|error| panic!("the kernel heap: {error}"));
+    logging::print_line(format_args!("vortex: 1 cores up"));
+    cpu::halt_forever()
 }

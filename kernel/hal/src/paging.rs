@@ -27,7 +27,9 @@ use x86_64::structures::paging::{
 };
 use x86_64::{PhysAddr, VirtAddr};
 
-pub use build::{DirectRange, Segment, build, enter};
+#[cfg(target_os = "none")]
+pub use build::enter;
+pub use build::{DirectRange, Segment, build, current_translation};
 pub use check::{Census, census};
 
 use crate::frames;
