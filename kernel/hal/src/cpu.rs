@@ -65,6 +65,29 @@ impl Features {
     }
 }
 
+/// Turns on what protects the kernel from its own mistakes and from user mode: write protection
+/// and no-execute always, global pages, SMEP, SMAP and UMIP where the CPU has them. On each core.
+#[cfg(target_os = "none")]
+pub fn protect(features: &Features) {
+    use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+    let wanted = [
+        (features.global_pages, Cr4Flags::PAGE_GLOBAL),
+        (features.smep, Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION),
+        (features.smap, Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
+        (features.umip, Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION),
+    ];
+    let flags = wanted.iter().filter(|(present, _)| *present);
+    let cr4 = flags.fold(Cr4::read(), |all, (_, flag)| all | *flag);
+    // SAFETY: the CPU has the features, and the kernel's pages obey all of them: none is for
+    // user mode.
+    unsafe { Cr4::write(cr4) };
+    let cr0 = Cr0::read() | Cr0Flags::WRITE_PROTECT | Cr0Flags::NUMERIC_ERROR;
+    // SAFETY: the kernel writes to no page that is read-only.
+    unsafe { Cr0::write(cr0) };
+    // SAFETY: the boot loader has put no-execute bits in its tables, so the CPU has the feature.
+    unsafe { Efer::write(Efer::read() | EferFlags::NO_EXECUTE_ENABLE) };
+}
+
 /// This core's APIC ID as CPUID tells it: the x2APIC ID where leaf 0xb has one, else the initial
 /// APIC ID of leaf 1. Needs no access to the local APIC.
 #[must_use]

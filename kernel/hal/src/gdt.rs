@@ -63,7 +63,7 @@ pub fn load() {
     let tables = &TABLES[index.as_usize()];
     if index == CoreIndex::BOOT {
         let end = VirtAddr::from_ptr(EARLY_STACK.0.get()) + size_of::<EarlyStack>() as u64;
-        set_trap_stacks([end; 3]);
+        set_trap_stacks([end.as_u64(); 3]);
     }
     // SAFETY: this core's own TSS, which nothing writes but `set_trap_stacks` (see there).
     let tss: &'static TaskStateSegment = unsafe { &*tables.tss.get() };
@@ -92,14 +92,14 @@ fn load_segments(code: SegmentSelector, data: SegmentSelector, task: SegmentSele
 }
 
 /// Gives this core's traps their stacks: the top of each, in the order of [`IstStack::ALL`].
-pub fn set_trap_stacks(tops: [VirtAddr; 3]) {
+pub fn set_trap_stacks(tops: [u64; 3]) {
     let tables = &TABLES[cores::current_index().as_usize()];
     let interrupt_stacks = tables.tss.get();
     for (stack, top) in IstStack::ALL.into_iter().zip(tops) {
         // SAFETY: this core's own TSS. The CPU reads a slot only as such a trap begins, and both
         // the old and the new stack are good, so it does not matter when the write lands.
         unsafe {
-            (&raw mut (*interrupt_stacks).interrupt_stack_table[stack as usize]).write(top);
+            (&raw mut (*interrupt_stacks).interrupt_stack_table[stack as usize]).write(VirtAddr::new(top));
         }
     }
 }

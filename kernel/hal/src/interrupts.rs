@@ -9,7 +9,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::traps::Frame;
+use crate::traps::TrapFrame;
 
 /// The vectors with a meaning of their own.
 pub mod vector {
@@ -102,7 +102,7 @@ fn handler(vector: u8) -> Option<Handler> {
 }
 
 /// Has an interrupt handled and ended.
-pub(crate) fn dispatch(frame: &Frame) {
+pub(crate) fn dispatch(frame: &TrapFrame) {
     let vector = frame.vector as u8;
     match handler(vector) {
         Some(handler) => handler(vector),

@@ -15,8 +15,17 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod apic;
+pub mod backtrace;
 pub mod cores;
 pub mod cpu;
+pub mod frames;
+pub mod gdt;
+pub mod heap;
+pub mod interrupts;
 pub mod logging;
+pub mod paging;
 pub mod serial;
+pub mod stacks;
 pub mod sync;
+pub mod traps;

@@ -1,6 +1,6 @@
 //! Traps: exceptions, interrupts and what is done about them.
 //!
-//! Key types: [`Frame`] (what the entry saved), [`Exception`] (its name and error code decoded).
+//! Key types: [`TrapFrame`] (what the entry saved), [`Exception`] (its name and error code decoded).
 //! `entry` has the assembly, `table` the IDT; interrupts go on to [`crate::interrupts`].
 //!
 //! Invariant: every vector has an entry, so no trap goes unseen; an entry saves all registers and
@@ -14,13 +14,13 @@ mod frame;
 mod table;
 
 pub use exception::Exception;
-pub use frame::Frame;
+pub use frame::TrapFrame;
 #[cfg(target_os = "none")]
 pub use table::load;
 
 /// What is done about an exception that the hardware layer does not handle itself. When it
 /// returns, the interrupted code goes on.
-pub type ExceptionHandler = fn(&Exception, &Frame);
+pub type ExceptionHandler = fn(&Exception, &TrapFrame);
 
 static ON_EXCEPTION: spin::Once<ExceptionHandler> = spin::Once::new();
 
@@ -31,7 +31,7 @@ pub fn on_exception(handler: ExceptionHandler) {
 
 /// Takes a trap from its entry, with interrupts off.
 #[cfg(target_os = "none")]
-fn dispatch(frame: &Frame) {
+fn dispatch(frame: &TrapFrame) {
     match Exception::decode(frame, fault_address()) {
         Some(exception) => {
             if let Some(handler) = ON_EXCEPTION.get() {

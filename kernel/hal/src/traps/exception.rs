@@ -1,22 +1,21 @@
-//! The CPU's exceptions: their names and what their error codes say (Intel SDM volume 3, 6.15).
+//! The CPU's exceptions, as sentences: name, error code decoded, address.
 //!
-//! Key types: [`Exception`], which prints itself as one sentence.
+//! Key types: [`Exception`]. The words are [`vortex_kernel_base::report`]'s.
 
 use core::fmt;
 
-use super::Frame;
+use vortex_kernel_base::report::{PageFault, trap_name};
+
+use super::TrapFrame;
 
 /// The number of vectors that are exceptions; the rest are interrupts.
 const EXCEPTIONS: u64 = 32;
 
-/// Vectors the reports treat specially.
-mod vector {
-    pub(super) const NON_MASKABLE: u8 = 2;
-    pub(super) const DOUBLE_FAULT: u8 = 8;
-    pub(super) const INVALID_TSS: u8 = 10;
-    pub(super) const GENERAL_PROTECTION: u8 = 13;
-    pub(super) const PAGE_FAULT: u8 = 14;
-}
+const NON_MASKABLE: u8 = 2;
+const DOUBLE_FAULT: u8 = 8;
+const INVALID_TSS: u8 = 10;
+const GENERAL_PROTECTION: u8 = 13;
+const PAGE_FAULT: u8 = 14;
 
 /// An exception with its error code and, for page faults, the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Exception {
 impl Exception {
     /// What `frame` says, when its vector is an exception's; `address` is CR2.
     #[must_use]
-    pub fn decode(frame: &Frame, address: u64) -> Option<Self> {
+    pub fn decode(frame: &TrapFrame, address: u64) -> Option<Self> {
         (frame.vector < EXCEPTIONS).then_some(Self {
             vector: frame.vector as u8,
             error_code: frame.error_code,
@@ -41,76 +40,14 @@ impl Exception {
     /// Whether this is a non-maskable interrupt.
     #[must_use]
     pub fn is_non_maskable(&self) -> bool {
-        self.vector == vector::NON_MASKABLE
+        self.vector == NON_MASKABLE
     }
 
-    /// Whether an earlier fault could not be delivered.
+    /// The address that could not be accessed, for a page fault and for the double fault that
+    /// one became.
     #[must_use]
-    pub fn is_double_fault(&self) -> bool {
-        self.vector == vector::DOUBLE_FAULT
-    }
-
-    /// The address a page fault (or the fault before a double fault) was for.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.address
-    }
-
-    /// The name in the manual.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.vector {
-            0 => "division error",
-            1 => "debug exception",
-            vector::NON_MASKABLE => "non-maskable interrupt",
-            3 => "breakpoint",
-            4 => "overflow",
-            5 => "bound range exceeded",
-            6 => "invalid opcode",
-            7 => "device not available",
-            vector::DOUBLE_FAULT => "double fault",
-            vector::INVALID_TSS => "invalid TSS",
-            11 => "segment not present",
-            12 => "stack-segment fault",
-            vector::GENERAL_PROTECTION => "general protection fault",
-            vector::PAGE_FAULT => "page fault",
-            16 => "x87 floating-point error",
-            17 => "alignment check",
-            18 => "machine check",
-            19 => "SIMD floating-point error",
-            20 => "virtualisation exception",
-            21 => "control protection exception",
-            28 => "hypervisor injection exception",
-            29 => "VMM communication exception",
-            30 => "security exception",
-            _ => "reserved exception",
-        }
-    }
-
-    /// What was attempted, as a page fault's error code says (Intel SDM volume 3, 4.7).
-    fn describe_access(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bit = |number: u32| self.error_code >> number & 1 == 1;
-        let who = if bit(2) { "user" } else { "kernel" };
-        let what = match (bit(4), bit(1)) {
-            (true, _) => "execute",
-            (false, true) => "write to",
-            (false, false) => "read from",
-        };
-        let why = match (bit(3), bit(0)) {
-            (true, _) => "has reserved bits set in its page tables",
-            (false, true) => "does not allow that",
-            (false, false) => "is not mapped",
-        };
-        let address = self.address;
-        let null = if address < 0x1000 {
-            " (a null pointer)"
-        } else {
-            ""
-        };
-        write!(
-            formatter,
-            ": {who} tried to {what} {address:#x}{null}, which {why}"
-        )
+    pub fn address(&self) -> Option<u64> {
+        matches!(self.vector, PAGE_FAULT | DOUBLE_FAULT).then_some(self.address)
     }
 
     /// Which descriptor a selector error code names (Intel SDM volume 3, 6.13).
@@ -127,16 +64,22 @@ impl Exception {
 
 impl fmt::Display for Exception {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} (vector {}, error code {:#x})",
-            self.name(),
-            self.vector,
-            self.error_code
-        )?;
-        match self.vector {
-            vector::PAGE_FAULT => self.describe_access(formatter),
-            vector::INVALID_TSS..=vector::GENERAL_PROTECTION if self.error_code != 0 => {
+        let Self {
+            vector,
+            error_code,
+            address,
+        } = *self;
+        let name = trap_name(vector);
+        write!(formatter, "{name}, error code {error_code:#x}")?;
+        match vector {
+            PAGE_FAULT => {
+                let fault = PageFault {
+                    address,
+                    error_code,
+                };
+                write!(formatter, ": {fault}")
+            }
+            INVALID_TSS..=GENERAL_PROTECTION if error_code != 0 => {
                 self.describe_selector(formatter)
             }
             _ => Ok(()),
@@ -145,4 +88,55 @@ impl fmt::Display for Exception {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn decode(vector: u64, error_code: u64, address: u64) -> Option<Exception> {
+        let frame = TrapFrame {
+            vector,
+            error_code,
+            ..TrapFrame::default()
+        };
+        Exception::decode(&frame, address)
+    }
+
+    fn text(vector: u64, error_code: u64, address: u64) -> String {
+        decode(vector, error_code, address)
+            .expect("an exception's vector")
+            .to_string()
+    }
+
+    #[test]
+    fn a_page_fault_says_what_was_tried_where() {
+        assert_eq!(
+            text(14, 2, 0x10),
+            "page fault (#PF), error code 0x2: write of address 0x10 in kernel mode: the page is \
+             not mapped (a null pointer)"
+        );
+    }
+
+    #[test]
+    fn a_selector_error_names_table_and_entry() {
+        assert_eq!(
+            text(13, 0x80 << 3 | 0b010, 0),
+            "general protection fault (#GP), error code 0x402: entry 128 of the IDT"
+        );
+        let plain = "general protection fault (#GP), error code 0x0";
+        assert_eq!(text(13, 0, 0), plain);
+    }
+
+    #[test]
+    fn interrupts_are_not_exceptions() {
+        assert!(decode(31, 0, 0).is_some());
+        assert!(decode(32, 0, 0).is_none());
+        assert!(decode(255, 0, 0).is_none());
+    }
+
+    #[test]
+    fn only_memory_faults_have_an_address() {
+        let address = |vector| decode(vector, 0, 0x1234).and_then(|fault| fault.address());
+        assert_eq!(address(14), Some(0x1234));
+        assert_eq!(address(8), Some(0x1234));
+        assert_eq!(address(13), None);
+    }
+}

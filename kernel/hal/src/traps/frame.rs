@@ -6,7 +6,7 @@ use core::fmt;
 #[repr(C)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the register of that name")]
-pub struct Frame {
+pub struct TrapFrame {
     pub r15: u64,
     pub r14: u64,
     pub r13: u64,
@@ -33,7 +33,7 @@ pub struct Frame {
     pub ss: u64,
 }
 
-impl fmt::Display for Frame {
+impl fmt::Display for TrapFrame {
     /// Seven lines of registers, without a line end after the last.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = [
