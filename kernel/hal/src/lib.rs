@@ -1,2 +1,31 @@
-//! The x86-64 hardware: cores, paging, traps, timers and logging.
+//! The x86-64 hardware: cores, paging, traps, timers and logging. Everything the kernel does that
+//! Rust cannot check is here, behind functions that are safe to call.
+//!
+//! Key types: [`sync::IrqLock`], [`cores::Core`], [`logging`]. Neighbours: `kernel/base` has the
+//! pure algorithms, `kernel` wires the modules together.
+//!
+//! The crate also builds for the host, where its pure parts are unit-tested; what needs the
+//! hardware is then a stub that says so or is left out.
 #![cfg_attr(target_os = "none", no_std)]
+#![expect(
+    unsafe_code,
+    reason = "this crate is where the kernel touches the hardware"
+)]
+
+extern crate alloc;
+
+pub mod acpi;
+pub mod apic;
+pub mod backtrace;
+pub mod cores;
+pub mod cpu;
+pub mod frames;
+pub mod gdt;
+pub mod heap;
+pub mod interrupts;
+pub mod logging;
+pub mod paging;
+pub mod serial;
+pub mod stacks;
+pub mod sync;
+pub mod traps;

@@ -1,0 +1,164 @@
+//! Making the kernel's page tables from what the boot loader left, and switching to them.
+//!
+//! Key types: [`Segment`] (a part of the kernel image), [`DirectRange`].
+
+use vortex_kernel_base::address::{FRAME_SIZE, Frame};
+use x86_64::structures::paging::{PageSize, Size1GiB, Size2MiB, Size4KiB, Translate};
+use x86_64::VirtAddr;
+
+use super::{Access, DEVICES, DIRECT_MAP, HEAP, MapError, STACKS, TABLES, Tables};
+use crate::cpu::Features;
+use crate::frames;
+
+/// The most ranges the direct map is made of.
+pub(super) const MAX_DIRECT_RANGES: usize = 512;
+
+/// A loadable part of the kernel image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The address of its first byte.
+    pub start: u64,
+    /// Its size in memory, in bytes.
+    pub length: u64,
+    /// What may be done with it.
+    pub access: Access,
+}
+
+/// Physical memory that the direct map shows, in bytes; both ends multiples of 4096.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectRange {
+    /// The first address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// [`Access::Write`], or [`Access::Read`] for what must stay as it is.
+    pub access: Access,
+}
+
+/// Builds the kernel's page tables while the boot loader's are still in force; [`enter`] switches
+/// to them.
+///
+/// # Errors
+/// When memory for tables runs out, or `segments` and `direct` overlap or are not mapped now.
+pub fn build(
+    features: &Features,
+    segments: impl IntoIterator<Item = Segment>,
+    direct: impl IntoIterator<Item = DirectRange>,
+) -> Result<(), MapError> {
+    let root = frames::allocate_zeroed().ok_or(MapError::OutOfFrames)?;
+    let mut tables = Tables {
+        root,
+        next_device: DEVICES,
+        direct: arrayvec::ArrayVec::new(),
+    };
+    for range in direct {
+        tables.map_direct(range, features.gibibyte_pages)?;
+        // A range too many is mapped all the same: `map_physical` maps it a second time.
+        let _ = tables.direct.try_push(range);
+    }
+    for segment in segments {
+        tables.map_segment(&segment)?;
+    }
+    tables.create_top_level_entries()?;
+    *TABLES.lock() = Some(tables);
+    Ok(())
+}
+
+impl Tables {
+    /// Maps a range of the direct map in the largest pages that its ends allow.
+    fn map_direct(&mut self, range: DirectRange, gibibyte_pages: bool) -> Result<(), MapError> {
+        let mut at = range.start;
+        while at < range.end {
+            let fits = |size: u64| at.is_multiple_of(size) && range.end - at >= size;
+            let (page, frame) = (DIRECT_MAP + at, Frame::containing(at));
+            at += if gibibyte_pages && fits(Size1GiB::SIZE) {
+                self.map_sized::<Size1GiB>(page, frame, range.access)?;
+                Size1GiB::SIZE
+            } else if fits(Size2MiB::SIZE) {
+                self.map_sized::<Size2MiB>(page, frame, range.access)?;
+                Size2MiB::SIZE
+            } else {
+                self.map_sized::<Size4KiB>(page, frame, range.access)?;
+                Size4KiB::SIZE
+            };
+        }
+        Ok(())
+    }
+
+    /// Maps a part of the kernel image to the frames where it is now.
+    fn map_segment(&mut self, segment: &Segment) -> Result<(), MapError> {
+        let first = segment.start & !(FRAME_SIZE - 1);
+        let mut page = first;
+        while page < segment.start + segment.length {
+            let physical = current_translation(page).ok_or(MapError::NotMapped(page))?;
+            self.map(page, Frame::containing(physical), segment.access)?;
+            page += FRAME_SIZE;
+        }
+        Ok(())
+    }
+
+    /// Gives every region of the address space its top-level entry.
+    fn create_top_level_entries(&mut self) -> Result<(), MapError> {
+        use x86_64::structures::paging::PageTableFlags as Flags;
+        for region in [DEVICES, HEAP, STACKS] {
+            let table = frames::allocate_zeroed().ok_or(MapError::OutOfFrames)?;
+            let address = x86_64::PhysAddr::new(table.address());
+            let index = VirtAddr::new(region).p4_index();
+            let mut mapper = self.mapper();
+            mapper.level_4_table_mut()[index].set_addr(address, Flags::PRESENT | Flags::WRITABLE);
+        }
+        Ok(())
+    }
+}
+
+/// Where `address` is mapped to by the tables now in force, whose frames are in the direct map.
+#[cfg(target_os = "none")]
+pub fn current_translation(address: u64) -> Option<u64> {
+    use x86_64::structures::paging::{OffsetPageTable, PageTable};
+    let (root, _) = x86_64::registers::control::Cr3::read();
+    let root = super::phys_to_virt(root.start_address().as_u64()).cast::<PageTable>();
+    // SAFETY: the boot loader has its tables in the direct map at the same address as ours, and
+    // nothing changes them while the boot core reads them here.
+    let root = unsafe { &mut *root };
+    // SAFETY: as above, for the tables below.
+    let tables = unsafe { OffsetPageTable::new(root, VirtAddr::new(DIRECT_MAP)) };
+    let physical = tables.translate_addr(VirtAddr::try_new(address).ok()?)?;
+    Some(physical.as_u64())
+}
+
+/// The host's tables are not ours to read.
+#[cfg(not(target_os = "none"))]
+pub fn current_translation(_address: u64) -> Option<u64> {
+    None
+}
+
+/// Switches this core to the kernel's tables and to the stack that ends at `stack_top`, and goes
+/// on at `next`; what was on the old stack is gone.
+///
+/// # Errors
+/// When [`build`] has not been done; otherwise it does not return.
+///
+/// # Safety
+/// `stack_top` is the end of a mapped stack that nobody else uses.
+#[cfg(target_os = "none")]
+pub unsafe fn enter(
+    stack_top: u64,
+    next: extern "C" fn() -> !,
+) -> Result<core::convert::Infallible, MapError> {
+    let root = super::root()?.address();
+    // SAFETY: the new tables map the kernel image, which this code is in, at the same addresses;
+    // the caller vouches for the stack. The zero return address ends backtraces.
+    unsafe {
+        core::arch::asm!(
+            "mov cr3, {root}",
+            "mov rsp, {stack}",
+            "xor ebp, ebp",
+            "push rbp",
+            "jmp {next}",
+            root = in(reg) root,
+            stack = in(reg) stack_top,
+            next = in(reg) next,
+            options(noreturn)
+        )
+    }
+}

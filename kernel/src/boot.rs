@@ -1,0 +1,122 @@
+//! What the boot loader hands over, copied to where it stays.
+//!
+//! Key types: [`Handover`]. The boot loader's own structures lie in mappings that end with its
+//! page tables, so all that is needed later is copied here first.
+
+use bootloader_api::BootInfo;
+use bootloader_api::info::{FrameBufferInfo, MemoryRegion, MemoryRegionKind};
+use spin::Once;
+use vortex_hal::paging::{self, Access, DirectRange};
+use vortex_kernel_base::memory_map::{MemoryMap, Region};
+
+/// A piece of physical memory that holds a file.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    start: u64,
+    length: u64,
+}
+
+impl Extent {
+    /// Its bytes, in the direct map.
+    #[expect(unsafe_code, reason = "the boot loader gives its files by their addresses")]
+    fn bytes(self) -> &'static [u8] {
+        let start = paging::phys_to_virt(self.start);
+        // SAFETY: the boot loader put a file there, in memory of its own that is never given to
+        // anyone and is read-only in the direct map. The kernel's data is written through
+        // another mapping, but nobody looks at it through this one.
+        unsafe { core::slice::from_raw_parts(start, self.length as usize) }
+    }
+}
+
+/// A framebuffer and where it is in physical memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    pub(crate) physical: u64,
+    pub(crate) info: FrameBufferInfo,
+}
+
+/// What the boot loader said.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    /// The ACPI root pointer's physical address.
+    pub(crate) rsdp: Option<u64>,
+    pub(crate) screen: Option<Screen>,
+    ramdisk: Option<Extent>,
+    kernel: Extent,
+}
+
+static HANDOVER: Once<Handover> = Once::new();
+
+impl Handover {
+    /// Copies what `info` says, once; while the boot loader's tables are in force.
+    pub(crate) fn keep(info: &BootInfo) -> &'static Self {
+        HANDOVER.call_once(|| Self {
+            rsdp: info.rsdp_addr.into_option(),
+            screen: info.framebuffer.as_ref().and_then(|buffer| {
+                let address = buffer.buffer().as_ptr() as u64;
+                let physical = paging::current_translation(address)?;
+                let info = buffer.info();
+                Some(Screen { physical, info })
+            }),
+            ramdisk: info.ramdisk_addr.into_option().and_then(|address| {
+                let start = paging::current_translation(address)?;
+                let length = info.ramdisk_len;
+                Some(Extent { start, length })
+            }),
+            kernel: Extent {
+                start: info.kernel_addr,
+                length: info.kernel_len,
+            },
+        })
+    }
+
+    /// What was kept.
+    pub(crate) fn get() -> Option<&'static Self> {
+        HANDOVER.get()
+    }
+
+    /// The kernel's ELF file, symbols and all.
+    pub(crate) fn kernel_file(&self) -> &'static [u8] {
+        self.kernel.bytes()
+    }
+
+    /// The boot ramdisk, when there is one.
+    pub(crate) fn ramdisk(&self) -> Option<&'static [u8]> {
+        self.ramdisk.map(Extent::bytes)
+    }
+}
+
+/// The memory that the kernel may use.
+pub(crate) fn memory_map(regions: &[MemoryRegion]) -> MemoryMap {
+    let regions = regions.iter().map(|region| Region {
+        start: region.start,
+        end: region.end,
+        usable: region.kind == MemoryRegionKind::Usable,
+    });
+    MemoryMap::new(regions, &[])
+}
+
+/// What goes into the direct map: the usable memory for all purposes; what the boot loader and
+/// ACPI left there only to be read.
+pub(crate) fn direct_ranges(
+    map: &MemoryMap,
+    regions: &[MemoryRegion],
+) -> impl Iterator<Item = DirectRange> {
+    /// UEFI's memory types for ACPI's tables and its non-volatile storage (UEFI 2.10, 7.2).
+    const ACPI: [u32; 2] = [9, 10];
+    let usable = map.low().iter().chain(map.main()).map(|range| DirectRange {
+        start: range.start.address(),
+        end: range.end.address(),
+        access: Access::Write,
+    });
+    let left = regions.iter().filter(|region| match region.kind {
+        MemoryRegionKind::Bootloader => true,
+        MemoryRegionKind::UnknownUefi(kind) => ACPI.contains(&kind),
+        _ => false,
+    });
+    usable.chain(left.map(|region| DirectRange {
+        start: region.start,
+        end: region.end,
+        access: Access::Read,
+    }))
+}
