@@ -1,18 +1,18 @@
 //! How the guest's instructions run: by the host's processor (KVM) or by emulation (TCG).
 //!
 //! That `/dev/kvm` exists does not mean that a guest runs: inside a virtual machine it may be there
-//! and still fail, or hang. So [`detect`] starts one: nine bytes of firmware that write [`ANSWER`]
-//! to QEMU's exit device. The answer holds until the host boots again.
+//! and run a few instructions but not others, or hang. So [`detect`] starts a guest of the firmware
+//! alone, with two processors, and looks whether it gets so far as to look for something to boot.
+//! The answer holds until the host boots again.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::process::{self, Running};
+use crate::qemu::{self, Boot, Guest, GuestConfig, Next};
 use crate::{ui, workspace};
 
 /// A way to run the guest's instructions.
@@ -53,10 +53,12 @@ impl fmt::Display for Accel {
     }
 }
 
-/// What the probe writes to the exit device; QEMU then exits with `ANSWER * 2 + 1`.
-const ANSWER: u8 = 0x2a;
-/// QEMU starts in a tenth of a second, and nine instructions take no time.
-const PROBE_TIME: Duration = Duration::from_secs(5);
+/// What the firmware says once all its drivers run.
+const SIGN_OF_LIFE: &str = "BdsDxe";
+/// What QEMU says when KVM cannot go on; the guest then stands still.
+const SIGN_OF_FAILURE: &str = "KVM internal error";
+/// Under KVM the firmware takes one second or two.
+const PROBE_TIME: Duration = Duration::from_secs(15);
 
 /// KVM where a guest really runs under it, TCG otherwise.
 ///
@@ -84,50 +86,33 @@ pub fn detect() -> Result<Accel> {
     Ok(accel)
 }
 
-/// Whether a guest runs this way.
+/// Whether the firmware comes up this way.
 fn runs(accel: Accel) -> Result<bool> {
-    let file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
-    fs::write(file.path(), probe_firmware())?;
-    let mut qemu = process::command("qemu-system-x86_64");
-    qemu.args([
-        "-accel",
-        accel.argument(),
-        "-cpu",
-        accel.default_cpu(),
-        "-machine",
-        "pc",
-    ])
-    .args(["-m", "16", "-nodefaults", "-display", "none", "-bios"])
-    .arg(file.path())
-    .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"])
-    .stdout(Stdio::null())
-    .stderr(Stdio::null());
-    let status = Running::start(&mut qemu)?.wait_until(Instant::now() + PROBE_TIME)?;
-    Ok(status.and_then(|status| status.code()) == Some(i32::from(ANSWER) * 2 + 1))
-}
-
-/// A ROM of 64 KiB whose last 16 bytes, where the processor begins, are the program.
-fn probe_firmware() -> Vec<u8> {
-    const PROGRAM: [u8; 9] = [
-        0xba, 0xf4, 0x00, // mov dx, 0xf4
-        0xb0, ANSWER, // mov al, ANSWER
-        0xee,   // out dx, al
-        0xf4,   // hlt
-        0xeb, 0xfd, // jmp to the hlt
-    ];
-    let mut rom = vec![0; 64 * 1024];
-    let start = rom.len() - 16;
-    rom[start..start + PROGRAM.len()].copy_from_slice(&PROGRAM);
-    rom
+    let mut config = GuestConfig::new(Boot::Nothing, accel);
+    config.smp = 2;
+    config.memory = "128M".into();
+    config.extra.push("-nodefaults".into());
+    let deadline = qemu::within(PROBE_TIME);
+    let mut guest = Guest::start(&config)?;
+    loop {
+        match guest.next(deadline) {
+            Next::Line(line) if line.text.contains(SIGN_OF_LIFE) => return Ok(true),
+            Next::Line(line) if line.text.contains(SIGN_OF_FAILURE) => return Ok(false),
+            Next::Line(_) => {}
+            Next::Over | Next::Deadline => return Ok(false),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{firmware, process};
 
     #[test]
-    fn the_probe_answers_where_a_guest_runs() {
-        if process::find_program("qemu-system-x86_64").is_some() {
+    fn the_firmware_comes_up_under_emulation() {
+        let there = process::find_program("qemu-system-x86_64").and(firmware::find());
+        if there.is_some() {
             assert!(runs(Accel::Tcg).unwrap());
         }
     }

@@ -10,7 +10,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -19,17 +19,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::accel::Accel;
-use crate::boot_image::BootImage;
 use crate::firmware;
 use crate::process::{self, Running};
 
-/// Where the guest boots from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// What the guest boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Boot {
-    /// The UEFI disk
-    Disk,
-    /// The network: QEMU's own DHCP and TFTP servers
-    Pxe,
+    /// A UEFI disk.
+    Disk(PathBuf),
+    /// The file `bootloader` in a TFTP folder, by QEMU's own DHCP and TFTP servers.
+    Pxe(PathBuf),
+    /// Nothing: the firmware alone.
+    Nothing,
 }
 
 /// The kind of mainboard.
@@ -45,8 +46,6 @@ pub enum Machine {
 #[derive(Clone, Debug)]
 pub struct GuestConfig {
     /// What it boots.
-    pub image: BootImage,
-    /// Where it boots that from.
     pub boot: Boot,
     /// The number of processors.
     pub smp: u32,
@@ -67,12 +66,11 @@ pub struct GuestConfig {
 }
 
 impl GuestConfig {
-    /// A guest with one processor, 512 MiB, a q35 mainboard, no window, booting from its disk.
+    /// A guest with one processor, 512 MiB, a q35 mainboard and no window.
     #[must_use]
-    pub fn new(image: BootImage, accel: Accel) -> Self {
+    pub fn new(boot: Boot, accel: Accel) -> Self {
         Self {
-            image,
-            boot: Boot::Disk,
+            boot,
             smp: 1,
             memory: "512M".into(),
             machine: Machine::Q35,
@@ -100,16 +98,19 @@ impl GuestConfig {
         firmware::find()
             .context("there is no UEFI firmware; try `cargo xtask setup`")?
             .add_to(&mut qemu);
-        match self.boot {
-            Boot::Disk => {
+        match &self.boot {
+            Boot::Disk(disk) => {
                 // Guests may share the file: what one writes goes to a file of its own, and away.
-                let disk = escape_commas(&self.image.disk());
+                let disk = escape_commas(disk);
                 qemu.arg("-drive")
                     .arg(format!("format=raw,snapshot=on,file={disk}"));
                 qemu.args(["-nic", "none"]);
             }
-            Boot::Pxe => {
-                let folder = escape_commas(&self.image.pxe());
+            Boot::Nothing => {
+                qemu.args(["-nic", "none"]);
+            }
+            Boot::Pxe(folder) => {
+                let folder = escape_commas(folder);
                 qemu.arg("-netdev")
                     .arg(format!("user,id=boot,tftp={folder},bootfile=bootloader"));
                 // No option ROM: the firmware has a driver for this device.

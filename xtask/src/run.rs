@@ -34,7 +34,7 @@ pub(crate) struct Args {
     mem: String,
     /// What to boot from
     #[arg(long, default_value = "disk")]
-    boot: Boot,
+    boot: BootFrom,
     /// How the guest's instructions run
     #[arg(long, default_value = "auto")]
     accel: AccelChoice,
@@ -61,6 +61,14 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
+enum BootFrom {
+    /// The UEFI disk
+    Disk,
+    /// The network: QEMU's own DHCP and TFTP servers
+    Pxe,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum AccelChoice {
     /// KVM where a guest really runs under it, TCG otherwise
     Auto,
@@ -76,8 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ui::header(&format!(
         "booting from {}: {} processors, {}, {}",
         match args.boot {
-            Boot::Disk => "disk",
-            Boot::Pxe => "the network",
+            BootFrom::Disk => "disk",
+            BootFrom::Pxe => "the network",
         },
         config.smp,
         config.memory,
@@ -102,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn guest_config(args: &Args) -> Result<GuestConfig> {
     let image = match &args.image_dir {
-        Some(dir) => given_image(dir.clone(), args.boot)?,
+        Some(dir) => BootImage::in_dir(dir.clone()),
         None => own_image(&args.contents)?,
     };
     let accel = match args.accel {
@@ -110,22 +118,9 @@ fn guest_config(args: &Args) -> Result<GuestConfig> {
         AccelChoice::Kvm => Accel::Kvm,
         AccelChoice::Tcg => Accel::Tcg,
     };
-    let mut config = GuestConfig::new(image, accel);
-    config.smp = args.smp;
-    config.memory.clone_from(&args.mem);
-    config.boot = args.boot;
-    config.machine = args.machine;
-    config.cpu.clone_from(&args.cpu);
-    config.window = !args.headless && has_screen();
-    config.extra.clone_from(&args.qemu_args);
-    Ok(config)
-}
-
-fn given_image(dir: PathBuf, boot: Boot) -> Result<BootImage> {
-    let image = BootImage::in_dir(dir);
-    let file = match boot {
-        Boot::Disk => image.disk(),
-        Boot::Pxe => image.pxe().join("bootloader"),
+    let (boot, file) = match args.boot {
+        BootFrom::Disk => (Boot::Disk(image.disk()), image.disk()),
+        BootFrom::Pxe => (Boot::Pxe(image.pxe()), image.pxe().join("bootloader")),
     };
     if !file.is_file() {
         bail!(
@@ -133,7 +128,14 @@ fn given_image(dir: PathBuf, boot: Boot) -> Result<BootImage> {
             file.display()
         );
     }
-    Ok(image)
+    let mut config = GuestConfig::new(boot, accel);
+    config.smp = args.smp;
+    config.memory.clone_from(&args.mem);
+    config.machine = args.machine;
+    config.cpu.clone_from(&args.cpu);
+    config.window = !args.headless && has_screen();
+    config.extra.clone_from(&args.qemu_args);
+    Ok(config)
 }
 
 /// An image for these contents. Runs with other contents at the same time use another folder.
