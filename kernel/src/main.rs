@@ -107,6 +107,7 @@ fn switch_to_own_tables() -> ! {
 extern "C" fn start() -> ! {
     gdt::set_trap_stacks(stacks::trap_stack_tops(CoreIndex::BOOT));
     heap::init().unwrap_or_else(|error| panic!("the kernel heap: {error}"));
+    boot::add_screen();
     let options = options::read(Handover::get().and_then(Handover::ramdisk));
     log::set_max_level(options.log);
     let features = Features::detect();
