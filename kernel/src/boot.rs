@@ -7,6 +7,7 @@ use bootloader_api::BootInfo;
 use bootloader_api::info::{FrameBufferInfo, MemoryRegion, MemoryRegionKind};
 use spin::Once;
 use vortex_hal::paging::{self, Access, DirectRange};
+use vortex_kernel_base::address::Frame;
 use vortex_kernel_base::memory_map::{MemoryMap, Region};
 
 /// A piece of physical memory that holds a file.
@@ -86,6 +87,19 @@ impl Handover {
     }
 }
 
+/// A page below 1 MiB, where other cores start.
+static STARTUP_PAGE: Once<Option<Frame>> = Once::new();
+
+/// Takes the page where other cores start out of `map`, once.
+pub(crate) fn take_startup_page(map: &mut MemoryMap) {
+    STARTUP_PAGE.call_once(|| map.take_low_frame());
+}
+
+/// The page where other cores start, when there is one.
+pub(crate) fn startup_page() -> Option<Frame> {
+    STARTUP_PAGE.get().copied().flatten()
+}
+
 /// The memory that the kernel may use.
 pub(crate) fn memory_map(regions: &[MemoryRegion]) -> MemoryMap {
     let regions = regions.iter().map(|region| Region {
@@ -97,13 +111,14 @@ pub(crate) fn memory_map(regions: &[MemoryRegion]) -> MemoryMap {
 }
 
 /// What goes into the direct map: the usable memory for all purposes; what the boot loader and
-/// ACPI left there only to be read.
+/// the firmware left there only to be read.
 pub(crate) fn direct_ranges(
     map: &MemoryMap,
     regions: &[MemoryRegion],
 ) -> impl Iterator<Item = DirectRange> {
-    /// UEFI's memory types for ACPI's tables and its non-volatile storage (UEFI 2.10, 7.2).
-    const ACPI: [u32; 2] = [9, 10];
+    /// UEFI's memory types where firmware keeps tables: its runtime services' code and data,
+    /// ACPI's tables and ACPI's non-volatile storage (UEFI 2.10, 7.2).
+    const FIRMWARE: [u32; 4] = [5, 6, 9, 10];
     let usable = map.low().iter().chain(map.main()).map(|range| DirectRange {
         start: range.start.address(),
         end: range.end.address(),
@@ -111,7 +126,7 @@ pub(crate) fn direct_ranges(
     });
     let left = regions.iter().filter(|region| match region.kind {
         MemoryRegionKind::Bootloader => true,
-        MemoryRegionKind::UnknownUefi(kind) => ACPI.contains(&kind),
+        MemoryRegionKind::UnknownUefi(kind) => FIRMWARE.contains(&kind),
         _ => false,
     });
     usable.chain(left.map(|region| DirectRange {

@@ -144,10 +144,10 @@ pub fn rate() -> Option<Rate> {
     RATE.get().copied()
 }
 
-/// The time-stamp counter's cycles a second; `None` before [`init`].
+/// The time-stamp counter's cycles a second; 0 before [`init`].
 #[must_use]
-pub fn tsc_hz() -> Option<u64> {
-    rate().map(Rate::hertz)
+pub fn tsc_hz() -> u64 {
+    rate().map_or(0, Rate::hertz)
 }
 
 /// Nanoseconds since [`mark_entry`]; 0 before [`init`].
@@ -189,7 +189,7 @@ pub fn wait_for(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// Spins for at least `time`.
-pub fn delay(time: Duration) {
+pub fn busy_wait(time: Duration) {
     let _over = wait_for(time, || false);
 }
 

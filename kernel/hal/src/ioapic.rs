@@ -158,7 +158,7 @@ impl<R: Registers> Chips<R> {
         let destination = u8::try_from(apic_id).ok().filter(|&id| id != u8::MAX);
         let destination = destination.ok_or(IoApicError::FarCore(apic_id))?;
         self.with(route.input, |chip, input| {
-            chip.connect(input, route, vector, destination)
+            chip.connect(input, route, vector, destination);
         })
     }
 }

@@ -20,6 +20,8 @@ pub mod backtrace;
 pub mod clock;
 pub mod cores;
 pub mod cpu;
+#[cfg(target_os = "none")]
+pub mod deliberate;
 pub mod frames;
 pub mod gdt;
 pub mod heap;
@@ -29,7 +31,14 @@ pub mod ioapic;
 pub mod logging;
 pub mod paging;
 pub mod power;
+pub mod scratch;
 pub mod serial;
+pub mod shootdown;
+#[cfg(target_os = "none")]
+pub mod smp;
 pub mod stacks;
+pub mod stop;
 pub mod sync;
+pub mod timer;
 pub mod traps;
+pub mod wakeup;

@@ -1,8 +1,9 @@
 //! The machine's end: power-off, reboot, and leaving an emulator with a status.
 //!
 //! [`init`] keeps what the ACPI tables say; after it [`off`], [`reboot`] and [`exit_failure`]
-//! work from any context, also inside a panic: they take no lock and allocate nothing. Each tries
-//! its means one after the other with bounded waits, and in the end says so and halts this core.
+//! work from any context, also inside a panic: they take no lock but the log's and allocate
+//! nothing. Each tries its means one after the other with bounded waits; [`off`] and [`reboot`] in
+//! the end say so and halt this core.
 //!
 //! QEMU's `isa-debug-exit` device at [`DEBUG_EXIT`] ends the emulator with status `2 v + 1` when
 //! `v` is written there. Nothing can be asked about whether it is there; where it is not, the
@@ -103,39 +104,35 @@ pub fn reboot() -> ! {
 }
 
 /// Ends the emulator with failure status `status` (1 to 127, else [`FATAL`]): QEMU then exits with
-/// `2 * status + 1`. Takes no lock of its own and allocates nothing.
-///
-/// Where there is no emulator, says so and halts this core.
-pub fn exit_failure(status: u8) -> ! {
+/// `2 * status + 1`. Takes no lock and allocates nothing. Returns where there is no emulator.
+pub fn exit_failure(status: u8) {
     let status = if (1..128).contains(&status) {
         status
     } else {
         FATAL
     };
     Hardware::new().write(Register::Port(DEBUG_EXIT), Width::Double, status.into());
-    crate::logging::print_dying(format_args!(
-        "halted after a failure; restart the machine by hand"
-    ));
-    cpu::halt_forever();
 }
 
 /// Why the machine is still on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PowerError {
     /// The tables name no sleep type for soft-off.
-    NoSleepType(AcpiError),
+    SleepTypeUnknown(AcpiError),
     /// The tables name no register for it.
-    NoRegister,
+    RegisterUnknown,
     /// It was asked for in time and did not happen.
-    NoEffect,
+    WithoutEffect,
 }
 
 impl fmt::Display for PowerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSleepType(error) => write!(f, "power: no soft-off: {error}"),
-            Self::NoRegister => f.write_str("power: no soft-off: ACPI names no register for it"),
-            Self::NoEffect => f.write_str("power: ACPI soft-off has no effect"),
+            Self::SleepTypeUnknown(error) => write!(f, "power: no soft-off: {error}"),
+            Self::RegisterUnknown => {
+                f.write_str("power: no soft-off: ACPI names no register for it")
+            }
+            Self::WithoutEffect => f.write_str("power: ACPI soft-off has no effect"),
         }
     }
 }
@@ -158,7 +155,7 @@ trait Machine {
 
 /// Asks for soft-off; returns when it does not come.
 fn soft_off(fixed: &FixedHardware, machine: &mut impl Machine) -> Result<(), PowerError> {
-    let types = fixed.soft_off.map_err(PowerError::NoSleepType)?;
+    let types = fixed.soft_off.map_err(PowerError::SleepTypeUnknown)?;
     match (fixed.sleep_control, fixed.pm1a_control) {
         (_, Some(pm1a)) => {
             enter_acpi_mode(fixed, pm1a, machine);
@@ -172,10 +169,10 @@ fn soft_off(fixed: &FixedHardware, machine: &mut impl Machine) -> Result<(), Pow
             const ENABLE: u32 = 1 << 5;
             machine.write(register, Width::Byte, ENABLE | u32::from(types.a) << 2);
         }
-        (None, None) => return Err(PowerError::NoRegister),
+        (None, None) => return Err(PowerError::RegisterUnknown),
     }
     machine.wait(|_| false);
-    Err(PowerError::NoEffect)
+    Err(PowerError::WithoutEffect)
 }
 
 /// Makes the chipset heed the PM1 registers, if the firmware left it in legacy mode.
@@ -243,9 +240,8 @@ struct Hardware {
 impl Hardware {
     fn new() -> Self {
         // SAFETY: only ports that power management owns are touched, and none leads to memory.
-        Self {
-            ports: unsafe { CpuPorts::new() },
-        }
+        let ports = unsafe { CpuPorts::new() };
+        Self { ports }
     }
 
     /// The mapped register at a physical address.

@@ -152,7 +152,7 @@ impl<'a, P: Ports> Pit<'a, P> {
     /// Starts the channel with the speaker off.
     pub(super) fn start(ports: &'a mut P) -> Self {
         /// Channel 2, low byte then high byte, mode 2 (rate generator), binary.
-        const COMMAND: u8 = 0b10_11_010_0;
+        const COMMAND: u8 = 0b1011_0100;
         let gate = ports.read8(PIT_GATE);
         ports.write8(PIT_GATE, (gate & !0b10) | 0b01);
         ports.write8(PIT_COMMAND, COMMAND);
@@ -174,7 +174,7 @@ impl<P: Ports> Reference for Pit<'_, P> {
 
     fn read(&mut self) -> u64 {
         /// Latch channel 2, so that both bytes are of one moment.
-        const LATCH: u8 = 0b10_00_000_0;
+        const LATCH: u8 = 0b1000_0000;
         self.ports.write8(PIT_COMMAND, LATCH);
         let low = self.ports.read8(PIT_COUNTER);
         let high = self.ports.read8(PIT_COUNTER);

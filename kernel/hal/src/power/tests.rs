@@ -69,7 +69,10 @@ fn machine(pm1a: u32) -> Fake {
 #[test]
 fn soft_off_writes_the_sleep_type_then_that_it_counts() {
     let mut fake = machine(0x1c01);
-    assert_eq!(soft_off(&fixed(), &mut fake), Err(PowerError::NoEffect));
+    assert_eq!(
+        soft_off(&fixed(), &mut fake),
+        Err(PowerError::WithoutEffect)
+    );
     let expected = [(PM1A, Width::Word, 0x1401), (PM1A, Width::Word, 0x3401)];
     assert_eq!(fake.writes, expected, "other bits are kept");
     assert_eq!(fake.timeouts, 1);
@@ -82,7 +85,7 @@ fn both_control_registers_are_written_where_there_are_two() {
         pm1b_control: Some(PM1B),
         ..fixed()
     };
-    assert_eq!(soft_off(&both, &mut fake), Err(PowerError::NoEffect));
+    assert_eq!(soft_off(&both, &mut fake), Err(PowerError::WithoutEffect));
     assert_eq!(
         fake.writes[2..],
         [(PM1B, Width::Word, 0x1800), (PM1B, Width::Word, 0x3800)]
@@ -93,7 +96,10 @@ fn both_control_registers_are_written_where_there_are_two() {
 fn a_chipset_in_legacy_mode_is_switched_first() {
     let mut fake = machine(0);
     fake.after_smi = Some(1);
-    assert_eq!(soft_off(&fixed(), &mut fake), Err(PowerError::NoEffect));
+    assert_eq!(
+        soft_off(&fixed(), &mut fake),
+        Err(PowerError::WithoutEffect)
+    );
     assert_eq!(fake.writes[0], (SMI, Width::Byte, 2));
     assert_eq!(fake.writes[1], (PM1A, Width::Word, 0x1401));
     assert_eq!(fake.timeouts, 1, "the switch came about");
@@ -102,7 +108,10 @@ fn a_chipset_in_legacy_mode_is_switched_first() {
 #[test]
 fn a_chipset_that_does_not_switch_is_tried_all_the_same() {
     let mut fake = machine(0);
-    assert_eq!(soft_off(&fixed(), &mut fake), Err(PowerError::NoEffect));
+    assert_eq!(
+        soft_off(&fixed(), &mut fake),
+        Err(PowerError::WithoutEffect)
+    );
     assert_eq!(fake.timeouts, 2);
     assert_eq!(fake.writes.last(), Some(&(PM1A, Width::Word, 0x3400)));
 }
@@ -116,7 +125,10 @@ fn hardware_reduced_machines_have_a_register_of_their_own() {
         sleep_control: Some(register),
         ..fixed()
     };
-    assert_eq!(soft_off(&reduced, &mut fake), Err(PowerError::NoEffect));
+    assert_eq!(
+        soft_off(&reduced, &mut fake),
+        Err(PowerError::WithoutEffect)
+    );
     assert_eq!(fake.writes, [(register, Width::Byte, 0x34)]);
 }
 
@@ -130,13 +142,16 @@ fn without_sleep_type_or_register_nothing_is_written() {
     };
     assert_eq!(
         soft_off(&untyped, &mut fake),
-        Err(PowerError::NoSleepType(error))
+        Err(PowerError::SleepTypeUnknown(error))
     );
     let nowhere = FixedHardware {
         pm1a_control: None,
         ..fixed()
     };
-    assert_eq!(soft_off(&nowhere, &mut fake), Err(PowerError::NoRegister));
+    assert_eq!(
+        soft_off(&nowhere, &mut fake),
+        Err(PowerError::RegisterUnknown)
+    );
     assert_eq!(fake.writes, []);
 }
 
