@@ -111,7 +111,10 @@ pub fn init_core() {
     unsafe { base.write(before | BASE_ENABLE | mode) };
     write(register::TASK_PRIORITY, 0);
     write(register::LVT_ERROR, u32::from(vector::APIC_ERROR));
-    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(vector::SPURIOUS));
+    write(
+        register::SPURIOUS,
+        SOFTWARE_ENABLE | u32::from(vector::SPURIOUS),
+    );
     // What the firmware left pending would else keep lower vectors away.
     end_of_interrupt();
 }

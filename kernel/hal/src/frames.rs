@@ -28,7 +28,10 @@ impl core::fmt::Display for SetupError {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NoRoom { needed } => {
-                write!(formatter, "no {needed} contiguous frames for the frame allocator")
+                write!(
+                    formatter,
+                    "no {needed} contiguous frames for the frame allocator"
+                )
             }
             Self::Map(error) => error.fmt(formatter),
         }
@@ -75,7 +78,10 @@ pub fn allocate_zeroed() -> Option<Frame> {
 /// One frame of zeros below `limit`, for hardware that reaches no further.
 #[must_use]
 pub fn allocate_zeroed_below(limit: Frame) -> Option<Frame> {
-    let frame = FRAMES.lock().as_mut()?.allocate_below(Order::FRAME, limit)?;
+    let frame = FRAMES
+        .lock()
+        .as_mut()?
+        .allocate_below(Order::FRAME, limit)?;
     clear(frame);
     Some(frame)
 }

@@ -99,7 +99,8 @@ pub fn set_trap_stacks(tops: [u64; 3]) {
         // SAFETY: this core's own TSS. The CPU reads a slot only as such a trap begins, and both
         // the old and the new stack are good, so it does not matter when the write lands.
         unsafe {
-            (&raw mut (*interrupt_stacks).interrupt_stack_table[stack as usize]).write(VirtAddr::new(top));
+            (&raw mut (*interrupt_stacks).interrupt_stack_table[stack as usize])
+                .write(VirtAddr::new(top));
         }
     }
 }

@@ -77,9 +77,11 @@ fn grow(heap: &mut Heap, layout: Layout) -> Option<()> {
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut heap = HEAP.lock();
-        let block = heap
-            .allocate_first_fit(layout)
-            .or_else(|()| grow(&mut heap, layout).ok_or(()).and_then(|()| heap.allocate_first_fit(layout)));
+        let block = heap.allocate_first_fit(layout).or_else(|()| {
+            grow(&mut heap, layout)
+                .ok_or(())
+                .and_then(|()| heap.allocate_first_fit(layout))
+        });
         block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 

@@ -27,6 +27,8 @@ pub mod frames;
 pub mod gdt;
 pub mod heap;
 pub mod interrupts;
+pub mod io;
+pub mod ioapic;
 pub mod logging;
 pub mod paging;
 pub mod power;

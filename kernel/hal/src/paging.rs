@@ -237,7 +237,10 @@ pub(crate) fn unmap(page: u64) -> Result<Frame, MapError> {
 /// The frame of the top-level table, for other cores to load.
 pub(crate) fn root() -> Result<Frame, MapError> {
     let guard = TABLES.lock();
-    guard.as_ref().map(|tables| tables.root).ok_or(MapError::NotReady)
+    guard
+        .as_ref()
+        .map(|tables| tables.root)
+        .ok_or(MapError::NotReady)
 }
 
 impl Tables {
@@ -324,6 +327,8 @@ struct TableFrames;
 unsafe impl FrameAllocator<Size4KiB> for TableFrames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         let frame = frames::allocate_zeroed()?;
-        Some(PhysFrame::containing_address(PhysAddr::new(frame.address())))
+        Some(PhysFrame::containing_address(PhysAddr::new(
+            frame.address(),
+        )))
     }
 }

@@ -81,8 +81,8 @@ pub fn flush(start: u64, pages: u64) {
 fn wait_for_all(number: u64) -> Option<&'static Core> {
     let begin = cpu::timestamp();
     loop {
-        let behind = cores::online_others()
-            .find(|core| core.flushed.load(Ordering::Acquire) < number)?;
+        let behind =
+            cores::online_others().find(|core| core.flushed.load(Ordering::Acquire) < number)?;
         if cpu::timestamp().wrapping_sub(begin) > PATIENCE {
             return Some(behind);
         }

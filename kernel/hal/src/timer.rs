@@ -12,10 +12,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use crate::apic;
+use crate::clock;
 use crate::cores::{self, Core};
 use crate::cpu::Features;
 use crate::interrupts::{self, VectorError, vector};
-use crate::clock;
 
 /// The timer register's modes.
 const ONE_SHOT: u32 = 0;

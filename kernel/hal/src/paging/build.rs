@@ -3,8 +3,8 @@
 //! Key types: [`Segment`] (a part of the kernel image), [`DirectRange`].
 
 use vortex_kernel_base::address::{FRAME_SIZE, Frame};
-use x86_64::structures::paging::{PageSize, Size1GiB, Size2MiB, Size4KiB, Translate};
 use x86_64::VirtAddr;
+use x86_64::structures::paging::{PageSize, Size1GiB, Size2MiB, Size4KiB, Translate};
 
 use super::{Access, DEVICES, DIRECT_MAP, HEAP, MapError, STACKS, TABLES, Tables};
 use crate::cpu::Features;

@@ -65,7 +65,10 @@ pub(super) fn prepare(page: Frame) -> Result<Trampoline, MapError> {
         gdt_address: [gdt_address as u16, (gdt_address >> 16) as u16],
     };
     let target = paging::direct(page);
-    for (code, offset) in [(real_mode as *const u8, 0), (long_mode as *const u8, LONG_MODE_AT)] {
+    for (code, offset) in [
+        (real_mode as *const u8, 0),
+        (long_mode as *const u8, LONG_MODE_AT),
+    ] {
         // SAFETY: stays in the page.
         let target = unsafe { target.add(offset) };
         // SAFETY: the code and its padding are longer than that, and the page is ours.

@@ -4,10 +4,10 @@
 //! not the `x86_64` crate's table with a typed field for every exception.
 
 use spin::Once;
+use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, Segment};
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
-use x86_64::VirtAddr;
 
 use super::entry;
 use crate::gdt::IstStack;
