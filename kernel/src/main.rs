@@ -46,6 +46,7 @@ entry_point!(enter, config = &CONFIG);
 
 /// The boot loader's page tables and stack: get our own.
 fn enter(boot_info: &'static mut BootInfo) -> ! {
+    clock::mark_entry();
     cores::install(CoreIndex::BOOT);
     logging::init();
     gdt::load();

@@ -10,7 +10,7 @@ use core::fmt::{self, Write};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::cores;
+use crate::{clock, cores};
 use crate::framebuffer::{Geometry, TextScreen};
 use crate::paging::{self, MapError};
 use crate::serial::SerialPort;
@@ -60,7 +60,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         print_line(format_args!(
             "[{} core {}] {} {}: {}",
-            Milliseconds(crate::cpu::timestamp()),
+            Milliseconds(clock::now_ns()),
             cores::current_index(),
             record.level(),
             record.target(),
