@@ -6,9 +6,16 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod boot;
+mod deliberate;
 mod image;
+mod jobs;
+mod machine;
+mod options;
 mod panic;
+mod selftest;
 
 use bootloader_api::config::{BootloaderConfig, Mapping};
 use bootloader_api::info::MemoryRegion;
@@ -16,7 +23,8 @@ use bootloader_api::{BootInfo, entry_point};
 use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::cpu::{self, Features};
 use vortex_hal::stacks::{Purpose, Stack};
-use vortex_hal::{frames, gdt, heap, logging, paging, stacks, traps};
+use vortex_hal::{clock, frames, gdt, heap, logging, paging, power, stacks, traps};
+use vortex_kernel_base::options::OnIdle;
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
@@ -38,6 +46,7 @@ entry_point!(enter, config = &CONFIG);
 
 /// The boot loader's page tables and stack: get our own.
 fn enter(boot_info: &'static mut BootInfo) -> ! {
+    clock::mark_entry();
     cores::install(CoreIndex::BOOT);
     logging::init();
     gdt::load();
@@ -63,6 +72,7 @@ fn take_memory(features: &Features, handover: &Handover, regions: &[MemoryRegion
     );
     log::info!("{} of memory", Bytes(memory));
     let whole = map.clone();
+    boot::take_startup_page(&mut map);
     init_frames(&mut map);
     let direct = boot::direct_ranges(&whole, regions);
     let segments = image::segments(handover.kernel_file());
@@ -104,6 +114,29 @@ fn switch_to_own_tables() -> ! {
 extern "C" fn start() -> ! {
     gdt::set_trap_stacks(stacks::trap_stack_tops(CoreIndex::BOOT));
     heap::init().unwrap_or_else(|error| panic!("the kernel heap: {error}"));
-    logging::print_line(format_args!("vortex: 1 cores up"));
-    cpu::halt_forever()
+    boot::add_screen();
+    let options = options::read(Handover::get().and_then(Handover::ramdisk));
+    log::set_max_level(options.log);
+    let features = Features::detect();
+    machine::bring_up(&features);
+    let cores = cores::online().count();
+    logging::print_line(format_args!("vortex: {cores} cores up"));
+    logging::print_line(format_args!(
+        "vortex: up after {} ms since kernel entry",
+        clock::now_ns() / 1_000_000
+    ));
+    selftest::run(options.self_tests);
+    if let Some(fault) = options.test {
+        deliberate::commit(fault);
+    }
+    on_idle(options.on_idle)
+}
+
+/// There is nothing to run yet.
+fn on_idle(what: OnIdle) -> ! {
+    match what {
+        OnIdle::PowerOff => power::off(),
+        OnIdle::Reboot => power::reboot(),
+        OnIdle::Halt => jobs::idle(),
+    }
 }

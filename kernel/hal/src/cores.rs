@@ -6,7 +6,7 @@
 //! reached by GS from the first instructions it runs in the kernel ([`install`]), so [`current`]
 //! works everywhere, traps and panics included.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The most cores there can be: every 8-bit APIC ID but the broadcast one, and one more.
 pub const MAX_CORES: usize = 256;
@@ -49,7 +49,18 @@ pub struct Core {
     online: AtomicBool,
     /// One bit for each lock level held, see [`crate::sync`].
     pub(crate) held_levels: AtomicU32,
+    /// See [`crate::wakeup`].
+    pub(crate) wakeup: crate::wakeup::State,
+    /// The last request this core has carried out, see [`crate::shootdown`].
+    pub(crate) flushed: AtomicU64,
+    /// Set by the core itself when it has stopped for good, see [`crate::stop`].
+    pub(crate) stopped: AtomicBool,
+    /// See [`crate::timer`].
+    pub(crate) timer: crate::timer::State,
 }
+
+/// Where in a [`Core`] assembly finds the APIC ID.
+pub(crate) const APIC_ID_OFFSET: usize = core::mem::offset_of!(Core, apic_id);
 
 impl Core {
     const fn new() -> Self {
@@ -58,6 +69,10 @@ impl Core {
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             held_levels: AtomicU32::new(0),
+            wakeup: crate::wakeup::State::new(),
+            flushed: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            timer: crate::timer::State::new(),
         }
     }
 
@@ -85,10 +100,10 @@ impl Core {
     }
 }
 
-static CORES: [Core; MAX_CORES] = [const { Core::new() }; MAX_CORES];
+pub(crate) static CORES: [Core; MAX_CORES] = [const { Core::new() }; MAX_CORES];
 
 /// How many of [`CORES`] the machine has.
-static COUNT: AtomicUsize = AtomicUsize::new(1);
+pub(crate) static COUNT: AtomicUsize = AtomicUsize::new(1);
 
 /// The machine's cores, in the order of their indices, online or not.
 #[must_use]
@@ -99,6 +114,12 @@ pub fn all() -> &'static [Core] {
 /// Those of [`all`] that have come up.
 pub fn online() -> impl Iterator<Item = &'static Core> {
     all().iter().filter(|core| core.is_online())
+}
+
+/// The cores of [`online`] but for the one this runs on.
+pub fn online_others() -> impl Iterator<Item = &'static Core> {
+    let me = current_index();
+    online().filter(move |core| core.index() != me)
 }
 
 /// Enters the APIC IDs of the machine's cores, the boot core's first; called once, before any

@@ -16,6 +16,7 @@
 
 mod build;
 mod check;
+mod trampoline;
 
 use core::ptr::NonNull;
 
@@ -31,6 +32,7 @@ use x86_64::{PhysAddr, VirtAddr};
 pub use build::enter;
 pub use build::{DirectRange, Segment, build, current_translation};
 pub use check::{Census, census};
+pub(crate) use trampoline::TrampolineTables;
 
 use crate::frames;
 use crate::sync::{IrqLock, Level};
@@ -113,7 +115,7 @@ struct Tables {
     root: Frame,
     /// The first free address of the window for device registers.
     next_device: u64,
-    /// The direct map's ranges, for [`map_physical`].
+    /// The direct map's ranges, for [`copy_physical`].
     direct: arrayvec::ArrayVec<DirectRange, { build::MAX_DIRECT_RANGES }>,
 }
 
@@ -147,12 +149,7 @@ pub fn map_mmio(physical: u64, length: usize) -> Result<NonNull<u8>, MapError> {
     let tables = guard.as_mut().ok_or(MapError::NotReady)?;
     let first = Frame::containing(physical);
     let count = Frame::containing(last).number() - first.number() + 1;
-    let start = tables.next_device;
-    let end = start + count * FRAME_SIZE;
-    if end > DEVICES + DEVICES_BYTES {
-        return Err(MapError::WindowFull);
-    }
-    tables.next_device = end;
+    let start = tables.reserve(count)?;
     for number in 0..count {
         let page = start + number * FRAME_SIZE;
         tables.map(page, first.plus(number), Access::Device)?;
@@ -162,25 +159,44 @@ pub fn map_mmio(physical: u64, length: usize) -> Result<NonNull<u8>, MapError> {
         .ok_or(MapError::BadAddress(physical))
 }
 
-/// Where firmware's data at `physical` can be read: in the direct map when all `length` bytes are
-/// in it, else mapped like device registers.
+/// A page's worth of address space that nothing else is ever mapped at.
 ///
 /// # Errors
-/// As [`map_mmio`].
-pub fn map_physical(physical: u64, length: usize) -> Result<NonNull<u8>, MapError> {
-    let end = physical.saturating_add(length as u64);
-    let in_direct_map = TABLES
-        .lock()
-        .as_ref()
-        .ok_or(MapError::NotReady)?
-        .direct
-        .iter()
-        .any(|range| range.start <= physical && end <= range.end);
-    if in_direct_map {
-        NonNull::new(phys_to_virt(physical)).ok_or(MapError::BadAddress(physical))
-    } else {
-        map_mmio(physical, length)
+/// Before the kernel's tables are there, or when the window is full.
+pub(crate) fn reserve_page() -> Result<u64, MapError> {
+    let mut guard = TABLES.lock();
+    guard.as_mut().ok_or(MapError::NotReady)?.reserve(1)
+}
+
+/// Copies firmware's data from physical `address`; `false`, and nothing is copied, when not all of
+/// it is in the direct map.
+#[must_use]
+pub fn copy_physical(address: u64, to: &mut [u8]) -> bool {
+    let length = to.len() as u64;
+    let Some(end) = address.checked_add(length) else {
+        return false;
+    };
+    let guard = TABLES.lock();
+    let Some(tables) = guard.as_ref() else {
+        return false;
+    };
+    // Ranges that touch each other count as one.
+    let mut covered = address;
+    while covered < end {
+        let next = tables
+            .direct
+            .iter()
+            .find(|range| (range.start..range.end).contains(&covered));
+        match next {
+            Some(range) => covered = range.end,
+            None => return false,
+        }
     }
+    let from = phys_to_virt(address);
+    // SAFETY: all of it is mapped and `to` is not: frames in use are in the direct map too, but
+    // the firmware's are nobody's.
+    unsafe { to.as_mut_ptr().copy_from(from, to.len()) };
+    true
 }
 
 /// Maps the page at `page` (a multiple of 4096) to `frame`.
@@ -237,6 +253,17 @@ impl Tables {
         // SAFETY: all tables below it are frames of the allocator, so they too are in the direct
         // map at that offset.
         unsafe { OffsetPageTable::new(root, VirtAddr::new(DIRECT_MAP)) }
+    }
+
+    /// Address space for `count` pages in the window for devices.
+    fn reserve(&mut self, count: u64) -> Result<u64, MapError> {
+        let start = self.next_device;
+        let end = start + count * FRAME_SIZE;
+        if end > DEVICES + DEVICES_BYTES {
+            return Err(MapError::WindowFull);
+        }
+        self.next_device = end;
+        Ok(start)
     }
 
     fn map(&mut self, page: u64, frame: Frame, access: Access) -> Result<(), MapError> {

@@ -70,6 +70,13 @@ pub struct Stack {
 static MAPPED: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
 impl Stack {
+    /// All stacks of a core.
+    pub fn all_of(core: CoreIndex) -> impl Iterator<Item = Self> {
+        Purpose::ALL
+            .into_iter()
+            .map(move |purpose| Self { core, purpose })
+    }
+
     /// The stack whose slot `address` is in: in the stack itself or in the guard below it.
     #[must_use]
     pub fn containing(address: u64) -> Option<Self> {
@@ -115,9 +122,9 @@ impl Stack {
 /// # Errors
 /// When memory runs out.
 pub fn create(core: CoreIndex) -> Result<(), MapError> {
-    for purpose in Purpose::ALL {
-        let stack = Stack { core, purpose };
-        paging::map_fresh(stack.bottom(), purpose.size() / FRAME_SIZE, Access::Write)?;
+    for stack in Stack::all_of(core) {
+        let pages = stack.purpose.size() / FRAME_SIZE;
+        paging::map_fresh(stack.bottom(), pages, Access::Write)?;
     }
     MAPPED[core.as_usize()].store(true, Ordering::Release);
     Ok(())

@@ -33,6 +33,9 @@ pub fn on_exception(handler: ExceptionHandler) {
 #[cfg(target_os = "none")]
 fn dispatch(frame: &TrapFrame) {
     match Exception::decode(frame, fault_address()) {
+        Some(exception) if exception.is_non_maskable() && crate::stop::is_claimed() => {
+            crate::stop::obey()
+        }
         Some(exception) => {
             if let Some(handler) = ON_EXCEPTION.get() {
                 handler(&exception, frame);

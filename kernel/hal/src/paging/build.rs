@@ -53,7 +53,7 @@ pub fn build(
     };
     for range in direct {
         tables.map_direct(range, features.gibibyte_pages)?;
-        // A range too many is mapped all the same: `map_physical` maps it a second time.
+        // A range too many is mapped all the same, only `copy_physical` does not know of it.
         let _ = tables.direct.try_push(range);
     }
     for segment in segments {

@@ -1,0 +1,106 @@
+//! Starting the other cores (Intel SDM volume 3, 8.4.4: INIT, then STARTUP).
+//!
+//! Key functions: [`start_others`]. [`trampoline`] is the code from real mode to the kernel.
+//!
+//! All cores are started at once: each has its stacks ready and finds its own by its APIC ID, so
+//! they need not take turns.
+//!
+//! Invariant: a core is online only when its tables, stacks, local APIC and part in TLB
+//! shootdowns are set up.
+
+mod trampoline;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+
+use vortex_kernel_base::address::Frame;
+
+use crate::apic::{self, Message};
+use crate::cores::{self, Core, CoreIndex};
+use crate::cpu::{self, Features};
+use crate::paging::MapError;
+use crate::{clock, gdt, shootdown, stacks, timer, traps};
+
+/// Between INIT and STARTUP: 10 ms, says the manual.
+const AFTER_INIT: Duration = Duration::from_millis(10);
+/// How long the first STARTUP has to show an effect before there is a second one.
+const AFTER_STARTUP: Duration = Duration::from_millis(20);
+/// How long all cores together have to come up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The [`CoreMain`] of the cores that are started, as an address.
+static MAIN: AtomicUsize = AtomicUsize::new(0);
+
+/// What a core does once it is up.
+pub type CoreMain = fn() -> !;
+
+/// Brings up all cores of [`cores::all`] but this one, on the code page `page` below 1 MiB; each
+/// ends up in `main`. Returns when all are online, or after some seconds: those that are not
+/// online then never came up.
+///
+/// # Errors
+/// When memory runs out.
+pub fn start_others(page: Frame, main: CoreMain) -> Result<(), MapError> {
+    let others = &cores::all()[1..];
+    if others.is_empty() {
+        return Ok(());
+    }
+    for core in others {
+        stacks::create(core.index())?;
+    }
+    MAIN.store(main as usize, Ordering::Release);
+    let trampoline = trampoline::prepare(page)?;
+    let waiting = || others.iter().filter(|core| !core.is_online());
+    for core in others {
+        apic::send(core.apic_id(), Message::Init);
+    }
+    clock::busy_wait(AFTER_INIT);
+    for _ in 0..2 {
+        for core in waiting() {
+            apic::send(core.apic_id(), Message::Startup(trampoline.page()));
+        }
+        wait(AFTER_STARTUP, || waiting().next().is_none());
+    }
+    // A core that comes late still needs the trampoline, so it goes only when all are here.
+    if wait(PATIENCE, || waiting().next().is_none()) {
+        trampoline.remove();
+    }
+    Ok(())
+}
+
+/// Polls until `condition` holds, `limit` at most; says whether it came to hold.
+fn wait(limit: Duration, condition: impl Fn() -> bool) -> bool {
+    let end = clock::now_ns() + limit.as_nanos() as u64;
+    while !condition() {
+        if clock::now_ns() > end {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// A started core's first Rust code, on its own stack and the kernel's tables.
+extern "C" fn enter(index: usize) -> ! {
+    let Some(index) = CoreIndex::new(index) else {
+        cpu::halt_forever()
+    };
+    cores::install(index);
+    gdt::load();
+    gdt::set_trap_stacks(stacks::trap_stack_tops(index));
+    traps::load();
+    cpu::protect(&Features::detect());
+    apic::init_core();
+    timer::init_core();
+    join(cores::current());
+    let main = MAIN.load(Ordering::Acquire);
+    // SAFETY: `start_others` stored a `CoreMain` there before it started this core.
+    let main = unsafe { core::mem::transmute::<usize, CoreMain>(main) };
+    main()
+}
+
+/// Makes this core, all set up, one that the others reckon with.
+pub fn join(core: &Core) {
+    shootdown::join();
+    core.set_online();
+}

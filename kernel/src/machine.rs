@@ -1,0 +1,104 @@
+//! Bringing up the machine: what the firmware says of it, clock, interrupts, cores.
+
+use alloc::vec::Vec;
+
+use vortex_hal::acpi::{Acpi, AcpiError, Interrupts, PhysicalMemory};
+use vortex_hal::cpu::{self, Features};
+use vortex_hal::{
+    apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup,
+};
+
+use crate::{boot, jobs};
+
+/// Brings up everything up to all cores in their idle loops.
+pub(crate) fn bring_up(features: &Features) {
+    let acpi = read_acpi();
+    let acpi = acpi.as_ref();
+    if let Some(fixed) = part(acpi, |acpi| &acpi.fixed) {
+        power::init(fixed);
+    }
+    if let Err(error) = clock::init(acpi) {
+        panic!("no clock: {error}");
+    }
+    init_interrupts(features);
+    let interrupts = part(acpi, |acpi| &acpi.interrupts);
+    if let Some(interrupts) = interrupts {
+        init_lines(interrupts);
+    }
+    start_cores(interrupts);
+}
+
+/// Physical memory as the ACPI parser reads it.
+struct FirmwareMemory;
+
+impl PhysicalMemory for FirmwareMemory {
+    fn copy(&self, address: u64, to: &mut [u8]) -> bool {
+        paging::copy_physical(address, to)
+    }
+}
+
+/// The firmware's tables; without them the kernel goes on with what every PC has.
+fn read_acpi() -> Option<Acpi> {
+    let rsdp = boot::Handover::get().and_then(|handover| handover.rsdp);
+    Acpi::read(&FirmwareMemory, rsdp)
+        .inspect_err(|error| log::warn!("{error}; going on with one core"))
+        .ok()
+}
+
+/// What one of the tables says; a warning when it is missing or damaged.
+fn part<T>(acpi: Option<&Acpi>, get: impl Fn(&Acpi) -> &Result<T, AcpiError>) -> Option<&T> {
+    let part = get(acpi?).as_ref();
+    part.inspect_err(|error| log::warn!("{error}")).ok()
+}
+
+/// The interrupt lines of devices, all masked.
+fn init_lines(interrupts: &Interrupts) {
+    match ioapic::init(interrupts) {
+        Ok(inputs) => log::info!("{inputs} interrupt lines"),
+        Err(error) => log::warn!("{error}; going on without interrupt lines"),
+    }
+}
+
+/// This core's local APIC and timer, and what other cores can ask of it.
+fn init_interrupts(features: &Features) {
+    apic::init(features).unwrap_or_else(|error| panic!("the local APIC: {error}"));
+    apic::init_core();
+    wakeup::init()
+        .and_then(|()| shootdown::init())
+        .and_then(|()| timer::init(features))
+        .unwrap_or_else(|error| panic!("interrupt vectors: {error}"));
+    timer::init_core();
+    smp::join(cores::current());
+    cpu::enable_interrupts();
+    let mode = if apic::is_x2apic() { "x2APIC" } else { "xAPIC" };
+    log::info!("{mode}, deadlines by {}", timer::describe());
+}
+
+/// Starts the cores that the firmware lists.
+fn start_cores(listed: Option<&Interrupts>) {
+    let boot_core = cpu::apic_id();
+    let others: Vec<u32> = listed
+        .into_iter()
+        .flat_map(|interrupts| &interrupts.processors)
+        .filter(|processor| processor.enabled && processor.apic_id != boot_core)
+        .map(|processor| processor.apic_id)
+        .collect();
+    let all = others.len() + 1;
+    let reachable = |id: &u32| apic::is_x2apic() || *id < 0xff;
+    let ids = core::iter::once(boot_core).chain(others.into_iter().filter(reachable));
+    let count = cores::enumerate(ids);
+    if count < all {
+        log::warn!("{} of {all} cores cannot be addressed and stay off", all - count);
+    }
+    if count == 1 {
+        return;
+    }
+    let Some(page) = boot::startup_page() else {
+        log::warn!("no memory below 1 MiB to start other cores; going on with one core");
+        return;
+    };
+    smp::start_others(page, jobs::idle).unwrap_or_else(|error| panic!("starting cores: {error}"));
+    for core in cores::all().iter().filter(|core| !core.is_online()) {
+        log::error!("core {} (APIC ID {}) does not start", core.index(), core.apic_id());
+    }
+}
