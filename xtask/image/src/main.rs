@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bootloader::{BootConfig, UefiBoot};
+use bootloader_boot_config::LevelFilter;
 
 fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -21,11 +22,15 @@ fn main() -> Result<()> {
     let mut config = BootConfig::default();
     // The kernel has a console of its own; the loader's lines there would only be painted over.
     config.frame_buffer_logging = false;
+    // Each byte takes its time on a serial port.
+    config.log_level = LevelFilter::Warn;
     let mut boot = UefiBoot::new(kernel);
     boot.set_boot_config(&config);
     if let Some(ramdisk) = ramdisk {
         boot.set_ramdisk(ramdisk);
     }
-    boot.create_disk_image(disk).with_context(|| format!("cannot make {}", disk.display()))?;
-    boot.create_pxe_tftp_folder(pxe).with_context(|| format!("cannot fill {}", pxe.display()))
+    boot.create_disk_image(disk)
+        .with_context(|| format!("cannot make {}", disk.display()))?;
+    boot.create_pxe_tftp_folder(pxe)
+        .with_context(|| format!("cannot fill {}", pxe.display()))
 }
