@@ -4,9 +4,7 @@ use alloc::vec::Vec;
 
 use vortex_hal::acpi::{Acpi, AcpiError, Interrupts, PhysicalMemory};
 use vortex_hal::cpu::{self, Features};
-use vortex_hal::{
-    apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup,
-};
+use vortex_hal::{apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup};
 
 use crate::{boot, jobs};
 
@@ -88,7 +86,10 @@ fn start_cores(listed: Option<&Interrupts>) {
     let ids = core::iter::once(boot_core).chain(others.into_iter().filter(reachable));
     let count = cores::enumerate(ids);
     if count < all {
-        log::warn!("{} of {all} cores cannot be addressed and stay off", all - count);
+        log::warn!(
+            "{} of {all} cores cannot be addressed and stay off",
+            all - count
+        );
     }
     if count == 1 {
         return;
@@ -99,6 +100,10 @@ fn start_cores(listed: Option<&Interrupts>) {
     };
     smp::start_others(page, jobs::idle).unwrap_or_else(|error| panic!("starting cores: {error}"));
     for core in cores::all().iter().filter(|core| !core.is_online()) {
-        log::error!("core {} (APIC ID {}) does not start", core.index(), core.apic_id());
+        log::error!(
+            "core {} (APIC ID {}) does not start",
+            core.index(),
+            core.apic_id()
+        );
     }
 }

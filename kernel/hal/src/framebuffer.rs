@@ -8,7 +8,9 @@
 
 use core::ptr::NonNull;
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+use noto_sans_mono_bitmap::{
+    FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width,
+};
 
 const WEIGHT: FontWeight = FontWeight::Regular;
 const HEIGHT: RasterHeight = RasterHeight::Size16;
@@ -112,7 +114,7 @@ impl TextScreen {
     fn draw(&mut self, character: char) {
         let raster = get_raster(character, WEIGHT, HEIGHT).or(get_raster('?', WEIGHT, HEIGHT));
         let (left, top) = (self.column * CELL_WIDTH, self.row * CELL_HEIGHT);
-        for (y, pixels) in raster.iter().flat_map(|raster| raster.rows()).enumerate() {
+        for (y, pixels) in raster.iter().flat_map(RasterizedChar::rows).enumerate() {
             for (x, &grey) in pixels.iter().enumerate() {
                 self.set(left + x, top + y, grey);
             }
@@ -166,7 +168,11 @@ mod tests {
         // SAFETY: the buffer is that long after its first word, and outlives the screen.
         let screen = unsafe { TextScreen::new(base, geometry) };
         screen.expect("a sound geometry").write(text);
-        assert_eq!(buffer.first(), Some(&0xaaaa_aaaa), "written before the start");
+        assert_eq!(
+            buffer.first(),
+            Some(&0xaaaa_aaaa),
+            "written before the start"
+        );
         assert_eq!(buffer.last(), Some(&0xaaaa_aaaa), "written past the end");
         let bytes = buffer[1..].iter().flat_map(|word| word.to_ne_bytes());
         bytes.take(length).collect()
@@ -212,11 +218,26 @@ mod tests {
         assert_eq!(good.bytes(), Some(640 * 480 * 4));
         let bad = [
             Geometry { width: 1, ..good },
-            Geometry { height: CELL_HEIGHT, ..good },
-            Geometry { stride: 639, ..good },
-            Geometry { bytes_per_pixel: 0, ..good },
-            Geometry { bytes_per_pixel: 8, ..good },
-            Geometry { stride: usize::MAX, ..good },
+            Geometry {
+                height: CELL_HEIGHT,
+                ..good
+            },
+            Geometry {
+                stride: 639,
+                ..good
+            },
+            Geometry {
+                bytes_per_pixel: 0,
+                ..good
+            },
+            Geometry {
+                bytes_per_pixel: 8,
+                ..good
+            },
+            Geometry {
+                stride: usize::MAX,
+                ..good
+            },
         ];
         for geometry in bad {
             assert_eq!(geometry.bytes(), None, "{geometry:?}");
