@@ -1,4 +1,5 @@
-//! Building the kernel, and linting it, for its own target.
+//! Building the kernel, and linting it, for its own target. The flags for the compiler are in
+//! `.cargo/config.toml`, for every way to build it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,9 +8,6 @@ use anyhow::{Result, ensure};
 
 use crate::toolchain::{KERNEL_TARGET, Sysroot, Toolchain, kernel_clippy};
 use crate::{process, workspace};
-
-/// Backtraces walk the frame pointers.
-const FLAGS: &str = "-Cforce-frame-pointers=yes";
 
 /// Builds the kernel and returns its ELF file. Costs a fraction of a second when nothing changed.
 ///
@@ -50,8 +48,7 @@ fn for_the_kernel(cargo: &mut Command, sysroot: &Sysroot) {
             KERNEL_TARGET,
         ])
         .arg("--target-dir")
-        .arg(target_dir())
-        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS);
+        .arg(target_dir());
     if sysroot.needs_build_std() {
         Sysroot::build_std(cargo, "core,alloc");
     }
