@@ -146,7 +146,6 @@ impl Machine {
     ///
     /// # Panics
     /// When it cannot be started.
-    #[must_use]
     pub fn start(self) -> RunningMachine {
         match self.try_start() {
             Ok(machine) => machine,

@@ -24,7 +24,7 @@ fn goes_on_with_defaults(machine: Machine, complaint: &str) {
 
 #[test]
 fn no_ramdisk() {
-    goes_on_with_defaults(Machine::new().no_ramdisk(), "no ramdisk");
+    goes_on_with_defaults(Machine::new().no_ramdisk(), "no boot ramdisk");
 }
 
 #[test]
@@ -50,9 +50,8 @@ fn ramdisk_of_noise() {
 }
 
 #[test]
-fn ramdisk_without_its_files() {
-    let bytes = ramdisk::archive(&[("unknown", b"")]).unwrap();
-    goes_on_with_defaults(Machine::new().ramdisk(bytes), "vortex.xml");
+fn ramdisk_with_an_unknown_file_only() {
+    comes_up(Machine::new().ramdisk(ramdisk::archive(&[("unknown", b"")]).unwrap()));
 }
 
 #[test]
@@ -63,9 +62,9 @@ fn unknown_boot_option() {
     machine.expect_exit(&Exit::PowerOff);
 }
 
-/// The kernel comes up, whatever QEMU does not give it.
+/// The kernel comes up, whatever it is not given.
 #[track_caller]
-fn comes_up_without(machine: Machine) {
+fn comes_up(machine: Machine) {
     let mut machine = machine.smp(2).start();
     machine.wait_for("vortex: 2 cores up");
     machine.expect_exit(&Exit::PowerOff);
@@ -73,31 +72,31 @@ fn comes_up_without(machine: Machine) {
 
 #[test]
 fn no_hpet() {
-    comes_up_without(Machine::new().qemu_args(&["-machine", "hpet=off"]));
+    comes_up(Machine::new().qemu_args(&["-machine", "hpet=off"]));
 }
 
 #[test]
 fn no_hpet_on_pc() {
     let machine = Machine::new().mainboard(Mainboard::Pc).cpu("qemu64");
-    comes_up_without(machine.qemu_args(&["-machine", "hpet=off"]));
+    comes_up(machine.qemu_args(&["-machine", "hpet=off"]));
 }
 
 #[test]
 fn no_screen() {
-    comes_up_without(Machine::new().qemu_args(&["-vga", "none"]));
+    comes_up(Machine::new().qemu_args(&["-vga", "none"]));
 }
 
 #[test]
 fn no_default_devices() {
-    comes_up_without(Machine::new().qemu_args(&["-nodefaults"]));
+    comes_up(Machine::new().qemu_args(&["-nodefaults"]));
 }
 
 #[test]
 fn no_x2apic() {
-    comes_up_without(Machine::new().cpu("max,-x2apic"));
+    comes_up(Machine::new().cpu("max,-x2apic"));
 }
 
 #[test]
 fn no_deadline_timer() {
-    comes_up_without(Machine::new().cpu("max,-tsc-deadline"));
+    comes_up(Machine::new().cpu("max,-tsc-deadline"));
 }

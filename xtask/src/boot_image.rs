@@ -8,10 +8,11 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::toolchain::{self, Sysroot};
+use crate::toolchain::{self, Sysroot, Toolchain};
 use crate::{kernel, packages, process, rootfs, workspace};
 
 /// What every image is made of.
@@ -38,17 +39,39 @@ impl Parts {
 }
 
 fn build_tool(sysroot: &Sysroot) -> Result<PathBuf> {
-    let target = workspace::target_dir().join("image");
     let mut cargo = sysroot.cargo();
-    // The boot loader's own build script passes `-Zbuild-std`; it needs only to be allowed to.
+    cargo.arg("build");
+    for_the_tool(&mut cargo);
+    process::run_quietly("building the boot loader", &mut cargo)?;
+    Ok(tool_target_dir().join("release/vortex-image"))
+}
+
+/// Lints the image program, with warnings as errors.
+///
+/// # Errors
+/// When there is a warning, which is then on the terminal, or no linter for its toolchain.
+pub fn clippy(toolchain: &Toolchain) -> Result<()> {
+    let mut clippy = toolchain
+        .loader
+        .cargo_tool(&toolchain::clippy(&toolchain.loader)?);
+    clippy.args(["clippy", "--quiet"]);
+    for_the_tool(&mut clippy);
+    clippy.args(["--", "--deny", "warnings"]);
+    process::run(&mut clippy)
+}
+
+fn for_the_tool(cargo: &mut Command) {
     cargo
+        // The boot loader's build script passes `-Zbuild-std`; it needs only to be allowed to.
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["build", "--release", "--locked", "--manifest-path"])
+        .args(["--release", "--locked", "--manifest-path"])
         .arg(workspace::root().join("xtask/image/Cargo.toml"))
         .arg("--target-dir")
-        .arg(&target);
-    process::run_quietly("building the boot loader", &mut cargo)?;
-    Ok(target.join("release/vortex-image"))
+        .arg(tool_target_dir());
+}
+
+fn tool_target_dir() -> PathBuf {
+    workspace::target_dir().join("image")
 }
 
 /// A folder with everything that a guest boots from.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::toolchain::{KERNEL_TARGET, Sysroot, Toolchain, kernel_clippy};
+use crate::toolchain::{self, KERNEL_TARGET, Sysroot, Toolchain};
 use crate::{process, workspace};
 
 /// Builds the kernel and returns its ELF file. Costs a fraction of a second when nothing changed.
@@ -30,7 +30,7 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 /// # Errors
 /// When there is a warning, which is then on the terminal, or no linter for the kernel's toolchain.
 pub fn clippy(toolchain: &Toolchain) -> Result<()> {
-    let program = kernel_clippy(toolchain)?;
+    let program = toolchain::clippy(&toolchain.kernel)?;
     let mut clippy = toolchain.kernel.cargo_tool(&program);
     clippy.arg("clippy").arg("--quiet");
     for_the_kernel(&mut clippy, &toolchain.kernel);

@@ -211,27 +211,19 @@ fn find_or_install() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
-/// The lint program for the kernel, from the toolchain that compiles it; Debian has it apart.
+/// The lint program that belongs to a compiler; Debian has it in a package of its own.
 ///
 /// # Errors
 /// When it is not there and cannot be installed.
-pub fn kernel_clippy(toolchain: &Toolchain) -> Result<PathBuf> {
-    if let Some(program) = toolchain.kernel.program("cargo-clippy") {
+pub fn clippy(sysroot: &Sysroot) -> Result<PathBuf> {
+    if let Some(program) = sysroot.program("cargo-clippy") {
         return Ok(program);
     }
-    if toolchain.kernel.0 == Path::new("/usr") {
+    if sysroot.0 == Path::new("/usr") {
         packages::install(&[Package::Clippy])?;
     }
-    let missing = || {
-        format!(
-            "no cargo-clippy in {}/bin; install it",
-            toolchain.kernel.0.display()
-        )
-    };
-    toolchain
-        .kernel
-        .program("cargo-clippy")
-        .with_context(missing)
+    let missing = || format!("no cargo-clippy in {}/bin; install it", sysroot.0.display());
+    sysroot.program("cargo-clippy").with_context(missing)
 }
 
 fn no_toolchain() -> String {
