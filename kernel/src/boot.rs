@@ -4,8 +4,10 @@
 //! page tables, so all that is needed later is copied here first.
 
 use bootloader_api::BootInfo;
-use bootloader_api::info::{FrameBufferInfo, MemoryRegion, MemoryRegionKind};
+use bootloader_api::info::{FrameBuffer, MemoryRegion, MemoryRegionKind};
 use spin::Once;
+use vortex_hal::framebuffer::Geometry;
+use vortex_hal::logging;
 use vortex_hal::paging::{self, Access, DirectRange};
 use vortex_kernel_base::address::Frame;
 use vortex_kernel_base::memory_map::{MemoryMap, Region};
@@ -31,9 +33,25 @@ impl Extent {
 
 /// A framebuffer and where it is in physical memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Screen {
-    pub(crate) physical: u64,
-    pub(crate) info: FrameBufferInfo,
+struct Screen {
+    physical: u64,
+    geometry: Geometry,
+}
+
+impl Screen {
+    /// Describes `buffer`, which the boot loader has mapped.
+    fn of(buffer: &FrameBuffer) -> Option<Self> {
+        let info = buffer.info();
+        Some(Self {
+            physical: paging::current_translation(buffer.buffer().as_ptr() as u64)?,
+            geometry: Geometry {
+                width: info.width,
+                height: info.height,
+                stride: info.stride,
+                bytes_per_pixel: info.bytes_per_pixel,
+            },
+        })
+    }
 }
 
 /// What the boot loader said.
@@ -41,7 +59,7 @@ pub(crate) struct Screen {
 pub(crate) struct Handover {
     /// The ACPI root pointer's physical address.
     pub(crate) rsdp: Option<u64>,
-    pub(crate) screen: Option<Screen>,
+    screen: Option<Screen>,
     ramdisk: Option<Extent>,
     kernel: Extent,
 }
@@ -53,12 +71,7 @@ impl Handover {
     pub(crate) fn keep(info: &BootInfo) -> &'static Self {
         HANDOVER.call_once(|| Self {
             rsdp: info.rsdp_addr.into_option(),
-            screen: info.framebuffer.as_ref().and_then(|buffer| {
-                let address = buffer.buffer().as_ptr() as u64;
-                let physical = paging::current_translation(address)?;
-                let info = buffer.info();
-                Some(Screen { physical, info })
-            }),
+            screen: info.framebuffer.as_ref().and_then(Screen::of),
             ramdisk: info.ramdisk_addr.into_option().and_then(|address| {
                 let start = paging::current_translation(address)?;
                 let length = info.ramdisk_len;
@@ -84,6 +97,20 @@ impl Handover {
     /// The boot ramdisk, when there is one.
     pub(crate) fn ramdisk(&self) -> Option<&'static [u8]> {
         self.ramdisk.map(Extent::bytes)
+    }
+}
+
+/// Shows the log on the screen, when there is one; on the kernel's own page tables.
+#[expect(unsafe_code, reason = "a framebuffer is found by its address")]
+pub(crate) fn add_screen() {
+    let Some(screen) = HANDOVER.get().and_then(|handover| handover.screen) else {
+        log::info!("there is no framebuffer; the log is on the serial port only");
+        return;
+    };
+    // SAFETY: the boot loader says that the framebuffer is there, and gave it to the kernel.
+    let result = unsafe { logging::add_screen(screen.physical, screen.geometry) };
+    if let Err(error) = result {
+        log::warn!("the framebuffer is not used: {error}");
     }
 }
 

@@ -2,17 +2,30 @@
 
 use alloc::vec::Vec;
 
-use vortex_hal::acpi::{Acpi, PhysicalMemory};
+use vortex_hal::acpi::{Acpi, AcpiError, Interrupts, PhysicalMemory};
 use vortex_hal::cpu::{self, Features};
-use vortex_hal::{apic, cores, paging, shootdown, smp, timer, wakeup};
+use vortex_hal::{
+    apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup,
+};
 
 use crate::{boot, jobs};
 
 /// Brings up everything up to all cores in their idle loops.
 pub(crate) fn bring_up(features: &Features) {
     let acpi = read_acpi();
+    let acpi = acpi.as_ref();
+    if let Some(fixed) = part(acpi, |acpi| &acpi.fixed) {
+        power::init(fixed);
+    }
+    if let Err(error) = clock::init(acpi) {
+        panic!("no clock: {error}");
+    }
     init_interrupts(features);
-    start_cores(acpi.as_ref());
+    let interrupts = part(acpi, |acpi| &acpi.interrupts);
+    if let Some(interrupts) = interrupts {
+        init_lines(interrupts);
+    }
+    start_cores(interrupts);
 }
 
 /// Physical memory as the ACPI parser reads it.
@@ -32,6 +45,20 @@ fn read_acpi() -> Option<Acpi> {
         .ok()
 }
 
+/// What one of the tables says; a warning when it is missing or damaged.
+fn part<T>(acpi: Option<&Acpi>, get: impl Fn(&Acpi) -> &Result<T, AcpiError>) -> Option<&T> {
+    let part = get(acpi?).as_ref();
+    part.inspect_err(|error| log::warn!("{error}")).ok()
+}
+
+/// The interrupt lines of devices, all masked.
+fn init_lines(interrupts: &Interrupts) {
+    match ioapic::init(interrupts) {
+        Ok(inputs) => log::info!("{inputs} interrupt lines"),
+        Err(error) => log::warn!("{error}; going on without interrupt lines"),
+    }
+}
+
 /// This core's local APIC and timer, and what other cores can ask of it.
 fn init_interrupts(features: &Features) {
     apic::init(features).unwrap_or_else(|error| panic!("the local APIC: {error}"));
@@ -48,15 +75,8 @@ fn init_interrupts(features: &Features) {
 }
 
 /// Starts the cores that the firmware lists.
-fn start_cores(acpi: Option<&Acpi>) {
+fn start_cores(listed: Option<&Interrupts>) {
     let boot_core = cpu::apic_id();
-    let listed = acpi.and_then(|acpi| match &acpi.interrupts {
-        Ok(interrupts) => Some(interrupts),
-        Err(error) => {
-            log::warn!("{error}; going on with one core");
-            None
-        }
-    });
     let others: Vec<u32> = listed
         .into_iter()
         .flat_map(|interrupts| &interrupts.processors)

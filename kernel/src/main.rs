@@ -46,6 +46,7 @@ entry_point!(enter, config = &CONFIG);
 
 /// The boot loader's page tables and stack: get our own.
 fn enter(boot_info: &'static mut BootInfo) -> ! {
+    clock::mark_entry();
     cores::install(CoreIndex::BOOT);
     logging::init();
     gdt::load();
@@ -107,6 +108,7 @@ fn switch_to_own_tables() -> ! {
 extern "C" fn start() -> ! {
     gdt::set_trap_stacks(stacks::trap_stack_tops(CoreIndex::BOOT));
     heap::init().unwrap_or_else(|error| panic!("the kernel heap: {error}"));
+    boot::add_screen();
     let options = options::read(Handover::get().and_then(Handover::ramdisk));
     log::set_max_level(options.log);
     let features = Features::detect();

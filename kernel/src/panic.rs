@@ -20,10 +20,16 @@ use crate::boot::Handover;
 /// The status that the machine exits with after a report.
 const STATUS: u8 = 101;
 
+/// The most lines of a backtrace.
+const MAX_LINES: usize = 64;
+
 /// An exception in the kernel: reports it and never returns.
 pub(crate) fn exception(exception: &Exception, frame: &TrapFrame) {
     let overflow = exception.address().and_then(overflowed_stack);
-    let trace = || Backtrace::from_registers(frame.rip, frame.rbp);
+    let trace = || match exception.is_wild_call() {
+        true => Backtrace::from_wild_call(frame.rsp, frame.rbp),
+        false => Backtrace::from_registers(frame.rip, frame.rbp),
+    };
     match overflow {
         Some(stack) => report(
             format_args!(
@@ -76,29 +82,41 @@ fn report(
             if let Some(frame) = frame {
                 print_dying(format_args!("registers of core {me}:\n{frame}"));
             }
-            print_backtrace(trace(), frame.is_some());
+            print_backtrace(trace(), frame.map(|frame| frame.rip));
         }
     }
     exit()
 }
 
-/// Prints a chain of calls; the first address is that of an instruction when `trapped`, all
-/// others are where calls return to, so one byte before is still in the caller.
-fn print_backtrace(trace: Backtrace, trapped: bool) {
-    let symbols = Handover::get().map(|handover| SymbolTable::new(handover.kernel_file(), 0));
+/// Prints a chain of calls, runs of one address as one line. All addresses but that of the
+/// `trapped` instruction are where calls return to, so one byte before is still in the caller.
+fn print_backtrace(trace: Backtrace, trapped: Option<u64>) {
     print_dying(format_args!("backtrace:"));
-    match &symbols {
-        Some(Ok(_)) => {}
-        Some(Err(error)) => print_dying(format_args!("  (no names: {error})")),
-        None => print_dying(format_args!("  (no names yet)")),
+    let symbols = Handover::get().map(|handover| SymbolTable::new(handover.kernel_file(), 0));
+    if let Some(Err(error)) = &symbols {
+        print_dying(format_args!("  (no names: {error})"));
     }
     let symbols = symbols.and_then(Result::ok);
-    for (depth, address) in trace.enumerate() {
-        let exact = trapped && depth == 0;
-        let inside = if exact { address } else { address.wrapping_sub(1) };
-        match symbols.as_ref().and_then(|symbols| symbols.lookup(inside)) {
+    let mut trace = trace.enumerate().peekable();
+    let mut lines = 0;
+    while let Some((depth, address)) = trace.next() {
+        if lines == MAX_LINES {
+            print_dying(format_args!("  and more"));
+            return;
+        }
+        lines += 1;
+        let exact = depth == 0 && trapped == Some(address);
+        let inside = address.wrapping_sub(u64::from(!exact));
+        match symbols.as_ref().and_then(|table| table.lookup(inside)) {
             Some(symbol) => print_dying(format_args!("  {depth:>2}  {address:#018x}  {symbol}")),
             None => print_dying(format_args!("  {depth:>2}  {address:#018x}")),
+        }
+        let mut again = 0;
+        while trace.next_if(|&(_, next)| next == address).is_some() {
+            again += 1;
+        }
+        if again > 0 {
+            print_dying(format_args!("      and {again} times again"));
         }
     }
 }

@@ -7,8 +7,8 @@
 
 use crate::stacks::Stack;
 
-/// Deeper chains are cut off: a runaway recursion repeats itself.
-const MAX_DEPTH: usize = 64;
+/// Deeper chains are cut off. Enough for a stack full of the smallest frames that are likely.
+const MAX_DEPTH: usize = 2048;
 
 /// The code addresses of a chain of calls, innermost first.
 pub struct Backtrace {
@@ -23,6 +23,19 @@ impl Backtrace {
     pub fn from_registers(rip: u64, rbp: u64) -> Self {
         Self {
             first: Some(rip),
+            frame_pointer: rbp,
+            depth: 0,
+        }
+    }
+
+    /// From a call to where no code is: the return address is still on top of the stack.
+    #[must_use]
+    pub fn from_wild_call(rsp: u64, rbp: u64) -> Self {
+        let caller = Stack::containing(rsp)
+            .filter(|stack| rsp.is_multiple_of(8) && stack.holds(rsp, 16))
+            .map(|_| read_pair(rsp)[0]);
+        Self {
+            first: caller,
             frame_pointer: rbp,
             depth: 0,
         }

@@ -55,8 +55,8 @@ pub struct Core {
     pub(crate) flushed: AtomicU64,
     /// Set by the core itself when it has stopped for good, see [`crate::stop`].
     pub(crate) stopped: AtomicBool,
-    /// How often the deadline timer went off.
-    pub(crate) timer_ticks: AtomicU64,
+    /// See [`crate::timer`].
+    pub(crate) timer: crate::timer::State,
 }
 
 /// Where in a [`Core`] assembly finds the APIC ID.
@@ -72,7 +72,7 @@ impl Core {
             wakeup: crate::wakeup::State::new(),
             flushed: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
-            timer_ticks: AtomicU64::new(0),
+            timer: crate::timer::State::new(),
         }
     }
 

@@ -15,6 +15,7 @@ pub fn deliberate_null_dereference() {
 }
 
 /// Calls itself until the stack is full.
+#[expect(unconditional_recursion, reason = "the overflow is the point")]
 #[inline(never)]
 pub fn deliberate_stack_overflow(depth: u64) -> u64 {
     let local = black_box([depth; 32]);

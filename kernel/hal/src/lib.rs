@@ -22,6 +22,7 @@ pub mod cores;
 pub mod cpu;
 #[cfg(target_os = "none")]
 pub mod deliberate;
+pub mod framebuffer;
 pub mod frames;
 pub mod gdt;
 pub mod heap;

@@ -10,7 +10,9 @@ use core::fmt::{self, Write};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::cores;
+use crate::{clock, cores};
+use crate::framebuffer::{Geometry, TextScreen};
+use crate::paging::{self, MapError};
 use crate::serial::SerialPort;
 use crate::sync::{IrqLock, Level};
 
@@ -20,23 +22,33 @@ const SEIZE_AFTER: u64 = 50_000_000;
 /// Where lines go.
 struct Outputs {
     serial: Option<SerialPort>,
+    screen: Option<TextScreen>,
 }
 
 impl Write for Outputs {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for (number, part) in text.split('\n').enumerate() {
-            if let Some(serial) = &mut self.serial {
+        if let Some(serial) = &mut self.serial {
+            for (number, part) in text.split('\n').enumerate() {
                 if number > 0 {
                     serial.write(b"\r\n");
                 }
                 serial.write(part.as_bytes());
             }
         }
+        if let Some(screen) = &mut self.screen {
+            screen.write(text);
+        }
         Ok(())
     }
 }
 
-static OUTPUTS: IrqLock<Outputs> = IrqLock::new(Level::Log, Outputs { serial: None });
+static OUTPUTS: IrqLock<Outputs> = IrqLock::new(
+    Level::Log,
+    Outputs {
+        serial: None,
+        screen: None,
+    },
+);
 
 struct Logger;
 
@@ -48,7 +60,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         print_line(format_args!(
             "[{} core {}] {} {}: {}",
-            Milliseconds(crate::cpu::timestamp()),
+            Milliseconds(clock::now_ns()),
             cores::current_index(),
             record.level(),
             record.target(),
@@ -81,6 +93,25 @@ pub fn init() {
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+}
+
+/// Shows what is logged from now on on a framebuffer too: `geometry` at the physical address
+/// `physical`, a multiple of 4.
+///
+/// # Errors
+/// When it cannot be mapped; a framebuffer that makes no sense is not used, without an error.
+///
+/// # Safety
+/// There is a framebuffer of that geometry there, and nobody else uses it.
+pub unsafe fn add_screen(physical: u64, geometry: Geometry) -> Result<(), MapError> {
+    let Some(bytes) = geometry.bytes() else {
+        return Ok(());
+    };
+    let base = paging::map_mmio(physical, bytes)?;
+    // SAFETY: mapped just now for good, and the caller vouches for what is there.
+    let screen = unsafe { TextScreen::new(base, geometry) };
+    OUTPUTS.lock().screen = screen;
+    Ok(())
 }
 
 /// Writes one line with no prefix.

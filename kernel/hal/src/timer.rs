@@ -4,9 +4,9 @@
 //! time-stamp counter; elsewhere it counts down at a rate measured once (Intel SDM volume 3,
 //! 10.5.4).
 //!
-//! Invariant: the interrupt never comes before the deadline by the clock, but for a deadline
-//! farther away than the countdown reaches: then it comes early, and whoever armed it looks at
-//! the clock and arms it again.
+//! Invariant: a deadline is never told before its time by the clock. The hardware may be early, by
+//! the error of the measured rate or because the countdown does not reach that far; then the
+//! interrupt only starts it again.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -23,6 +23,26 @@ const TSC_DEADLINE: u32 = 0b10 << 17;
 /// The MSR of the deadline, in cycles of the time-stamp counter.
 const DEADLINE_MSR: u32 = 0x6e0;
 
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// One core's part in it.
+pub(crate) struct State {
+    /// In nanoseconds of the clock, or [`NEVER`].
+    deadline: AtomicU64,
+    /// How many deadlines have come.
+    ticks: AtomicU64,
+}
+
+impl State {
+    pub(crate) const fn new() -> Self {
+        Self {
+            deadline: AtomicU64::new(NEVER),
+            ticks: AtomicU64::new(0),
+        }
+    }
+}
+
 /// How long the countdown's rate is measured.
 const MEASURE: Duration = Duration::from_millis(2);
 
@@ -38,9 +58,7 @@ pub fn init(features: &Features) -> Result<(), VectorError> {
     if !features.tsc_deadline {
         RATE.store(measure().max(1), Ordering::Relaxed);
     }
-    interrupts::register(vector::TIMER, |_vector| {
-        cores::current().timer_ticks.fetch_add(1, Ordering::Relaxed);
-    })
+    interrupts::register(vector::TIMER, |_vector| expire())
 }
 
 /// Sets this core's timer up, not armed; after [`apic::init_core`].
@@ -56,6 +74,27 @@ pub fn init_core() {
 /// Has this core interrupted at `deadline`, in nanoseconds of [`clock::now_ns`]; at once when it
 /// has passed. Takes the place of an earlier deadline.
 pub fn arm(deadline: u64) {
+    let timer = &cores::current().timer;
+    timer.deadline.store(deadline, Ordering::Relaxed);
+    start(deadline);
+}
+
+/// The timer's interrupt: the deadline has come, or only nearly.
+fn expire() {
+    let timer = &cores::current().timer;
+    let deadline = timer.deadline.load(Ordering::Relaxed);
+    if deadline == NEVER {
+        // Disarmed at the last moment.
+    } else if clock::now_ns() < deadline {
+        start(deadline);
+    } else {
+        timer.deadline.store(NEVER, Ordering::Relaxed);
+        timer.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Has the hardware interrupt this core at `deadline` or not long before.
+fn start(deadline: u64) {
     let remaining = deadline.saturating_sub(clock::now_ns());
     match RATE.load(Ordering::Relaxed) {
         0 => {
@@ -63,8 +102,7 @@ pub fn arm(deadline: u64) {
             set_deadline(crate::cpu::timestamp().saturating_add(cycles.max(1)));
         }
         rate => {
-            // One more, since the first step may be short.
-            let count = scale(remaining, rate).saturating_add(1);
+            let count = scale(remaining, rate).max(1);
             apic::start_countdown(u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
@@ -72,16 +110,18 @@ pub fn arm(deadline: u64) {
 
 /// Forgets this core's deadline.
 pub fn disarm() {
+    let timer = &cores::current().timer;
+    timer.deadline.store(NEVER, Ordering::Relaxed);
     match RATE.load(Ordering::Relaxed) {
         0 => set_deadline(0),
         _ => apic::start_countdown(0),
     }
 }
 
-/// How often `core`'s timer has gone off.
+/// How often a deadline of `core` has come.
 #[must_use]
 pub fn ticks(core: &Core) -> u64 {
-    core.timer_ticks.load(Ordering::Relaxed)
+    core.timer.ticks.load(Ordering::Relaxed)
 }
 
 /// How deadlines are told, for the log.

@@ -50,6 +50,13 @@ impl Exception {
         matches!(self.vector, PAGE_FAULT | DOUBLE_FAULT).then_some(self.address)
     }
 
+    /// Whether the CPU could not even fetch the instruction: the code jumped to where none is.
+    #[must_use]
+    pub fn is_wild_call(&self) -> bool {
+        const FETCH: u64 = 1 << 4;
+        self.vector == PAGE_FAULT && self.error_code & FETCH != 0
+    }
+
     /// Which descriptor a selector error code names (Intel SDM volume 3, 6.13).
     fn describe_selector(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = match self.error_code >> 1 & 0b11 {
@@ -130,6 +137,14 @@ mod tests {
         assert!(decode(31, 0, 0).is_some());
         assert!(decode(32, 0, 0).is_none());
         assert!(decode(255, 0, 0).is_none());
+    }
+
+    #[test]
+    fn a_fetch_that_fails_is_a_wild_call() {
+        let is_wild_call = |code| decode(14, code, 0).is_some_and(|fault| fault.is_wild_call());
+        assert!(is_wild_call(0x10));
+        assert!(is_wild_call(0x11));
+        assert!(!is_wild_call(0x03));
     }
 
     #[test]
