@@ -21,7 +21,10 @@ struct Extent {
 
 impl Extent {
     /// Its bytes, in the direct map.
-    #[expect(unsafe_code, reason = "the boot loader gives its files by their addresses")]
+    #[expect(
+        unsafe_code,
+        reason = "the boot loader gives its files by their addresses"
+    )]
     fn bytes(self) -> &'static [u8] {
         let start = paging::phys_to_virt(self.start);
         // SAFETY: the boot loader put a file there, in memory of its own that is never given to

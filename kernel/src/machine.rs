@@ -4,9 +4,7 @@ use alloc::vec::Vec;
 
 use vortex_hal::acpi::{Acpi, AcpiError, Interrupts, PhysicalMemory};
 use vortex_hal::cpu::{self, Features};
-use vortex_hal::{
-    apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup,
-};
+use vortex_hal::{apic, clock, cores, ioapic, paging, pci, power, shootdown, smp, timer, wakeup};
 
 use crate::{boot, jobs};
 
@@ -22,9 +20,11 @@ pub(crate) fn bring_up(features: &Features) {
     }
     init_interrupts(features);
     let interrupts = part(acpi, |acpi| &acpi.interrupts);
-    if let Some(interrupts) = interrupts {
-        init_lines(interrupts);
+    match interrupts {
+        Some(interrupts) => init_lines(interrupts),
+        None => ioapic::silence_legacy(),
     }
+    pci::init(acpi);
     start_cores(interrupts);
 }
 
@@ -88,7 +88,10 @@ fn start_cores(listed: Option<&Interrupts>) {
     let ids = core::iter::once(boot_core).chain(others.into_iter().filter(reachable));
     let count = cores::enumerate(ids);
     if count < all {
-        log::warn!("{} of {all} cores cannot be addressed and stay off", all - count);
+        log::warn!(
+            "{} of {all} cores cannot be addressed and stay off",
+            all - count
+        );
     }
     if count == 1 {
         return;
@@ -99,6 +102,10 @@ fn start_cores(listed: Option<&Interrupts>) {
     };
     smp::start_others(page, jobs::idle).unwrap_or_else(|error| panic!("starting cores: {error}"));
     for core in cores::all().iter().filter(|core| !core.is_online()) {
-        log::error!("core {} (APIC ID {}) does not start", core.index(), core.apic_id());
+        log::error!(
+            "core {} (APIC ID {}) does not start",
+            core.index(),
+            core.apic_id()
+        );
     }
 }

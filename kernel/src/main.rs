@@ -82,7 +82,10 @@ fn take_memory(features: &Features, handover: &Handover, regions: &[MemoryRegion
         .unwrap_or_else(|error| panic!("making the page tables: {error}"));
 }
 
-#[expect(unsafe_code, reason = "only here is it known that the memory is nobody else's")]
+#[expect(
+    unsafe_code,
+    reason = "only here is it known that the memory is nobody else's"
+)]
 fn init_frames(map: &mut vortex_kernel_base::memory_map::MemoryMap) {
     // SAFETY: these are the frames that the boot loader left for us, all of them are in the
     // direct map, its one now and ours later, and this is called once.
@@ -90,7 +93,10 @@ fn init_frames(map: &mut vortex_kernel_base::memory_map::MemoryMap) {
     result.unwrap_or_else(|error| panic!("the frame allocator: {error}"));
 }
 
-#[expect(unsafe_code, reason = "the stack is switched under the compiler's feet")]
+#[expect(
+    unsafe_code,
+    reason = "the stack is switched under the compiler's feet"
+)]
 fn switch_to_own_tables() -> ! {
     let stack = Stack {
         core: CoreIndex::BOOT,

@@ -64,11 +64,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 }
 
 /// Stops the others, prints the report and exits.
-fn report(
-    cause: Arguments<'_>,
-    frame: Option<&TrapFrame>,
-    trace: impl FnOnce() -> Backtrace,
-) -> ! {
+fn report(cause: Arguments<'_>, frame: Option<&TrapFrame>, trace: impl FnOnce() -> Backtrace) -> ! {
     let me = cores::current_index();
     match stop::claim() {
         Claim::Stop => stop::obey(),

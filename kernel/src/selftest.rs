@@ -55,10 +55,7 @@ fn ensure(condition: bool, what: core::fmt::Arguments<'_>) -> Result<(), Failure
 }
 
 /// Waits until `condition` holds; fails with `what` when it does not in time.
-fn wait_for(
-    condition: impl Fn() -> bool,
-    what: core::fmt::Arguments<'_>,
-) -> Result<(), Failure> {
+fn wait_for(condition: impl Fn() -> bool, what: core::fmt::Arguments<'_>) -> Result<(), Failure> {
     let end = clock::now_ns() + PATIENCE;
     while !condition() {
         ensure(clock::now_ns() < end, what)?;

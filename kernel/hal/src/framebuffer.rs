@@ -166,7 +166,11 @@ mod tests {
         // SAFETY: the buffer is that long after its first word, and outlives the screen.
         let screen = unsafe { TextScreen::new(base, geometry) };
         screen.expect("a sound geometry").write(text);
-        assert_eq!(buffer.first(), Some(&0xaaaa_aaaa), "written before the start");
+        assert_eq!(
+            buffer.first(),
+            Some(&0xaaaa_aaaa),
+            "written before the start"
+        );
         assert_eq!(buffer.last(), Some(&0xaaaa_aaaa), "written past the end");
         let bytes = buffer[1..].iter().flat_map(|word| word.to_ne_bytes());
         bytes.take(length).collect()
@@ -212,11 +216,26 @@ mod tests {
         assert_eq!(good.bytes(), Some(640 * 480 * 4));
         let bad = [
             Geometry { width: 1, ..good },
-            Geometry { height: CELL_HEIGHT, ..good },
-            Geometry { stride: 639, ..good },
-            Geometry { bytes_per_pixel: 0, ..good },
-            Geometry { bytes_per_pixel: 8, ..good },
-            Geometry { stride: usize::MAX, ..good },
+            Geometry {
+                height: CELL_HEIGHT,
+                ..good
+            },
+            Geometry {
+                stride: 639,
+                ..good
+            },
+            Geometry {
+                bytes_per_pixel: 0,
+                ..good
+            },
+            Geometry {
+                bytes_per_pixel: 8,
+                ..good
+            },
+            Geometry {
+                stride: usize::MAX,
+                ..good
+            },
         ];
         for geometry in bad {
             assert_eq!(geometry.bytes(), None, "{geometry:?}");

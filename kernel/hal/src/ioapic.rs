@@ -172,8 +172,7 @@ static CHIPS: IrqLock<Chips<Mmio>> = IrqLock::new(Level::Devices, Chips(Vec::new
 /// When a chip cannot be mapped or does not answer; those before it are taken over.
 pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
     if interrupts.has_8259 {
-        // SAFETY: only the 8259s' data ports are touched, which this function owns.
-        silence_8259(&mut unsafe { CpuPorts::new() });
+        silence_legacy();
     }
     let mut inputs = 0;
     for described in &interrupts.io_apics {
@@ -189,6 +188,14 @@ pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
         CHIPS.lock().0.push(chip);
     }
     Ok(inputs)
+}
+
+/// Masks all lines of the old pair of 8259s. [`init`] does this where the tables say that there is
+/// one; where there are no tables, do it in any case: without a pair it does nothing.
+pub fn silence_legacy() {
+    // SAFETY: only the 8259s' ports are touched, which this module owns.
+    let mut ports = unsafe { CpuPorts::new() };
+    silence_8259(&mut ports);
 }
 
 /// Lets the line that arrives by `route` (see [`Interrupts::route`]) raise `vector` on the core

@@ -10,11 +10,11 @@ use core::fmt::{self, Write};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::{clock, cores};
 use crate::framebuffer::{Geometry, TextScreen};
 use crate::paging::{self, MapError};
 use crate::serial::SerialPort;
 use crate::sync::{IrqLock, Level};
+use crate::{clock, cores};
 
 /// Polls that a dying core waits for the log's holder: longer than any line takes.
 const SEIZE_AFTER: u64 = 50_000_000;

@@ -33,7 +33,11 @@ fn check_pair(waker: &Core, target: &Core, me: CoreIndex) -> Result<(), Failure>
     }
     wait_for(
         || jobs::times_woken(target.index()) > before,
-        format_args!("core {} did not wake core {}", waker.index(), target.index()),
+        format_args!(
+            "core {} did not wake core {}",
+            waker.index(),
+            target.index()
+        ),
     )
 }
 

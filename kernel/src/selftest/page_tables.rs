@@ -31,15 +31,17 @@ pub(super) fn check() -> Result<(), Failure> {
         ensure(bytes == 0, format_args!("{bytes} bytes are {what}"))?;
     }
     ensure(executable > 0, format_args!("the walk saw no code"))?;
-    cores::online().try_for_each(|core| {
-        Stack::all_of(core.index()).try_for_each(|stack| check_guard(&stack))
-    })
+    cores::online()
+        .try_for_each(|core| Stack::all_of(core.index()).try_for_each(|stack| check_guard(&stack)))
 }
 
 fn check_guard(stack: &Stack) -> Result<(), Failure> {
     let bottom = stack.bottom();
     let mapped = |address| current_translation(address).is_some();
-    ensure(mapped(bottom), format_args!("stack {bottom:#x} is not mapped"))?;
+    ensure(
+        mapped(bottom),
+        format_args!("stack {bottom:#x} is not mapped"),
+    )?;
     ensure(
         !mapped(bottom - 1),
         format_args!("below the stack at {bottom:#x} there is no guard"),

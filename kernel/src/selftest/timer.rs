@@ -35,7 +35,10 @@ pub(super) fn check() -> Result<(), Failure> {
     log::info!("deadline of {AWAY} ns met after {earliest} to {latest} ns");
     ensure(
         earliest >= AWAY,
-        format_args!("a timer went off {} ns early", AWAY.saturating_sub(earliest)),
+        format_args!(
+            "a timer went off {} ns early",
+            AWAY.saturating_sub(earliest)
+        ),
     )?;
     ensure(
         latest <= AWAY + LATE,

@@ -137,7 +137,7 @@ fn list_is_sound(config: &impl ConfigSpace, address: PciAddress, first: u16) -> 
         if offset == 0 {
             return true;
         }
-        if !(0x40..=0xfc).contains(&offset) || offset % 4 != 0 {
+        if !(0x40..=0xfc).contains(&offset) || !offset.is_multiple_of(4) {
             return false;
         }
         let [_id, next, _, _] = config.read(address, offset).to_le_bytes();

@@ -91,7 +91,10 @@ fn place(address: PciAddress) -> (u8, u8, u8) {
 impl ConfigSpace for Fake {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
         *self.reads.borrow_mut() += 1;
-        assert!(offset < 256 && offset % 4 == 0, "offset {offset:#x}");
+        assert!(
+            offset < 256 && offset.is_multiple_of(4),
+            "offset {offset:#x}"
+        );
         let functions = self.functions.borrow();
         functions
             .get(&place(address))
