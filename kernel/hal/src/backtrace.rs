@@ -42,7 +42,6 @@ impl Backtrace {
     }
 
     /// From the caller of the function that calls this.
-    #[cfg(target_os = "none")]
     #[inline(always)]
     #[must_use]
     pub fn from_here() -> Self {

@@ -175,7 +175,6 @@ pub fn current_index() -> CoreIndex {
 }
 
 /// Points this core's GS base at its [`Core`]: the first thing a core does in Rust.
-#[cfg(target_os = "none")]
 pub fn install(index: CoreIndex) {
     let core = get(index);
     core.index.store(index.0, Ordering::Relaxed);

@@ -67,7 +67,6 @@ impl Features {
 
 /// Turns on what protects the kernel from its own mistakes and from user mode: write protection
 /// and no-execute always, global pages, SMEP, SMAP and UMIP where the CPU has them. On each core.
-#[cfg(target_os = "none")]
 pub fn protect(features: &Features) {
     use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
     let wanted = [

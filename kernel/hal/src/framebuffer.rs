@@ -8,7 +8,9 @@
 
 use core::ptr::NonNull;
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+use noto_sans_mono_bitmap::{
+    FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width,
+};
 
 const WEIGHT: FontWeight = FontWeight::Regular;
 const HEIGHT: RasterHeight = RasterHeight::Size16;
@@ -112,7 +114,7 @@ impl TextScreen {
     fn draw(&mut self, character: char) {
         let raster = get_raster(character, WEIGHT, HEIGHT).or(get_raster('?', WEIGHT, HEIGHT));
         let (left, top) = (self.column * CELL_WIDTH, self.row * CELL_HEIGHT);
-        for (y, pixels) in raster.iter().flat_map(|raster| raster.rows()).enumerate() {
+        for (y, pixels) in raster.iter().flat_map(RasterizedChar::rows).enumerate() {
             for (x, &grey) in pixels.iter().enumerate() {
                 self.set(left + x, top + y, grey);
             }

@@ -94,13 +94,11 @@ fn load_segments(code: SegmentSelector, data: SegmentSelector, task: SegmentSele
 /// Gives this core's traps their stacks: the top of each, in the order of [`IstStack::ALL`].
 pub fn set_trap_stacks(tops: [u64; 3]) {
     let tables = &TABLES[cores::current_index().as_usize()];
-    let interrupt_stacks = tables.tss.get();
     for (stack, top) in IstStack::ALL.into_iter().zip(tops) {
-        // SAFETY: this core's own TSS. The CPU reads a slot only as such a trap begins, and both
-        // the old and the new stack are good, so it does not matter when the write lands.
-        unsafe {
-            (&raw mut (*interrupt_stacks).interrupt_stack_table[stack as usize])
-                .write(VirtAddr::new(top));
-        }
+        // SAFETY: this core's own TSS, which nobody else refers to mutably.
+        let slot = unsafe { &raw mut (*tables.tss.get()).interrupt_stack_table[stack as usize] };
+        // SAFETY: the CPU reads the slot only as such a trap begins, and both the old and the
+        // new stack are good, so it does not matter when the write lands.
+        unsafe { slot.write_volatile(VirtAddr::new(top)) };
     }
 }

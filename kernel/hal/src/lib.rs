@@ -20,7 +20,6 @@ pub mod backtrace;
 pub mod clock;
 pub mod cores;
 pub mod cpu;
-#[cfg(target_os = "none")]
 pub mod deliberate;
 pub mod framebuffer;
 pub mod frames;
@@ -36,7 +35,6 @@ pub mod power;
 pub mod scratch;
 pub mod serial;
 pub mod shootdown;
-#[cfg(target_os = "none")]
 pub mod smp;
 pub mod stacks;
 pub mod stop;

@@ -28,7 +28,6 @@ use x86_64::structures::paging::{
 };
 use x86_64::{PhysAddr, VirtAddr};
 
-#[cfg(target_os = "none")]
 pub use build::enter;
 pub use build::{DirectRange, Segment, build, current_translation};
 pub use check::{Census, census};

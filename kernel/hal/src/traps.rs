@@ -6,16 +6,13 @@
 //! Invariant: every vector has an entry, so no trap goes unseen; an entry saves all registers and
 //! calls `dispatch`, which is plain Rust on plain arguments.
 
-#[cfg(target_os = "none")]
 mod entry;
 mod exception;
 mod frame;
-#[cfg(target_os = "none")]
 mod table;
 
 pub use exception::Exception;
 pub use frame::TrapFrame;
-#[cfg(target_os = "none")]
 pub use table::load;
 
 /// What is done about an exception that the hardware layer does not handle itself. When it
@@ -30,7 +27,6 @@ pub fn on_exception(handler: ExceptionHandler) {
 }
 
 /// Takes a trap from its entry, with interrupts off.
-#[cfg(target_os = "none")]
 fn dispatch(frame: &TrapFrame) {
     match Exception::decode(frame, fault_address()) {
         Some(exception) if exception.is_non_maskable() && crate::stop::is_claimed() => {
@@ -46,7 +42,6 @@ fn dispatch(frame: &TrapFrame) {
 }
 
 /// The address a page fault was for. CR2 is never checked for being canonical, hence raw.
-#[cfg(target_os = "none")]
 fn fault_address() -> u64 {
     x86_64::registers::control::Cr2::read_raw()
 }

@@ -4,7 +4,9 @@
 
 use vortex_kernel_base::address::{FRAME_SIZE, Frame};
 use x86_64::VirtAddr;
-use x86_64::structures::paging::{PageSize, Size1GiB, Size2MiB, Size4KiB, Translate};
+use x86_64::structures::paging::{
+    OffsetPageTable, PageSize, PageTable, Size1GiB, Size2MiB, Size4KiB, Translate,
+};
 
 use super::{Access, DEVICES, DIRECT_MAP, HEAP, MapError, STACKS, TABLES, Tables};
 use crate::cpu::Features;
@@ -112,9 +114,8 @@ impl Tables {
 }
 
 /// Where `address` is mapped to by the tables now in force, whose frames are in the direct map.
-#[cfg(target_os = "none")]
+#[must_use]
 pub fn current_translation(address: u64) -> Option<u64> {
-    use x86_64::structures::paging::{OffsetPageTable, PageTable};
     let (root, _) = x86_64::registers::control::Cr3::read();
     let root = super::phys_to_virt(root.start_address().as_u64()).cast::<PageTable>();
     // SAFETY: the boot loader has its tables in the direct map at the same address as ours, and
@@ -126,12 +127,6 @@ pub fn current_translation(address: u64) -> Option<u64> {
     Some(physical.as_u64())
 }
 
-/// The host's tables are not ours to read.
-#[cfg(not(target_os = "none"))]
-pub fn current_translation(_address: u64) -> Option<u64> {
-    None
-}
-
 /// Switches this core to the kernel's tables and to the stack that ends at `stack_top`, and goes
 /// on at `next`; what was on the old stack is gone.
 ///
@@ -140,7 +135,6 @@ pub fn current_translation(_address: u64) -> Option<u64> {
 ///
 /// # Safety
 /// `stack_top` is the end of a mapped stack that nobody else uses.
-#[cfg(target_os = "none")]
 pub unsafe fn enter(
     stack_top: u64,
     next: extern "C" fn() -> !,
