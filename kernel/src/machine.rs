@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use vortex_hal::acpi::{Acpi, AcpiError, Interrupts, PhysicalMemory};
 use vortex_hal::cpu::{self, Features};
-use vortex_hal::{apic, clock, cores, ioapic, paging, power, shootdown, smp, timer, wakeup};
+use vortex_hal::{apic, clock, cores, ioapic, paging, pci, power, shootdown, smp, timer, wakeup};
 
 use crate::{boot, jobs};
 
@@ -31,6 +31,7 @@ pub(crate) fn bring_up(features: &Features) {
     }
     init_interrupts(features);
     start_cores(interrupts);
+    pci::init(acpi);
 }
 
 /// Physical memory as the ACPI parser reads it.

@@ -190,6 +190,14 @@ pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
     Ok(inputs)
 }
 
+/// Masks all lines of the old pair of 8259s. [`init`] does this where the tables say that there is
+/// one; where there are no tables, do it in any case: without a pair it does nothing.
+pub fn silence_legacy() {
+    // SAFETY: only the 8259s' ports are touched, which this module owns.
+    let mut ports = unsafe { CpuPorts::new() };
+    silence_8259(&mut ports);
+}
+
 /// Lets the line that arrives by `route` (see [`Interrupts::route`]) raise `vector` on the core
 /// with this APIC id.
 ///
