@@ -85,7 +85,7 @@ impl Ports for CpuPorts {
 
 /// Registers in device memory.
 #[derive(Debug)]
-pub(crate) struct Mmio {
+pub struct Mmio {
     base: NonNull<u8>,
     length: usize,
 }
@@ -105,7 +105,7 @@ impl Mmio {
     /// # Safety
     /// The range is registers of a device, not memory that Rust uses, and the device is not told
     /// to write to memory that Rust uses.
-    pub(crate) unsafe fn map(physical: u64, length: usize) -> Result<Self, MapError> {
+    pub unsafe fn map(physical: u64, length: usize) -> Result<Self, MapError> {
         let base = paging::map_mmio(physical, length)?;
         Ok(Self { base, length })
     }

@@ -172,8 +172,7 @@ static CHIPS: IrqLock<Chips<Mmio>> = IrqLock::new(Level::Devices, Chips(Vec::new
 /// When a chip cannot be mapped or does not answer; those before it are taken over.
 pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
     if interrupts.has_8259 {
-        // SAFETY: only the 8259s' data ports are touched, which this function owns.
-        silence_8259(&mut unsafe { CpuPorts::new() });
+        silence_legacy();
     }
     let mut inputs = 0;
     for described in &interrupts.io_apics {
@@ -189,6 +188,14 @@ pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
         CHIPS.lock().0.push(chip);
     }
     Ok(inputs)
+}
+
+/// Masks all lines of the old pair of 8259s. [`init`] does this where the tables say that there is
+/// one; where there are no tables, do it in any case: without a pair it does nothing.
+pub fn silence_legacy() {
+    // SAFETY: only the 8259s' ports are touched, which this module owns.
+    let mut ports = unsafe { CpuPorts::new() };
+    silence_8259(&mut ports);
 }
 
 /// Lets the line that arrives by `route` (see [`Interrupts::route`]) raise `vector` on the core
@@ -208,6 +215,13 @@ pub fn set_masked(input: u32, masked: bool) -> Result<(), IoApicError> {
     CHIPS
         .lock()
         .with(input, |chip, local| chip.set_masked(local, masked))
+}
+
+/// Silences the legacy interrupt controllers (the 8259 pair): [`init`] does where the tables list
+/// them; without tables there is nothing else to expect on a PC.
+pub fn silence_legacy() {
+    // SAFETY: only the 8259s' ports are touched, which this module owns.
+    silence_8259(&mut unsafe { CpuPorts::new() });
 }
 
 /// Moves the 8259s' vectors off the exceptions and masks all their lines: even a masked 8259 may

@@ -30,6 +30,7 @@ pub mod io;
 pub mod ioapic;
 pub mod logging;
 pub mod paging;
+pub mod pci;
 pub mod power;
 pub mod scratch;
 pub mod serial;

@@ -19,6 +19,7 @@ mod check;
 mod trampoline;
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use vortex_kernel_base::address::{FRAME_SIZE, Frame};
 use x86_64::structures::paging::mapper::{MapToError, MapperFlush, UnmapError};
@@ -117,6 +118,9 @@ struct Tables {
     /// The direct map's ranges, for [`copy_physical`].
     direct: arrayvec::ArrayVec<DirectRange, { build::MAX_DIRECT_RANGES }>,
 }
+
+/// Set when the boot core leaves the boot loader's tables.
+static OWN: AtomicBool = AtomicBool::new(false);
 
 static TABLES: IrqLock<Option<Tables>> = IrqLock::new(Level::PageTables, None);
 
@@ -231,6 +235,12 @@ pub(crate) fn map_fresh(page: u64, count: u64, access: Access) -> Result<(), Map
 pub(crate) fn unmap(page: u64) -> Result<Frame, MapError> {
     let mut guard = TABLES.lock();
     guard.as_mut().ok_or(MapError::NotReady)?.unmap(page)
+}
+
+/// Whether this core runs on the kernel's own tables, no longer on the boot loader's. Takes no
+/// lock: panics ask.
+pub(crate) fn is_own() -> bool {
+    OWN.load(Ordering::Relaxed)
 }
 
 /// The frame of the top-level table, for other cores to load.

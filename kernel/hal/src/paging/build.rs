@@ -140,6 +140,7 @@ pub unsafe fn enter(
     next: extern "C" fn() -> !,
 ) -> Result<core::convert::Infallible, MapError> {
     let root = super::root()?.address();
+    super::OWN.store(true, core::sync::atomic::Ordering::Relaxed);
     // SAFETY: the new tables map the kernel image, which this code is in, at the same addresses;
     // the caller vouches for the stack. The zero return address ends backtraces.
     unsafe {
