@@ -217,13 +217,6 @@ pub fn set_masked(input: u32, masked: bool) -> Result<(), IoApicError> {
         .with(input, |chip, local| chip.set_masked(local, masked))
 }
 
-/// Silences the legacy interrupt controllers (the 8259 pair): [`init`] does where the tables list
-/// them; without tables there is nothing else to expect on a PC.
-pub fn silence_legacy() {
-    // SAFETY: only the 8259s' ports are touched, which this module owns.
-    silence_8259(&mut unsafe { CpuPorts::new() });
-}
-
 /// Moves the 8259s' vectors off the exceptions and masks all their lines: even a masked 8259 may
 /// raise a spurious interrupt (Intel 8259A datasheet, "Spurious").
 fn silence_8259(ports: &mut impl Ports) {
