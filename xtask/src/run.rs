@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
 use xtask::packages::{self, Package};
@@ -182,7 +183,18 @@ fn show_log(guest: &mut Guest, timeout: Option<Duration>) -> Result<Option<Exit>
     }
 }
 
-fn print(line: &str, _colours: bool) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}")?;
-    Ok(())
+/// Prints a line of the log; warnings and errors in colour, on a terminal.
+fn print(line: &str, colours: bool) -> Result<()> {
+    let style = if !colours {
+        Style::new()
+    } else if line.contains(" ERROR ") || line.starts_with("vortex: core ") {
+        AnsiColor::Red.on_default()
+    } else if line.contains(" WARN ") {
+        AnsiColor::Yellow.on_default()
+    } else if line.starts_with("vortex: ") {
+        Style::new().bold()
+    } else {
+        Style::new()
+    };
+    writeln!(std::io::stdout(), "{style}{line}{style:#}").context("cannot print the guest's log")
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use xtask::boot_image::Parts;
 use xtask::packages::{self, Package};
+use xtask::process::Running;
 use xtask::{kernel, process, rules, toolchain, ui, workspace};
 
 /// Run every check and test of the project
@@ -67,9 +68,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "checks passed in {}",
         ui::seconds(started.elapsed())
     ));
-    // Nothing may be printed after this.
-    process::run(&mut tests(args.filter.as_deref()))?;
-    Ok(ExitCode::SUCCESS)
+    // The last words are the test runner's, whether tests fail or not.
+    let status = Running::start(&mut tests(args.filter.as_deref()))?.wait()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn timed(name: &str, step: fn() -> Result<()>) -> Result<()> {
@@ -166,9 +171,11 @@ fn loom() -> Result<()> {
 fn tests(filter: Option<&str>) -> Command {
     let nextest = cargo(&["nextest", "--version"]).output();
     let mut tests = match nextest {
-        Ok(output) if output.status.success() => cargo(&["nextest", "run", "--no-tests", "pass"]),
+        Ok(output) if output.status.success() => {
+            cargo(&["nextest", "run", "--no-fail-fast", "--no-tests", "pass"])
+        }
         // Targets by name, or else the run would end with the empty results of the doc tests.
-        _ => cargo(&["test", "--lib", "--bins", "--tests"]),
+        _ => cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]),
     };
     tests.args(filter);
     tests
