@@ -29,16 +29,14 @@ impl Run {
             .args(arguments)
             .process_group(0)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         // The firmware's first words: now QEMU certainly runs.
-        let log = BufReader::new(program.stdout.take().unwrap());
-        assert!(
-            log.lines()
-                .map_while(Result::ok)
-                .any(|line| line.contains("BdsDxe"))
-        );
+        let output = BufReader::new(program.stdout.take().unwrap());
+        let mut log = output.lines().map_while(Result::ok);
+        assert!(log.any(|line| line.contains("BdsDxe")));
+        // What comes after that has to go somewhere.
+        std::thread::spawn(|| log.for_each(drop));
         let qemu = child_of(program.id()).expect("xtask has started QEMU");
         let command = fs::read_to_string(format!("/proc/{qemu}/cmdline")).unwrap();
         assert!(command.contains("qemu-system-x86_64"), "{command}");
