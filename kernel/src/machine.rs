@@ -10,6 +10,9 @@ use crate::{boot, jobs};
 
 /// Brings up everything up to all cores in their idle loops.
 pub(crate) fn bring_up(features: &Features) {
+    apic::init(features).unwrap_or_else(|error| panic!("the local APIC: {error}"));
+    apic::init_core();
+    smp::reset_others();
     let acpi = read_acpi();
     let acpi = acpi.as_ref();
     match acpi.map(|acpi| &acpi.fixed) {
@@ -59,10 +62,8 @@ fn init_lines(interrupts: &Interrupts) {
     }
 }
 
-/// This core's local APIC and timer, and what other cores can ask of it.
+/// The deadline timer, and what other cores can ask of it.
 fn init_interrupts(features: &Features) {
-    apic::init(features).unwrap_or_else(|error| panic!("the local APIC: {error}"));
-    apic::init_core();
     wakeup::init()
         .and_then(|()| shootdown::init())
         .and_then(|()| apic::watch_errors())

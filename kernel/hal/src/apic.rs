@@ -140,8 +140,18 @@ pub fn watch_errors() -> Result<(), VectorError> {
 
 /// Sends a message to the core whose local APIC has that ID. Nothing is sent before [`init`].
 pub fn send(apic_id: u32, message: Message) {
+    write_command(apic_id, message.command());
+}
+
+/// Sends a message to all cores of the machine but this one, those that never started too.
+pub fn broadcast(message: Message) {
+    const ALL_BUT_SELF: u32 = 0b11 << 18;
+    write_command(0, message.command() | ALL_BUT_SELF);
+}
+
+/// Writes the command register, which sends.
+fn write_command(destination: u32, command: u32) {
     SENT.fetch_add(1, Ordering::Relaxed);
-    let command = message.command();
     match REGISTERS.load(Ordering::Acquire) {
         0 => {}
         IN_MSRS => {
@@ -150,14 +160,14 @@ pub fn send(apic_id: u32, message: Message) {
             let mut msr = Msr::new(X2APIC_MSRS + (register::COMMAND_LOW >> 4));
             // SAFETY: in x2APIC mode this is the whole command register, and the message is one
             // that the receiving core expects.
-            unsafe { msr.write(u64::from(apic_id) << 32 | u64::from(command)) };
+            unsafe { msr.write(u64::from(destination) << 32 | u64::from(command)) };
         }
         _ => {
             // One at a time, and no interrupt handler of ours may send in between.
             let enabled = cpu::interrupts_enabled();
             cpu::disable_interrupts();
             wait_for_command();
-            write(register::COMMAND_HIGH, apic_id << 24);
+            write(register::COMMAND_HIGH, destination << 24);
             write(register::COMMAND_LOW, command);
             wait_for_command();
             if enabled {

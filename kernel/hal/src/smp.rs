@@ -1,6 +1,6 @@
 //! Starting the other cores (Intel SDM volume 3, 8.4.4: INIT, then STARTUP).
 //!
-//! Key functions: [`start_others`]. [`trampoline`] is the code from real mode to the kernel.
+//! Key functions: [`reset_others`], [`start_others`]. [`trampoline`] is the code from real mode to the kernel.
 //!
 //! All cores are started at once: each has its stacks ready and finds its own by its APIC ID, so
 //! they need not take turns.
@@ -10,7 +10,7 @@
 
 mod trampoline;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use vortex_kernel_base::address::Frame;
@@ -28,14 +28,31 @@ const AFTER_STARTUP: Duration = Duration::from_millis(20);
 /// How long all cores together have to come up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// When [`reset_others`] was, by this core's time-stamp counter.
+static RESET_AT: AtomicU64 = AtomicU64::new(0);
+
 /// The [`CoreMain`] of the cores that are started, as an address.
 static MAIN: AtomicUsize = AtomicUsize::new(0);
 
 /// What a core does once it is up.
 pub type CoreMain = fn() -> !;
 
+/// Resets all other cores; once, as soon as this core's local APIC is on. Until then they are in
+/// the firmware's hands: some firmware has them spin, others have them halted.
+pub fn reset_others() {
+    apic::broadcast(Message::Init);
+    RESET_AT.store(cpu::timestamp(), Ordering::Relaxed);
+}
+
+/// Waits for what is left of the time that a reset takes.
+fn wait_after_reset() {
+    let cycles = cpu::timestamp().saturating_sub(RESET_AT.load(Ordering::Relaxed));
+    let passed = clock::rate().map_or(0, |rate| rate.nanoseconds(cycles));
+    clock::busy_wait(AFTER_INIT.saturating_sub(Duration::from_nanos(passed)));
+}
+
 /// Brings up all cores of [`cores::all`] but this one, on the code page `page` below 1 MiB; each
-/// ends up in `main`. Returns when all are online, or after some seconds: those that are not
+/// ends up in `main`. After [`reset_others`]. Returns when all are online, or after some seconds: those that are not
 /// online then never came up.
 ///
 /// # Errors
@@ -51,33 +68,20 @@ pub fn start_others(page: Frame, main: CoreMain) -> Result<(), MapError> {
     MAIN.store(main as usize, Ordering::Release);
     let trampoline = trampoline::prepare(page)?;
     let waiting = || others.iter().filter(|core| !core.is_online());
-    for core in others {
-        apic::send(core.apic_id(), Message::Init);
-    }
-    clock::busy_wait(AFTER_INIT);
+    wait_after_reset();
     for _ in 0..2 {
         for core in waiting() {
             apic::send(core.apic_id(), Message::Startup(trampoline.page()));
         }
-        wait(AFTER_STARTUP, || waiting().next().is_none());
+        if clock::wait_for(AFTER_STARTUP, || waiting().next().is_none()) {
+            break;
+        }
     }
     // A core that comes late still needs the trampoline, so it goes only when all are here.
-    if wait(PATIENCE, || waiting().next().is_none()) {
+    if clock::wait_for(PATIENCE, || waiting().next().is_none()) {
         trampoline.remove();
     }
     Ok(())
-}
-
-/// Polls until `condition` holds, `limit` at most; says whether it came to hold.
-fn wait(limit: Duration, condition: impl Fn() -> bool) -> bool {
-    let end = clock::now_ns() + limit.as_nanos() as u64;
-    while !condition() {
-        if clock::now_ns() > end {
-            return false;
-        }
-        core::hint::spin_loop();
-    }
-    true
 }
 
 /// A started core's first Rust code, on its own stack and the kernel's tables.
