@@ -18,6 +18,11 @@ use crate::image::Contents;
 
 /// The status of `timeout(1)` for the same reason.
 const TIMED_OUT: u8 = 124;
+/// How long the firmware may take to its first word; under emulation it takes three seconds.
+const FIRMWARE_START: Duration = Duration::from_secs(120);
+/// What the firmware says when it waits for somebody to choose what to boot.
+const NOTHING_TO_BOOT: [&str; 2] = ["BdsDxe: No bootable option", "UEFI Interactive Shell"];
+const MEMORY_HINT: &str = "too little memory? it needs about 40 MiB";
 /// How long QEMU may take to end after its log has.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
@@ -158,21 +163,38 @@ fn has_screen() -> bool {
     screen
 }
 
-/// Prints the log until the guest ends; `None` when the time is over first.
+/// Prints the log until the guest ends; `None` when the time is over first. A firmware that does
+/// not start, or finds nothing to boot, would wait for ever: that is an error.
 fn show_log(guest: &mut Guest, timeout: Option<Duration>) -> Result<Option<Exit>> {
     // Without a limit: so far ahead that nobody sees it.
     let deadline = guest.started() + timeout.unwrap_or(Duration::from_secs(10 * 365 * 86_400));
+    let silent_until = guest.started() + FIRMWARE_START;
     let mut spinner = Some(ui::Spinner::start("waiting for the firmware"));
     let colours = std::io::stdout().is_terminal();
     loop {
-        match guest.next(deadline) {
+        let silent = spinner.is_some();
+        match guest.next(if silent {
+            deadline.min(silent_until)
+        } else {
+            deadline
+        }) {
             Next::Line(line) if line.text.trim().is_empty() => {}
             Next::Line(line) => {
                 spinner = None;
                 print(&line.text, colours)?;
+                if NOTHING_TO_BOOT
+                    .iter()
+                    .any(|words| line.text.contains(words))
+                {
+                    bail!("the firmware found nothing that it can boot ({MEMORY_HINT})");
+                }
             }
             Next::Over => break,
-            Next::Deadline => return Ok(None),
+            Next::Deadline if Instant::now() >= deadline => return Ok(None),
+            Next::Deadline => bail!(
+                "the firmware said nothing for {} ({MEMORY_HINT}, or a machine without ACPI)",
+                ui::seconds(FIRMWARE_START)
+            ),
         }
     }
     drop(spinner);
