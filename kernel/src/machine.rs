@@ -12,20 +12,26 @@ use crate::{boot, jobs};
 pub(crate) fn bring_up(features: &Features) {
     let acpi = read_acpi();
     let acpi = acpi.as_ref();
-    if let Some(fixed) = part(acpi, |acpi| &acpi.fixed) {
-        power::init(fixed);
+    match acpi.map(|acpi| &acpi.fixed) {
+        Some(Ok(fixed)) => power::init(fixed),
+        Some(Err(error)) => log::warn!("{error}; ACPI cannot turn the machine off"),
+        None => {}
     }
     if let Err(error) = clock::init(acpi) {
         panic!("no clock: {error}");
     }
-    init_interrupts(features);
-    let interrupts = part(acpi, |acpi| &acpi.interrupts);
+    let interrupts = acpi.and_then(|acpi| {
+        let interrupts = acpi.interrupts.as_ref();
+        let tell = |error: &&AcpiError| log::warn!("{error}; going on with one core");
+        interrupts.inspect_err(tell).ok()
+    });
     match interrupts {
         Some(interrupts) => init_lines(interrupts),
         None => ioapic::silence_legacy(),
     }
-    pci::init(acpi);
+    init_interrupts(features);
     start_cores(interrupts);
+    pci::init(acpi);
 }
 
 /// Physical memory as the ACPI parser reads it.
@@ -45,12 +51,6 @@ fn read_acpi() -> Option<Acpi> {
         .ok()
 }
 
-/// What one of the tables says; a warning when it is missing or damaged.
-fn part<T>(acpi: Option<&Acpi>, get: impl Fn(&Acpi) -> &Result<T, AcpiError>) -> Option<&T> {
-    let part = get(acpi?).as_ref();
-    part.inspect_err(|error| log::warn!("{error}")).ok()
-}
-
 /// The interrupt lines of devices, all masked.
 fn init_lines(interrupts: &Interrupts) {
     match ioapic::init(interrupts) {
@@ -65,6 +65,7 @@ fn init_interrupts(features: &Features) {
     apic::init_core();
     wakeup::init()
         .and_then(|()| shootdown::init())
+        .and_then(|()| apic::watch_errors())
         .and_then(|()| timer::init(features))
         .unwrap_or_else(|error| panic!("interrupt vectors: {error}"));
     timer::init_core();

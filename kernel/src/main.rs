@@ -52,6 +52,7 @@ fn enter(boot_info: &'static mut BootInfo) -> ! {
     gdt::load();
     traps::on_exception(panic::exception);
     traps::load();
+    stacks::set_early(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
     log::info!("Vortex {}", env!("CARGO_PKG_VERSION"));
     let features = Features::detect();
     cpu::protect(&features);
@@ -64,12 +65,13 @@ fn enter(boot_info: &'static mut BootInfo) -> ! {
 fn take_memory(features: &Features, handover: &Handover, regions: &[MemoryRegion]) {
     let mut map = boot::memory_map(regions);
     let memory = (map.main_frames() + map.low_frames()) * 4096;
-    assert!(
-        memory >= MINIMUM_MEMORY,
-        "too little memory: {} usable, {} needed",
-        Bytes(memory),
-        Bytes(MINIMUM_MEMORY)
-    );
+    if memory < MINIMUM_MEMORY {
+        panic::fail(format_args!(
+            "too little memory: {} usable, at least {} needed",
+            Bytes(memory),
+            Bytes(MINIMUM_MEMORY)
+        ));
+    }
     log::info!("{} of memory", Bytes(memory));
     let whole = map.clone();
     boot::take_startup_page(&mut map);

@@ -20,6 +20,9 @@ use crate::boot::Handover;
 /// The status that the machine exits with after a report.
 const STATUS: u8 = 101;
 
+/// The status when the machine is not one the kernel can run on.
+const STATUS_UNFIT: u8 = 1;
+
 /// The most lines of a backtrace.
 const MAX_LINES: usize = 64;
 
@@ -65,6 +68,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 /// Stops the others, prints the report and exits.
 fn report(cause: Arguments<'_>, frame: Option<&TrapFrame>, trace: impl FnOnce() -> Backtrace) -> ! {
+    cpu::disable_interrupts();
     let me = cores::current_index();
     match stop::claim() {
         Claim::Stop => stop::obey(),
@@ -81,7 +85,7 @@ fn report(cause: Arguments<'_>, frame: Option<&TrapFrame>, trace: impl FnOnce() 
             print_backtrace(trace(), frame.map(|frame| frame.rip));
         }
     }
-    exit()
+    exit(STATUS)
 }
 
 /// Prints a chain of calls, runs of one address as one line. All addresses but that of the
@@ -117,10 +121,16 @@ fn print_backtrace(trace: Backtrace, trapped: Option<u64>) {
     }
 }
 
+/// Ends for a reason outside the kernel, such as too little memory: says so, without a report.
+pub(crate) fn fail(reason: Arguments<'_>) -> ! {
+    print_dying(format_args!("vortex: {reason}"));
+    exit(STATUS_UNFIT)
+}
+
 /// Ends with the failure status; without a way to say it, halts.
-fn exit() -> ! {
-    print_dying(format_args!("vortex: failed, status {STATUS}"));
-    vortex_hal::power::exit_failure(STATUS);
+fn exit(status: u8) -> ! {
+    print_dying(format_args!("vortex: failed, status {status}"));
+    vortex_hal::power::exit_failure(status);
     print_dying(format_args!("vortex: halted"));
     cpu::halt_forever()
 }

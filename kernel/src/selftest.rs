@@ -15,17 +15,19 @@ const PATIENCE: u64 = 10_000_000_000;
 
 /// Runs the checks that are asked for, on core 0 with all cores up.
 pub(crate) fn run(wanted: SelfTests) {
-    let checks: [(bool, &str, fn() -> Result<(), Failure>); 4] = [
-        (wanted.page_tables, "page-tables", page_tables::check),
-        (wanted.tlb, "tlb", tlb::check),
-        (wanted.ipi, "ipi", ipi::check),
-        (wanted.timer, "timer", timer::check),
-    ];
-    for (_, name, check) in checks.into_iter().filter(|(wanted, ..)| *wanted) {
-        match check() {
-            Ok(()) => logging::print_line(format_args!("selftest {name}: ok")),
-            Err(failure) => panic!("selftest {name}: {failure}"),
-        }
+    run_one(wanted.page_tables, "page-tables", page_tables::check);
+    run_one(wanted.tlb, "tlb", tlb::check);
+    run_one(wanted.ipi, "ipi", ipi::check);
+    run_one(wanted.timer, "timer", timer::check);
+}
+
+fn run_one(wanted: bool, name: &str, check: impl Fn() -> Result<(), Failure>) {
+    if !wanted {
+        return;
+    }
+    match check() {
+        Ok(()) => logging::print_line(format_args!("selftest {name}: ok")),
+        Err(failure) => panic!("selftest {name}: {failure}"),
     }
 }
 

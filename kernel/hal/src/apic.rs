@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use x86_64::registers::model_specific::Msr;
 
 use crate::cpu::{self, Features};
-use crate::interrupts::vector;
+use crate::interrupts::{self, VectorError, vector};
 use crate::paging::{self, MapError};
 
 /// Where and how the local APIC is (Intel SDM volume 3, 10.4.4).
@@ -106,8 +106,10 @@ pub fn init_core() {
     // SAFETY: as in `init`.
     let before = unsafe { base.read() };
     let mode = if is_x2apic() { BASE_X2APIC } else { 0 };
-    // SAFETY: turns the APIC on where the firmware put it, in the mode that `init` found to be
-    // there; from off or xAPIC mode that is a legal change.
+    // SAFETY: turns the APIC on where the firmware put it, in the mode it is in; from off that is
+    // xAPIC mode.
+    unsafe { base.write(before | BASE_ENABLE) };
+    // SAFETY: the CPU has the mode. The APIC is on now, which the change to x2APIC mode needs.
     unsafe { base.write(before | BASE_ENABLE | mode) };
     write(register::TASK_PRIORITY, 0);
     write(register::LVT_ERROR, u32::from(vector::APIC_ERROR));
@@ -124,11 +126,16 @@ pub fn end_of_interrupt() {
     write(register::END_OF_INTERRUPT, 0);
 }
 
-/// This core's error bits since the last call (Intel SDM volume 3, 10.5.3).
-#[must_use]
-pub fn take_errors() -> u32 {
-    write(register::ERROR_STATUS, 0);
-    read(register::ERROR_STATUS)
+/// Has errors of the local APICs logged; once.
+///
+/// # Errors
+/// When the vector for it is taken.
+pub fn watch_errors() -> Result<(), VectorError> {
+    interrupts::register(vector::APIC_ERROR, |_vector| {
+        // Writing has the bits since the last time shown (Intel SDM volume 3, 10.5.3).
+        write(register::ERROR_STATUS, 0);
+        log::error!("local APIC errors {:#x}", read(register::ERROR_STATUS));
+    })
 }
 
 /// Sends a message to the core whose local APIC has that ID. Nothing is sent before [`init`].

@@ -3,9 +3,9 @@
 //! Key types: [`Backtrace`], an iterator over return addresses.
 //!
 //! Invariants: only memory of a known kernel stack is read, so walking a corrupt chain never
-//! faults; each step goes up the same stack, so it ends.
+//! faults; each step goes up, so it ends.
 
-use crate::stacks::Stack;
+use crate::stacks;
 
 /// Deeper chains are cut off. Enough for a stack full of the smallest frames that are likely.
 const MAX_DEPTH: usize = 2048;
@@ -31,9 +31,8 @@ impl Backtrace {
     /// From a call to where no code is: the return address is still on top of the stack.
     #[must_use]
     pub fn from_wild_call(rsp: u64, rbp: u64) -> Self {
-        let caller = Stack::containing(rsp)
-            .filter(|stack| rsp.is_multiple_of(8) && stack.holds(rsp, 16))
-            .map(|_| read_pair(rsp)[0]);
+        let readable = rsp.is_multiple_of(8) && stacks::holds(rsp, 16);
+        let caller = readable.then(|| read_pair(rsp)[0]);
         Self {
             first: caller,
             frame_pointer: rbp,
@@ -60,12 +59,11 @@ impl Backtrace {
     /// One step along the chain: the return address at the frame pointer.
     fn step(&mut self) -> Option<u64> {
         let at = self.frame_pointer;
-        let stack = Stack::containing(at)?;
-        if !at.is_multiple_of(8) || !stack.holds(at, 16) {
+        if !at.is_multiple_of(8) || !stacks::holds(at, 16) {
             return None;
         }
         let [next, return_address] = read_pair(at);
-        // The chain goes up within one stack; anything else ends it after this step.
+        // The chain goes up; anything else ends it after this step.
         self.frame_pointer = if next > at { next } else { 0 };
         (return_address != 0).then_some(return_address)
     }

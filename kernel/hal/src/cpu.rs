@@ -22,6 +22,8 @@ pub struct Features {
     pub smap: bool,
     /// User mode must not read the descriptor-table registers.
     pub umip: bool,
+    /// Machine checks are reported.
+    pub machine_check: bool,
     /// Translations marked global survive a change of address space.
     pub global_pages: bool,
     /// Pages can be marked as not executable.
@@ -45,6 +47,7 @@ impl Features {
             features.x2apic = basic.has_x2apic();
             features.tsc_deadline = basic.has_tsc_deadline();
             features.global_pages = basic.has_pge();
+            features.machine_check = basic.has_mce();
         }
         if let Some(extended) = cpuid.get_extended_feature_info() {
             features.smep = extended.has_smep();
@@ -65,11 +68,13 @@ impl Features {
     }
 }
 
-/// Turns on what protects the kernel from its own mistakes and from user mode: write protection
-/// and no-execute always, global pages, SMEP, SMAP and UMIP where the CPU has them. On each core.
+/// Turns on what protects the kernel from its own mistakes, from user mode and from the hardware:
+/// write protection and no-execute always, global pages, SMEP, SMAP, UMIP and machine checks where
+/// the CPU has them. On each core.
 pub fn protect(features: &Features) {
     use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
     let wanted = [
+        (features.machine_check, Cr4Flags::MACHINE_CHECK_EXCEPTION),
         (features.global_pages, Cr4Flags::PAGE_GLOBAL),
         (
             features.smep,

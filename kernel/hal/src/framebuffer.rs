@@ -59,7 +59,7 @@ pub struct TextScreen {
 unsafe impl Send for TextScreen {}
 
 impl TextScreen {
-    /// An empty screen, or `None` when the geometry is not one for text.
+    /// A screen with room for text at its top, or `None` when the geometry is not one for text.
     ///
     /// # Safety
     /// From `base` on there are [`Geometry::bytes`] bytes that can be written, for as long as this
@@ -73,9 +73,9 @@ impl TextScreen {
             column: 0,
             row: 0,
         };
-        for row in 0..screen.rows() {
-            screen.clear(row);
-        }
+        // What the firmware left below goes row by row: a whole screen takes long to write.
+        screen.clear(0);
+        screen.clear(1);
         Some(screen)
     }
 

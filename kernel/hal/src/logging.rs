@@ -16,8 +16,8 @@ use crate::serial::SerialPort;
 use crate::sync::{IrqLock, Level};
 use crate::{clock, cores};
 
-/// Polls that a dying core waits for the log's holder: longer than any line takes.
-const SEIZE_AFTER: u64 = 50_000_000;
+/// Polls that a dying core waits for the log's holder, which is usually stopped by then.
+const SEIZE_AFTER: u64 = 1_000_000;
 
 /// Where lines go.
 struct Outputs {
@@ -71,11 +71,14 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// A time in nanoseconds, shown as milliseconds with three decimals.
+/// A time in nanoseconds, shown as milliseconds with three decimals; 0 is before there is a clock.
 struct Milliseconds(u64);
 
 impl fmt::Display for Milliseconds {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return write!(formatter, "    -.--- ms");
+        }
         let microseconds = self.0 / 1000;
         write!(
             formatter,

@@ -19,12 +19,13 @@ mod check;
 mod trampoline;
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use vortex_kernel_base::address::{FRAME_SIZE, Frame};
+use vortex_kernel_base::address::{FRAME_SIZE, Frame, FrameRange};
 use x86_64::structures::paging::mapper::{MapToError, MapperFlush, UnmapError};
 use x86_64::structures::paging::{
     FrameAllocator, Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame,
-    Size4KiB,
+    Size1GiB, Size2MiB, Size4KiB,
 };
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -109,6 +110,15 @@ impl core::fmt::Display for MapError {
 
 impl core::error::Error for MapError {}
 
+/// The largest pages to map with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Largest {
+    /// What every CPU has.
+    TwoMebibytes,
+    /// What most CPUs have.
+    OneGibibyte,
+}
+
 /// The kernel's page tables.
 struct Tables {
     root: Frame,
@@ -117,6 +127,9 @@ struct Tables {
     /// The direct map's ranges, for [`copy_physical`].
     direct: arrayvec::ArrayVec<DirectRange, { build::MAX_DIRECT_RANGES }>,
 }
+
+/// Set when the boot core leaves the boot loader's tables.
+static OWN: AtomicBool = AtomicBool::new(false);
 
 static TABLES: IrqLock<Option<Tables>> = IrqLock::new(Level::PageTables, None);
 
@@ -146,13 +159,9 @@ pub fn map_mmio(physical: u64, length: usize) -> Result<NonNull<u8>, MapError> {
         .ok_or(MapError::BadAddress(physical))?;
     let mut guard = TABLES.lock();
     let tables = guard.as_mut().ok_or(MapError::NotReady)?;
-    let first = Frame::containing(physical);
-    let count = Frame::containing(last).number() - first.number() + 1;
-    let start = tables.reserve(count)?;
-    for number in 0..count {
-        let page = start + number * FRAME_SIZE;
-        tables.map(page, first.plus(number), Access::Device)?;
-    }
+    let frames = FrameRange::new(Frame::containing(physical), Frame::containing(last).plus(1));
+    let start = tables.reserve(frames)?;
+    tables.map_range(start, frames, Access::Device, Largest::TwoMebibytes)?;
     let address = start + physical % FRAME_SIZE;
     NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize))
         .ok_or(MapError::BadAddress(physical))
@@ -164,7 +173,8 @@ pub fn map_mmio(physical: u64, length: usize) -> Result<NonNull<u8>, MapError> {
 /// Before the kernel's tables are there, or when the window is full.
 pub(crate) fn reserve_page() -> Result<u64, MapError> {
     let mut guard = TABLES.lock();
-    guard.as_mut().ok_or(MapError::NotReady)?.reserve(1)
+    let one = FrameRange::new(Frame::new(0), Frame::new(1));
+    guard.as_mut().ok_or(MapError::NotReady)?.reserve(one)
 }
 
 /// Copies firmware's data from physical `address`; `false`, and nothing is copied, when not all of
@@ -233,6 +243,12 @@ pub(crate) fn unmap(page: u64) -> Result<Frame, MapError> {
     guard.as_mut().ok_or(MapError::NotReady)?.unmap(page)
 }
 
+/// Whether this core runs on the kernel's own tables, no longer on the boot loader's. Takes no
+/// lock: panics ask.
+pub(crate) fn is_own() -> bool {
+    OWN.load(Ordering::Relaxed)
+}
+
 /// The frame of the top-level table, for other cores to load.
 pub(crate) fn root() -> Result<Frame, MapError> {
     let guard = TABLES.lock();
@@ -254,10 +270,16 @@ impl Tables {
         unsafe { OffsetPageTable::new(root, VirtAddr::new(DIRECT_MAP)) }
     }
 
-    /// Address space for `count` pages in the window for devices.
-    fn reserve(&mut self, count: u64) -> Result<u64, MapError> {
-        let start = self.next_device;
-        let end = start + count * FRAME_SIZE;
+    /// Address space for `frames` in the window for devices, with the same offset in a 2 MiB page
+    /// when there are that many, so that large pages can be used.
+    fn reserve(&mut self, frames: FrameRange) -> Result<u64, MapError> {
+        let start = if frames.bytes() < Size2MiB::SIZE {
+            self.next_device
+        } else {
+            let offset = frames.start.address() % Size2MiB::SIZE;
+            self.next_device.next_multiple_of(Size2MiB::SIZE) + offset
+        };
+        let end = start + frames.bytes();
         if end > DEVICES + DEVICES_BYTES {
             return Err(MapError::WindowFull);
         }
@@ -267,6 +289,35 @@ impl Tables {
 
     fn map(&mut self, page: u64, frame: Frame, access: Access) -> Result<(), MapError> {
         self.map_sized::<Size4KiB>(page, frame, access)
+    }
+
+    /// Maps `frames` from the address `page` on, in the largest pages that fit both.
+    fn map_range(
+        &mut self,
+        page: u64,
+        frames: FrameRange,
+        access: Access,
+        largest: Largest,
+    ) -> Result<(), MapError> {
+        let mut at = frames.start;
+        while at < frames.end {
+            let rest = FrameRange::new(at, frames.end);
+            let page = page + (at.address() - frames.start.address());
+            let fits =
+                |size: u64| (page | at.address()).is_multiple_of(size) && rest.bytes() >= size;
+            let size = if largest == Largest::OneGibibyte && fits(Size1GiB::SIZE) {
+                self.map_sized::<Size1GiB>(page, at, access)?;
+                Size1GiB::SIZE
+            } else if fits(Size2MiB::SIZE) {
+                self.map_sized::<Size2MiB>(page, at, access)?;
+                Size2MiB::SIZE
+            } else {
+                self.map_sized::<Size4KiB>(page, at, access)?;
+                Size4KiB::SIZE
+            };
+            at = at.plus(size / FRAME_SIZE);
+        }
+        Ok(())
     }
 
     /// Maps a page of any size; `page` and `frame` must be multiples of it.

@@ -8,6 +8,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use spin::Once;
 use vortex_kernel_base::address::FRAME_SIZE;
 
 use crate::cores::{CoreIndex, MAX_CORES};
@@ -115,6 +116,28 @@ impl Stack {
                 .checked_add(length)
                 .is_some_and(|end| end <= self.top())
     }
+}
+
+/// The boot loader's stack, from its lowest address to its end.
+static EARLY: Once<core::ops::Range<u64>> = Once::new();
+
+/// Tells where the stack is that the boot loader made, for backtraces before there are others.
+/// It is gone when the kernel switches to its own page tables.
+pub fn set_early(bottom: u64, length: u64) {
+    EARLY.call_once(|| bottom..bottom.saturating_add(length));
+}
+
+/// Whether all `length` bytes from `address` on can be read as part of one stack.
+#[must_use]
+pub fn holds(address: u64, length: u64) -> bool {
+    let own = Stack::containing(address).is_some_and(|stack| stack.holds(address, length));
+    let early = || {
+        let stack = EARLY.get().filter(|_| !paging::is_own());
+        stack.is_some_and(|stack| {
+            stack.start <= address && address.saturating_add(length) <= stack.end
+        })
+    };
+    own || early()
 }
 
 /// Maps all stacks of a core; once for each.

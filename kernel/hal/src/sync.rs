@@ -75,8 +75,9 @@ impl<T> IrqLock<T> {
         self.own(me, inner, interrupts)
     }
 
-    /// For a core that reports its own death: waits at most `spins` polls, then takes the lock
-    /// from whoever has it. No check of order or owner, never panics.
+    /// For a core that reports its own death: waits at most `spins` polls, not at all when the
+    /// holder is this core itself, then takes the lock from whoever has it. No check of order or
+    /// owner, never panics.
     ///
     /// # Safety
     /// The previous holder must never run on inside its guard (it is stopped, or is this very
@@ -85,6 +86,8 @@ impl<T> IrqLock<T> {
     pub unsafe fn seize(&self, spins: u64) -> IrqGuard<'_, T> {
         let interrupts = InterruptsOff::new();
         let me = cores::current_index().as_usize() as u32;
+        let mine = self.owner.load(Ordering::Relaxed) == me;
+        let spins = if mine { 0 } else { spins };
         if !cpu::spin_until(spins, || !self.mutex.is_locked()) {
             // SAFETY: the caller promises that the holder does not go on with its guard.
             unsafe { self.mutex.force_unlock() };

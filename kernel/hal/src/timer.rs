@@ -68,6 +68,8 @@ pub fn init_core() {
         _ => ONE_SHOT,
     };
     apic::set_timer_mode(mode | u32::from(vector::TIMER));
+    // In xAPIC mode the mode is set in memory and the deadline by an MSR, which does not wait.
+    core::sync::atomic::fence(Ordering::SeqCst);
     disarm();
 }
 

@@ -2,13 +2,11 @@
 //!
 //! Key types: [`Segment`] (a part of the kernel image), [`DirectRange`].
 
-use vortex_kernel_base::address::{FRAME_SIZE, Frame};
+use vortex_kernel_base::address::{FRAME_SIZE, Frame, FrameRange};
 use x86_64::VirtAddr;
-use x86_64::structures::paging::{
-    OffsetPageTable, PageSize, PageTable, Size1GiB, Size2MiB, Size4KiB, Translate,
-};
+use x86_64::structures::paging::{OffsetPageTable, PageTable, Translate};
 
-use super::{Access, DEVICES, DIRECT_MAP, HEAP, MapError, STACKS, TABLES, Tables};
+use super::{Access, DEVICES, DIRECT_MAP, HEAP, Largest, MapError, STACKS, TABLES, Tables};
 use crate::cpu::Features;
 use crate::frames;
 
@@ -53,8 +51,12 @@ pub fn build(
         next_device: DEVICES,
         direct: arrayvec::ArrayVec::new(),
     };
+    let largest = match features.gibibyte_pages {
+        true => Largest::OneGibibyte,
+        false => Largest::TwoMebibytes,
+    };
     for range in direct {
-        tables.map_direct(range, features.gibibyte_pages)?;
+        tables.map_direct(range, largest)?;
         // A range too many is mapped all the same, only `copy_physical` does not know of it.
         let _ = tables.direct.try_push(range);
     }
@@ -67,24 +69,10 @@ pub fn build(
 }
 
 impl Tables {
-    /// Maps a range of the direct map in the largest pages that its ends allow.
-    fn map_direct(&mut self, range: DirectRange, gibibyte_pages: bool) -> Result<(), MapError> {
-        let mut at = range.start;
-        while at < range.end {
-            let fits = |size: u64| at.is_multiple_of(size) && range.end - at >= size;
-            let (page, frame) = (DIRECT_MAP + at, Frame::containing(at));
-            at += if gibibyte_pages && fits(Size1GiB::SIZE) {
-                self.map_sized::<Size1GiB>(page, frame, range.access)?;
-                Size1GiB::SIZE
-            } else if fits(Size2MiB::SIZE) {
-                self.map_sized::<Size2MiB>(page, frame, range.access)?;
-                Size2MiB::SIZE
-            } else {
-                self.map_sized::<Size4KiB>(page, frame, range.access)?;
-                Size4KiB::SIZE
-            };
-        }
-        Ok(())
+    /// Maps a range of the direct map.
+    fn map_direct(&mut self, range: DirectRange, largest: Largest) -> Result<(), MapError> {
+        let frames = FrameRange::new(Frame::containing(range.start), Frame::containing(range.end));
+        self.map_range(DIRECT_MAP + range.start, frames, range.access, largest)
     }
 
     /// Maps a part of the kernel image to the frames where it is now.
@@ -140,6 +128,7 @@ pub unsafe fn enter(
     next: extern "C" fn() -> !,
 ) -> Result<core::convert::Infallible, MapError> {
     let root = super::root()?.address();
+    super::OWN.store(true, core::sync::atomic::Ordering::Relaxed);
     // SAFETY: the new tables map the kernel image, which this code is in, at the same addresses;
     // the caller vouches for the stack. The zero return address ends backtraces.
     unsafe {
