@@ -72,7 +72,9 @@ fn report(cause: Arguments<'_>, frame: Option<&TrapFrame>, trace: impl FnOnce() 
     let me = cores::current_index();
     match stop::claim() {
         Claim::Stop => stop::obey(),
-        Claim::Again => print_dying(format_args!("core {me} died again in its report: {cause}")),
+        Claim::Again => print_dying(format_args!(
+            "\ncore {me} died again in its report: {cause}"
+        )),
         Claim::Report => {
             let running = stop::others();
             print_dying(format_args!("\nvortex: core {me} died: {cause}"));

@@ -7,7 +7,7 @@
 //! - Two free buddies never stay apart: freeing merges them.
 //!
 //! Because the allocated blocks are recorded, a double free, a foreign frame or a wrong order is
-//! always detected, in constant time. Setting up costs one pass over the bitmaps (half a bit per
+//! always detected, in constant time. Setting up costs one pass over the bitmaps (one bit per
 //! KiB of memory) and touches none of the frames; allocating and freeing take at most one step per
 //! order and per bitmap level.
 //!

@@ -59,8 +59,14 @@ pub enum Fault {
     WriteToCode,
     /// Runs code from a data page.
     ExecuteData,
+    /// Reads from an address that no page table can map.
+    GeneralProtection,
     /// Panics on the core with this number, counted from 0.
     PanicOnCore(u32),
+    /// Panics on all cores at once.
+    PanicEverywhere,
+    /// Panics with a message that panics when it is printed.
+    NestedPanic,
 }
 
 /// The checks of the kernel on itself that are asked for; each prints its result.
@@ -111,7 +117,10 @@ const FAULTS: &[(&str, Fault)] = &[
     ("double-fault", Fault::DoubleFault),
     ("write-to-code", Fault::WriteToCode),
     ("execute-data", Fault::ExecuteData),
+    ("general-protection", Fault::GeneralProtection),
     ("panic-on-core", Fault::PanicOnCore(1)),
+    ("panic-everywhere", Fault::PanicEverywhere),
+    ("nested-panic", Fault::NestedPanic),
 ];
 
 /// The names of `on-idle=`.

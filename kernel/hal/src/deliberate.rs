@@ -68,3 +68,23 @@ pub fn deliberate_execution_of_data() {
 pub fn deliberate_panic() {
     panic!("a deliberate panic on core {}", cores::current_index());
 }
+
+/// Panics, and once more while the message is printed.
+#[inline(never)]
+pub fn deliberate_nested_panic() {
+    struct Unprintable;
+    impl core::fmt::Display for Unprintable {
+        fn fmt(&self, _formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            panic!("a deliberate panic inside a panic's message");
+        }
+    }
+    panic!("a deliberate panic, and {Unprintable}");
+}
+
+/// Reads from an address between the halves of the address space.
+#[inline(never)]
+pub fn deliberate_general_protection_fault() {
+    let nowhere = core::ptr::without_provenance::<u32>(black_box(1 << 62));
+    // SAFETY: no such address can be mapped; the trap it causes ends the kernel.
+    black_box(unsafe { nowhere.read_volatile() });
+}

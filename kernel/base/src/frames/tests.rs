@@ -225,47 +225,51 @@ fn some_ranges() -> impl Strategy<Value = Vec<FrameRange>> {
 
 /// Which frames are taken, kept frame by frame.
 struct Model {
-    ranges: Vec<FrameRange>,
-    taken: Vec<bool>,
+    free: Vec<bool>,
+    free_frames: u64,
     blocks: BTreeMap<u64, Order>,
 }
 
 impl Model {
-    fn is_free(&self, frame: u64) -> bool {
-        let ours = self
-            .ranges
-            .iter()
-            .any(|range| range.contains(Frame::new(frame)));
-        ours && !self.taken[frame as usize]
+    fn new(ranges: &[FrameRange]) -> Self {
+        let ours = |frame| ranges.iter().any(|range| range.contains(Frame::new(frame)));
+        let free: Vec<bool> = (0..SPAN).map(ours).collect();
+        let free_frames = free.iter().filter(|free| **free).count() as u64;
+        Self {
+            free,
+            free_frames,
+            blocks: BTreeMap::new(),
+        }
     }
 
     /// Whether some aligned block of `order` that ends by `limit` is all free.
     fn has_block(&self, order: Order, limit: u64) -> bool {
         let size = order.frames();
-        (0..limit / size).any(|block| (block * size..(block + 1) * size).all(|f| self.is_free(f)))
+        (0..limit / size).any(|block| {
+            self.free[(block * size) as usize..][..size as usize]
+                .iter()
+                .all(|free| *free)
+        })
     }
 
     fn hand_out(&mut self, frame: Frame, order: Order) {
         assert_eq!(frame.number() % order.frames(), 0, "aligned");
-        for number in frame.number()..frame.number() + order.frames() {
-            assert!(
-                self.is_free(number),
-                "handed out twice, or not ours: {number:#x}"
-            );
-            self.taken[number as usize] = true;
-        }
+        let frames = &mut self.free[frame.number() as usize..][..order.frames() as usize];
+        assert!(
+            frames.iter().all(|free| *free),
+            "handed out twice, or not ours: {frame:?}"
+        );
+        frames.fill(false);
+        self.free_frames -= order.frames();
         self.blocks.insert(frame.number(), order);
     }
 
     fn give_back(&mut self, pick: usize) -> Option<(Frame, Order)> {
         let (&start, &order) = self.blocks.iter().nth(pick % self.blocks.len().max(1))?;
         self.blocks.remove(&start);
-        self.taken[start as usize..(start + order.frames()) as usize].fill(false);
+        self.free[start as usize..][..order.frames() as usize].fill(true);
+        self.free_frames += order.frames();
         Some((Frame::new(start), order))
-    }
-
-    fn free_frames(&self) -> u64 {
-        (0..SPAN).filter(|&frame| self.is_free(frame)).count() as u64
     }
 
     fn step(&mut self, allocator: &mut FrameAllocator<'_>, step: Step) {
@@ -306,12 +310,11 @@ proptest! {
         let mut words = storage(&ranges);
         let mut allocator = FrameAllocator::new(&ranges, &mut words).expect("it fits");
         let fresh = allocator.statistics();
-        let taken = vec![false; SPAN as usize];
-        let mut model = Model { ranges, taken, blocks: BTreeMap::new() };
-        prop_assert_eq!(fresh.free, model.free_frames());
+        let mut model = Model::new(&ranges);
+        prop_assert_eq!(fresh.free, model.free_frames);
         for step in steps {
             model.step(&mut allocator, step);
-            prop_assert_eq!(allocator.statistics().free, model.free_frames());
+            prop_assert_eq!(allocator.statistics().free, model.free_frames);
         }
         while let Some((frame, order)) = model.give_back(0) {
             prop_assert_eq!(allocator.free_block(frame, order), Ok(()));
