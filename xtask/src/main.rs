@@ -9,6 +9,9 @@ use clap::{Parser, Subcommand};
 
 use xtask::{process, ui};
 
+mod bench;
+mod config;
+mod fuzz;
 mod image;
 mod run;
 mod setup;
@@ -26,6 +29,9 @@ enum Command {
     Setup(setup::Args),
     Image(image::Args),
     Run(run::Args),
+    Config(config::Args),
+    Bench(bench::Args),
+    Fuzz(fuzz::Args),
     Test(test::Args),
 }
 
@@ -35,6 +41,9 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     });
     match result {

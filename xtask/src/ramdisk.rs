@@ -19,7 +19,7 @@ pub const OPTIONS: &str = "options";
 /// # Errors
 /// When the file cannot be read, or an option cannot be written as one line.
 pub fn build(config: Option<&Path>, options: &[String]) -> Result<Vec<u8>> {
-    let default = workspace::root().join("xtask/default.xml");
+    let default = workspace::root().join("sched-config/examples/default.xml");
     let config = config.unwrap_or(&default);
     let config = std::fs::read(config)
         .with_context(|| format!("cannot read the configuration {}", config.display()))?;

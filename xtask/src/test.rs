@@ -13,10 +13,12 @@ use xtask::packages::{self, Package};
 use xtask::process::Running;
 use xtask::{kernel, process, rules, toolchain, ui, workspace};
 
+use crate::bench;
+
 /// Run every check and test of the project
 ///
 /// Formatting, the project's own rules, lints with warnings as errors (for the host and for the
-/// kernel's target), tests on the host, and tests of the whole system in QEMU. Uses cargo-nextest
+/// kernel's target), the cost of a request, tests on the host, and tests of the whole system in QEMU. Uses cargo-nextest
 /// where that is installed, and cargo's own test runner otherwise.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,7 +36,7 @@ enum Unfiltered {
     AndFiltered,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("formatting", formatting, Unfiltered::AndFiltered),
     (
         "the project's rules",
@@ -54,6 +56,7 @@ const STEPS: [Step; 7] = [
     ),
     ("examples in the documentation", doc_tests, Unfiltered::Only),
     ("every interleaving of the queues", loom, Unfiltered::Only),
+    ("the cost of a request", bench::guard, Unfiltered::Only),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -85,7 +88,10 @@ fn timed(name: &str, step: fn() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// The cargo that runs this program, for the host's crates (those of `default-members`).
+/// All crates but the kernel, which is not for the host.
+const HOST: [&str; 3] = ["--workspace", "--exclude", "vortex-kernel"];
+
+/// The cargo that runs this program.
 fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let mut command = process::command(cargo);
@@ -118,14 +124,8 @@ fn project_rules() -> Result<()> {
 }
 
 fn lints() -> Result<()> {
-    process::run(&mut cargo(&[
-        "clippy",
-        "--quiet",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    let mut clippy = cargo(&["clippy", "--quiet", "--all-targets"]);
+    process::run(clippy.args(HOST).args(["--", "--deny", "warnings"]))
 }
 
 fn kernel_lints() -> Result<()> {
@@ -141,17 +141,11 @@ fn build_parts() -> Result<()> {
 }
 
 fn doc_tests() -> Result<()> {
-    process::run(&mut cargo(&["test", "--quiet", "--doc"]))
+    process::run(cargo(&["test", "--quiet", "--doc"]).args(HOST))
 }
 
 /// The tests under loom, of a build of their own.
 fn loom() -> Result<()> {
-    if !workspace::root()
-        .join("toolkit/queue/tests/loom.rs")
-        .is_file()
-    {
-        return Ok(());
-    }
     let test = [
         "test",
         "--quiet",
@@ -177,6 +171,6 @@ fn tests(filter: Option<&str>) -> Command {
         // Targets by name, or else the run would end with the empty results of the doc tests.
         _ => cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]),
     };
-    tests.args(filter);
+    tests.args(HOST).args(filter);
     tests
 }
