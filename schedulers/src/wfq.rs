@@ -1,0 +1,379 @@
+//! `propshare.wfq`: weighted fair queueing by start-time fair queueing.
+//!
+//! The algorithm is SFQ (Goyal, Guo, Vin: "A hierarchical CPU scheduler for multimedia operating
+//! systems", OSDI 1996; Goyal, Vin, Cheng, SIGCOMM 1996), which needs no cost in advance and stays
+//! fair when the capacity varies, as it does for a scheduler below another one.
+//!
+//! - Each client has a *tag*. When it becomes ready, its tag is raised to the virtual time if it is
+//!   behind, so nothing is saved up while idle or suspended.
+//! - The ready client with the least tag is served, ties in the order of readiness; the virtual
+//!   time is the tag of the client in service.
+//! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
+//!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
+//!   waiting client moves back in the order at once.
+//! - When nobody is ready and nobody in service, the busy period ends, and all start the next one
+//!   level (SFQ sets the virtual time to the greatest tag; here the tags count as no more than the
+//!   virtual time): what was used while no one else wanted it is not held against anyone.
+//! - A decision that has consumed nothing by the time its client is ready again is charged one
+//!   unit of the metric, so that no one can hold the resource with requests that cost nothing.
+//! - A new weight counts from the next decision: what the client is ahead of the virtual time is
+//!   rescaled to it.
+//!
+//! # Bound
+//! For two clients that are both busy throughout an interval, the amounts they are charged in it
+//! satisfy |charged_i / w_i − charged_j / w_j| ≤ l_i / w_i + l_j / w_j, where l is the largest
+//! amount charged between two decisions for the client.
+//!
+//! # Numbers
+//! A tag counts 2^-64 of an amount per unit of weight, and one unit of the metric raises it by the
+//! client's `step`, 2^64 / weight rounded down. So a record costs one multiplication, a client's
+//! rate is off by less than 2^-40 of it (one unit in 10^12) at any weight, and no other rounding
+//! adds up. Tags have 128 bits: even at weight 1 they last for 2^64 units (200 years of cycles).
+//!
+//! The ready clients lie in a [`Wheel`] by the 64 bits of their tags from 2^40 on; tags that differ
+//! in lower bits only, by less than one unit of the metric at any weight, count as equal. A client
+//! that is further ahead than the wheel reaches, 2^39 units at weight 1, waits in a heap until the
+//! virtual time has come closer.
+
+use alloc::boxed::Box;
+use core::mem;
+
+use vortex_toolkit::ids::{AffinityLabel, ClientId, CoreId};
+use vortex_toolkit::record::{Metric, Record};
+use vortex_toolkit::scheduler::{
+    ClientKind, ClientParams, ClientStatistics, CoreBinding, LoadView, Queues, Ready, Scheduler,
+    SchedulerParams, Weight,
+};
+
+use crate::heap::Heap;
+use crate::load_share;
+use crate::wheel::Wheel;
+
+/// The lowest bit of a tag that the order depends on.
+const KEY_SHIFT: u32 = 40;
+const _: () = assert!((Weight::MAX as u64) < 1 << (u64::BITS - KEY_SHIFT));
+
+/// A tag that is less than this ahead of the virtual time lies in the wheel.
+const WINDOW: u128 = (Wheel::<Client>::WINDOW as u128) << KEY_SHIFT;
+
+/// The policy; see the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wfq;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Absent,
+    /// Nothing to do, or in service and charged for it.
+    Idle,
+    /// Chosen, and not charged since.
+    Unpaid,
+    Ready,
+}
+
+struct Client {
+    tag: u128,
+    /// What one unit of the metric adds to the tag.
+    step: u64,
+    /// The busy period for which the tag counts.
+    period: u32,
+    state: State,
+    statistics: ClientStatistics,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(State::Absent, Weight::DEFAULT)
+    }
+}
+
+impl Client {
+    fn new(state: State, weight: Weight) -> Self {
+        Self {
+            tag: 0,
+            step: step(weight),
+            period: 0,
+            state,
+            statistics: ClientStatistics::default(),
+        }
+    }
+
+    /// Where the tag lies in the wheel.
+    #[inline]
+    const fn key(&self) -> u64 {
+        (self.tag >> KEY_SHIFT) as u64
+    }
+
+    /// Raises the tag by `amount` / weight.
+    #[inline]
+    fn advance(&mut self, amount: u64) {
+        self.tag += u128::from(amount) * u128::from(self.step);
+    }
+}
+
+fn step(weight: Weight) -> u64 {
+    u64::MAX / u64::from(weight.get())
+}
+
+/// State of one core.
+pub struct Core {
+    /// The clients, and those that are ready by the low bits of their tags.
+    wheel: Wheel<Client>,
+    virtual_time: u128,
+    /// The number of the current busy period.
+    period: u32,
+    /// The client chosen last.
+    in_service: u32,
+    metric: Metric,
+    /// Ready clients whose tags the wheel does not reach.
+    far: Heap<u128>,
+}
+
+impl Core {
+    #[inline]
+    fn client(&mut self, client: ClientId) -> Option<&mut Client> {
+        let client = self.wheel.get_mut(client.0)?;
+        (client.state != State::Absent).then_some(client)
+    }
+
+    /// Brings the tag of a client that is not ready up to date.
+    fn settle(&mut self, id: ClientId) {
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        if let Some(client) = self.client(id)
+            && (client.period != period || client.tag < virtual_time)
+        {
+            client.period = period;
+            client.tag = virtual_time;
+        }
+    }
+
+    /// Puts a ready client, whose tag is up to date, where it belongs. (The tag may be behind the
+    /// virtual time in the bits that do not count.)
+    fn enqueue(&mut self, id: ClientId) {
+        let virtual_time = self.virtual_time;
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        let (tag, key) = (client.tag, client.key());
+        if tag.saturating_sub(virtual_time) < WINDOW {
+            self.wheel.insert(id.0, key);
+        } else {
+            self.far.insert(id.0, tag);
+        }
+    }
+
+    fn dequeue(&mut self, id: ClientId) {
+        if self.wheel.contains(id.0) {
+            self.wheel.remove(id.0);
+        } else {
+            self.far.remove(id.0);
+        }
+    }
+
+    /// Brings those clients into the wheel that it reaches by now. If it is empty, the virtual
+    /// time leaps to the first of the others, for nobody is ready in between.
+    #[cold]
+    fn gather(&mut self) {
+        if self.wheel.is_empty()
+            && let Some((_, tag)) = self.far.first()
+        {
+            self.virtual_time = self.virtual_time.max(tag);
+            self.wheel.restart((self.virtual_time >> KEY_SHIFT) as u64);
+        }
+        while let Some((client, tag)) = self.far.first()
+            && tag.saturating_sub(self.virtual_time) < WINDOW
+        {
+            self.far.pop();
+            self.wheel.insert(client, (tag >> KEY_SHIFT) as u64);
+        }
+    }
+
+    /// Nobody is ready. Unless someone is in service, who may have more to do, the busy period is
+    /// over.
+    fn end_busy_period(&mut self) {
+        let in_service = self.wheel.get(self.in_service);
+        if in_service.is_none_or(|client| client.state != State::Unpaid) {
+            self.period = self.period.wrapping_add(1);
+        }
+    }
+
+    /// `client_ready` for a client that cannot simply be inserted by its tag.
+    #[inline(never)]
+    fn ready_slowly(&mut self, id: ClientId) {
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        match client.state {
+            State::Absent | State::Ready => return,
+            State::Unpaid => client.advance(1),
+            State::Idle => {}
+        }
+        client.state = State::Ready;
+        self.settle(id);
+        self.enqueue(id);
+    }
+
+    /// `resource_record` for a client that is not in service, or has been charged since it was
+    /// chosen.
+    #[inline(never)]
+    fn charge_again(&mut self, id: ClientId, amount: u64) {
+        let in_service = self.in_service == id.0;
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        client.statistics.charged += amount;
+        let state = client.state;
+        if state == State::Ready {
+            self.dequeue(id);
+        } else if !in_service {
+            self.settle(id);
+        }
+        if let Some(client) = self.client(id) {
+            client.advance(amount);
+        }
+        if state == State::Ready {
+            self.enqueue(id);
+        }
+    }
+}
+
+impl Scheduler for Wfq {
+    type Shared = SchedulerParams;
+    type Core = Box<Core>;
+
+    fn init(&self, params: &SchedulerParams) -> Self::Shared {
+        *params
+    }
+
+    fn init_core(shared: &Self::Shared, _core: CoreId) -> Self::Core {
+        Box::new(Core {
+            wheel: Wheel::new(),
+            virtual_time: 0,
+            period: 0,
+            in_service: u32::MAX,
+            metric: shared.metric,
+            far: Heap::new(),
+        })
+    }
+
+    fn add_client(core: &mut Self::Core, id: ClientId, _kind: ClientKind, params: &ClientParams) {
+        Self::remove_client(core, id);
+        core.wheel.reserve(id.0);
+        core.far.reserve(id.0);
+        if let Some(client) = core.wheel.get_mut(id.0) {
+            *client = Client::new(State::Idle, params.weight);
+        }
+    }
+
+    fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
+        let virtual_time = core.virtual_time;
+        let Some(client) = core.client(id) else {
+            return;
+        };
+        let ready = client.state == State::Ready;
+        let old = u128::from(mem::replace(&mut client.step, step(params.weight)));
+        if let Some(ahead) = client.tag.checked_sub(virtual_time) {
+            let new = u128::from(client.step);
+            // The amount it is ahead by, rounded down, and the rest; both times `new` / `old`.
+            client.tag = virtual_time + ahead / old * new + ahead % old * new / old;
+        }
+        if ready {
+            core.dequeue(id);
+            core.enqueue(id);
+        }
+    }
+
+    fn remove_client(core: &mut Self::Core, id: ClientId) {
+        Self::client_suspended(core, id);
+        if let Some(client) = core.client(id) {
+            client.state = State::Absent;
+        }
+    }
+
+    #[inline]
+    fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
+        if !core.far.is_empty() {
+            core.gather();
+        }
+        let Some((chosen, client)) = core.wheel.pop() else {
+            core.end_busy_period();
+            return None;
+        };
+        client.state = State::Unpaid;
+        client.statistics.decisions += 1;
+        core.virtual_time = client.tag;
+        core.in_service = chosen;
+        Some(ClientId(chosen))
+    }
+
+    #[inline]
+    fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
+        let (period, virtual_time) = (core.period, core.virtual_time);
+        let Some(client) = core.wheel.get_mut(id.0) else {
+            return;
+        };
+        // A tag behind the virtual time is "ahead" by almost 2^128.
+        let ahead = client.tag.wrapping_sub(virtual_time);
+        if client.state == State::Idle && client.period == period && ahead < WINDOW {
+            client.state = State::Ready;
+            let key = client.key();
+            core.wheel.insert(id.0, key);
+        } else {
+            core.ready_slowly(id);
+        }
+    }
+
+    fn client_suspended(core: &mut Self::Core, id: ClientId) {
+        if let Some(client) = core.client(id)
+            && client.state == State::Ready
+        {
+            client.state = State::Idle;
+            core.dequeue(id);
+        }
+    }
+
+    fn is_prompt(_core: &Self::Core) -> bool {
+        true
+    }
+
+    #[inline]
+    fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
+        if core.wheel.is_empty() && core.far.is_empty() {
+            core.end_busy_period();
+            Ready::Never
+        } else {
+            Ready::Now
+        }
+    }
+
+    #[inline]
+    fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
+        let amount = record.amount(core.metric);
+        let Some(client) = core.wheel.get_mut(id.0) else {
+            return;
+        };
+        if amount == 0 {
+            return;
+        }
+        if client.state == State::Unpaid {
+            client.state = State::Idle;
+            client.statistics.charged += amount;
+            client.advance(amount);
+        } else {
+            core.charge_again(id, amount);
+        }
+    }
+
+    fn load_share(
+        shared: &Self::Shared,
+        affinity: AffinityLabel,
+        view: &dyn LoadView,
+    ) -> CoreBinding {
+        load_share::bind(shared, affinity, view)
+    }
+
+    fn client_statistics(core: &Self::Core, id: ClientId) -> ClientStatistics {
+        core.wheel
+            .get(id.0)
+            .map_or_else(ClientStatistics::default, |client| client.statistics)
+    }
+}

@@ -1,0 +1,364 @@
+//! A monotone priority queue in constant time: a circular hierarchical bucket queue.
+//!
+//! [`Wheel`] is a table of elements (the clients, by number), of which those that are queued are
+//! ordered by a key that never falls below what was taken out last, as start tags of fair queueing
+//! do. It is a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with the levels of a hierarchical
+//! timing wheel (Varghese, Lauck 1987): eight levels of 256 slots, one bit for each slot that holds
+//! something, one bit for each group of 64 slots that does. A slot's elements form a ring; the slot
+//! names the first.
+//!
+//! # Invariants
+//! - Keys go round in a circle of 2^64, in which all of them lie in
+//!   `base ..= base + 2^63 + 2^56`.
+//! - A queued element lies at the level of the highest byte in which its key differs from `base`,
+//!   in the slot which that byte names. So the lowest level that is occupied holds the least keys,
+//!   the first slot there holds the least of them, and equal keys share a slot. An element that is
+//!   queued alone lies in no slot: it is `alone`.
+//! - A slot is in order of keys, equal keys in order of insertion; or it is marked as unsorted, and
+//!   then only equal keys are in order of insertion.
+//! - `base` moves only to the least key, and only when no element's place depends on the old one.
+//!
+//! # Cost
+//! Insertion and removal take constant time. Taking out the least element takes constant time but
+//! for an unsorted slot, all of whose elements first move to lower levels. That happens to an
+//! element at most seven times; if the keys of n elements are spread evenly, fewer than log256(n)
+//! times. Nothing allocates once an element has its place in the table.
+
+use alloc::vec::Vec;
+use core::mem;
+
+const DIGIT_BITS: u32 = u8::BITS;
+const LEVELS: u32 = u64::BITS / DIGIT_BITS;
+const LEVEL_SLOTS: u32 = 1 << DIGIT_BITS;
+const GROUP_SLOTS: u32 = u64::BITS;
+const GROUPS: usize = (LEVELS * LEVEL_SLOTS / GROUP_SLOTS) as usize;
+const SLOTS: usize = (LEVELS * LEVEL_SLOTS) as usize;
+/// The first slot of the highest level, and its group.
+const TOP_SLOT: usize = ((LEVELS - 1) * LEVEL_SLOTS) as usize;
+const TOP_GROUP: u32 = (LEVELS - 1) * LEVEL_SLOTS / GROUP_SLOTS;
+
+/// A new element looks for its place in a slot among this many of the greatest keys.
+const FEW: u32 = 2;
+
+/// No element.
+const NONE: u32 = u32::MAX;
+/// The mark of a slot that is not sorted, beside the number of its first element.
+const UNSORTED: u32 = 1 << 31;
+
+struct Entry<T> {
+    key: u64,
+    /// The next element of the ring, or `NONE` if the element is not queued.
+    next: u32,
+    prev: u32,
+    value: T,
+}
+
+/// The table and the queue; elements are dense numbers below 2^31 and carry a `T`.
+pub(crate) struct Wheel<T> {
+    entries: Vec<Entry<T>>,
+    /// No key is below it.
+    base: u64,
+    /// One bit for each group of slots that holds something.
+    groups: u32,
+    /// The one element that is queued, if the slots are empty.
+    alone: u32,
+    /// One bit for each slot that holds something.
+    occupied: [u64; GROUPS],
+    /// The first element of each slot or `NONE`.
+    slots: [u32; SLOTS],
+}
+
+impl<T: Default> Wheel<T> {
+    /// How far above the key taken out last a new key may lie.
+    pub(crate) const WINDOW: u64 = 1 << 63;
+
+    /// An empty table.
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            base: 0,
+            groups: 0,
+            alone: NONE,
+            occupied: [0; GROUPS],
+            slots: [NONE; SLOTS],
+        }
+    }
+
+    /// Makes room for `element`.
+    pub(crate) fn reserve(&mut self, element: u32) {
+        let needed = element as usize + 1;
+        if self.entries.len() < needed {
+            self.entries.resize_with(needed, || Entry {
+                key: 0,
+                next: NONE,
+                prev: NONE,
+                value: T::default(),
+            });
+        }
+    }
+
+    /// What `element` carries, if there is room for it.
+    #[inline]
+    pub(crate) fn get(&self, element: u32) -> Option<&T> {
+        self.entries.get(element as usize).map(|entry| &entry.value)
+    }
+
+    /// What `element` carries, if there is room for it.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, element: u32) -> Option<&mut T> {
+        let entry = self.entries.get_mut(element as usize);
+        entry.map(|entry| &mut entry.value)
+    }
+
+    /// True if nothing is queued.
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.groups == 0 && self.alone == NONE
+    }
+
+    /// True if `element` is queued.
+    #[inline]
+    pub(crate) fn contains(&self, element: u32) -> bool {
+        let entry = self.entries.get(element as usize);
+        entry.is_some_and(|entry| entry.next != NONE)
+    }
+
+    /// Starts a new course of keys at `key`. The queue is empty.
+    pub(crate) fn restart(&mut self, key: u64) {
+        debug_assert!(
+            self.is_empty(),
+            "keys in the queue are relative to the old base"
+        );
+        self.base = key;
+    }
+
+    /// Queues `element`, which has room and is not queued. `key` is not below the key taken out
+    /// last and at most [`Self::WINDOW`] above it.
+    #[inline]
+    pub(crate) fn insert(&mut self, element: u32, key: u64) {
+        if self.groups == 0 {
+            if self.alone == NONE {
+                let entry = self.entry_mut(element);
+                entry.key = key;
+                entry.next = element;
+                self.alone = element;
+                return;
+            }
+            self.insert_second(element, key);
+        } else {
+            self.place(element, key);
+        }
+    }
+
+    /// Takes out the element with the least key; of several, the one inserted first.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<(u32, &mut T)> {
+        let (group, bit, slot, first) = loop {
+            if self.groups == 0 {
+                return self.pop_alone();
+            }
+            let group = self.groups.trailing_zeros();
+            let bit = self.occupied[group as usize % GROUPS].trailing_zeros();
+            let slot = (group * GROUP_SLOTS + bit) as usize % SLOTS;
+            let first = self.slots[slot];
+            if group < TOP_GROUP && first & UNSORTED == 0 {
+                break (group, bit, slot, first);
+            }
+            self.sort_out(slot);
+        };
+        let entries = self.entries.as_mut_slice();
+        let entry = &mut entries[first as usize];
+        let next = entry.next;
+        entry.next = NONE;
+        if next == first {
+            self.base = entry.key;
+            self.slots[slot] = NONE;
+            self.occupied[group as usize % GROUPS] &= !(1 << bit);
+            if self.occupied[group as usize % GROUPS] == 0 {
+                self.groups &= !(1 << group);
+            }
+        } else {
+            let prev = entry.prev;
+            self.slots[slot] = next;
+            entries[next as usize].prev = prev;
+            entries[prev as usize].next = next;
+        }
+        Some((first, &mut entries[first as usize].value))
+    }
+
+    /// Takes `element`, which is queued, out.
+    pub(crate) fn remove(&mut self, element: u32) {
+        let entry = self.entry_mut(element);
+        let (key, next, prev) = (entry.key, entry.next, entry.prev);
+        entry.next = NONE;
+        if self.groups == 0 {
+            self.alone = NONE;
+            return;
+        }
+        let slot = self.slot_of(key);
+        if next == element {
+            self.clear(slot);
+            return;
+        }
+        let first = &mut self.slots[slot];
+        if *first & !UNSORTED == element {
+            *first = next | *first & UNSORTED;
+        }
+        self.entry_mut(next).prev = prev;
+        self.entry_mut(prev).next = next;
+    }
+
+    #[inline]
+    fn pop_alone(&mut self) -> Option<(u32, &mut T)> {
+        let element = self.alone;
+        // `NONE` is no place in the table.
+        let entry = self.entries.get_mut(element as usize)?;
+        entry.next = NONE;
+        self.base = entry.key;
+        self.alone = NONE;
+        Some((element, &mut entry.value))
+    }
+
+    /// Moves the elements of the slot with the least keys to lower levels. `slot` is that slot, or
+    /// on the highest level any: there the circle of keys closes, so that slots below the base's
+    /// are ahead of it, and `base` has to follow the least key.
+    #[inline(never)]
+    fn sort_out(&mut self, slot: usize) {
+        let slot = if slot < TOP_SLOT {
+            slot
+        } else {
+            self.first_top_slot()
+        };
+        let level_bits = (slot / LEVEL_SLOTS as usize) as u32 * DIGIT_BITS;
+        let first = self.slots[slot] & !UNSORTED;
+        self.base = self.entry(first).key >> level_bits << level_bits;
+        self.clear(slot);
+        let mut element = first;
+        loop {
+            let entry = self.entry(element);
+            let (key, next) = (entry.key, entry.next);
+            self.place(element, key);
+            if next == first {
+                break;
+            }
+            element = next;
+        }
+    }
+
+    /// The slot with the least keys on the highest level, which is occupied.
+    fn first_top_slot(&self) -> usize {
+        let start = (self.base >> (u64::BITS - DIGIT_BITS)) as usize;
+        let mut slots = (start..).map(|digit| TOP_SLOT + digit % LEVEL_SLOTS as usize);
+        slots
+            .find(|&slot| self.slots[slot] != NONE)
+            .unwrap_or(TOP_SLOT)
+    }
+
+    /// Queues `element` beside the one that was alone until now.
+    #[inline(never)]
+    fn insert_second(&mut self, element: u32, key: u64) {
+        let other = self.alone;
+        self.alone = NONE;
+        self.place(other, self.entry(other).key);
+        self.place(element, key);
+    }
+
+    /// Puts `element` into its slot.
+    #[inline]
+    fn place(&mut self, element: u32, key: u64) {
+        let slot = self.slot_of(key);
+        if self.slots[slot] != NONE {
+            self.place_beside_others(slot, element, key);
+            return;
+        }
+        // Rather than index: without a panic, nothing on this path needs a stack.
+        let Some(entry) = self.entries.get_mut(element as usize) else {
+            return;
+        };
+        entry.key = key;
+        entry.next = element;
+        entry.prev = element;
+        self.slots[slot] = element;
+        let group = slot / GROUP_SLOTS as usize;
+        self.groups |= 1 << group;
+        self.occupied[group] |= 1 << (slot % GROUP_SLOTS as usize);
+    }
+
+    /// Puts `element` into a slot that holds others.
+    #[inline(never)]
+    fn place_beside_others(&mut self, slot: usize, element: u32, key: u64) {
+        let marked = self.slots[slot % SLOTS];
+        let entries = self.entries.as_mut_slice();
+        let first = marked & !UNSORTED;
+        let last = entries[first as usize].prev;
+        if marked == first && entries[last as usize].key > key {
+            self.place_in_order(slot, element, key);
+            return;
+        }
+        entries[first as usize].prev = element;
+        entries[last as usize].next = element;
+        let entry = &mut entries[element as usize];
+        entry.key = key;
+        entry.next = first;
+        entry.prev = last;
+    }
+
+    /// Puts `element` into a sorted slot whose last key is greater: where it belongs, if that is
+    /// near; else at the end, and the slot is sorted no longer.
+    #[inline(never)]
+    fn place_in_order(&mut self, slot: usize, element: u32, key: u64) {
+        let first = self.slots[slot];
+        let last = self.entry(first).prev;
+        let mut next = last;
+        for _ in 0..FEW {
+            let prev = self.entry(next).prev;
+            if next == first || self.entry(prev).key <= key {
+                break;
+            }
+            next = prev;
+        }
+        if next == first {
+            self.slots[slot] = element;
+        } else if self.entry(self.entry(next).prev).key > key {
+            self.slots[slot] = first | UNSORTED;
+            next = first;
+        }
+        let prev = mem::replace(&mut self.entry_mut(next).prev, element);
+        self.entry_mut(prev).next = element;
+        let entry = self.entry_mut(element);
+        entry.key = key;
+        entry.next = next;
+        entry.prev = prev;
+    }
+
+    /// Marks a slot that has lost its last element.
+    fn clear(&mut self, slot: usize) {
+        self.slots[slot] = NONE;
+        let group = slot / GROUP_SLOTS as usize;
+        self.occupied[group] &= !(1 << (slot % GROUP_SLOTS as usize));
+        if self.occupied[group] == 0 {
+            self.groups &= !(1 << group);
+        }
+    }
+
+    /// Where a key lies: level and digit in one number.
+    #[inline]
+    fn slot_of(&self, key: u64) -> usize {
+        let level_bits = ((key ^ self.base) | 1).ilog2() & !(DIGIT_BITS - 1);
+        let digit = (key >> level_bits) as u8;
+        ((level_bits * (LEVEL_SLOTS / DIGIT_BITS)) as usize | usize::from(digit)) % SLOTS
+    }
+
+    #[inline]
+    fn entry(&self, element: u32) -> &Entry<T> {
+        &self.entries[element as usize]
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, element: u32) -> &mut Entry<T> {
+        &mut self.entries[element as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What a resource sees of the toolkit while it handles a request.
+
+use alloc::sync::Arc;
+
+use crate::core::CoreState;
+use crate::envelope::Control;
+use crate::grid::Grid;
+use crate::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
+use crate::record::{Field, Metric};
+use crate::request::{Head, Request, Trigger};
+use crate::system::System;
+use crate::task::{Port, derived, reply};
+
+/// The toolkit, as the handler of one request may use it.
+///
+/// Sending never calls a handler: requests are queued, and this one runs to completion first.
+pub struct Context<'a, Y: System>(&'a mut CoreState<Y>);
+
+impl<'a, Y: System> Context<'a, Y> {
+    /// In the midst of an execution.
+    #[inline]
+    pub(crate) const fn of_current(core: &'a mut CoreState<Y>) -> Self {
+        Self(core)
+    }
+
+    /// Between two executions, on behalf of whom `head` names.
+    pub(crate) fn between(core: &'a mut CoreState<Y>, head: &Head) -> Self {
+        core.current.begin(head);
+        Self(core)
+    }
+
+    /// The core that this runs on.
+    #[must_use]
+    pub const fn core(&self) -> CoreId {
+        self.0.id
+    }
+
+    /// When this request was dispatched, in cycles.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.0.books.mark
+    }
+
+    /// The platform, for those who need the time to the cycle.
+    #[must_use]
+    pub const fn platform(&self) -> &Y::Platform {
+        &self.0.platform
+    }
+
+    /// The grid.
+    #[must_use]
+    pub const fn grid(&self) -> &Arc<Grid<Y>> {
+        &self.0.grid
+    }
+
+    /// The head of the request being handled.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.0.current.head
+    }
+
+    /// A request that inherits activity and labels from the one being handled. If the payer has
+    /// been found by [`Self::attribute`], that one is inherited.
+    pub fn request(&self, destination: ResourceId, message: Y::Message) -> Request<Y::Message> {
+        derived(&self.0.current.head, destination, message).paid_by(self.0.current.activity)
+    }
+
+    /// Sends a request. It will be executed exactly once, or handed back to
+    /// [`crate::Resources::returned`].
+    #[inline]
+    pub fn send(&mut self, mut request: Request<Y::Message>) {
+        request.head.sent_at = self.0.books.mark;
+        #[cfg(debug_assertions)]
+        self.0.check_labels(&request.head);
+        self.0.send(request);
+    }
+
+    /// Sends a request whose reply fires the returned trigger.
+    pub fn call(&mut self, request: Request<Y::Message>) -> Trigger {
+        let trigger = self.trigger();
+        self.send(request.answering(trigger));
+        trigger
+    }
+
+    /// Replies to the request that `head` is of. The reply inherits its activity and labels, and
+    /// fires its trigger when it has been handled; a task's call goes on with it.
+    pub fn reply(&mut self, head: &Head, message: Y::Message) {
+        self.send(reply(head, message));
+    }
+
+    /// A trigger that [`Self::fire`] or the reply to a request made with
+    /// [`Request::answering`] fires. One that is never fired takes a few bytes for ever.
+    pub fn trigger(&mut self) -> Trigger {
+        self.0.waiting.new_trigger(self.0.id)
+    }
+
+    /// Fires a trigger: who waits on it goes on. Only on the core where it was made; elsewhere, or
+    /// a second time, nothing happens.
+    pub fn fire(&mut self, trigger: Trigger) {
+        if trigger.core == self.0.id {
+            self.0.fire(trigger);
+        }
+    }
+
+    /// Retrospective attribution (paper, section 3.3.2): the activity found pays for this request
+    /// and, by inheritance, for what is sent from here on.
+    pub const fn attribute(&mut self, activity: ActivityId) {
+        self.0.current.activity = activity;
+    }
+
+    /// Adds to the bytes of this request's record.
+    pub const fn add_bytes(&mut self, bytes: u64) {
+        self.0.current.bytes += bytes;
+    }
+
+    /// Adds to the allocated memory, in bytes, of this request's record.
+    pub const fn add_memory(&mut self, bytes: u64) {
+        self.0.current.memory += bytes;
+    }
+
+    /// Sets a further field of this request's record.
+    pub fn set_field(&mut self, field: Field, value: u64) {
+        match self
+            .0
+            .current
+            .further
+            .iter_mut()
+            .find(|(name, _)| *name == field)
+        {
+            Some((_, old)) => *old = value,
+            None => self.0.current.further.push((field, value)),
+        }
+    }
+
+    /// Reports consumption at `resource` that is not the handling of this request, such as a
+    /// completed transfer: `amount` of a metric other than processor time.
+    pub fn report(
+        &mut self,
+        resource: ResourceId,
+        activity: ActivityId,
+        metric: Metric,
+        amount: u64,
+    ) {
+        if metric != Metric::Cpu {
+            self.0.report(resource, activity, (metric, amount));
+        }
+    }
+
+    /// A port, for a task that goes on with this request.
+    #[must_use]
+    pub fn port(&self) -> Port<Y::Message> {
+        let mut head = self.0.current.head;
+        head.activity = self.0.current.activity;
+        Port::new(head)
+    }
+
+    /// Changes the running system: on this core after the current request, on the others when they
+    /// receive it.
+    pub fn control(&mut self, control: &Control<Y>) {
+        self.0.announce(control);
+    }
+
+    /// Lets a full resource receive requests again, on all cores.
+    pub fn resume(&mut self, resource: ResourceId) {
+        self.0.resume_resource(resource);
+    }
+
+    /// Says that an affinity label will not be used any more, so that its binding can end.
+    pub fn release(&mut self, resource: ResourceId, activity: ActivityId, affinity: AffinityLabel) {
+        self.0.release(resource, (activity, affinity));
+    }
+}

@@ -1,0 +1,230 @@
+//! Changes to the running system, as one core carries them out.
+//!
+//! A change is announced to all cores through their inboxes and takes effect between two requests.
+
+use core::sync::atomic::Ordering;
+
+use crate::binding::Key;
+use crate::envelope::{Control, Envelope, Migration};
+use crate::ids::{ActivityId, CoreId, ResourceId};
+use crate::request::{Link, Reason};
+use crate::scheduler::{ClientKind, ClientParams, Scheduler};
+use crate::slab::{Chain, Work};
+use crate::system::System;
+use crate::task::Task;
+use crate::tree::{NodeIndex, Place};
+use crate::waiting::{Party, Waiter};
+
+use super::CoreState;
+
+impl<Y: System> CoreState<Y> {
+    /// Tells all cores of a change. What all of them share is changed at once.
+    pub(crate) fn announce(&mut self, control: &Control<Y>) {
+        match control {
+            Control::SuspendActivity(activity) => self.grid.set_suspended(*activity, true),
+            Control::ResumeActivity(activity) => self.grid.set_suspended(*activity, false),
+            Control::EndActivity(activity) => self.grid.end_activity(*activity),
+            Control::SetClient(resource, activity, params) => {
+                self.grid.set_client(*resource, *activity, *params);
+            }
+            Control::SuspendResource(resource) => {
+                if let Some(shared) = self.grid.resource(*resource) {
+                    shared.suspended.store(true, Ordering::SeqCst);
+                }
+            }
+            Control::ResumeResource(resource) => return self.resume_resource(*resource),
+            Control::RemoveResource(resource) => {
+                if let Some(shared) = self.grid.resource(*resource) {
+                    shared.removed.store(true, Ordering::Release);
+                }
+            }
+            Control::ReplacePolicy(resource, policy) => {
+                if let Some(shared) = self.grid.resource(*resource) {
+                    *shared.instance.policy.write() = policy.0.clone();
+                }
+            }
+            Control::RemoveClient(..) => {}
+        }
+        for core in self.all_cores() {
+            self.push(core, Envelope::Control(control.clone()));
+        }
+    }
+
+    pub(crate) fn all_cores(&self) -> impl Iterator<Item = CoreId> + use<Y> {
+        let cores = u16::try_from(self.grid.cores()).unwrap_or(u16::MAX);
+        (0..cores).map(CoreId)
+    }
+
+    /// Carries out a change on this core.
+    pub(crate) fn control(&mut self, control: &Control<Y>) {
+        match control {
+            Control::SuspendActivity(activity) | Control::ResumeActivity(activity) => {
+                self.follow_activity(*activity);
+            }
+            Control::EndActivity(activity) => self.for_queues_of(*activity, |state, place| {
+                state.remove_queue(place, Reason::NoActivity);
+            }),
+            Control::SetClient(resource, activity, params) => {
+                self.update_client(*resource, *activity, params);
+            }
+            Control::RemoveClient(resource, activity) => {
+                if let Some(place) = self.place(*resource, *activity) {
+                    self.remove_queue(place, Reason::ClientRemoved);
+                }
+            }
+            Control::SuspendResource(resource) | Control::ResumeResource(resource) => {
+                self.follow_resource(*resource);
+            }
+            Control::RemoveResource(resource) => self.remove_resource(*resource),
+            Control::ReplacePolicy(resource, policy) => {
+                let resource = *resource;
+                if let Some(node) = self.known_node(resource) {
+                    let core = <Y::Policy as Scheduler>::init_core(&policy.0, self.id);
+                    let kind = |activity| ClientKind::Queue { resource, activity };
+                    let now = self.books.mark;
+                    self.tree
+                        .replace_policy(&self.platform, node, core, kind, now);
+                }
+            }
+        }
+    }
+
+    // Two cores may suspend and resume at once, and their announcements come in any order. So what
+    // counts is the last change of what all cores share, not the announcement.
+
+    /// Suspends or resumes an activity's queues here.
+    fn follow_activity(&mut self, activity: ActivityId) {
+        let suspended = self.grid.is_suspended(activity);
+        self.for_queues_of(activity, |state, place| {
+            if suspended {
+                state.tree.suspend_client(&state.platform, place);
+            } else {
+                let now = state.books.mark;
+                state.tree.resume_client(&state.platform, place, now);
+            }
+        });
+    }
+
+    /// Suspends or resumes a resource here.
+    fn follow_resource(&mut self, resource: ResourceId) {
+        let Some(node) = self.known_node(resource) else {
+            return;
+        };
+        let shared = &self.resources[resource.index()].shared;
+        if shared.suspended.load(Ordering::SeqCst) {
+            self.tree.suspend_node(&self.platform, node);
+        } else if !shared.full[self.id.index()].load(Ordering::SeqCst) {
+            let now = self.books.mark;
+            self.tree.resume_node(&self.platform, node, now);
+        }
+    }
+
+    fn known_node(&self, resource: ResourceId) -> Option<NodeIndex> {
+        self.resources.get(resource.index())?.node
+    }
+
+    fn for_queues_of(&mut self, activity: ActivityId, mut change: impl FnMut(&mut Self, Place)) {
+        for resource in 0..self.resources.len() {
+            let node = self.resources[resource].node;
+            if let Some(place) = node.and_then(|node| self.tree.place(node, activity)) {
+                change(self, place);
+            }
+        }
+    }
+
+    fn update_client(&mut self, resource: ResourceId, activity: ActivityId, params: &ClientParams) {
+        if let Some(place) = self.place(resource, activity) {
+            let node = self.tree.node(place.node);
+            node.params[place.client.index()] = *params;
+            node.clients[place.client.index()].limit = params.queue_limit;
+            node.governor
+                .update_client(&self.platform, place.client, params);
+        }
+    }
+
+    /// Removes a queue; its requests, queued or waiting, are handed back. Its tasks are dropped:
+    /// they have begun.
+    fn remove_queue(&mut self, place: Place, reason: Reason) {
+        for waiter in self.waiting.remove_at(place) {
+            let Waiter {
+                party,
+                mut followers,
+                ..
+            } = waiter;
+            match party {
+                Party::Request(request) => self.hand_back(request, reason),
+                Party::Task(task) => self.give_up_unread(&task),
+                Party::Polled => {}
+            }
+            self.hand_back_chain(&mut followers, reason);
+        }
+        let removed = self.tree.remove_queue(&self.platform, place);
+        for work in removed {
+            if let Work::Request(request) = work {
+                self.hand_back(request, reason);
+            }
+        }
+    }
+
+    /// A task has ended: what came back to it, and it has not looked at, goes to the resource.
+    pub(crate) fn give_up_unread(&mut self, task: &Task<Y::Message>) {
+        for (mut request, reason) in task.port().take_unread() {
+            request.head.link = Link::None;
+            self.returns.push_back((request, reason));
+            self.attention = true;
+        }
+    }
+
+    fn hand_back_chain(&mut self, chain: &mut Chain, reason: Reason) {
+        while let Some(work) = self.tree.slab.pop_front(chain) {
+            if let Work::Request(request) = work {
+                self.hand_back(request, reason);
+            }
+        }
+    }
+
+    fn remove_resource(&mut self, resource: ResourceId) {
+        let Some(node) = self.known_node(resource) else {
+            return;
+        };
+        for place in self.tree.queues_of(node) {
+            self.remove_queue(place, Reason::NoResource);
+        }
+        self.tree.remove_node(&self.platform, node);
+        self.resources[resource.index()].node = None;
+    }
+
+    /// Says to whoever makes room in a resource that this core waits for it. True if that had been
+    /// said already.
+    pub(crate) fn flag_rejection(&mut self, resource: ResourceId) -> bool {
+        let shared = &self.resources[resource.index()].shared;
+        shared.full[self.id.index()].swap(true, Ordering::SeqCst)
+    }
+
+    /// Resumes a resource on every core on which it is suspended.
+    pub(crate) fn resume_resource(&mut self, resource: ResourceId) {
+        let Some(shared) = self.grid.resource(resource) else {
+            return;
+        };
+        let everywhere = shared.suspended.swap(false, Ordering::SeqCst);
+        for core in self.all_cores() {
+            if shared.full[core.index()].swap(false, Ordering::SeqCst) || everywhere {
+                self.push(core, Envelope::Control(Control::ResumeResource(resource)));
+            }
+        }
+    }
+
+    /// Tells the owner of a label that it will not be used any more.
+    pub(crate) fn release(&mut self, resource: ResourceId, key: Key) {
+        let Some(shared) = self.grid.resource(resource) else {
+            return;
+        };
+        if let Some(binding) = shared.bindings.find(key) {
+            let owner = binding.word().core;
+            self.push(
+                owner,
+                Envelope::Migration(Migration::Release { resource, key }),
+            );
+        }
+    }
+}

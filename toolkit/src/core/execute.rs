@@ -1,0 +1,368 @@
+//! Dispatch: a request is executed to completion, timed, and charged.
+
+use crate::context::Context;
+use crate::ids::{ActivityId, ClientId, ResourceId};
+use crate::record::{Field, Metric, Record, RecordKind};
+use crate::request::{Head, Link, Request, Trigger};
+use crate::slab::{Chain, Work};
+use crate::system::{Outcome, Resources, System};
+use crate::task::Task;
+use crate::tree::Place;
+use crate::waiting::{Party, Waiter, WaiterId};
+
+use alloc::vec::Vec;
+
+use super::{Core, CoreState};
+
+/// The request being executed, and what its record will say.
+pub(crate) struct Current {
+    pub(crate) head: Head,
+    /// Who pays.
+    pub(crate) activity: ActivityId,
+    pub(crate) bytes: u64,
+    pub(crate) memory: u64,
+    pub(crate) further: Vec<(Field, u64)>,
+}
+
+impl Current {
+    /// Nobody's.
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: Head::NONE,
+            activity: ActivityId::INFRASTRUCTURE,
+            bytes: 0,
+            memory: 0,
+            further: Vec::new(),
+        }
+    }
+
+    /// Nothing is consumed yet for the request that `head` is of.
+    pub(crate) fn begin(&mut self, head: &Head) {
+        self.head = *head;
+        self.reset();
+    }
+
+    #[inline(always)]
+    fn reset(&mut self) {
+        self.activity = self.head.activity;
+        self.bytes = 0;
+        self.memory = 0;
+        if !self.further.is_empty() {
+            self.further.clear();
+        }
+    }
+}
+
+impl<Y: System> Core<Y> {
+    /// Serves the chosen queue once.
+    #[inline(always)]
+    pub(crate) fn dispatch(&mut self, place: Place) {
+        if let Some(message) = self.state.begin(place) {
+            return self.execute(place, message);
+        }
+        match self.state.take(place) {
+            Some(Work::Request(request)) => {
+                self.state.current.begin(&request.head);
+                self.execute(place, request.message);
+            }
+            Some(Work::Resume(id)) => self.resume(place, id),
+            None => self.state.serve_nothing(place),
+        }
+    }
+
+    /// Executes the current request.
+    #[inline(always)]
+    fn execute(&mut self, place: Place, message: Y::Message) {
+        if let Link::Reply(trigger) = self.state.current.head.link {
+            return self.execute_reply(place, message, trigger);
+        }
+        let mut context = Context::of_current(&mut self.state);
+        match self.resources.handle(message, &mut context) {
+            Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
+            outcome => self.conclude_otherwise(place, outcome),
+        }
+    }
+
+    /// A reply: a task that made the call gets it; else it is handled like any request, and then
+    /// whatever waits for it goes on.
+    #[cold]
+    fn execute_reply(&mut self, place: Place, message: Y::Message, trigger: Trigger) {
+        if let Some((id, call)) = self.state.waiting.call_of(trigger) {
+            self.state.answer(trigger, id, call, Ok(message));
+            return self.poll_task(place, id, RecordKind::Polled);
+        }
+        let mut context = Context::of_current(&mut self.state);
+        let outcome = self.resources.handle(message, &mut context);
+        if !matches!(outcome, Outcome::Rejected(_)) {
+            self.state.fire(trigger);
+        }
+        match outcome {
+            Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
+            outcome => self.conclude_otherwise(place, outcome),
+        }
+    }
+
+    /// A waiter goes on: a request is handled again, a task is polled.
+    #[cold]
+    fn resume(&mut self, place: Place, id: WaiterId) {
+        let state = &mut self.state;
+        let Some(waiter) = state.waiting.get(id) else {
+            return state.serve_nothing(place);
+        };
+        if !matches!(waiter.party, Party::Request(_)) {
+            waiter.resuming = false;
+            let head = waiter.head;
+            state.books.cut_scheduling(&state.platform);
+            state.current.begin(&head);
+            return self.poll_task(place, id, RecordKind::Polled);
+        }
+        match state.waiting.remove(id) {
+            Some(Waiter {
+                party: Party::Request(request),
+                followers,
+                ..
+            }) => {
+                state.let_followers_go(place, followers);
+                state.books.cut_scheduling(&state.platform);
+                state.current.begin(&request.head);
+                self.execute(place, request.message);
+            }
+            _ => state.serve_nothing(place),
+        }
+    }
+
+    /// What follows when the request has not simply been executed.
+    #[cold]
+    fn conclude_otherwise(&mut self, place: Place, outcome: Outcome<Y::Message>) {
+        let state = &mut self.state;
+        match outcome {
+            Outcome::Done => state.conclude(place, RecordKind::Executed, 1),
+            Outcome::Rejected(message) => {
+                let head = state.current.head;
+                state.reject(place, Request { head, message });
+                state.conclude(place, RecordKind::Executed, 0);
+            }
+            Outcome::Wait(message, trigger) => {
+                let head = state.current.head;
+                state.park(place, Request { head, message }, trigger);
+                state.conclude(place, RecordKind::Executed, 0);
+            }
+            Outcome::Continue(task) => {
+                let id = state.hold(Waiter {
+                    place,
+                    head: state.current.head,
+                    followers: Chain::EMPTY,
+                    party: Party::Task(task),
+                    resuming: false,
+                });
+                self.poll_task(place, id, RecordKind::Executed);
+            }
+        }
+    }
+
+    /// Runs a task until it waits again, and charges the poll. The span began when the request that
+    /// it goes on with, or the reply, was dispatched.
+    fn poll_task(&mut self, place: Place, id: WaiterId, kind: RecordKind) {
+        let state = &mut self.state;
+        let Some(waiter) = state.waiting.get(id) else {
+            return state.serve_nothing(place);
+        };
+        let Party::Task(mut task) = core::mem::replace(&mut waiter.party, Party::Polled) else {
+            return state.serve_nothing(place);
+        };
+        let ended = task.poll();
+        let (bytes, memory) = task.port().take_consumption();
+        state.current.bytes += bytes;
+        state.current.memory += memory;
+        state.send_for_task(id, &task);
+        if let Some(waiter) = state.waiting.get(id) {
+            waiter.party = Party::Task(task);
+        }
+        if ended && let Some(waiter) = state.waiting.remove(id) {
+            state.let_followers_go(waiter.place, waiter.followers);
+            if let Party::Task(task) = waiter.party {
+                state.give_up_unread(&task);
+            }
+        }
+        state.conclude(place, kind, u64::from(kind == RecordKind::Executed));
+    }
+}
+
+impl<Y: System> CoreState<Y> {
+    /// Takes the request at the head of a queue, which becomes the current one, and begins the span
+    /// of its execution. `None`, with nothing taken, if there is none or if it may have to wait
+    /// behind another.
+    #[inline(always)]
+    fn begin(&mut self, place: Place) -> Option<Y::Message> {
+        self.books.cut_scheduling(&self.platform);
+        let tree = &mut self.tree;
+        let client = &mut tree.nodes[place.node.index()].clients[place.client.index()];
+        if client.holding > 0 {
+            return None;
+        }
+        let current = &mut self.current;
+        let message = tree
+            .slab
+            .pop_request(&mut client.chain, &mut current.head)?;
+        current.reset();
+        let account = &client.account;
+        account.queue_length.set(client.chain.len().into());
+        account
+            .waiting
+            .count(current.head.age_cycles(self.books.mark));
+        Some(message)
+    }
+
+    /// The next work of a queue. Requests that must stay behind a waiting one are moved to their
+    /// place there.
+    #[cold]
+    fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
+        let mut work = self.tree.take(place)?;
+        while let Work::Request(request) = &work
+            && let Some(holder) = self.waiting.holder(place, &request.head)
+        {
+            self.tree.slab.push_back(&mut holder.followers, work);
+            work = self.tree.take(place)?;
+        }
+        if let Work::Request(request) = &work {
+            let waited = request.head.age_cycles(self.books.mark);
+            self.tree.client(place).account.waiting.count(waited);
+        }
+        Some(work)
+    }
+
+    /// Ends the span of an execution, books it, and tells the schedulers.
+    #[inline(always)]
+    fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
+        let cycles = self.books.cut(&self.platform);
+        self.books.close();
+        let mut charged = place.client;
+        let node = &self.tree.nodes[place.node.index()];
+        let mut client = &node.clients[charged.index()];
+        if client.activity != self.current.activity {
+            charged = self.payer(place);
+            client = &self.tree.nodes[place.node.index()].clients[charged.index()];
+        }
+        let (current, account) = (&self.current, &client.account);
+        account.cycles.add(cycles);
+        account.requests.add(requests);
+        account.service.count(cycles);
+        if current.bytes | current.memory != 0 {
+            account.bytes.add(current.bytes);
+            account.memory.add(current.memory);
+        }
+        let record = Record {
+            kind,
+            activity: current.activity,
+            basic: [cycles, current.bytes, requests, current.memory],
+            further: &current.further,
+        };
+        let now = self.books.mark;
+        self.tree
+            .finish(&self.platform, place, charged, &record, now);
+    }
+
+    fn serve_nothing(&mut self, place: Place) {
+        let now = self.books.mark;
+        self.tree.serve_nothing(&self.platform, place, now);
+    }
+
+    /// The client that pays: that of the activity found, which is another than the served one.
+    #[cold]
+    fn payer(&mut self, place: Place) -> ClientId {
+        let resource = self.current.head.destination;
+        let activity = self.current.activity;
+        let found = self.place(resource, activity);
+        let payer = found.or_else(|| self.make_place(resource, activity).ok());
+        payer.unwrap_or(place).client
+    }
+
+    /// The resource is full: the request goes back, and the resource is suspended.
+    ///
+    /// Not at the first rejection: until the flag is set, whoever makes room on another core does
+    /// not see that anybody waits for it. So the flag is set, and the request tried once more.
+    fn reject(&mut self, place: Place, request: Request<Y::Message>) {
+        let resource = request.head.destination;
+        let now = self.books.mark;
+        self.tree
+            .requeue(&self.platform, place, Work::Request(request), now);
+        if self.flag_rejection(resource) {
+            self.tree.suspend_node(&self.platform, place.node);
+        }
+    }
+
+    /// A waiter holds back those that depend on it.
+    fn hold(&mut self, waiter: Waiter<Y::Message>) -> WaiterId {
+        self.tree.client(waiter.place).holding += 1;
+        self.waiting.insert(waiter)
+    }
+
+    /// Per-request blocking.
+    fn park(&mut self, place: Place, request: Request<Y::Message>, trigger: Trigger) {
+        if !self.waiting.is_pending(trigger) {
+            let now = self.books.mark;
+            return self
+                .tree
+                .requeue(&self.platform, place, Work::Request(request), now);
+        }
+        let id = self.hold(Waiter {
+            place,
+            head: request.head,
+            followers: Chain::EMPTY,
+            party: Party::Request(request),
+            resuming: false,
+        });
+        self.waiting.wait(id, trigger);
+    }
+
+    /// A waiter has gone: what stayed behind it goes back to the head of the queue.
+    fn let_followers_go(&mut self, place: Place, mut followers: Chain) {
+        self.tree.client(place).holding -= 1;
+        let now = self.books.mark;
+        self.tree
+            .requeue_all(&self.platform, place, &mut followers, now);
+    }
+
+    /// Sends what a task has handed to its port.
+    fn send_for_task(&mut self, id: WaiterId, task: &Task<Y::Message>) {
+        for (call, mut request) in task.port().take_outgoing() {
+            request.head.sent_at = self.books.mark;
+            if let Some(call) = call {
+                let trigger = self.waiting.new_trigger(self.id);
+                self.waiting.set_call(trigger, id, call);
+                request.head.link = Link::Call(trigger);
+            }
+            #[cfg(debug_assertions)]
+            self.check_labels(&request.head);
+            self.send(request);
+        }
+    }
+
+    /// Books consumption outside the handling of a request, and tells the schedulers.
+    pub(crate) fn report(
+        &mut self,
+        resource: ResourceId,
+        activity: ActivityId,
+        amount: (Metric, u64),
+    ) {
+        let place = self.place(resource, activity);
+        let Some(place) = place.or_else(|| self.make_place(resource, activity).ok()) else {
+            return;
+        };
+        let mut basic = [0; Metric::COUNT];
+        basic[amount.0 as usize] = amount.1;
+        let [_, bytes, requests, memory] = basic;
+        let account = &self.tree.client(place).account;
+        account.bytes.add(bytes);
+        account.requests.add(requests);
+        account.memory.add(memory);
+        let record = Record {
+            kind: RecordKind::Reported,
+            activity,
+            basic,
+            further: &[],
+        };
+        let now = self.books.mark;
+        self.tree.report(&self.platform, place, &record, now);
+    }
+}

@@ -1,0 +1,382 @@
+//! Where requests go: routing by binding, the way to other cores, and this core's queues.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vortex_queue::{Full, Sender, Wake};
+
+use crate::binding::{Binding, FastMap, Key, Phase, Word};
+use crate::envelope::{Envelope, Migration};
+use crate::grid::{Grid, Parent, Resource};
+use crate::ids::{ActivityId, CoreId, ResourceId};
+use crate::request::{Head, Link, Reason, Request};
+use crate::scheduler::{ClientKind, Scheduler};
+use crate::system::{Platform, System};
+use crate::tree::{NodeIndex, Place, ROOT};
+
+use super::CoreState;
+
+/// Dead bindings are looked for when a core knows this many of one resource.
+const PURGE_AT: usize = 64;
+
+/// The ways to the other cores.
+pub(crate) struct Outboxes<Y: System> {
+    senders: Vec<Sender<Envelope<Y>>>,
+    /// What did not fit into the inboxes, in order.
+    overflow: Vec<VecDeque<Envelope<Y>>>,
+    /// Values in all of `overflow`.
+    waiting: usize,
+}
+
+impl<Y: System> Outboxes<Y> {
+    pub(crate) fn new(grid: &Grid<Y>) -> Self {
+        Self {
+            senders: grid.senders.clone(),
+            overflow: core::iter::repeat_with(VecDeque::new)
+                .take(grid.cores())
+                .collect(),
+            waiting: 0,
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Sends behind all that was sent to `core` before. False if it has to wait here.
+    #[inline]
+    fn push(&mut self, platform: &Y::Platform, core: CoreId, envelope: Envelope<Y>) -> bool {
+        if self.waiting > 0 && !self.overflow[core.index()].is_empty() {
+            self.overflow[core.index()].push_back(envelope);
+            self.waiting += 1;
+            return false;
+        }
+        match self.senders[core.index()].push(envelope) {
+            Ok(Wake::Awake) => true,
+            Ok(Wake::WasAsleep) => {
+                platform.wake(core);
+                true
+            }
+            Err(Full(envelope)) => {
+                self.overflow[core.index()].push_back(envelope);
+                self.waiting += 1;
+                false
+            }
+        }
+    }
+
+    /// Sends what fits now.
+    fn flush(&mut self, platform: &Y::Platform) {
+        for (overflow, sender) in self.overflow.iter_mut().zip(&self.senders) {
+            while let Some(envelope) = overflow.pop_front() {
+                match sender.push(envelope) {
+                    Ok(Wake::Awake) => self.waiting -= 1,
+                    Ok(Wake::WasAsleep) => {
+                        self.waiting -= 1;
+                        let core = self.senders.iter().position(|s| core::ptr::eq(s, sender));
+                        let core = core.and_then(|index| u16::try_from(index).ok());
+                        platform.wake(CoreId(core.unwrap_or_default()));
+                    }
+                    Err(Full(envelope)) => {
+                        overflow.push_front(envelope);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A resource as this core knows it.
+pub(crate) struct LocalResource<Y: System> {
+    pub(crate) shared: Arc<Resource<Y>>,
+    /// The resource's scheduler on this core, once it was needed.
+    pub(crate) node: Option<NodeIndex>,
+    /// The core, if there is only one.
+    sole: Option<CoreId>,
+    bindings: FastMap<Key, Arc<Binding>>,
+    purge_at: usize,
+}
+
+impl<Y: System> LocalResource<Y> {
+    fn new(shared: Arc<Resource<Y>>) -> Self {
+        let sole = match shared.cores[..] {
+            [core] => Some(core),
+            _ => None,
+        };
+        Self {
+            shared,
+            node: None,
+            sole,
+            bindings: FastMap::default(),
+            purge_at: PURGE_AT,
+        }
+    }
+
+    fn remember(&mut self, key: Key, binding: Arc<Binding>) {
+        if self.bindings.len() >= self.purge_at {
+            self.bindings
+                .retain(|_, binding| binding.word().phase != Phase::Dead);
+            self.purge_at = PURGE_AT.max(2 * self.bindings.len());
+        }
+        self.bindings.insert(key, binding);
+    }
+}
+
+/// Where a request goes.
+enum Route {
+    To(CoreId),
+    /// Behind older requests that are still on their way to the same core.
+    Early(CoreId, Arc<Binding>, u64),
+    Nowhere(Reason),
+}
+
+impl<Y: System> CoreState<Y> {
+    /// Sends a request: into a queue of this core, or on its way to another.
+    #[inline]
+    pub(crate) fn send(&mut self, request: Request<Y::Message>) {
+        match self.route(&request.head) {
+            Route::To(core) if core == self.id => self.accept(request),
+            Route::To(core) => self.push(core, Envelope::Request(request)),
+            Route::Early(core, binding, generation) => {
+                let early = Migration::Early {
+                    request,
+                    binding,
+                    generation,
+                };
+                if core == self.id {
+                    self.migrate(early);
+                } else {
+                    self.push(core, Envelope::Migration(early));
+                }
+            }
+            Route::Nowhere(reason) => self.hand_back(request, reason),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
+        if !self.outboxes.push(&self.platform, core, envelope) {
+            self.attention = true;
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        if !self.outboxes.is_empty() {
+            self.outboxes.flush(&self.platform);
+        }
+    }
+
+    #[inline(always)]
+    fn route(&mut self, head: &Head) -> Route {
+        // The party that waits for a reply is on the core that asked.
+        if let Link::Reply(trigger) = head.link {
+            return Route::To(trigger.core);
+        }
+        let Some(local) = self.resources.get(head.destination.index()) else {
+            return self.route_to_unknown(head);
+        };
+        if let Some(core) = local.sole {
+            return Route::To(core);
+        }
+        let key = (head.activity, head.affinity);
+        if let Some(binding) = local.bindings.get(&key) {
+            let word = binding.word();
+            if word.phase == Phase::Bound {
+                return Route::To(word.core);
+            }
+        }
+        self.route_by_changing_binding(head.destination, key)
+    }
+
+    #[cold]
+    fn route_to_unknown(&mut self, head: &Head) -> Route {
+        match self.learn(head.destination) {
+            Ok(()) => self.route(head),
+            Err(reason) => Route::Nowhere(reason),
+        }
+    }
+
+    /// The binding is new to this core, or its owner is changing it.
+    #[cold]
+    fn route_by_changing_binding(&mut self, resource: ResourceId, key: Key) -> Route {
+        loop {
+            let local = &mut self.resources[resource.index()];
+            let Some(binding) = local.bindings.get(&key) else {
+                self.bind(resource, key);
+                continue;
+            };
+            let word = binding.word();
+            match word.phase {
+                Phase::Bound => return Route::To(word.core),
+                Phase::Moving => {
+                    return Route::Early(word.core, binding.clone(), word.generation);
+                }
+                Phase::Retiring => {
+                    let generation = word.generation + 1;
+                    binding.change(
+                        word,
+                        Word {
+                            phase: Phase::Bound,
+                            generation,
+                            ..word
+                        },
+                    );
+                }
+                Phase::Dead => {
+                    local.bindings.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Finds a label's binding, or makes it and tells the core it names.
+    fn bind(&mut self, resource: ResourceId, key: Key) {
+        let shared = self.resources[resource.index()].shared.clone();
+        let decide = || shared.load_share(&self.platform, key);
+        let (binding, is_new) = shared.bindings.find_or_bind(key, decide);
+        self.resources[resource.index()].remember(key, binding.clone());
+        if !is_new || binding.lifetime_cycles() == u64::MAX {
+            return;
+        }
+        let owner = binding.word().core;
+        if owner == self.id {
+            self.adopt(resource, key, binding);
+        } else {
+            let own = Migration::Own {
+                resource,
+                key,
+                binding,
+            };
+            self.push(owner, Envelope::Migration(own));
+        }
+    }
+
+    /// Puts a request into its queue on this core.
+    #[inline(always)]
+    pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
+        let place = match self.place(request.head.destination, request.head.activity) {
+            Some(place) => place,
+            None => match self.make_place(request.head.destination, request.head.activity) {
+                Ok(place) => place,
+                Err(reason) => return self.hand_back(request, reason),
+            },
+        };
+        let now = self.books.mark;
+        if let Err(request) = self.tree.enqueue(&self.platform, place, request, now) {
+            self.hand_back(request, Reason::QueueFull);
+        }
+    }
+
+    /// An activity's queue at a resource, if there is one.
+    #[inline(always)]
+    pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
+        let node = self.resources.get(resource.index())?.node?;
+        self.tree.place(node, activity)
+    }
+
+    /// Makes an activity's queue at a resource.
+    #[cold]
+    pub(crate) fn make_place(
+        &mut self,
+        resource: ResourceId,
+        activity: ActivityId,
+    ) -> Result<Place, Reason> {
+        let node = self.node_of(resource)?;
+        if let Some(place) = self.tree.place(node, activity) {
+            return Ok(place);
+        }
+        let shared = self.resources[resource.index()].shared.clone();
+        let params = self
+            .grid
+            .client_params(&shared, activity)
+            .ok_or(Reason::NoActivity)?;
+        let account = shared.account(self.id, activity);
+        let kind = ClientKind::Queue { resource, activity };
+        let place = self
+            .tree
+            .add_queue(&self.platform, node, kind, (activity, account), &params);
+        if self.grid.is_suspended(activity) {
+            self.tree.suspend_client(&self.platform, place);
+        }
+        Ok(place)
+    }
+
+    /// The resource's scheduler on this core.
+    fn node_of(&mut self, resource: ResourceId) -> Result<NodeIndex, Reason> {
+        self.learn(resource)?;
+        let local = &self.resources[resource.index()];
+        if let Some(node) = local.node {
+            return Ok(node);
+        }
+        let shared = local.shared.clone();
+        if shared.is_removed() {
+            return Err(Reason::NoResource);
+        }
+        let ask = *shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
+        let parent = self.parent(ask.parent)?;
+        let policy = shared.instance.policy.read().clone();
+        let core = <Y::Policy as Scheduler>::init_core(&policy, self.id);
+        let node = self
+            .tree
+            .add_node(&self.platform, parent, core, &ask.params);
+        self.resources[resource.index()].node = Some(node);
+        if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
+            self.tree.suspend_node(&self.platform, node);
+        }
+        Ok(node)
+    }
+
+    /// The node of whom a scheduler asks.
+    fn parent(&mut self, parent: Parent) -> Result<NodeIndex, Reason> {
+        let Parent::Scheduler(id) = parent else {
+            return Ok(ROOT);
+        };
+        if let Some(node) = self.schedulers[id.0] {
+            return Ok(node);
+        }
+        let grid = self.grid.clone();
+        let instance = &grid.schedulers[id.0];
+        let ask = *instance.ask(self.id).ok_or(Reason::NoCore)?;
+        // A scheduler asks only those made before it, so this ends.
+        let upper = self.parent(ask.parent)?;
+        let core = <Y::Policy as Scheduler>::init_core(&instance.policy.read(), self.id);
+        let node = self.tree.add_node(&self.platform, upper, core, &ask.params);
+        self.schedulers[id.0] = Some(node);
+        Ok(node)
+    }
+
+    /// Takes note of resources up to `resource`.
+    pub(crate) fn learn(&mut self, resource: ResourceId) -> Result<(), Reason> {
+        while self.resources.len() <= resource.index() {
+            let next = ResourceId(u32::try_from(self.resources.len()).unwrap_or(u32::MAX));
+            let shared = self.grid.resource(next).ok_or(Reason::NoResource)?;
+            self.resources.push(LocalResource::new(shared));
+        }
+        if self.resources[resource.index()].shared.cores.is_empty() {
+            return Err(Reason::NoCore);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a request that is not executed comes back to who waits for it.
+    #[cold]
+    pub(crate) fn hand_back(&mut self, request: Request<Y::Message>, reason: Reason) {
+        if let Some(shared) = self.grid.resource(request.head.destination) {
+            shared
+                .account(self.id, request.head.activity)
+                .returned
+                .add(1);
+        }
+        match request.head.link {
+            Link::Call(trigger) if trigger.core != self.id => {
+                self.push(trigger.core, Envelope::Returned(request, reason));
+            }
+            Link::Call(_) | Link::Reply(_) | Link::None => {
+                self.returns.push_back((request, reason));
+                self.attention = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A core's state but for its resources: what a [`Context`](crate::Context) works on.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vortex_queue::Receiver;
+
+use crate::binding::FastMap;
+use crate::envelope::{Envelope, Migration};
+use crate::grid::{Grid, Seed};
+use crate::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId};
+use crate::migration::Owned;
+use crate::request::{Head, Link, Reason, Request, Trigger};
+use crate::scheduler::Scheduler;
+use crate::slab::Work;
+use crate::system::{Platform, System};
+use crate::task::{Answer, CallId};
+use crate::tree::{NodeIndex, Tree};
+use crate::waiting::{Party, Waiter, WaiterId, Waiting};
+
+use super::Step;
+use super::books::Books;
+use super::execute::Current;
+use super::send::{LocalResource, Outboxes};
+
+/// Values taken from the inbox in one step, so that a flood of them cannot keep the core from
+/// serving.
+const RECEIVE_BATCH: usize = 64;
+
+pub(crate) struct CoreState<Y: System> {
+    pub(crate) platform: Y::Platform,
+    pub(crate) id: CoreId,
+    pub(crate) grid: Arc<Grid<Y>>,
+    inbox: Receiver<Envelope<Y>>,
+    pub(crate) outboxes: Outboxes<Y>,
+    pub(crate) tree: Tree<Y::Policy, Y::Message>,
+    pub(crate) resources: Vec<LocalResource<Y>>,
+    /// The nodes of the grid's schedulers on this core, once they were needed.
+    pub(crate) schedulers: Vec<Option<NodeIndex>>,
+    pub(crate) waiting: Waiting<Y::Message>,
+    pub(crate) woken: Vec<WaiterId>,
+    pub(crate) returns: VecDeque<(Request<Y::Message>, Reason)>,
+    pub(crate) owned: Owned<Y>,
+    pub(crate) books: Books,
+    pub(crate) current: Current,
+    pub(crate) asleep: bool,
+    /// Attend at the next step.
+    pub(crate) attention: bool,
+    /// Attend at this time.
+    attention_at: u64,
+    /// The affinity label that goes with each dependency label of late.
+    #[cfg(debug_assertions)]
+    labels: FastMap<LabelKey, AffinityLabel>,
+}
+
+#[cfg(debug_assertions)]
+type LabelKey = (ResourceId, ResourceId, ActivityId, DependencyLabel);
+
+impl<Y: System> CoreState<Y> {
+    pub(crate) fn new(seed: Seed<Y>, platform: Y::Platform) -> Self {
+        let Seed {
+            grid,
+            core: id,
+            inbox,
+        } = seed;
+        let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
+        let root = <Y::Policy as Scheduler>::init_core(&multiplexor, id);
+        let books = Books::open(grid.ledger_of(id), &platform);
+        Self {
+            id,
+            inbox,
+            outboxes: Outboxes::new(&grid),
+            tree: Tree::new(root, grid.patience_cycles),
+            resources: Vec::new(),
+            schedulers: core::iter::repeat_n(None, grid.schedulers.len()).collect(),
+            waiting: Waiting::new(),
+            woken: Vec::new(),
+            returns: VecDeque::new(),
+            owned: Owned::new(),
+            books,
+            current: Current::new(),
+            asleep: false,
+            attention: false,
+            attention_at: u64::MAX,
+            #[cfg(debug_assertions)]
+            labels: FastMap::default(),
+            platform,
+            grid,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn needs_attention(&self) -> bool {
+        self.attention || self.books.mark >= self.attention_at
+    }
+
+    /// Decides when to attend next.
+    pub(crate) fn plan_attention(&mut self) {
+        self.attention = !self.outboxes.is_empty() || !self.returns.is_empty();
+        let timer = self.tree.next_timer().unwrap_or(u64::MAX);
+        self.attention_at = timer.min(self.owned.next_due());
+    }
+
+    /// A timer of the tree or of a binding may be earlier than any before.
+    pub(crate) fn note_timers(&mut self) {
+        let timer = self.tree.next_timer().unwrap_or(u64::MAX);
+        self.attention_at = self.attention_at.min(timer).min(self.owned.next_due());
+    }
+
+    pub(crate) fn wake_up(&mut self) {
+        self.asleep = false;
+        self.inbox.wake();
+        self.books.cut_idle(&self.platform);
+    }
+
+    /// Nothing is ready: sleeps, unless something is still under way.
+    pub(crate) fn rest(&mut self) -> Step {
+        self.books.cut_scheduling(&self.platform);
+        self.tree.note_idle(&self.platform, self.books.mark);
+        self.note_timers();
+        if self.needs_attention() || !self.inbox.try_sleep() {
+            return Step::Worked;
+        }
+        self.asleep = true;
+        let until = (self.attention_at != u64::MAX).then_some(self.attention_at);
+        if let Some(at) = until {
+            self.platform.set_timer(at);
+        }
+        Step::Asleep { until }
+    }
+
+    #[inline(always)]
+    pub(crate) fn receive(&mut self) {
+        if let Some(envelope) = self.inbox.pop() {
+            self.open(envelope);
+            self.receive_more();
+        }
+    }
+
+    fn receive_more(&mut self) {
+        for _ in 1..RECEIVE_BATCH {
+            let Some(envelope) = self.inbox.pop() else {
+                return;
+            };
+            self.open(envelope);
+        }
+    }
+
+    fn open(&mut self, envelope: Envelope<Y>) {
+        match envelope {
+            Envelope::Request(request) => self.arrive(request),
+            Envelope::Submitted(request) => self.send(request),
+            Envelope::Returned(request, reason) => {
+                self.returns.push_back((request, reason));
+                self.attention = true;
+            }
+            Envelope::Control(control) => self.control(&control),
+            Envelope::Migration(message) => self.migrate(message),
+        }
+    }
+
+    /// A request of another core's, for this core when it was sent.
+    #[inline(always)]
+    pub(crate) fn arrive(&mut self, request: Request<Y::Message>) {
+        if self.owned.is_moving()
+            && let Some(core) = self.owned.moved_to(&request.head)
+        {
+            self.push(core, Envelope::Migration(Migration::Forwarded(request)));
+            return;
+        }
+        self.accept(request);
+    }
+
+    /// Fires a trigger of this core's: those who wait on it go on.
+    pub(crate) fn fire(&mut self, trigger: Trigger) {
+        let mut woken = core::mem::take(&mut self.woken);
+        self.waiting.fire(trigger, &mut woken);
+        for id in woken.drain(..) {
+            self.resume(id);
+        }
+        self.woken = woken;
+    }
+
+    /// Puts a waiter at the head of its queue, once.
+    pub(crate) fn resume(&mut self, id: WaiterId) {
+        let Some(waiter) = self.waiting.get(id) else {
+            return;
+        };
+        if !core::mem::replace(&mut waiter.resuming, true) {
+            let place = waiter.place;
+            self.tree
+                .requeue(&self.platform, place, Work::Resume(id), self.books.mark);
+        }
+    }
+
+    /// What comes back to this core: a task gets it as the answer to its call; all else is given to
+    /// the caller, for the resource.
+    pub(crate) fn deliver_return(
+        &mut self,
+        request: Request<Y::Message>,
+        reason: Reason,
+    ) -> Option<(Request<Y::Message>, Reason)> {
+        let (Link::Call(trigger) | Link::Reply(trigger)) = request.head.link else {
+            return Some((request, reason));
+        };
+        let Some((id, call)) = self.waiting.call_of(trigger) else {
+            self.fire(trigger);
+            return Some((request, reason));
+        };
+        self.answer(trigger, id, call, Err((request, reason)));
+        self.resume(id);
+        None
+    }
+
+    /// Gives a task the answer to a call.
+    pub(crate) fn answer(
+        &mut self,
+        trigger: Trigger,
+        id: WaiterId,
+        call: CallId,
+        answer: Answer<Y::Message>,
+    ) {
+        self.waiting.fire(trigger, &mut self.woken);
+        self.woken.clear();
+        if let Some(Waiter {
+            party: Party::Task(task),
+            ..
+        }) = self.waiting.get(id)
+        {
+            task.port().answer(call, answer);
+        }
+    }
+
+    /// Requests that depend on each other must have one affinity label, or their order could not
+    /// be kept (paper, section 3.1.1).
+    #[cfg(debug_assertions)]
+    pub(crate) fn check_labels(&mut self, head: &Head) {
+        /// Labels remembered.
+        const MEMORY: usize = 4096;
+        if head.dependency == DependencyLabel::NONE {
+            return;
+        }
+        if self.labels.len() >= MEMORY {
+            self.labels.clear();
+        }
+        let key = (
+            head.source,
+            head.destination,
+            head.activity,
+            head.dependency,
+        );
+        let first = *self.labels.entry(key).or_insert(head.affinity);
+        assert!(
+            first == head.affinity,
+            "dependent requests with two affinity labels: {head:?}"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! Who decides at one scheduler on one core: the configured policy, as long as it keeps to the
+//! interface, and the toolkit's own round-robin from then on.
+//!
+//! The policy is not trusted. What it answers is checked by [`crate::tree`] against the toolkit's
+//! own view of the clients; the first wrong answer, panic, or delay beyond the system's patience
+//! ends its role. No request is lost by that, for the queues are the toolkit's.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::ids::ClientId;
+use crate::record::Record;
+use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
+use crate::system::Platform;
+
+/// Whose decisions count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The configured policy's.
+    Chosen,
+    /// Nobody's: the policy has panicked and is not asked again.
+    Broken,
+    /// The fallback's: the policy has lost its role.
+    Lost,
+}
+
+pub(crate) struct Governor<S: Scheduler> {
+    role: Role,
+    policy: S::Core,
+    fallback: RoundRobin,
+}
+
+impl<S: Scheduler> Governor<S> {
+    pub(crate) fn new(policy: S::Core) -> Self {
+        Self {
+            role: Role::Chosen,
+            policy,
+            fallback: RoundRobin::default(),
+        }
+    }
+
+    /// Takes the role from the policy; `ready` are the clients that are.
+    pub(crate) fn demote(&mut self, ready: impl Iterator<Item = ClientId>) {
+        self.role = Role::Lost;
+        self.fallback = RoundRobin::default();
+        for client in ready {
+            self.fallback.ready(client);
+        }
+    }
+
+    /// Calls the policy, if it still has its role.
+    #[inline(always)]
+    fn tell(
+        &mut self,
+        platform: &impl Platform,
+        call: impl FnOnce(&mut S::Core),
+        otherwise: impl FnOnce(&mut RoundRobin),
+    ) {
+        if self.role != Role::Chosen {
+            return otherwise(&mut self.fallback);
+        }
+        let policy = &mut self.policy;
+        if platform.guard(|| call(policy)).is_err() {
+            self.role = Role::Broken;
+        }
+    }
+
+    pub(crate) fn add_client(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        kind: ClientKind,
+        params: &ClientParams,
+    ) {
+        let call = |policy: &mut S::Core| S::add_client(policy, client, kind, params);
+        self.tell(platform, call, |_| {});
+    }
+
+    pub(crate) fn update_client(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        params: &ClientParams,
+    ) {
+        let call = |policy: &mut S::Core| S::update_client(policy, client, params);
+        self.tell(platform, call, |_| {});
+    }
+
+    pub(crate) fn remove_client(&mut self, platform: &impl Platform, client: ClientId) {
+        let call = |policy: &mut S::Core| S::remove_client(policy, client);
+        self.tell(platform, call, |fallback| fallback.withdraw(client));
+    }
+
+    #[inline(always)]
+    pub(crate) fn client_ready(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        head_sent_at: u64,
+        now: u64,
+    ) {
+        let call = |policy: &mut S::Core| S::client_ready(policy, client, head_sent_at, now);
+        self.tell(platform, call, |fallback| fallback.ready(client));
+    }
+
+    pub(crate) fn client_suspended(&mut self, platform: &impl Platform, client: ClientId) {
+        let call = |policy: &mut S::Core| S::client_suspended(policy, client);
+        self.tell(platform, call, |fallback| fallback.withdraw(client));
+    }
+
+    #[inline(always)]
+    pub(crate) fn resource_record(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        record: &Record<'_>,
+        now: u64,
+    ) {
+        let call = |policy: &mut S::Core| S::resource_record(policy, client, record, now);
+        self.tell(platform, call, |_| {});
+    }
+
+    /// The decision, not yet checked. `None` also if the policy panics.
+    #[inline(always)]
+    pub(crate) fn schedule(
+        &mut self,
+        platform: &impl Platform,
+        queues: &mut impl Queues,
+        now: u64,
+    ) -> Option<ClientId> {
+        match self.role {
+            Role::Chosen => {}
+            Role::Broken => return None,
+            Role::Lost => return self.fallback.schedule(),
+        }
+        let policy = &mut self.policy;
+        let choice = platform.guard(|| S::schedule(policy, queues, now));
+        choice.unwrap_or_else(|_| {
+            self.role = Role::Broken;
+            None
+        })
+    }
+
+    /// When there is a decision, not yet checked. A broken policy says `Never`.
+    pub(crate) fn poll_ready(&mut self, platform: &impl Platform, now: u64) -> Ready {
+        match self.role {
+            Role::Chosen => {
+                let policy = &mut self.policy;
+                let ready = platform.guard(|| S::poll_ready(policy, now));
+                ready.unwrap_or_else(|_| {
+                    self.role = Role::Broken;
+                    Ready::Never
+                })
+            }
+            Role::Broken => Ready::Never,
+            Role::Lost => Ready::Now,
+        }
+    }
+
+    /// The policy's own account of a client; `None` if it has lost its role.
+    pub(crate) fn client_statistics(
+        &self,
+        platform: &impl Platform,
+        client: ClientId,
+    ) -> Option<ClientStatistics> {
+        if self.role != Role::Chosen {
+            return None;
+        }
+        let statistics = platform.guard(|| S::client_statistics(&self.policy, client));
+        statistics.ok()
+    }
+}
+
+/// The policy of last resort: serves ready clients in turn.
+#[derive(Debug, Default)]
+struct RoundRobin {
+    ready: VecDeque<ClientId>,
+    is_ready: Vec<bool>,
+}
+
+impl RoundRobin {
+    fn ready(&mut self, client: ClientId) {
+        if client.index() >= self.is_ready.len() {
+            self.is_ready.resize(client.index() + 1, false);
+        }
+        if !core::mem::replace(&mut self.is_ready[client.index()], true) {
+            self.ready.push_back(client);
+        }
+    }
+
+    fn withdraw(&mut self, client: ClientId) {
+        if self.is_ready.get(client.index()) == Some(&true) {
+            self.is_ready[client.index()] = false;
+            self.ready.retain(|other| *other != client);
+        }
+    }
+
+    fn schedule(&mut self) -> Option<ClientId> {
+        let client = self.ready.pop_front()?;
+        self.is_ready[client.index()] = false;
+        Some(client)
+    }
+}

@@ -1,0 +1,155 @@
+//! The parts of a [`Tree`](super::Tree): nodes, their clients, and what is queued.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::activity_map::ActivityMap;
+use crate::governor::Governor;
+use crate::ids::{ActivityId, ClientId};
+use crate::scheduler::{ClientParams, Scheduler};
+use crate::slab::Chain;
+use crate::statistics::Account;
+
+use super::Place;
+
+/// A scheduler's number on its core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeIndex(pub(crate) u32);
+
+impl NodeIndex {
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The CPU multiplexor.
+pub(crate) const ROOT: NodeIndex = NodeIndex(0);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeState {
+    /// Has no ready clients.
+    Idle,
+    /// Is ready at its parent.
+    Ready,
+    /// Has ready clients but no decision yet.
+    Delayed,
+    /// Chosen by its parent; the root always is.
+    Serving,
+    /// Must not be served.
+    Suspended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientState {
+    /// The number is free.
+    Vacant,
+    Idle,
+    Ready,
+    Serving,
+    Suspended,
+}
+
+/// A client of one scheduler: a request queue, or another scheduler.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// What is queued; always empty for a scheduler.
+    pub(crate) chain: Chain,
+    pub(crate) state: ClientState,
+    /// The scheduler, if it is one.
+    pub(crate) child: Option<NodeIndex>,
+    /// Requests that may be queued.
+    pub(crate) limit: u32,
+    /// Waiting requests and tasks that hold back those that depend on them.
+    pub(crate) holding: u32,
+    /// Who pays; the infrastructure for a scheduler.
+    pub(crate) activity: ActivityId,
+    pub(crate) account: Arc<Account>,
+}
+
+impl Client {
+    pub(crate) fn queue(activity: ActivityId, account: Arc<Account>) -> Self {
+        Self {
+            chain: Chain::EMPTY,
+            state: ClientState::Idle,
+            child: None,
+            limit: u32::MAX,
+            holding: 0,
+            activity,
+            account,
+        }
+    }
+
+    pub(crate) fn scheduler(child: NodeIndex) -> Self {
+        let account = Arc::new(Account::default());
+        Self {
+            child: Some(child),
+            ..Self::queue(ActivityId::INFRASTRUCTURE, account)
+        }
+    }
+
+    /// Whether it is a request queue.
+    pub(crate) fn is_queue(&self) -> bool {
+        self.child.is_none() && self.state != ClientState::Vacant
+    }
+}
+
+/// One scheduler.
+pub(crate) struct Node<S: Scheduler> {
+    pub(crate) governor: Governor<S>,
+    /// The governor's decisions are always available while a client is ready.
+    pub(crate) is_prompt: bool,
+    pub(crate) state: NodeState,
+    /// Clients in state `Ready`.
+    pub(crate) ready: u32,
+    /// The scheduler that this one asks, and its client there. At the root, the root itself.
+    pub(crate) parent: Place,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) params: Vec<ClientParams>,
+    vacant: Vec<ClientId>,
+    pub(crate) by_activity: ActivityMap,
+    /// Since when there are ready clients that nobody was chosen from.
+    pub(crate) waiting_since: u64,
+    /// The earliest entry for this node in the tree's timers.
+    pub(crate) timer_at: Option<u64>,
+}
+
+impl<S: Scheduler> Node<S> {
+    pub(crate) fn new(core: S::Core, parent: Place) -> Self {
+        Self {
+            is_prompt: S::is_prompt(&core),
+            governor: Governor::new(core),
+            state: NodeState::Idle,
+            ready: 0,
+            parent,
+            clients: Vec::new(),
+            params: Vec::new(),
+            vacant: Vec::new(),
+            by_activity: ActivityMap::default(),
+            waiting_since: 0,
+            timer_at: None,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, mut client: Client, params: &ClientParams) -> ClientId {
+        client.limit = params.queue_limit;
+        if let Some(id) = self.vacant.pop() {
+            self.clients[id.index()] = client;
+            self.params[id.index()] = *params;
+            return id;
+        }
+        let id = ClientId(u32::try_from(self.clients.len()).expect("clients are u32"));
+        self.clients.push(client);
+        self.params.push(*params);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.index()];
+        if client.state == ClientState::Ready {
+            self.ready -= 1;
+        }
+        client.state = ClientState::Vacant;
+        self.vacant.push(id);
+    }
+}

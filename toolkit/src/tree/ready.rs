@@ -1,0 +1,237 @@
+//! Who is ready: arming and disarming of nodes, delays, suspension, and the end of a policy's role.
+
+use core::cmp::Reverse;
+
+use crate::ids::ClientId;
+use crate::request::Message;
+use crate::scheduler::{Ready, Scheduler};
+use crate::system::Platform;
+
+use super::{ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
+
+impl<S: Scheduler> Node<S> {
+    /// A client that was served has more work.
+    #[inline(always)]
+    pub(crate) fn again(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        since: u64,
+        now: u64,
+    ) {
+        self.clients[client.index()].state = ClientState::Ready;
+        self.ready += 1;
+        self.governor.client_ready(platform, client, since, now);
+    }
+
+    /// Nobody is ready: the policy is asked all the same, for fair queueing has to know when a busy
+    /// period is over.
+    pub(crate) fn note_idle(&mut self, platform: &impl Platform, now: u64) {
+        let _never = self.governor.poll_ready(platform, now);
+    }
+
+    /// A client has work. True if the node may have become ready by that.
+    #[inline(always)]
+    pub(crate) fn client_ready(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        sent_at: u64,
+        now: u64,
+    ) -> bool {
+        self.clients[client.index()].state = ClientState::Ready;
+        if self.ready == 0 {
+            self.waiting_since = now;
+        }
+        self.ready += 1;
+        self.governor.client_ready(platform, client, sent_at, now);
+        matches!(self.state, NodeState::Idle | NodeState::Delayed)
+    }
+}
+
+impl<S: Scheduler, M: Message> Tree<S, M> {
+    pub(crate) fn client_ready(
+        &mut self,
+        platform: &impl Platform,
+        place: Place,
+        sent_at: u64,
+        now: u64,
+    ) {
+        let node = self.node(place.node);
+        if node.client_ready(platform, place.client, sent_at, now) {
+            self.arm(platform, place.node, now);
+        }
+    }
+
+    /// The core has nothing to do.
+    pub(crate) fn note_idle(&mut self, platform: &impl Platform, now: u64) {
+        let root = self.node(ROOT);
+        if root.ready == 0 {
+            root.note_idle(platform, now);
+        }
+    }
+
+    /// A node that was not ready may have become so: asks its policy and tells its parent.
+    pub(crate) fn arm(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) {
+        if !self.poll(platform, index, now) {
+            return;
+        }
+        let node = self.node(index);
+        if index == ROOT {
+            node.state = NodeState::Serving;
+            return;
+        }
+        node.state = NodeState::Ready;
+        let parent = node.parent;
+        self.client_ready(platform, parent, now, now);
+    }
+
+    /// Whether a node has a decision now; if only later, sees to it that it is asked again.
+    #[inline(always)]
+    pub(crate) fn poll(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
+        let node = self.node(index);
+        if node.ready == 0 {
+            node.state = NodeState::Idle;
+            node.note_idle(platform, now);
+            return false;
+        }
+        node.is_prompt || self.poll_policy(platform, index, now)
+    }
+
+    fn poll_policy(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
+        match self.node(index).governor.poll_ready(platform, now) {
+            Ready::Now => true,
+            Ready::At(at) if at > now && self.may_delay(index, at) => {
+                self.delay(index, at);
+                false
+            }
+            Ready::At(_) | Ready::Never => {
+                self.demote(index);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn may_delay(&mut self, index: NodeIndex, at: u64) -> bool {
+        let patience_cycles = self.patience_cycles;
+        at <= self
+            .node(index)
+            .waiting_since
+            .saturating_add(patience_cycles)
+    }
+
+    pub(crate) fn delay(&mut self, index: NodeIndex, at: u64) {
+        let node = self.node(index);
+        node.state = NodeState::Delayed;
+        // An earlier entry asks again before; it then comes back here.
+        if node.timer_at.is_none_or(|earlier| at < earlier) {
+            node.timer_at = Some(at);
+            self.timers.push(Reverse((at, index)));
+        }
+    }
+
+    /// Takes a node's role from its policy.
+    #[cold]
+    pub(crate) fn demote(&mut self, index: NodeIndex) {
+        let node = self.node(index);
+        let numbered = node.clients.iter().zip(0..);
+        let ready = numbered.filter(|(client, _)| client.state == ClientState::Ready);
+        node.governor
+            .demote(ready.map(|(_, number)| ClientId(number)));
+        node.is_prompt = true;
+        self.demotions += 1;
+    }
+
+    /// The next time a delayed node is to be asked again.
+    #[inline]
+    pub(crate) fn next_timer(&self) -> Option<u64> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Asks the delayed nodes whose time has come.
+    pub(crate) fn run_timers(&mut self, platform: &impl Platform, now: u64) {
+        while let Some(Reverse((at, index))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let node = self.node(index);
+            if node.timer_at == Some(at) {
+                node.timer_at = None;
+            }
+            if node.state == NodeState::Delayed {
+                self.arm(platform, index, now);
+            }
+        }
+    }
+
+    /// Stops a node from being served. It is not the root.
+    pub(crate) fn suspend_node(&mut self, platform: &impl Platform, index: NodeIndex) {
+        let node = self.node(index);
+        let was = core::mem::replace(&mut node.state, NodeState::Suspended);
+        let parent = node.parent;
+        if was == NodeState::Ready {
+            self.withdraw(platform, parent);
+        }
+    }
+
+    /// Undoes [`Self::suspend_node`].
+    pub(crate) fn resume_node(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) {
+        let node = self.node(index);
+        if node.state == NodeState::Suspended {
+            node.state = NodeState::Idle;
+            self.arm(platform, index, now);
+        }
+    }
+
+    /// Stops a queue from being served; what arrives stays in it.
+    pub(crate) fn suspend_client(&mut self, platform: &impl Platform, place: Place) {
+        let node = self.node(place.node);
+        let client = &mut node.clients[place.client.index()];
+        match client.state {
+            ClientState::Ready => self.withdraw(platform, place),
+            ClientState::Suspended | ClientState::Vacant => return,
+            ClientState::Idle | ClientState::Serving => {
+                node.governor.client_suspended(platform, place.client);
+            }
+        }
+        self.client(place).state = ClientState::Suspended;
+    }
+
+    /// Undoes [`Self::suspend_client`].
+    pub(crate) fn resume_client(&mut self, platform: &impl Platform, place: Place, now: u64) {
+        let client = &mut self.nodes[place.node.index()].clients[place.client.index()];
+        if client.state != ClientState::Suspended {
+            return;
+        }
+        client.state = ClientState::Idle;
+        if let Some(sent_at) = self.slab.more_since(&client.chain, now) {
+            self.client_ready(platform, place, sent_at, now);
+        }
+    }
+
+    /// A ready client has nothing to be served for any more.
+    pub(crate) fn withdraw(&mut self, platform: &impl Platform, place: Place) {
+        let node = self.node(place.node);
+        node.governor.client_suspended(platform, place.client);
+        node.clients[place.client.index()].state = ClientState::Idle;
+        node.ready -= 1;
+        self.disarm(platform, place.node);
+    }
+
+    /// A node may have lost its last ready client: then its parent must not choose it.
+    pub(crate) fn disarm(&mut self, platform: &impl Platform, index: NodeIndex) {
+        let node = self.node(index);
+        if node.ready == 0 && node.state == NodeState::Ready {
+            node.state = NodeState::Idle;
+            let parent = node.parent;
+            self.withdraw(platform, parent);
+        }
+    }
+
+    /// Since when the queue at `place` has work.
+    pub(crate) fn more_since(&self, place: Place, now: u64) -> Option<u64> {
+        let client = &self.nodes[place.node.index()].clients[place.client.index()];
+        self.slab.more_since(&client.chain, now)
+    }
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask bench`: what operations cost, as tables.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use xtask::process;
+
+/// The crate that holds the workloads.
+const PACKAGE: &str = "vortex-bench";
+
+/// Measure what operations cost
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Toolkit(ToolkitArgs),
+}
+
+/// A request through the toolkit beside what other libraries cost: instructions, locked
+/// operations, allocations and nanoseconds
+///
+/// Fails if a target is missed.
+#[derive(clap::Args)]
+struct ToolkitArgs {
+    /// Fewer operations and shorter samples: the counts are the same, the times less sure
+    #[arg(long)]
+    quick: bool,
+    /// Write the table to this file, too
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Toolkit(args) => toolkit(args),
+    }
+}
+
+fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
+    ensure!(
+        has_valgrind(),
+        "`valgrind`, which counts the instructions, is not installed; \
+         `cargo xtask setup` says how to get it"
+    );
+    let criterion = time(args.quick)?;
+    let mut table = bench_program();
+    table.arg("table").arg("--criterion").arg(&criterion);
+    if args.quick {
+        table.arg("--quick");
+    }
+    if let Some(file) = &args.json {
+        table.arg("--json").arg(file);
+    }
+    let status = table.status().context("cannot start cargo")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs each bench once and, if valgrind is there, checks that no count exceeds its target: a part
+/// of `cargo xtask test`.
+pub(crate) fn guard() -> Result<()> {
+    let status = benches()
+        .args(["--test", "--quiet"])
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "a bench fails; `cargo bench --package {PACKAGE} -- --test` says why"
+    );
+    if !has_valgrind() {
+        eprintln!(
+            "warning: the cost of a request is not checked, for `valgrind` is not installed; \
+             `cargo xtask setup` says how to get it"
+        );
+        return Ok(());
+    }
+    let status = bench_program()
+        .arg("guard")
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "a request costs more than it may, or could not be counted: see above; \
+         `toolkit/bench/README.md` says how to find where the instructions go"
+    );
+    Ok(())
+}
+
+/// Times all workloads; returns the folder of criterion's results.
+fn time(quick: bool) -> Result<PathBuf> {
+    let folder = root().join("out/criterion");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let report = File::create(folder.join("report.txt"))
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
+    let mut benches = benches();
+    benches.env("CRITERION_HOME", &folder).stdout(report);
+    if quick {
+        benches.arg("--quick");
+    } else {
+        benches.args(["--warm-up-time", "1", "--measurement-time", "2"]);
+    }
+    let status = benches.status().context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "`cargo bench --package {PACKAGE}` failed: see above"
+    );
+    Ok(folder)
+}
+
+fn has_valgrind() -> bool {
+    process::command("valgrind")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The criterion benches; their options follow.
+fn benches() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["bench", "--package", PACKAGE, "--benches", "--"]);
+    cargo
+}
+
+/// The program that counts, built as the criterion benches are, so that both measure the same
+/// code; its arguments follow.
+fn bench_program() -> Command {
+    let mut cargo = cargo();
+    cargo.args([
+        "run",
+        "--quiet",
+        "--profile",
+        "bench",
+        "--package",
+        PACKAGE,
+        "--",
+    ]);
+    cargo
+}
+
+fn cargo() -> Command {
+    process::command(env!("CARGO"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace's root")
+}

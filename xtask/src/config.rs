@@ -1,0 +1,118 @@
+//! `cargo xtask config`: looks at a scheduler configuration the way the kernel does.
+//!
+//! The file goes through the very parser and checker that the kernel uses at boot; what is shown is
+//! the plan that the kernel would instantiate.
+
+mod diagnostics;
+mod tables;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
+use vortex_sched_config::{Finding, Kind, Known, Limits, load_within};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The machine of the paper's experiments has so many cores.
+const CORES: u32 = 8;
+
+/// Check a scheduler configuration, and show what the kernel would build from it
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Say whether the kernel would take FILE, and show what it would build or what is wrong
+    ///
+    /// Exits with status 0 if the file can be used and 1 if it cannot. Examples are in
+    /// sched-config/examples; sched-config/README.md describes every element.
+    Check(CheckArgs),
+}
+
+#[derive(clap::Args)]
+struct CheckArgs {
+    /// The XML file
+    file: PathBuf,
+    /// How many cores the machine has that the file is for; 8, as the paper's, if not given
+    ///
+    /// Given, cores that the file leaves unused are warned about.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    cores: Option<u32>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let Command::Check(args) = &args.command;
+    check(args)
+}
+
+fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let limits = Limits::default();
+    let bytes = read(&args.file, &limits)?;
+    let name = args
+        .file
+        .display()
+        .to_string()
+        .replace(char::is_control, "·");
+    let mut errors = anstream::stderr().lock();
+    let known = Known::standard(args.cores.unwrap_or(CORES));
+    match load_within(&bytes, &known, &limits) {
+        Ok(mut loaded) => {
+            let wanted =
+                |warning: &Finding| args.cores.is_some() || warning.kind != Kind::UnusedCore;
+            loaded.warnings.retain(wanted);
+            diagnostics::warnings(&mut errors, &name, &bytes, &loaded.warnings)?;
+            let mut out = anstream::stdout().lock();
+            print(
+                &mut out,
+                &format!("{GOOD}OK{GOOD:#} {name}\n{}", tables::plan(&loaded.plan)),
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(report) => {
+            diagnostics::report(&mut errors, &name, &bytes, &report)?;
+            let count = report.faults.len() + report.omitted;
+            let faults = if count == 1 { "fault" } else { "faults" };
+            let verdict = format!(
+                "{BAD}{count} {faults}{BAD:#} in {name}: the kernel would use its built-in \
+                 configuration instead. sched-config/README.md describes every element.\n"
+            );
+            print(&mut errors, &verdict)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The bytes of a file, and no more of them than show that it is too long.
+fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let context = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(|| match path.parent() {
+        Some(folder) if !path.exists() && folder.is_dir() => {
+            format!(
+                "cannot read {}: expected the path of an XML file",
+                path.display()
+            )
+        }
+        _ => context(),
+    })?;
+    let mut bytes = Vec::new();
+    file.take(limits.bytes as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(context)?;
+    Ok(bytes)
+}
+
+/// Prints; a reader that has seen enough is no error.
+fn print(out: &mut impl Write, text: &str) -> Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot print"),
+    }
+}
