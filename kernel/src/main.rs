@@ -23,7 +23,7 @@ use bootloader_api::{BootInfo, entry_point};
 use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::cpu::{self, Features};
 use vortex_hal::stacks::{Purpose, Stack};
-use vortex_hal::{clock, frames, gdt, heap, logging, paging, power, stacks, traps};
+use vortex_hal::{clock, frames, gdt, heap, interrupts, logging, paging, power, stacks, traps};
 use vortex_kernel_base::options::OnIdle;
 use vortex_kernel_base::report::Bytes;
 
@@ -51,6 +51,7 @@ fn enter(boot_info: &'static mut BootInfo) -> ! {
     logging::init();
     gdt::load();
     traps::on_exception(panic::exception);
+    interrupts::on_unexpected(panic::unexpected_interrupt);
     traps::load();
     stacks::set_early(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
     log::info!("Vortex {}", env!("CARGO_PKG_VERSION"));

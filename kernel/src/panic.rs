@@ -9,7 +9,7 @@ use core::panic::PanicInfo;
 use vortex_hal::backtrace::Backtrace;
 use vortex_hal::cores;
 use vortex_hal::cpu;
-use vortex_hal::logging::print_dying;
+use vortex_hal::logging::{print_dying, print_line};
 use vortex_hal::stacks::{Purpose, Stack};
 use vortex_hal::stop::{self, Claim};
 use vortex_hal::traps::{Exception, TrapFrame};
@@ -84,41 +84,53 @@ fn report(cause: Arguments<'_>, frame: Option<&TrapFrame>, trace: impl FnOnce() 
             if let Some(frame) = frame {
                 print_dying(format_args!("registers of core {me}:\n{frame}"));
             }
-            print_backtrace(trace(), frame.map(|frame| frame.rip));
+            print_backtrace(trace(), frame.map(|frame| frame.rip), print_dying);
         }
     }
     exit(STATUS)
 }
 
+/// An interrupt nobody registered for: a device's fault or a driver's, not worth dying for.
+pub(crate) fn unexpected_interrupt(frame: &TrapFrame) {
+    let me = cores::current_index();
+    log::error!(
+        "unexpected interrupt, vector {:#x}, on core {me}: nobody registered for it; going on",
+        frame.vector
+    );
+    print_line(format_args!("registers of core {me}:\n{frame}"));
+    let trace = Backtrace::from_registers(frame.rip, frame.rbp);
+    print_backtrace(trace, Some(frame.rip), print_line);
+}
+
 /// Prints a chain of calls, runs of one address as one line. All addresses but that of the
 /// `trapped` instruction are where calls return to, so one byte before is still in the caller.
-fn print_backtrace(trace: Backtrace, trapped: Option<u64>) {
-    print_dying(format_args!("backtrace:"));
+fn print_backtrace(trace: Backtrace, trapped: Option<u64>, print: fn(Arguments<'_>)) {
+    print(format_args!("backtrace:"));
     let symbols = Handover::get().map(|handover| SymbolTable::new(handover.kernel_file(), 0));
     if let Some(Err(error)) = &symbols {
-        print_dying(format_args!("  (no names: {error})"));
+        print(format_args!("  (no names: {error})"));
     }
     let symbols = symbols.and_then(Result::ok);
     let mut trace = trace.enumerate().peekable();
     let mut lines = 0;
     while let Some((depth, address)) = trace.next() {
         if lines == MAX_LINES {
-            print_dying(format_args!("  and more"));
+            print(format_args!("  and more"));
             return;
         }
         lines += 1;
         let exact = depth == 0 && trapped == Some(address);
         let inside = address.wrapping_sub(u64::from(!exact));
         match symbols.as_ref().and_then(|table| table.lookup(inside)) {
-            Some(symbol) => print_dying(format_args!("  {depth:>2}  {address:#018x}  {symbol}")),
-            None => print_dying(format_args!("  {depth:>2}  {address:#018x}")),
+            Some(symbol) => print(format_args!("  {depth:>2}  {address:#018x}  {symbol}")),
+            None => print(format_args!("  {depth:>2}  {address:#018x}")),
         }
         let mut again = 0;
         while trace.next_if(|&(_, next)| next == address).is_some() {
             again += 1;
         }
         if again > 0 {
-            print_dying(format_args!("      and {again} times again"));
+            print(format_args!("      and {again} times again"));
         }
     }
 }

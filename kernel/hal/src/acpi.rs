@@ -2,7 +2,7 @@
 //! space, timers and power registers, from the ACPI tables.
 //!
 //! [`Acpi::read`] walks the tables once and keeps plain values. Tables are untrusted: each is
-//! copied, bounded and checked ([`tables`]) before the `acpi` crate's types are laid over it, and
+//! copied, bounded and checked (`tables`) before the `acpi` crate's types are laid over it, and
 //! one that is missing or damaged makes only its own part an [`AcpiError`]. Nothing panics or
 //! loops on any content. Specification: ACPI 6.5.
 

@@ -1,7 +1,7 @@
 //! Time: the time-stamp counter, its rate, and conversions between its cycles and nanoseconds.
 //!
 //! [`init`] finds the rate once (CPUID when it says so, else by measuring against a timer whose
-//! rate is known: [`calibrate`]); [`now`] is the time since the kernel's entry ([`mark_entry`]),
+//! rate is known: `calibrate`); [`now`] is the time since the kernel's entry ([`mark_entry`]),
 //! as a [`Duration`]. All cores share one rate and one origin.
 //!
 //! Invariants: [`now`] never runs backwards on one core and is zero before [`init`]; nothing here

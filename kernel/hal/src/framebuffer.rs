@@ -163,7 +163,8 @@ mod tests {
             bytes_per_pixel,
         };
         let length = geometry.bytes().expect("a sound geometry");
-        let mut buffer = vec![0xaaaa_aaaa_u32; length.div_ceil(4) + 2];
+        let guard = [0xaaaa_aaaa_u32];
+        let mut buffer = [&guard[..], &vec![0; length.div_ceil(4)], &guard].concat();
         let base = NonNull::new(buffer[1..].as_mut_ptr().cast::<u8>()).expect("a vector");
         // SAFETY: the buffer is that long after its first word, and outlives the screen.
         let screen = unsafe { TextScreen::new(base, geometry) };

@@ -62,6 +62,16 @@ static HANDLERS: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
 /// How often each vector came with nobody to handle it.
 static UNEXPECTED: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 
+/// What is told of the first interrupt of each vector that nobody registered for.
+pub type UnexpectedHandler = fn(&TrapFrame);
+
+static ON_UNEXPECTED: spin::Once<UnexpectedHandler> = spin::Once::new();
+
+/// Names the function that reports interrupts nobody registered for; once.
+pub fn on_unexpected(handler: UnexpectedHandler) {
+    ON_UNEXPECTED.call_once(|| handler);
+}
+
 /// Makes `handler` the one for `vector`, on all cores and for good.
 ///
 /// # Errors
@@ -108,11 +118,11 @@ pub(crate) fn dispatch(frame: &TrapFrame) {
         Some(handler) => handler(vector),
         None if vector == vector::SPURIOUS || vector::LEGACY.contains(&vector) => return,
         None => {
-            if UNEXPECTED[usize::from(vector)].fetch_add(1, Ordering::Relaxed) == 0 {
-                log::error!(
-                    "interrupt vector {vector:#x}, which nobody registered for, at {:#x}",
-                    frame.rip
-                );
+            let count = &UNEXPECTED[usize::from(vector)];
+            if count.fetch_add(1, Ordering::Relaxed) == 0
+                && let Some(report) = ON_UNEXPECTED.get()
+            {
+                report(frame);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Ports and memory-mapped registers, behind traits so that their users are tested on the host
 //! against fakes.
 //!
-//! - [`Ports`] and its real form [`CpuPorts`]: the x86 I/O address space.
+//! - [`Ports`] and its real form `CpuPorts`: the x86 I/O address space.
 //! - [`Registers`] and its real form [`Mmio`]: registers in mapped device memory.
 //!
 //! Invariant: an [`Mmio`] is mapped for good and every access is checked against its length.

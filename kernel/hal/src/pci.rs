@@ -4,10 +4,10 @@
 //! [`init`] finds all functions once and logs them; [`devices`] lists them. Drivers then use
 //! [`Function::enable`], [`Function::enable_msi`] and [`Function::enable_msix`].
 //!
-//! - [`config`]: reaching configuration space, in memory (ECAM) or by two ports.
-//! - [`scan`]: from the host bridge through all bridges to all functions.
-//! - [`bar`]: where a function's registers are and how large.
-//! - [`msi`]: interrupts as messages.
+//! - `config`: reaching configuration space, in memory (ECAM) or by two ports.
+//! - `scan`: from the host bridge through all bridges to all functions.
+//! - `bar`: where a function's registers are and how large.
+//! - `msi`: interrupts as messages.
 //!
 //! Devices are not trusted to tell the truth: every list is walked with a bound, and what makes no
 //! sense is left out with a word in the log.

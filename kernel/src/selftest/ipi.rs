@@ -1,9 +1,11 @@
-//! Every core wakes every other, one pair at a time.
+//! Every core wakes every other, one pair at a time; and an interrupt that nobody registered for
+//! is reported and survived.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use vortex_hal::apic::{self, Message};
 use vortex_hal::cores::{self, Core, CoreIndex};
-use vortex_hal::wakeup;
+use vortex_hal::{interrupts, wakeup};
 
 use super::{Failure, wait_for};
 use crate::jobs;
@@ -20,7 +22,18 @@ pub(super) fn check() -> Result<(), Failure> {
         }
         wait_to_be_woken(target, me)?;
     }
-    Ok(())
+    check_unexpected()
+}
+
+/// Sends this core an interrupt that nobody has registered for.
+fn check_unexpected() -> Result<(), Failure> {
+    let vector = *interrupts::vector::DEVICES.end();
+    let before = interrupts::unexpected(vector);
+    apic::send(cores::current().apic_id(), Message::Interrupt(vector));
+    wait_for(
+        || interrupts::unexpected(vector) > before,
+        format_args!("the unexpected interrupt {vector:#x} was not counted"),
+    )
 }
 
 fn check_pair(waker: &Core, target: &Core, me: CoreIndex) -> Result<(), Failure> {
