@@ -100,3 +100,33 @@ fn no_x2apic() {
 fn no_deadline_timer() {
     comes_up(Machine::new().cpu("max,-tsc-deadline"));
 }
+
+#[test]
+fn too_little_memory() {
+    let mut machine = Machine::new().memory("48M").start();
+    machine.wait_for("too little memory");
+    machine.expect_exit(&Exit::Status(1));
+}
+
+/// Without these tables nobody says which other cores there are, or how to power off.
+#[test]
+fn no_acpi_tables() {
+    let mut machine = Machine::new()
+        .smp(2)
+        .qemu_args(&["-machine", "acpi=off"])
+        .start();
+    machine.wait_for("ACPI");
+    machine.wait_for("vortex: 1 cores up");
+    machine.expect_exit(&Exit::Status(0));
+}
+
+/// Then a kernel that cannot go on says so and stands still; `--timeout` ends it.
+#[test]
+fn no_way_to_give_a_status() {
+    let mut machine = Machine::new()
+        .option("test=null-deref")
+        .no_debug_exit()
+        .start();
+    machine.wait_for("core 0 died");
+    machine.wait_for("vortex: failed, status 101");
+}
