@@ -82,7 +82,11 @@ impl<Y: System> Core<Y> {
     #[cold]
     fn attend(&mut self) {
         self.state.flush();
-        while let Some((request, reason)) = self.state.returns.pop_front() {
+        // Not those that come back meanwhile: who sends again at once must not hold up the core.
+        for _ in 0..self.state.returns.len() {
+            let Some((request, reason)) = self.state.returns.pop_front() else {
+                break;
+            };
             if let Some((request, reason)) = self.state.deliver_return(request, reason) {
                 let mut context = Context::between(&mut self.state, &request.head);
                 self.resources.returned(request, reason, &mut context);

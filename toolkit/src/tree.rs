@@ -48,6 +48,8 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
     vacant: Vec<NodeIndex>,
     /// When delayed nodes are to be asked again. May hold entries that have lost their meaning.
     timers: BinaryHeap<Reverse<(u64, NodeIndex)>>,
+    /// The time of the first of them; `u64::MAX` without any.
+    pub(crate) timer_at: u64,
     /// Longest time, in cycles, that a policy may let ready clients wait while it chooses nobody.
     patience_cycles: u64,
     /// Policies that have lost their role.
@@ -63,6 +65,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             slab: Slab::with_capacity(64),
             vacant: Vec::new(),
             timers: BinaryHeap::new(),
+            timer_at: u64::MAX,
             patience_cycles,
             demotions: 0,
         }
@@ -202,7 +205,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     ) -> Result<(), Request<M>> {
         let node = &mut self.nodes[place.node.index()];
         let client = &mut node.clients[place.client.index()];
-        if client.chain.len() >= client.limit {
+        // A reply was admitted with the request that it answers.
+        if client.chain.len() >= client.limit && !request.head.is_reply() {
             return Err(request);
         }
         let sent_at = request.head.sent_at;
@@ -291,7 +295,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
         node.governor = governor;
         node.is_prompt = is_prompt;
-        node.waiting_since = now;
+        node.declining_since = None;
         // A node that is ready stays so for its parent; the next decision finds out what the new
         // policy thinks of it.
         if node.state == NodeState::Delayed {

@@ -8,8 +8,8 @@ use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{CoreId, ResourceId};
 use vortex_toolkit::scheduler::{ClientParams, SchedulerParams, Weight};
 use vortex_toolkit::{
-    Builder, Context, Core, Message, Outcome, Platform, Reason, Request, Resources, SchedulerSpec,
-    Seed, System,
+    Builder, Context, Core, Head, Message, Outcome, Platform, Reason, Request, Resources,
+    SchedulerSpec, Seed, System,
 };
 
 /// Cycles between two readings of the clock, as if the code between them took that long.
@@ -77,12 +77,16 @@ pub(crate) struct Relay {
 
 impl Resources<Machine> for Relay {
     #[inline]
-    fn handle(&mut self, message: Work, context: &mut Context<'_, Machine>) -> Outcome<Work> {
-        self.clock.pass(message.cycles);
+    fn handle(&mut self, work: Work, context: &mut Context<'_, Machine>) -> Outcome<Work> {
+        self.clock.pass(work.cycles);
         self.executed += 1;
-        let head = context.head();
-        let (other, activity) = (ResourceId(1 - head.destination.0), head.activity);
-        context.send(Request::new(other, activity, message));
+        let Head {
+            destination,
+            activity,
+            ..
+        } = *context.head();
+        let other = ResourceId(1 - destination.0);
+        context.send(Request::new(other, activity, work));
         Outcome::Done
     }
 

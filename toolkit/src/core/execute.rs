@@ -219,6 +219,7 @@ impl<Y: System> CoreState<Y> {
     fn take(&mut self, place: Place) -> Option<Work<Y::Message>> {
         let mut work = self.tree.take(place)?;
         while let Work::Request(request) = &work
+            && !request.head.is_reply()
             && let Some(holder) = self.waiting.holder(place, &request.head)
         {
             self.tree.slab.push_back(&mut holder.followers, work);
@@ -299,7 +300,7 @@ impl<Y: System> CoreState<Y> {
 
     /// Per-request blocking.
     fn park(&mut self, place: Place, request: Request<Y::Message>, trigger: Trigger) {
-        if !self.waiting.is_pending(trigger) {
+        if trigger.core != self.id || !self.waiting.is_pending(trigger) {
             let now = self.books.mark;
             return self
                 .tree

@@ -92,20 +92,19 @@ impl<Y: System> CoreState<Y> {
 
     #[inline]
     pub(crate) const fn needs_attention(&self) -> bool {
-        self.attention || self.books.mark >= self.attention_at
+        let mark = self.books.mark;
+        self.attention || mark >= self.attention_at || mark >= self.tree.timer_at
     }
 
     /// Decides when to attend next.
     pub(crate) fn plan_attention(&mut self) {
         self.attention = !self.outboxes.is_empty() || !self.returns.is_empty();
-        let timer = self.tree.next_timer().unwrap_or(u64::MAX);
-        self.attention_at = timer.min(self.owned.next_due());
+        self.attention_at = self.owned.next_due();
     }
 
     /// A timer of the tree or of a binding may be earlier than any before.
     pub(crate) fn note_timers(&mut self) {
-        let timer = self.tree.next_timer().unwrap_or(u64::MAX);
-        self.attention_at = self.attention_at.min(timer).min(self.owned.next_due());
+        self.attention_at = self.attention_at.min(self.owned.next_due());
     }
 
     pub(crate) fn wake_up(&mut self) {
@@ -123,7 +122,8 @@ impl<Y: System> CoreState<Y> {
             return Step::Worked;
         }
         self.asleep = true;
-        let until = (self.attention_at != u64::MAX).then_some(self.attention_at);
+        let until = self.attention_at.min(self.tree.timer_at);
+        let until = (until != u64::MAX).then_some(until);
         if let Some(at) = until {
             self.platform.set_timer(at);
         }

@@ -61,7 +61,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         {
             entry.state = ClientState::Serving;
             node.ready -= 1;
-            node.waiting_since = now;
+            node.declining_since = None;
             return Some((client, entry.child));
         }
         self.object(platform, index, choice, now)
@@ -79,8 +79,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     ) -> Option<(ClientId, Option<NodeIndex>)> {
         if choice.is_none()
             && let Ready::At(at) = self.node(index).governor.poll_ready(platform, now)
-            && at > now
-            && self.may_delay(index, at)
+            && self.may_delay(index, at, now)
         {
             self.delay(index, at);
             return None;

@@ -108,8 +108,8 @@ pub(crate) struct Node<S: Scheduler> {
     pub(crate) params: Vec<ClientParams>,
     vacant: Vec<ClientId>,
     pub(crate) by_activity: ActivityMap,
-    /// Since when there are ready clients that nobody was chosen from.
-    pub(crate) waiting_since: u64,
+    /// Since when the policy has chosen nobody although there are ready clients.
+    pub(crate) declining_since: Option<u64>,
     /// The earliest entry for this node in the tree's timers.
     pub(crate) timer_at: Option<u64>,
 }
@@ -126,7 +126,7 @@ impl<S: Scheduler> Node<S> {
             params: Vec::new(),
             vacant: Vec::new(),
             by_activity: ActivityMap::default(),
-            waiting_since: 0,
+            declining_since: None,
             timer_at: None,
         }
     }

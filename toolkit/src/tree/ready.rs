@@ -41,7 +41,7 @@ impl<S: Scheduler> Node<S> {
     ) -> bool {
         self.clients[client.index()].state = ClientState::Ready;
         if self.ready == 0 {
-            self.waiting_since = now;
+            self.declining_since = None;
         }
         self.ready += 1;
         self.governor.client_ready(platform, client, sent_at, now);
@@ -101,7 +101,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     fn poll_policy(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
         match self.node(index).governor.poll_ready(platform, now) {
             Ready::Now => true,
-            Ready::At(at) if at > now && self.may_delay(index, at) => {
+            Ready::At(at) if self.may_delay(index, at, now) => {
                 self.delay(index, at);
                 false
             }
@@ -112,12 +112,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
     }
 
-    pub(crate) fn may_delay(&mut self, index: NodeIndex, at: u64) -> bool {
+    /// Whether the policy may choose nobody until `at`. Its patience begins when it first chose
+    /// nobody: the time that a node is suspended, or has to wait for its parent, does not count.
+    pub(crate) fn may_delay(&mut self, index: NodeIndex, at: u64, now: u64) -> bool {
         let patience_cycles = self.patience_cycles;
-        at <= self
-            .node(index)
-            .waiting_since
-            .saturating_add(patience_cycles)
+        let since = *self.node(index).declining_since.get_or_insert(now);
+        at > now && at <= since.saturating_add(patience_cycles)
     }
 
     pub(crate) fn delay(&mut self, index: NodeIndex, at: u64) {
@@ -127,6 +127,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if node.timer_at.is_none_or(|earlier| at < earlier) {
             node.timer_at = Some(at);
             self.timers.push(Reverse((at, index)));
+            self.timer_at = self.timer_at.min(at);
         }
     }
 
@@ -140,12 +141,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             .demote(ready.map(|(_, number)| ClientId(number)));
         node.is_prompt = true;
         self.demotions += 1;
-    }
-
-    /// The next time a delayed node is to be asked again.
-    #[inline]
-    pub(crate) fn next_timer(&self) -> Option<u64> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Asks the delayed nodes whose time has come.
@@ -163,6 +158,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                 self.arm(platform, index, now);
             }
         }
+        let first = self.timers.peek();
+        self.timer_at = first.map_or(u64::MAX, |Reverse((at, _))| *at);
     }
 
     /// Stops a node from being served. It is not the root.
@@ -180,6 +177,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = self.node(index);
         if node.state == NodeState::Suspended {
             node.state = NodeState::Idle;
+            node.declining_since = None;
             self.arm(platform, index, now);
         }
     }

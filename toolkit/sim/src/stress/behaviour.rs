@@ -203,34 +203,34 @@ impl<P: Scheduler + Clone> Prober<P> {
         request
     }
 
-    fn work(&mut self, mut request: Request<Probe>, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
-        let head = request.head;
-        let ticket = request.message.ticket;
-        match self.way(&request.message) {
+    fn work(&mut self, mut probe: Probe, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
+        let head = *context.head();
+        let ticket = probe.ticket;
+        match self.way(&probe) {
             Way::Reject => {
-                request.message.rejections += 1;
+                probe.rejections += 1;
                 let resume = self.control_request(context, Kind::Resume(head.destination));
                 context.send(resume);
-                return Outcome::Rejected(request.message);
+                return Outcome::Rejected(probe);
             }
             Way::Wait => {
-                request.message.waited = true;
+                probe.waited = true;
                 let destination = ResourceId(self.shared.rng().u32(..self.shared.resources));
-                let probe = Probe::new(Kind::Work, request.message.fuel - 1);
-                let call = context.request(destination, probe);
+                let call = Probe::new(Kind::Work, probe.fuel - 1);
+                let call = context.request(destination, call);
                 let trigger = context.call(as_call(call, &self.shared.audit, head.activity));
-                return Outcome::Wait(request.message, trigger);
+                return Outcome::Wait(probe, trigger);
             }
-            Way::Task => return self.task(request, context),
+            Way::Task => return self.task(&probe, context),
             Way::Plain => {}
         }
         self.consume(context);
-        self.offspring(&request, context);
+        self.offspring(&head, probe.fuel, context);
         self.changes(context);
         if let Some(ticket) = ticket {
             self.shared.audit.execute(ticket);
         }
-        if request.message.is_call {
+        if probe.is_call {
             let mut reply = Probe::new(Kind::Reply, 0);
             reply.take_ticket(&self.shared.audit, &head, head.activity);
             context.reply(&head, reply);
@@ -257,14 +257,13 @@ impl<P: Scheduler + Clone> Prober<P> {
         }
     }
 
-    fn offspring(&self, request: &Request<Probe>, context: &mut Ctx<'_, P>) {
-        let fuel = request.message.fuel;
+    fn offspring(&self, head: &Head, fuel: u8, context: &mut Ctx<'_, P>) {
         if fuel == 0 {
             return;
         }
         let children = [1, 1, 1, 2][self.shared.rng().usize(..4)];
         for _ in 0..children {
-            let child = self.child(context, &request.head, fuel - 1);
+            let child = self.child(context, head, fuel - 1);
             context.send(child);
         }
     }
@@ -287,12 +286,12 @@ impl<P: Scheduler + Clone> Prober<P> {
     }
 
     /// Goes on with a probe as a task.
-    fn task(&self, request: Request<Probe>, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
+    fn task(&self, probe: &Probe, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
         let calls = self.shared.rng().usize(1..=3);
-        let fuel = request.message.fuel - 1;
+        let fuel = probe.fuel - 1;
         let audit = self.shared.audit.clone();
-        let (head, is_call) = (request.head, request.message.is_call);
-        let ongoing = request.message.ticket.map(|ticket| {
+        let (head, is_call) = (*context.head(), probe.is_call);
+        let ongoing = probe.ticket.map(|ticket| {
             audit.execute(ticket);
             audit.go_on(ticket)
         });
@@ -424,10 +423,8 @@ fn as_call(mut call: Request<Probe>, audit: &Audit, origin: ActivityId) -> Reque
 }
 
 impl<P: Scheduler + Clone> Resources<Stress<P>> for Prober<P> {
-    fn handle(&mut self, message: Probe, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
-        let head = *context.head();
-        let request = Request { head, message };
-        if let Some(ticket) = request.message.ticket {
+    fn handle(&mut self, probe: Probe, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
+        if let Some(ticket) = probe.ticket {
             self.shared.audit.start(ticket);
         }
         let service = self
@@ -435,15 +432,15 @@ impl<P: Scheduler + Clone> Resources<Stress<P>> for Prober<P> {
             .rng()
             .u64(0..=self.shared.scenario.service_cycles);
         self.core.spend(service);
-        match request.message.kind {
-            Kind::Work => return self.work(request, context),
+        match probe.kind {
+            Kind::Work => return self.work(probe, context),
             Kind::Reply => {}
             Kind::Resume(resource) => context.resume(resource),
             Kind::Change => self.change(context),
             Kind::ResumeAll => self.resume_all(context),
             Kind::EndAll => self.end_all(context),
         }
-        if let Some(ticket) = request.message.ticket {
+        if let Some(ticket) = probe.ticket {
             self.shared.audit.execute(ticket);
         }
         let _ = &self.grid;
