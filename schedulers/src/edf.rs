@@ -274,7 +274,7 @@ impl Scheduler for Edf {
         client.statistics.charged += amount;
         if client.reservation.is_some() {
             client.charge(amount, now);
-            if core.eligible.remove(id.0) {
+            if core.dequeue(id) {
                 core.enqueue(id);
             }
         }

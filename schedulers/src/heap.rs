@@ -135,3 +135,6 @@ impl<K: Ord + Copy> Heap<K> {
         self.places[element as usize] = place as u32;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,13 @@ pub mod wfq;
 mod wheel;
 
 pub use policy::{Policy, UnknownPolicy};
+
+/// Property tests that run the same cases every time.
+#[cfg(test)]
+fn same_every_time() -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        rng_seed: proptest::test_runner::RngSeed::Fixed(201_170),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}

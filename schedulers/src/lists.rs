@@ -49,7 +49,7 @@ impl<const HEADS: u32> Lists<HEADS> {
     #[inline]
     pub(crate) fn contains(&self, element: u32) -> bool {
         self.nodes
-            .get(Self::node_of(element) as usize)
+            .get(HEADS as usize + element as usize)
             .is_some_and(|node| node.next != DETACHED)
     }
 

@@ -146,14 +146,15 @@ impl Core {
         }
     }
 
-    /// Puts a ready client, whose tag is up to date, where it belongs.
+    /// Puts a ready client, whose tag is up to date, where it belongs. (The tag may be behind the
+    /// virtual time in the bits that do not count.)
     fn enqueue(&mut self, id: ClientId) {
         let virtual_time = self.virtual_time;
         let Some(client) = self.client(id) else {
             return;
         };
         let (tag, key) = (client.tag, client.key());
-        if tag - virtual_time < WINDOW {
+        if tag.saturating_sub(virtual_time) < WINDOW {
             self.wheel.insert(id.0, key);
         } else {
             self.far.insert(id.0, tag);
@@ -179,7 +180,7 @@ impl Core {
             self.wheel.restart((self.virtual_time >> KEY_SHIFT) as u64);
         }
         while let Some((client, tag)) = self.far.first()
-            && tag - self.virtual_time < WINDOW
+            && tag.saturating_sub(self.virtual_time) < WINDOW
         {
             self.far.pop();
             self.wheel.insert(client, (tag >> KEY_SHIFT) as u64);

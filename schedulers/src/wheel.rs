@@ -38,7 +38,7 @@ const TOP_SLOT: usize = ((LEVELS - 1) * LEVEL_SLOTS) as usize;
 const TOP_GROUP: u32 = (LEVELS - 1) * LEVEL_SLOTS / GROUP_SLOTS;
 
 /// A new element looks for its place in a slot among this many of the greatest keys.
-const FEW: u32 = 4;
+const FEW: u32 = 2;
 
 /// No element.
 const NONE: u32 = u32::MAX;

@@ -280,10 +280,11 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return;
         };
-        let taken = self.tree.extract(&self.platform, place, |work| match work {
+        let wanted = |work: &Work<_>| match work {
             Work::Request(request) => moves_with(&request.head, key),
             Work::Resume(_) => false,
-        });
+        };
+        let taken = self.tree.extract(&self.platform, place, wanted);
         for work in taken {
             if let Work::Request(request) = work {
                 self.push(core, Envelope::Migration(Migration::Forwarded(request)));
@@ -355,6 +356,18 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
+    /// Everything older has come: what was kept aside goes into its queue, in order.
+    fn let_early_go(&mut self, resource: ResourceId, key: Key, binding: &Binding) {
+        let early = self.owned.early.remove(&(resource, key));
+        for request in early.unwrap_or_default() {
+            self.accept(request);
+        }
+        // Not before: what is sent under `Bound` is not kept aside.
+        let word = binding.word();
+        let phase = Phase::Bound;
+        binding.change(word, Word { phase, ..word });
+    }
+
     /// A message of the protocol has come.
     pub(crate) fn migrate(&mut self, message: Migration<Y>) {
         match message {
@@ -388,23 +401,7 @@ impl<Y: System> CoreState<Y> {
                 generation,
             } => {
                 binding.settle(generation);
-                for request in self
-                    .owned
-                    .early
-                    .remove(&(resource, key))
-                    .unwrap_or_default()
-                {
-                    self.accept(request);
-                }
-                // Not before: what is sent under `Bound` is not kept aside.
-                let word = binding.word();
-                binding.change(
-                    word,
-                    Word {
-                        phase: Phase::Bound,
-                        ..word
-                    },
-                );
+                self.let_early_go(resource, key, &binding);
                 self.adopt(resource, key, binding);
             }
             Migration::Barrier { from, round } => {
@@ -440,7 +437,7 @@ impl<Y: System> CoreState<Y> {
     }
 }
 
-/// Whether a request queued for an activity goes where its label goes: replies belong to this core.
+/// Whether a queued request goes where its label goes: a reply belongs to this core.
 fn moves_with(head: &Head, key: Key) -> bool {
     head.affinity == key.1 && !head.is_reply()
 }

@@ -100,6 +100,8 @@ fn run(elements: u32, operations: Vec<Operation>) {
 }
 
 proptest! {
+    #![proptest_config(crate::same_every_time())]
+
     #[test]
     fn it_is_an_exact_priority_queue(
         operations in prop::collection::vec(operation(40), 0..800),

@@ -17,7 +17,7 @@ pub const WORKLOAD: Workload = Workload {
     warm_up: 100,
     iterations: 1_000,
     target: Target::NONE,
-    is_guarded: false,
+    bound: None,
     counted: operation,
     timed: operation,
 };

@@ -33,20 +33,20 @@ pub const WORKLOADS: &[Workload] = &[
     ),
     comparator(
         "tokio-spawn",
-        "spawn and await an empty task, one thread",
+        "spawn and await, one thread",
         20_000,
         tokio_spawn,
     ),
     comparator(
         "futex-ping-pong",
         "to another thread and back",
-        2_000,
+        20_000,
         futex_ping_pong,
     ),
     comparator(
         "pipe-ping-pong",
-        "a byte to another thread and back",
-        2_000,
+        "to another thread and back",
+        20_000,
         pipe_ping_pong,
     ),
 ];
@@ -63,7 +63,7 @@ const fn comparator(
         warm_up: 500,
         iterations,
         target: Target::NONE,
-        is_guarded: false,
+        bound: None,
         counted: run,
         timed: run,
     }

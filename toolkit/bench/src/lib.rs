@@ -11,9 +11,11 @@ pub mod callgrind;
 pub mod comparators;
 pub mod counts;
 pub mod locked;
+mod machine;
 pub mod parts;
 pub mod report;
 pub mod time;
+pub mod toolkit;
 pub mod workload;
 
 pub use workload::{Workload, all, find};

@@ -15,7 +15,7 @@ pub const WORKLOADS: &[Workload] = &[Workload {
         allocations: Some(0.0),
         ..Target::NONE
     },
-    is_guarded: true,
+    bound: Some(70.0),
     counted: inbox,
     timed: inbox,
 }];

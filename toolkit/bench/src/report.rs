@@ -1,12 +1,23 @@
 //! The table: what each operation costs beside what it may cost.
 
-use std::fmt::Write as _;
-
+use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::workload::{Limit, Target, Workload};
+
+const HEADER: Style = Style::new().bold();
+const MISSED: Style = AnsiColor::Red.on_default();
+
+/// What the columns mean.
+pub const LEGEND: &str = "\
+wfq-N and the like: a request sent, queued, chosen by two schedulers (the core's and one of two
+resources'), executed, recorded and booked; the handler only sends the next one, to the other
+resource. N activities are busy all the time, with one request each unless told otherwise.
+instr., locked, alloc.: executed per operation in user space, counted by callgrind (what the
+system's kernel does for a futex or a pipe is not in them, but in ns).
+ns: the median time of an operation on this machine, by criterion.";
 
 /// What was measured of one workload.
 #[derive(Clone, Copy)]
@@ -69,12 +80,15 @@ fn missed(
         Some(Limit::Below(limit)) if counts.instructions >= limit => {
             missed.push(format!("{:.0} instructions", counts.instructions));
         }
+        Some(Limit::AtMost(limit)) if counts.instructions > limit => {
+            missed.push(format!("{:.0} instructions", counts.instructions));
+        }
         Some(Limit::Ratio { of, times }) => match instructions(of) {
             Some(other) if counts.instructions <= times * other => {}
             Some(other) => missed.push(format!("{:.2} × {of}", counts.instructions / other)),
             None => missed.push(format!("{of} was not measured")),
         },
-        Some(Limit::Below(_)) | None => {}
+        Some(Limit::Below(_) | Limit::AtMost(_)) | None => {}
     }
     for (limit, count, what) in [
         (target.locked, counts.locked, "locked"),
@@ -99,6 +113,7 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let instructions = self.instructions.map(|limit| match limit {
             Limit::Below(limit) => format!("< {limit} instr."),
+            Limit::AtMost(limit) => format!("≤ {limit} instr."),
             Limit::Ratio { of, times } => format!("≤ {times} × {of}"),
         });
         let locked = self.locked.map(|limit| format!("≤ {limit} locked"));
@@ -111,11 +126,11 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// The rows as text, with a line about each column below.
+/// The rows as text for a terminal: those with a missed target in red.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
+    table.load_style(presets::NOTHING);
     table.set_header([
         "workload",
         "operation",
@@ -127,31 +142,41 @@ pub fn table(rows: &[Row]) -> String {
         "",
     ]);
     for row in rows {
-        table.add_row([
-            row.name.to_owned(),
-            row.operation.to_owned(),
-            format!("{:.0}", row.counts.instructions),
-            format!("{:.2}", row.counts.locked),
-            format!("{:.2}", row.counts.allocations),
-            row.nanoseconds
-                .map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
-            row.target.clone(),
-            verdict(row),
-        ]);
+        table.add_row(cells(row));
     }
     for column in 2..=5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut text = table.to_string();
-    let _infallible = write!(
-        text,
-        "\n\ninstr., locked, alloc.: executed per operation, counted by callgrind in user space\n\
-         (what the system's kernel does for a futex or a pipe is not in them, but is in ns);\n\
-         ns: the median time of an operation here, by criterion."
-    );
-    text
+    let text = table.trim_fmt();
+    let styles = std::iter::once(HEADER).chain(rows.iter().map(style));
+    let lines = text
+        .lines()
+        .zip(styles)
+        .map(|(line, style)| format!("{style}{line}{style:#}\n"));
+    lines.collect()
+}
+
+fn cells(row: &Row) -> [String; 8] {
+    [
+        row.name.to_owned(),
+        row.operation.to_owned(),
+        format!("{:.0}", row.counts.instructions),
+        format!("{:.2}", row.counts.locked),
+        format!("{:.2}", row.counts.allocations),
+        row.nanoseconds
+            .map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")),
+        row.target.clone(),
+        verdict(row),
+    ]
+}
+
+fn style(row: &Row) -> Style {
+    match &row.missed {
+        Some(missed) if !missed.is_empty() => MISSED,
+        Some(_) | None => Style::new(),
+    }
 }
 
 fn verdict(row: &Row) -> String {
@@ -185,7 +210,7 @@ mod tests {
                 warm_up: 1,
                 iterations: 1,
                 target,
-                is_guarded: true,
+                bound: None,
                 counted: nothing,
                 timed: nothing,
             },

@@ -1,6 +1,6 @@
 //! A workload: one operation that is worth counting, and what it may cost.
 
-use crate::{calibration, comparators, parts};
+use crate::{calibration, comparators, parts, toolkit};
 
 /// Performs the operation as often as it is told. What it needs was set up before.
 pub type Operation = Box<dyn FnMut(u64)>;
@@ -18,8 +18,9 @@ pub struct Workload {
     pub iterations: u64,
     /// What one operation may cost.
     pub target: Target,
-    /// Whether `cargo xtask test` checks the target.
-    pub is_guarded: bool,
+    /// What has been reached: `cargo xtask test` fails if one operation takes more instructions, or
+    /// more locked operations or allocations than the target says. `None`: not checked there.
+    pub bound: Option<f64>,
     /// Sets the workload up to be counted.
     pub counted: fn() -> Operation,
     /// Sets the workload up to be timed; it differs from `counted` where the counted workload
@@ -47,11 +48,28 @@ impl Target {
     };
 }
 
+impl Workload {
+    /// The same with the target that `cargo xtask test` checks; `None` if it checks none.
+    #[must_use]
+    pub fn guarded(self) -> Option<Self> {
+        let instructions = Some(Limit::AtMost(self.bound?));
+        Some(Self {
+            target: Target {
+                instructions,
+                ..self.target
+            },
+            ..self
+        })
+    }
+}
+
 /// A limit on the number of instructions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     /// Fewer than this.
     Below(f64),
+    /// This many or fewer.
+    AtMost(f64),
     /// At most `times` those of another workload.
     Ratio {
         /// The other workload's name.
@@ -64,7 +82,7 @@ pub enum Limit {
 /// All workloads, in the order of the table.
 #[must_use]
 pub fn all() -> Vec<Workload> {
-    [parts::WORKLOADS, comparators::WORKLOADS].concat()
+    [toolkit::WORKLOADS, parts::WORKLOADS, comparators::WORKLOADS].concat()
 }
 
 /// The workload of this name; also finds the [`calibration`].

@@ -11,7 +11,13 @@ use vortex_toolkit::{Head, Reason};
 
 /// What must stay in order: one source, one destination, one payer, one label; and one activity
 /// in whose requests it was sent, for those of two are handled on two cores at once.
-type Stream = (ResourceId, ResourceId, ActivityId, DependencyLabel, ActivityId);
+type Stream = (
+    ResourceId,
+    ResourceId,
+    ActivityId,
+    DependencyLabel,
+    ActivityId,
+);
 
 /// A request's number, and its place in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

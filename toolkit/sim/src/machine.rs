@@ -316,10 +316,7 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
     /// The core that steps next, and when. Ties go to the lower number.
     fn next_core(&self) -> (u64, usize) {
         let times = self.clocks.cores.iter().map(Clock::next);
-        times
-            .zip(0..)
-            .min()
-            .unwrap_or((NEVER, 0))
+        times.zip(0..).min().unwrap_or((NEVER, 0))
     }
 
     /// Does what comes next: one event or one core's step. False, without doing it, if nothing
@@ -334,9 +331,7 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
                 return false;
             }
             self.world.calendar.times.pop();
-            self.clocks
-                .event_at
-                .set(at.max(self.clocks.event_at.get()));
+            self.clocks.event_at.set(at.max(self.clocks.event_at.get()));
             if let Some(event) = self.world.calendar.events.remove(&number) {
                 event(&mut self.world);
             }

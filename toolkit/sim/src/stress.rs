@@ -22,8 +22,8 @@ use vortex_toolkit::{Ask, Builder, Grid, Parent, Request, SchedulerSpec};
 
 use crate::machine::{Machine, Timing, World};
 
-pub use behaviour::{Probe, Stress};
 use behaviour::{Kind, Prober, Shared};
+pub use behaviour::{Probe, Stress};
 pub use verdict::{Verdict, ledger_faults};
 
 /// How often something happens, in 256 handlings of a probe.
@@ -169,9 +169,15 @@ fn build<P: Scheduler + Clone>(
     scenario: &Scenario<P>,
     rng: &mut fastrand::Rng,
 ) -> Builder<Stress<P>> {
-    let pick = |policies: &[P], rng: &mut fastrand::Rng| policies[rng.usize(..policies.len())].clone();
+    let pick =
+        |policies: &[P], rng: &mut fastrand::Rng| policies[rng.usize(..policies.len())].clone();
     let multiplexors: Vec<_> = (0..scenario.cores)
-        .map(|_| (pick(&scenario.multiplexors, rng), SchedulerParams::default()))
+        .map(|_| {
+            (
+                pick(&scenario.multiplexors, rng),
+                SchedulerParams::default(),
+            )
+        })
         .collect();
     let mut builder = Builder::new(multiplexors);
     builder
@@ -269,11 +275,7 @@ fn inject<P: Scheduler + Clone>(
 /// Makes the control resource do something, as soon as everything else rests.
 fn control<P: Scheduler + Clone>(world: &mut World<Stress<P>>, shared: &Shared<P>, kind: Kind) {
     let destination = control_resource(shared.resources);
-    let mut request = Request::new(
-        destination,
-        ActivityId::INFRASTRUCTURE,
-        Probe::new(kind, 0),
-    );
+    let mut request = Request::new(destination, ActivityId::INFRASTRUCTURE, Probe::new(kind, 0));
     request
         .message
         .take_ticket(&shared.audit, &request.head, ActivityId::INFRASTRUCTURE);

@@ -116,6 +116,7 @@ impl<Y: System> CoreState<Y> {
     /// Nothing is ready: sleeps, unless something is still under way.
     pub(crate) fn rest(&mut self) -> Step {
         self.books.cut_scheduling(&self.platform);
+        self.tree.note_idle(&self.platform, self.books.mark);
         self.note_timers();
         if self.needs_attention() || !self.inbox.try_sleep() {
             return Step::Worked;

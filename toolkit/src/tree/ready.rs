@@ -24,6 +24,12 @@ impl<S: Scheduler> Node<S> {
         self.governor.client_ready(platform, client, since, now);
     }
 
+    /// Nobody is ready: the policy is asked all the same, for fair queueing has to know when a busy
+    /// period is over.
+    pub(crate) fn note_idle(&mut self, platform: &impl Platform, now: u64) {
+        let _never = self.governor.poll_ready(platform, now);
+    }
+
     /// A client has work. True if the node may have become ready by that.
     #[inline(always)]
     pub(crate) fn client_ready(
@@ -57,6 +63,14 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
     }
 
+    /// The core has nothing to do.
+    pub(crate) fn note_idle(&mut self, platform: &impl Platform, now: u64) {
+        let root = self.node(ROOT);
+        if root.ready == 0 {
+            root.note_idle(platform, now);
+        }
+    }
+
     /// A node that was not ready may have become so: asks its policy and tells its parent.
     pub(crate) fn arm(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) {
         if !self.poll(platform, index, now) {
@@ -78,6 +92,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = self.node(index);
         if node.ready == 0 {
             node.state = NodeState::Idle;
+            node.note_idle(platform, now);
             return false;
         }
         node.is_prompt || self.poll_policy(platform, index, now)

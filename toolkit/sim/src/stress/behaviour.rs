@@ -148,7 +148,11 @@ impl<P: Scheduler + Clone> Prober<P> {
         } = *self.chances();
         let (reject, wait, task) = (u32::from(reject), u32::from(wait), u32::from(task));
         if dice < reject {
-            if probe.rejections < 2 { Way::Reject } else { Way::Plain }
+            if probe.rejections < 2 {
+                Way::Reject
+            } else {
+                Way::Plain
+            }
         } else if dice < reject + wait && !probe.waited && probe.fuel > 0 {
             Way::Wait
         } else if dice < reject + wait + task && probe.fuel > 0 {
@@ -170,7 +174,9 @@ impl<P: Scheduler + Clone> Prober<P> {
         // The order of labels that handlers on several cores use at once is nobody's.
         match rng.u8(..4) {
             0 => {
-                request = request.near(AffinityLabel::NONE).ordered(DependencyLabel::NONE);
+                request = request
+                    .near(AffinityLabel::NONE)
+                    .ordered(DependencyLabel::NONE);
             }
             1 => request = request.ordered(DependencyLabel::NONE),
             _ => {}
@@ -362,7 +368,11 @@ impl<P: Scheduler + Clone> Prober<P> {
             }
             (Some(2), _, _) => Control::RemoveClient(resource, activity),
             (Some(3), is_activity, _) => {
-                let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut ends = self
+                    .shared
+                    .ends
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 if *ends == 0 {
                     return;
                 }
@@ -417,7 +427,10 @@ impl<P: Scheduler + Clone> Resources<Stress<P>> for Prober<P> {
         if let Some(ticket) = probe.ticket {
             self.shared.audit.start(ticket);
         }
-        let service = self.shared.rng().u64(0..=self.shared.scenario.service_cycles);
+        let service = self
+            .shared
+            .rng()
+            .u64(0..=self.shared.scenario.service_cycles);
         self.core.spend(service);
         match probe.kind {
             Kind::Work => return self.work(probe, context),

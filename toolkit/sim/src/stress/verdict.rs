@@ -1,11 +1,11 @@
 //! What a stress run has shown.
 
 use vortex_toolkit::ids::CoreId;
-use vortex_toolkit::{Grid, System};
 use vortex_toolkit::scheduler::Scheduler;
+use vortex_toolkit::{Grid, System};
 
-use super::behaviour::Stress;
 use super::Scenario;
+use super::behaviour::Stress;
 use crate::audit::Audit;
 use crate::machine::{Machine, VirtualCore};
 

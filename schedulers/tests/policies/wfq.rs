@@ -1,0 +1,507 @@
+//! Fair queueing holds its bound, for every pair of busy clients, from every instant to every
+//! other.
+
+use crate::machine::Machine;
+use proptest::prelude::*;
+use vortex_schedulers::Policy;
+use vortex_toolkit::ids::ClientId;
+use vortex_toolkit::scheduler::{ClientParams, Queues, Ready, Weight};
+
+fn weighing(weight: u32) -> ClientParams {
+    ClientParams {
+        weight: Weight::new(weight).expect("a weight"),
+        ..ClientParams::default()
+    }
+}
+
+/// What the test knows of a client.
+#[derive(Clone, Copy, Default)]
+struct Account {
+    present: bool,
+    suspended: bool,
+    weight: i128,
+    charged: i128,
+    /// The largest amount charged between two decisions.
+    largest: i128,
+}
+
+/// How far two clients were apart while both were busy: least and greatest of
+/// charged_i · w_j − charged_j · w_i.
+#[derive(Clone, Copy)]
+struct Apart {
+    least: i128,
+    greatest: i128,
+}
+
+/// A machine under fair queueing whose every pair of clients is watched.
+struct Watched {
+    machine: Machine,
+    accounts: Vec<Account>,
+    pairs: Vec<Option<Apart>>,
+    in_service: Option<u32>,
+}
+
+impl Watched {
+    fn new(clients: usize) -> Self {
+        Self {
+            machine: Machine::new(Policy::Wfq),
+            accounts: vec![Account::default(); clients],
+            pairs: vec![None; clients * clients],
+            in_service: None,
+        }
+    }
+
+    fn busy(&self, client: usize) -> bool {
+        let account = self.accounts[client];
+        let queued = !self.machine.queues.is_empty(ClientId(client as u32));
+        account.present && !account.suspended && (queued || self.in_service == Some(client as u32))
+    }
+
+    /// Forgets what was seen of a client, whose rate is a new one.
+    fn start_over(&mut self, client: usize) {
+        let count = self.accounts.len();
+        for other in 0..count {
+            self.pairs[client * count + other] = None;
+            self.pairs[other * count + client] = None;
+        }
+    }
+
+    fn check(&mut self) {
+        let count = self.accounts.len();
+        for i in 0..count {
+            for j in 0..i {
+                let both = self.busy(i) && self.busy(j);
+                let pair = &mut self.pairs[i * count + j];
+                if !both {
+                    *pair = None;
+                    continue;
+                }
+                let (one, other) = (self.accounts[i], self.accounts[j]);
+                let apart = one.charged * other.weight - other.charged * one.weight;
+                let seen = pair.get_or_insert(Apart {
+                    least: apart,
+                    greatest: apart,
+                });
+                seen.least = seen.least.min(apart);
+                seen.greatest = seen.greatest.max(apart);
+                // Tags are told apart to 2^-24 units per weight.
+                let resolution = ((one.weight * other.weight) >> 24) + 2;
+                let bound = one.largest * other.weight + other.largest * one.weight + resolution;
+                assert!(
+                    seen.greatest - seen.least <= bound,
+                    "clients {i} (weight {}) and {j} (weight {}) are {} apart, bound {bound}",
+                    one.weight,
+                    other.weight,
+                    seen.greatest - seen.least,
+                );
+            }
+        }
+    }
+
+    fn apply(&mut self, step: Step) {
+        let client = step.client();
+        let account = &mut self.accounts[client];
+        let number = client as u32;
+        match step {
+            Step::Add(_, weight) if !account.present => {
+                *account = Account {
+                    present: true,
+                    weight: weight.into(),
+                    ..Account::default()
+                };
+                self.machine.add(number, &weighing(weight));
+                self.start_over(client);
+            }
+            Step::Send(_, cost, count) if account.present => {
+                for _ in 0..count {
+                    // A suspended client's requests wait without a word to the scheduler.
+                    if account.suspended {
+                        self.machine
+                            .queues
+                            .push(ClientId(number), self.machine.now, cost);
+                    } else {
+                        self.machine.send(number, cost);
+                    }
+                }
+            }
+            Step::Weigh(_, weight) if account.present => {
+                account.weight = weight.into();
+                self.machine.update(number, &weighing(weight));
+                self.start_over(client);
+            }
+            Step::Suspend(_) if account.present => {
+                account.suspended = true;
+                self.machine.suspend(number);
+            }
+            Step::Resume(_) if account.suspended => {
+                account.suspended = false;
+                self.machine.ready(number);
+            }
+            Step::Remove(_) if account.present => {
+                *account = Account::default();
+                self.machine.remove(number);
+            }
+            Step::Serve(_, count) => {
+                for _ in 0..count {
+                    self.serve(None);
+                }
+            }
+            Step::SendDuringService(_, cost) => self.serve(Some((client, cost))),
+            _ => {}
+        }
+        self.check();
+    }
+
+    /// One turn, in the middle of which a request may come.
+    fn serve(&mut self, arrival: Option<(usize, u64)>) {
+        let anyone = (0..self.accounts.len()).any(|client| self.busy(client));
+        let expected = if anyone { Ready::Now } else { Ready::Never };
+        assert_eq!(
+            self.machine.poll(),
+            expected,
+            "it should be work-conserving"
+        );
+        let Some(chosen) = self.machine.choose() else {
+            assert!(!anyone, "it should be work-conserving");
+            return;
+        };
+        assert!(
+            self.busy(chosen as usize),
+            "it chose {chosen}, which has nothing to do"
+        );
+        let cost = self.machine.run_without_record(chosen).cost;
+        self.in_service = Some(chosen);
+        if let Some((client, cost)) = arrival
+            && client != chosen as usize
+        {
+            self.apply(Step::Send(client, cost, 1));
+        }
+        self.machine.charge(chosen, cost);
+        let account = &mut self.accounts[chosen as usize];
+        account.charged += i128::from(cost);
+        account.largest = account.largest.max(cost.into());
+        self.machine.ready(chosen);
+        self.check();
+        self.in_service = None;
+        self.check();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Add(usize, u32),
+    Send(usize, u64, u8),
+    SendDuringService(usize, u64),
+    Weigh(usize, u32),
+    Suspend(usize),
+    Resume(usize),
+    Remove(usize),
+    Serve(usize, u8),
+}
+
+impl Step {
+    const fn client(self) -> usize {
+        match self {
+            Self::Add(client, _)
+            | Self::Send(client, ..)
+            | Self::SendDuringService(client, _)
+            | Self::Weigh(client, _)
+            | Self::Suspend(client)
+            | Self::Resume(client)
+            | Self::Remove(client)
+            | Self::Serve(client, _) => client,
+        }
+    }
+}
+
+const CLIENTS: usize = 6;
+
+fn weight() -> impl Strategy<Value = u32> {
+    prop_oneof![1..=10_000_u32, Just(1), Just(100), Just(10_000)]
+}
+
+fn cost() -> impl Strategy<Value = u64> {
+    prop_oneof![1..5000_u64, Just(1), Just(1000), 1..10_000_000_u64]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = 0..CLIENTS;
+    prop_oneof![
+        2 => (client.clone(), weight()).prop_map(|(c, w)| Step::Add(c, w)),
+        8 => (client.clone(), cost(), 1..30_u8).prop_map(|(c, cost, n)| Step::Send(c, cost, n)),
+        4 => (client.clone(), cost()).prop_map(|(c, cost)| Step::SendDuringService(c, cost)),
+        1 => (client.clone(), weight()).prop_map(|(c, w)| Step::Weigh(c, w)),
+        1 => client.clone().prop_map(Step::Suspend),
+        2 => client.clone().prop_map(Step::Resume),
+        1 => client.clone().prop_map(Step::Remove),
+        12 => (client, 1..40_u8).prop_map(|(c, n)| Step::Serve(c, n)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(crate::machine::same_every_time())]
+
+    #[test]
+    fn busy_clients_stay_within_the_bound(
+        weights in prop::collection::vec(weight(), CLIENTS),
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut watched = Watched::new(CLIENTS);
+        for (client, weight) in weights.into_iter().enumerate() {
+            watched.apply(Step::Add(client, weight));
+        }
+        for step in steps {
+            watched.apply(step);
+        }
+        for client in 0..CLIENTS {
+            watched.apply(Step::Resume(client));
+        }
+        // Nobody starves: all that is queued is served.
+        while (0..CLIENTS).any(|client| watched.busy(client)) {
+            watched.serve(None);
+        }
+    }
+}
+
+/// Keeps the clients busy for `turns` turns with requests of `cost`.
+fn keep_busy(machine: &mut Machine, clients: &[u32], turns: u32, cost: u64) {
+    for &client in clients {
+        machine.send(client, cost);
+        machine.send(client, cost);
+    }
+    for _ in 0..turns {
+        let client = machine.serve().expect("all are busy");
+        machine.send(client, cost);
+    }
+}
+
+#[test]
+fn shares_are_exact_over_a_long_time() {
+    let mut machine = Machine::new(Policy::Wfq);
+    for (client, weight) in [(0, 300), (1, 200), (2, 100)] {
+        machine.add(client, &weighing(weight));
+    }
+    keep_busy(&mut machine, &[0, 1, 2], 600_000, 777);
+    for (client, share) in [(0, 300_000), (1, 200_000), (2, 100_000_u64)] {
+        let off = machine.decisions(client).abs_diff(share);
+        assert!(off <= 1, "client {client} is {off} decisions off");
+    }
+}
+
+#[test]
+fn rates_are_exact_at_the_greatest_weights() {
+    let weights = [Weight::MAX, Weight::MAX - 1, 7_654_321, 1_000_003];
+    let mut machine = Machine::new(Policy::Wfq);
+    for (client, weight) in (0..).zip(weights) {
+        machine.add(client, &weighing(weight));
+    }
+    keep_busy(&mut machine, &[0, 1, 2, 3], 500_000, 777);
+    let total: u32 = weights.iter().sum();
+    for (client, weight) in (0..).zip(weights) {
+        let due = 500_000.0 * f64::from(weight) / f64::from(total);
+        let off = (machine.decisions(client) as f64 - due).abs();
+        assert!(off <= 2.0, "client {client} is {off} decisions off");
+    }
+}
+
+#[test]
+fn a_crowd_of_any_size_shares_fairly() {
+    for count in [2, 17, 300, 5000] {
+        let mut machine = Machine::new(Policy::Wfq);
+        let clients: Vec<u32> = (0..count).collect();
+        for &client in &clients {
+            machine.add(client, &weighing(1 + client % 7));
+        }
+        keep_busy(&mut machine, &clients, count * 40, 1000);
+        let rate = |client: u32| machine.decisions(client) as f64 / f64::from(1 + client % 7);
+        let least = clients.iter().map(|&c| rate(c)).fold(f64::MAX, f64::min);
+        let greatest = clients.iter().map(|&c| rate(c)).fold(0.0, f64::max);
+        // Requests cost the same, so the bound is 1 / w_i + 1 / w_j decisions per weight.
+        assert!(
+            greatest - least <= 2.0,
+            "{count} clients: {least} to {greatest}"
+        );
+    }
+}
+
+#[test]
+fn an_idle_client_comes_back_without_credit() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    keep_busy(&mut machine, &[0], 10_000, 1000);
+    machine.send(1, 1000);
+    machine.send(1, 1000);
+    let before = machine.decisions(0);
+    for _ in 0..100 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+    }
+    assert!((machine.decisions(0) - before).abs_diff(50) <= 1);
+}
+
+#[test]
+fn use_of_an_idle_machine_is_not_held_against_anyone() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(1));
+    machine.add(1, &weighing(10_000));
+    for client in [0, 1, 0, 1] {
+        machine.send(client, 1_000_000);
+        assert_eq!(machine.serve(), Some(client));
+        // Retrospectively, and a lot.
+        machine.charge(client, 1 << 40);
+        assert_eq!(machine.poll(), Ready::Never);
+    }
+    machine.send(0, 10);
+    machine.send(1, 10);
+    assert_eq!(
+        machine.serve(),
+        Some(0),
+        "both should start level, the first one first"
+    );
+}
+
+#[test]
+fn work_charged_afterwards_counts() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    keep_busy(&mut machine, &[0, 1], 100, 1000);
+    // Client 1 is ready, and loses its place to client 0 for as long as that took.
+    machine.charge(1, 50_000);
+    let before = machine.decisions(1);
+    let mut alone = 0;
+    while machine.decisions(1) == before {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+        alone += 1;
+    }
+    assert!(
+        (49..=53).contains(&alone),
+        "client 1 waited for {alone} decisions"
+    );
+    for _ in 0..100 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+    }
+    assert!(machine.charged(0).abs_diff(machine.charged(1)) <= 2000);
+}
+
+#[test]
+fn work_charged_to_an_idle_client_counts_when_it_comes_back() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    keep_busy(&mut machine, &[0], 1000, 1000);
+    machine.charge(1, 50_000);
+    machine.send(1, 1000);
+    let mut alone = 0;
+    while machine.decisions(1) == 0 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+        alone += 1;
+    }
+    assert!(
+        (49..=52).contains(&alone),
+        "client 1 waited for {alone} decisions"
+    );
+}
+
+#[test]
+fn a_question_during_service_forgives_nothing() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(10_000));
+    machine.add(1, &weighing(1));
+    for client in [0, 1, 0, 0, 0] {
+        machine.send(client, 1000);
+    }
+    assert_eq!(machine.serve(), Some(0));
+    assert_eq!(machine.serve(), Some(1));
+    // Client 1 has received 10,000 times its share and is idle; client 0 is busy all along.
+    assert_eq!(machine.choose(), Some(0));
+    assert_eq!(machine.poll(), Ready::Never);
+    machine.run(0);
+    machine.ready(0);
+    machine.send(1, 1000);
+    for _ in 0..100 {
+        assert_eq!(machine.serve(), Some(0));
+        machine.send(0, 1000);
+    }
+}
+
+#[test]
+fn requests_that_cost_nothing_do_not_hold_the_resource() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    for _ in 0..2000 {
+        machine.send(0, 0);
+        machine.send(1, 100);
+    }
+    for _ in 0..1010 {
+        machine.serve();
+    }
+    assert!(
+        machine.decisions(1) >= 9,
+        "it was chosen {} times",
+        machine.decisions(1)
+    );
+}
+
+#[test]
+fn a_new_weight_counts_within_a_round() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(1));
+    machine.add(1, &weighing(10_000));
+    keep_busy(&mut machine, &[0, 1], 20_000, 1000);
+    assert!(machine.decisions(0) <= 4);
+    machine.update(0, &weighing(10_000));
+    let before = (machine.decisions(0), machine.decisions(1));
+    for _ in 0..100 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+    }
+    assert!((machine.decisions(0) - before.0).abs_diff(50) <= 1);
+    assert!((machine.decisions(1) - before.1).abs_diff(50) <= 1);
+}
+
+#[test]
+fn the_largest_amounts_break_nothing() {
+    for amount in [1 << 38, 1 << 48, 1 << 60, u64::MAX >> 2] {
+        let mut machine = Machine::new(Policy::Wfq);
+        machine.add(0, &weighing(1));
+        machine.add(1, &weighing(1));
+        machine.add(2, &weighing(Weight::MAX));
+        for client in [0, 1, 2, 0, 1, 2] {
+            machine.send(client, 10);
+        }
+        machine.charge(0, amount);
+        machine.charge(1, amount / 2);
+        machine.charge(2, amount / 2);
+        let order: Vec<u32> = std::iter::from_fn(|| machine.serve()).collect();
+        assert_eq!(order, [2, 2, 1, 1, 0, 0], "charged {amount}");
+    }
+}
+
+#[test]
+fn years_of_cycles_at_the_least_weight_break_nothing() {
+    let mut machine = Machine::new(Policy::Wfq);
+    machine.add(0, &weighing(1));
+    machine.add(1, &weighing(1));
+    machine.add(2, &weighing(2));
+    // A hundred years at 3 GHz, with one client that idles most of the time.
+    let chunk = 1 << 48;
+    for turn in 0..40_000_u32 {
+        machine.now = 0;
+        machine.send(0, chunk);
+        machine.send(1, chunk);
+        if turn % 1000 == 0 {
+            machine.send(2, chunk);
+        }
+        while machine.serve().is_some() {}
+    }
+    for client in 0..2 {
+        assert_eq!(machine.decisions(client), 40_000);
+    }
+    assert_eq!(machine.decisions(2), 40);
+}
