@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use xtask::process;
 
 /// The crate that holds the workloads.
 const PACKAGE: &str = "vortex-bench";
@@ -118,7 +119,7 @@ fn time(quick: bool) -> Result<PathBuf> {
 }
 
 fn has_valgrind() -> bool {
-    Command::new("valgrind")
+    process::command("valgrind")
         .arg("--version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -150,7 +151,7 @@ fn bench_program() -> Command {
 }
 
 fn cargo() -> Command {
-    Command::new(env!("CARGO"))
+    process::command(env!("CARGO"))
 }
 
 fn root() -> &'static Path {

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
+use xtask::process;
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -30,16 +31,30 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: &[Target] = &[Target {
-    name: "sched-config",
-    package: "sched-config/fuzz",
-    seeds: &[
-        "sched-config/examples",
-        "sched-config/tests/bad",
-        "sched-config/tests/warned",
-    ],
-    longest: 8192,
-}];
+const TARGETS: &[Target] = &[
+    Target {
+        name: "sched-config",
+        package: "sched-config/fuzz",
+        seeds: &[
+            "sched-config/examples",
+            "sched-config/tests/bad",
+            "sched-config/tests/warned",
+        ],
+        longest: 8192,
+    },
+    Target {
+        name: "kernel-base",
+        package: "kernel/base/fuzz",
+        seeds: &[],
+        longest: 8192,
+    },
+    Target {
+        name: "acpi",
+        package: "kernel/hal/fuzz",
+        seeds: &[],
+        longest: 8192,
+    },
+];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.
 const INSTRUMENTATION: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
@@ -118,7 +133,7 @@ fn build(target: &Target, paths: &Paths) -> Result<PathBuf> {
     let host = host_triple()?;
     let folder = paths.package.join("target");
     // With a target named, the flags are for the target alone and not for build scripts.
-    let status = Command::new(env!("CARGO"))
+    let status = process::command(env!("CARGO"))
         .args([
             "build",
             "--release",
@@ -144,7 +159,7 @@ fn build(target: &Target, paths: &Paths) -> Result<PathBuf> {
 
 fn host_triple() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
+    let output = process::command(rustc)
         .arg("-vV")
         .output()
         .context("cannot start rustc")?;
@@ -156,7 +171,7 @@ fn host_triple() -> Result<String> {
 
 /// Runs a target for so long. Returns whether nothing made it fail.
 fn fuzz(target: &Target, paths: &Paths, program: &Path, seconds: u32) -> Result<bool> {
-    let mut command = Command::new(program);
+    let mut command = process::command(program);
     command.arg(&paths.corpus);
     command.args(target.seeds.iter().map(|folder| paths.root.join(folder)));
     command
@@ -295,7 +310,7 @@ fn replay(paths: &Paths, program: &Path, file: &Path) -> Result<bool> {
         "cannot read {}: expected the path of an input",
         file.display()
     );
-    let status = Command::new(program)
+    let status = process::command(program)
         .arg(file)
         .status()
         .context("cannot start the fuzzer")?;
@@ -313,7 +328,7 @@ fn minimize(target: &Target, paths: &Paths, program: &Path) -> Result<bool> {
         fs::remove_dir_all(&merged).context("cannot remove what an earlier run left")?;
     }
     fs::create_dir(&merged).context("cannot make a folder for the new corpus")?;
-    let output = Command::new(program)
+    let output = process::command(program)
         .args([
             "-set_cover_merge=1",
             &format!("-max_len={}", target.longest),

@@ -7,9 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use xtask::{process, ui};
+
 mod bench;
 mod config;
 mod fuzz;
+mod image;
+mod run;
+mod setup;
 mod test;
 
 #[derive(Parser)]
@@ -21,23 +26,30 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Bench(bench::Args),
+    Setup(setup::Args),
+    Image(image::Args),
+    Run(run::Args),
     Config(config::Args),
+    Bench(bench::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Bench(args) => bench::run(&args),
+    let command = Cli::parse().command;
+    let result = process::end_on_signals().and_then(|()| match command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Image(args) => image::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
-    };
+    });
     match result {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            ui::error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

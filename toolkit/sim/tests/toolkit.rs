@@ -35,7 +35,11 @@ fn counter() -> (Arc<AtomicU64>, impl Fn() -> Act) {
 }
 
 fn demotions(machine: &mut Machine<Scripted>) -> u64 {
-    machine.cores().iter().map(vortex_toolkit::Core::demotions).sum()
+    machine
+        .cores()
+        .iter()
+        .map(vortex_toolkit::Core::demotions)
+        .sum()
 }
 
 const RESERVED: ClientParams = ClientParams {

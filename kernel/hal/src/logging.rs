@@ -1,0 +1,136 @@
+//! The `log` crate's output: lines on the serial port and, where there is one, the framebuffer.
+//!
+//! Key functions: [`init`], [`print_line`] for lines with no prefix, [`print_dying`] for a core
+//! that reports its own death.
+//!
+//! Invariant: a line is written whole, under one lock; [`print_dying`] takes that lock by force
+//! when its holder does not let go.
+
+use core::fmt::{self, Write};
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::framebuffer::{Geometry, TextScreen};
+use crate::paging::{self, MapError};
+use crate::serial::SerialPort;
+use crate::sync::{IrqLock, Level};
+use crate::{clock, cores};
+
+/// Polls that a dying core waits for the log's holder, which is usually stopped by then.
+const SEIZE_AFTER: u64 = 1_000_000;
+
+/// Where lines go.
+struct Outputs {
+    serial: Option<SerialPort>,
+    screen: Option<TextScreen>,
+}
+
+impl Write for Outputs {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(serial) = &mut self.serial {
+            for (number, part) in text.split('\n').enumerate() {
+                if number > 0 {
+                    serial.write(b"\r\n");
+                }
+                serial.write(part.as_bytes());
+            }
+        }
+        if let Some(screen) = &mut self.screen {
+            screen.write(text);
+        }
+        Ok(())
+    }
+}
+
+static OUTPUTS: IrqLock<Outputs> = IrqLock::new(
+    Level::Log,
+    Outputs {
+        serial: None,
+        screen: None,
+    },
+);
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        print_line(format_args!(
+            "[{} core {}] {} {}: {}",
+            Milliseconds(clock::now_ns()),
+            cores::current_index(),
+            record.level(),
+            record.target(),
+            record.args()
+        ));
+    }
+
+    fn flush(&self) {}
+}
+
+/// A time in nanoseconds, shown as milliseconds with three decimals; 0 is before there is a clock.
+struct Milliseconds(u64);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return write!(formatter, "    -.--- ms");
+        }
+        let microseconds = self.0 / 1000;
+        write!(
+            formatter,
+            "{:>5}.{:03} ms",
+            microseconds / 1000,
+            microseconds % 1000
+        )
+    }
+}
+
+/// Finds the serial port and starts logging at `Info` and above.
+pub fn init() {
+    OUTPUTS.lock().serial = SerialPort::com1();
+    // Fails only when a logger is set already, which is then this one.
+    if log::set_logger(&Logger).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Shows what is logged from now on on a framebuffer too: `geometry` at the physical address
+/// `physical`, a multiple of 4.
+///
+/// # Errors
+/// When it cannot be mapped; a framebuffer that makes no sense is not used, without an error.
+///
+/// # Safety
+/// There is a framebuffer of that geometry there, and nobody else uses it.
+pub unsafe fn add_screen(physical: u64, geometry: Geometry) -> Result<(), MapError> {
+    let Some(bytes) = geometry.bytes() else {
+        return Ok(());
+    };
+    let base = paging::map_mmio(physical, bytes)?;
+    // SAFETY: mapped just now for good, and the caller vouches for what is there.
+    let screen = unsafe { TextScreen::new(base, geometry) };
+    OUTPUTS.lock().screen = screen;
+    Ok(())
+}
+
+/// Writes one line with no prefix.
+pub fn print_line(line: fmt::Arguments<'_>) {
+    let mut outputs = OUTPUTS.lock();
+    // The outputs never fail.
+    let _ = outputs.write_fmt(line);
+    let _ = outputs.write_str("\n");
+}
+
+/// Writes a line from a core that will never return to what it did before, taking the outputs by
+/// force when their holder does not let go.
+pub fn print_dying(line: fmt::Arguments<'_>) {
+    // SAFETY: the holder is stopped or is this core itself, in frames it never returns to; both
+    // outputs accept bytes at any point.
+    let mut outputs = unsafe { OUTPUTS.seize(SEIZE_AFTER) };
+    let _ = outputs.write_fmt(line);
+    let _ = outputs.write_str("\n");
+}

@@ -1,0 +1,75 @@
+//! Sleeping until there is work, and waking a core that sleeps.
+//!
+//! Key functions: [`sleep`], [`wake`].
+//!
+//! Invariants: a wake-up is never lost: the sleeper says that it sleeps before it looks for
+//! wake-ups, and the waker leaves its wake-up before it looks whether the core sleeps, both in
+//! sequentially consistent order, so at least one of them sees the other. A core that is awake,
+//! or that was woken already, gets no interrupt.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::apic::{self, Message};
+use crate::cores::{self, Core};
+use crate::cpu;
+use crate::interrupts::{self, VectorError, vector};
+
+/// One core's part in it.
+pub(crate) struct State {
+    /// Somebody has work for the core.
+    wanted: AtomicBool,
+    /// The core is halted or about to be.
+    asleep: AtomicBool,
+    /// How many wake-up interrupts it has taken.
+    interrupts: AtomicU64,
+}
+
+impl State {
+    pub(crate) const fn new() -> Self {
+        Self {
+            wanted: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            interrupts: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Registers the wake-up interrupt; once.
+///
+/// # Errors
+/// When its vector is taken.
+pub fn init() -> Result<(), VectorError> {
+    interrupts::register(vector::WAKE_UP, |_vector| {
+        let state = &cores::current().wakeup;
+        state.interrupts.fetch_add(1, Ordering::Relaxed);
+    })
+}
+
+/// Has `core` return from [`sleep`], or not fall asleep the next time.
+pub fn wake(core: &Core) {
+    let first = !core.wakeup.wanted.swap(true, Ordering::SeqCst);
+    if first && core.wakeup.asleep.load(Ordering::SeqCst) {
+        apic::send(core.apic_id(), Message::Interrupt(vector::WAKE_UP));
+    }
+}
+
+/// Halts this core until any interrupt, at once when it was woken already. Returns whether it was
+/// woken by [`wake`] since the last time. Interrupts are on when it returns.
+pub fn sleep() -> bool {
+    let state = &cores::current().wakeup;
+    cpu::disable_interrupts();
+    state.asleep.store(true, Ordering::SeqCst);
+    if state.wanted.load(Ordering::SeqCst) {
+        cpu::enable_interrupts();
+    } else {
+        cpu::wait_for_interrupt();
+    }
+    state.asleep.store(false, Ordering::SeqCst);
+    state.wanted.swap(false, Ordering::SeqCst)
+}
+
+/// How many wake-up interrupts `core` has taken.
+#[must_use]
+pub fn interrupts_taken(core: &Core) -> u64 {
+    core.wakeup.interrupts.load(Ordering::Relaxed)
+}
