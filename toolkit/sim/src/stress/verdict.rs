@@ -1,8 +1,6 @@
 //! What a stress run has shown.
 
-use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::scheduler::Scheduler;
-use vortex_toolkit::{Grid, System};
 
 use super::Scenario;
 use super::behaviour::Stress;
