@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
-use vortex_sched_config::{Finding, Kind, Known, Limits, load_within};
+use vortex_sched_config::{Finding, Kind, Known, Limits, Loaded, load_within};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -54,27 +54,34 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let Some(loaded) = load(&args.file, args.cores)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let name = name(&args.file);
+    let text = format!("{GOOD}OK{GOOD:#} {name}\n{}", tables::plan(&loaded.plan));
+    print(&mut anstream::stdout().lock(), &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file's name, without what a terminal would act on.
+fn name(file: &Path) -> String {
+    file.display().to_string().replace(char::is_control, "·")
+}
+
+/// Reads a file the way the kernel does, and says what is odd or wrong with it. `None` if it cannot
+/// be used. Cores that the file leaves unused are odd only if the number of cores is given.
+pub(crate) fn load(file: &Path, cores: Option<u32>) -> Result<Option<Loaded>> {
     let limits = Limits::default();
-    let bytes = read(&args.file, &limits)?;
-    let name = args
-        .file
-        .display()
-        .to_string()
-        .replace(char::is_control, "·");
+    let bytes = read(file, &limits)?;
+    let name = name(file);
     let mut errors = anstream::stderr().lock();
-    let known = Known::standard(args.cores.unwrap_or(CORES));
+    let known = Known::standard(cores.unwrap_or(CORES));
     match load_within(&bytes, &known, &limits) {
         Ok(mut loaded) => {
-            let wanted =
-                |warning: &Finding| args.cores.is_some() || warning.kind != Kind::UnusedCore;
+            let wanted = |warning: &Finding| cores.is_some() || warning.kind != Kind::UnusedCore;
             loaded.warnings.retain(wanted);
             diagnostics::warnings(&mut errors, &name, &bytes, &loaded.warnings)?;
-            let mut out = anstream::stdout().lock();
-            print(
-                &mut out,
-                &format!("{GOOD}OK{GOOD:#} {name}\n{}", tables::plan(&loaded.plan)),
-            )?;
-            Ok(ExitCode::SUCCESS)
+            Ok(Some(loaded))
         }
         Err(report) => {
             diagnostics::report(&mut errors, &name, &bytes, &report)?;
@@ -85,7 +92,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
                  configuration instead. sched-config/README.md describes every element.\n"
             );
             print(&mut errors, &verdict)?;
-            Ok(ExitCode::FAILURE)
+            Ok(None)
         }
     }
 }
@@ -110,7 +117,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 }
 
 /// Prints; a reader that has seen enough is no error.
-fn print(out: &mut impl Write, text: &str) -> Result<()> {
+pub(crate) fn print(out: &mut impl Write, text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot print"),

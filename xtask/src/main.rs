@@ -15,6 +15,7 @@ mod fuzz;
 mod image;
 mod run;
 mod setup;
+mod simulate;
 mod test;
 
 #[derive(Parser)]
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Args),
     Config(config::Args),
     Bench(bench::Args),
+    Simulate(simulate::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
 }
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     });

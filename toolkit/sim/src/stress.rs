@@ -24,7 +24,7 @@ use crate::machine::{Machine, Timing, World};
 
 use behaviour::{Kind, Prober, Shared};
 pub use behaviour::{Probe, Stress};
-pub use verdict::{Verdict, ledger_faults};
+pub use verdict::Verdict;
 
 /// How often something happens, in 256 handlings of a probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! What a stress run has shown.
 
-use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::scheduler::Scheduler;
-use vortex_toolkit::{Grid, System};
 
 use super::Scenario;
 use super::behaviour::Stress;
 use crate::audit::Audit;
-use crate::machine::{Machine, VirtualCore};
+use crate::machine::Machine;
+use crate::readings::ledger_faults;
 
 /// What a run has shown.
 #[derive(Clone, Debug, Default)]
@@ -97,27 +96,4 @@ impl Verdict {
         (self.sent, self.executed, self.returned) = audit.counts();
         self.cycles = machine.now();
     }
-}
-
-/// Where a ledger does not add up to the last cycle.
-#[must_use]
-pub fn ledger_faults<Y: System<Platform = VirtualCore>>(grid: &Grid<Y>) -> Vec<String> {
-    let accounts = grid.accounts();
-    let mut faults = Vec::new();
-    for number in 0..grid.cores() {
-        let core = CoreId(u16::try_from(number).unwrap_or(u16::MAX));
-        let Some(ledger) = grid.ledger(core) else {
-            continue;
-        };
-        let own = accounts.iter().filter(|account| account.core == core);
-        let cycles: u64 = own.map(|account| account.usage.cycles).sum();
-        let booked = cycles + ledger.scheduling + ledger.interrupt + ledger.idle;
-        let elapsed = ledger.through - ledger.since;
-        if booked != elapsed {
-            faults.push(format!(
-                "core {number}: booked {booked} of {elapsed} cycles: {ledger:?}"
-            ));
-        }
-    }
-    faults
 }
