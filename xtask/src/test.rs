@@ -18,8 +18,8 @@ use crate::bench;
 /// Run every check and test of the project
 ///
 /// Formatting, the project's own rules, lints with warnings as errors (for the host and for the
-/// kernel's target), the cost of a request, tests on the host, and tests of the whole system in QEMU. Uses cargo-nextest
-/// where that is installed, and cargo's own test runner otherwise.
+/// kernel's target), the cost of a request, tests on the host, and tests of the whole system in
+/// QEMU. Uses cargo-nextest where that is installed, and cargo's own test runner otherwise.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only the tests whose name contains this text
