@@ -21,6 +21,8 @@ pub enum Package {
     Firmware,
     /// `mke2fs`, which makes the root file system.
     Ext2Tools,
+    /// Counts instructions, for the benches.
+    Valgrind,
     /// A compiler, where rustup's will not do.
     Compiler,
     /// The library sources that belong to [`Package::Compiler`].
@@ -38,6 +40,7 @@ impl Package {
             Self::Qemu => "qemu-system-x86",
             Self::Firmware => "ovmf",
             Self::Ext2Tools => "e2fsprogs",
+            Self::Valgrind => "valgrind",
             Self::Compiler => "rustc-web",
             Self::CompilerSources => "rust-web-src",
             Self::Linker => "rust-web-llvm",
@@ -52,6 +55,7 @@ impl Package {
             Self::Qemu => find_program("qemu-system-x86_64").is_some(),
             Self::Firmware => firmware::find().is_some(),
             Self::Ext2Tools => find_program("mke2fs").is_some(),
+            Self::Valgrind => find_program("valgrind").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
         }
     }
@@ -63,6 +67,7 @@ impl fmt::Display for Package {
             Self::Qemu => "qemu-system-x86_64 (the QEMU machine emulator, 7.2 or newer)",
             Self::Firmware => "OVMF.fd or OVMF_CODE.fd (UEFI firmware for QEMU, of EDK II)",
             Self::Ext2Tools => "mke2fs (of e2fsprogs)",
+            Self::Valgrind => "valgrind (which counts instructions)",
             Self::Compiler => "rustc 1.95 or newer",
             Self::CompilerSources => "the Rust library sources of that rustc (rust-src)",
             Self::Linker => "rust-lld (LLVM's linker)",
