@@ -13,6 +13,7 @@ extern crate alloc;
 pub mod edf;
 pub mod fifo;
 mod heap;
+pub mod instantiate;
 mod lists;
 pub mod load_share;
 pub mod policy;
@@ -21,6 +22,7 @@ pub mod strict;
 pub mod wfq;
 mod wheel;
 
+pub use instantiate::{Instantiated, InstantiateError, instantiate};
 pub use policy::{Policy, UnknownPolicy};
 
 /// Property tests that run the same cases every time.

@@ -280,10 +280,11 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return;
         };
-        let taken = self.tree.extract(&self.platform, place, |work| match work {
+        let wanted = |work: &Work<_>| match work {
             Work::Request(request) => moves_with(&request.head, key),
             Work::Resume(_) => false,
-        });
+        };
+        let taken = self.tree.extract(&self.platform, place, wanted);
         for work in taken {
             if let Work::Request(request) = work {
                 self.push(core, Envelope::Migration(Migration::Forwarded(request)));
@@ -436,7 +437,7 @@ impl<Y: System> CoreState<Y> {
     }
 }
 
-/// Whether a request queued for an activity goes where its label goes: replies belong to this core.
+/// Whether a queued request goes where its label goes: a reply belongs to this core.
 fn moves_with(head: &Head, key: Key) -> bool {
     head.affinity == key.1 && !head.is_reply()
 }

@@ -106,12 +106,6 @@ impl<M> Request<M> {
 }
 
 impl Head {
-    /// Whether it is of a reply: those go to the core that waits for them, wherever their label is
-    /// bound, and wait behind nobody.
-    pub(crate) const fn is_reply(&self) -> bool {
-        matches!(self.link, Link::Reply(_))
-    }
-
     /// Of a request from outside the grid that says nothing.
     pub(crate) const NONE: Self =
         Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
@@ -132,6 +126,12 @@ impl Head {
     #[inline]
     pub const fn age_cycles(&self, now: u64) -> u64 {
         now.saturating_sub(self.sent_at)
+    }
+
+    /// Whether it is of a reply: those go to the core that waits for them, wherever their label is
+    /// bound, and wait behind nobody.
+    pub(crate) const fn is_reply(&self) -> bool {
+        matches!(self.link, Link::Reply(_))
     }
 
     /// True if `other` must stay behind this one: same source and (real) dependency label. Both are

@@ -135,11 +135,16 @@ impl Clock {
         }
     }
 
-    /// Ends a sleep at `at`, with the interrupts that have come meanwhile.
+    /// Ends a sleep at `at`.
     fn wake(&self, at: u64, timing: &Timing) {
         self.asleep.set(false);
         self.wake_at.set(NEVER);
         self.timer_at.set(NEVER);
+        self.sleep_until(at, timing);
+    }
+
+    /// Lets time pass up to `at`, with the interrupts that come meanwhile.
+    fn sleep_until(&self, at: u64, timing: &Timing) {
         while let Some(interrupts) = timing.interrupts
             && self.next_interrupt.get() <= at
         {
@@ -355,9 +360,16 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
         self.fell_asleep
     }
 
-    /// Runs until every core has reached `time`, or until nothing is left to be done.
+    /// Runs until every core has reached `time`, asleep or not.
     pub fn run_until(&mut self, time: u64) {
         while self.advance(time) {}
+        let clocks = self.clocks.cores.iter();
+        for clock in clocks.filter(|clock| clock.asleep.get()) {
+            clock.sleep_until(time, &self.clocks.timing);
+        }
+        self.clocks
+            .event_at
+            .set(time.max(self.clocks.event_at.get()));
     }
 
     /// Runs until nothing is left to be done: all cores asleep, no timer, no event. False if that

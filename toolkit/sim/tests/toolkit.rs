@@ -93,6 +93,8 @@ fn a_policy_keeps_its_role_when_its_resource_was_suspended_for_long() {
         .control(&Control::SuspendResource(reserved));
     // The next window begins at 100,000; a charge from elsewhere uses it up.
     machine.run_until(5_000_000);
+    let usage = machine.grid().usage(reserved, activity);
+    assert_eq!(usage.requests, 1, "while it was suspended");
     machine.cores()[0].context().report(
         reserved,
         activity,

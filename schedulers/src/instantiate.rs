@@ -1,0 +1,302 @@
+//! From a configuration's plan to the grid it describes (paper, section 3.1.2).
+//!
+//! [`instantiate`] turns a [`Plan`] into a [`Builder`], for the kernel at boot and for the
+//! simulator alike. The toolkit's cores are numbered as [`Plan::cores`] are, without gaps:
+//! [`Instantiated::cores`] says which core of the machine each one is. Activities have the numbers
+//! that they have in the plan.
+//!
+//! A scheduler that has a resource and is asked by other schedulers, too, becomes two: the one
+//! that is asked, and the resource's own, which is one more of its clients with the default share.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use vortex_sched_config::value::{LoadSharingPolicy, Metric as MetricName, Microseconds, Ttl};
+use vortex_sched_config::{
+    ActivityIndex, Asks, Instance, LoadSharingPlan, Parameters, Plan, SchedulerIndex, SchedulerPlan,
+};
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
+use vortex_toolkit::record::Metric;
+use vortex_toolkit::scheduler::{
+    ClientParams, Lifetime, LoadSharing, Reservation, SchedulerParams, Weight,
+};
+use vortex_toolkit::{Ask, Builder, Parent, SchedulerId, SchedulerSpec, System};
+
+use crate::policy::{Policy, UnknownPolicy};
+
+/// What has become of a plan.
+pub struct Instantiated<Y: System> {
+    /// The grid, to be built.
+    pub builder: Builder<Y>,
+    /// For each core of the grid, the core of the machine that it is.
+    pub cores: Vec<u32>,
+    /// For each scheduler of the plan, what it has become.
+    pub schedulers: Vec<Built>,
+}
+
+/// What a scheduler of the plan has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The resource it governs, if it has one and is no pattern.
+    pub resource: Option<ResourceId>,
+    /// What others ask, if it is one of those that can be asked.
+    pub scheduler: Option<SchedulerId>,
+}
+
+/// Why a plan cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstantiateError {
+    /// A scheduler or multiplexor has an algorithm that is not there.
+    UnknownPolicy {
+        /// Its name in the plan.
+        scheduler: String,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// The plan has more cores than can be numbered: 65,536.
+    TooManyCores,
+}
+
+impl fmt::Display for InstantiateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPolicy {
+                scheduler,
+                algorithm,
+            } => write!(f, "{scheduler}: `{algorithm}`: {UnknownPolicy}"),
+            Self::TooManyCores => f.write_str("there are more than 65,536 cores"),
+        }
+    }
+}
+
+impl core::error::Error for InstantiateError {}
+
+/// Makes a grid of a plan. `hertz` are the cycles of the platform's counter in a second.
+///
+/// # Errors
+/// [`InstantiateError`]; none for a plan that was checked against the algorithms there are.
+pub fn instantiate<Y: System<Policy = Policy>>(
+    plan: &Plan,
+    hertz: u64,
+) -> Result<Instantiated<Y>, InstantiateError> {
+    let mut work = Work::new(plan, hertz)?;
+    for (index, scheduler) in plan.schedulers.iter().enumerate() {
+        work.add(SchedulerIndex(index), scheduler)?;
+    }
+    Ok(work.done)
+}
+
+/// The scheduler of one more instance of a plan's resource, such as the thread resource of a
+/// process whose activity the plan does not name: what [`vortex_toolkit::Grid::add_resource`]
+/// takes. `built` is what [`instantiate`] has made of the plan's schedulers.
+///
+/// # Errors
+/// [`InstantiateError::UnknownPolicy`].
+pub fn instance_of(
+    plan: &Plan,
+    scheduler: &SchedulerPlan,
+    built: &[Built],
+    hertz: u64,
+) -> Result<SchedulerSpec<Policy>, InstantiateError> {
+    Ok(SchedulerSpec {
+        policy: policy(&scheduler.name, &scheduler.algorithm)?,
+        params: scheduler_params(scheduler, hertz),
+        asks: asks(plan, scheduler, built, hertz),
+    })
+}
+
+struct Work<'a, Y: System> {
+    plan: &'a Plan,
+    hertz: u64,
+    done: Instantiated<Y>,
+}
+
+impl<'a, Y: System<Policy = Policy>> Work<'a, Y> {
+    /// Cores and activities.
+    fn new(plan: &'a Plan, hertz: u64) -> Result<Self, InstantiateError> {
+        if plan.cores.len() > 1 << 16 {
+            return Err(InstantiateError::TooManyCores);
+        }
+        let multiplexors = plan.cores.iter().map(|core| {
+            let policy = policy(&core.tag, &core.algorithm)?;
+            Ok((policy, SchedulerParams::default()))
+        });
+        let mut builder = Builder::new(multiplexors.collect::<Result<Vec<_>, _>>()?);
+        for (index, activity) in plan.activities.iter().enumerate() {
+            let params = client_params(
+                &Parameters {
+                    share: activity.weight,
+                    ..Parameters::default()
+                },
+                hertz,
+            );
+            if index == ActivityIndex::INFRASTRUCTURE.0 {
+                builder.infrastructure(params);
+            } else {
+                builder.activity(&activity.name, params);
+            }
+        }
+        let done = Instantiated {
+            builder,
+            cores: plan.cores.iter().map(|core| core.core.0).collect(),
+            schedulers: Vec::with_capacity(plan.schedulers.len()),
+        };
+        Ok(Self { plan, hertz, done })
+    }
+
+    /// One scheduler; all that it asks have been added.
+    fn add(
+        &mut self,
+        index: SchedulerIndex,
+        scheduler: &SchedulerPlan,
+    ) -> Result<(), InstantiateError> {
+        let mut spec = instance_of(self.plan, scheduler, &self.done.schedulers, self.hertz)?;
+        let mut built = Built {
+            resource: None,
+            scheduler: None,
+        };
+        let is_asked = self.plan.schedulers.iter().any(|other| {
+            let mut asked = other.asks.iter();
+            asked.any(|(asks, _)| *asks == Asks::Scheduler(index))
+        });
+        if is_asked || scheduler.resource.is_none() {
+            let asks = spec.asks.clone();
+            let (policy, params) = (spec.policy, spec.params);
+            let id = self.done.builder.scheduler(spec);
+            built.scheduler = Some(id);
+            let below = |ask: &Ask| Ask {
+                parent: Parent::Scheduler(id),
+                params: ClientParams::default(),
+                ..*ask
+            };
+            spec = SchedulerSpec {
+                policy,
+                params,
+                asks: asks.iter().map(below).collect(),
+            };
+        }
+        if scheduler.resource.is_some() && scheduler.instance != Instance::Pattern {
+            let resource = self.done.builder.resource(&scheduler.name, spec);
+            built.resource = Some(resource);
+            for (activity, parameters) in &scheduler.clients {
+                let params = client_params(parameters, self.hertz);
+                self.done
+                    .builder
+                    .client(resource, activity_id(*activity), params);
+            }
+        }
+        self.done.schedulers.push(built);
+        Ok(())
+    }
+}
+
+/// The toolkit's number of a plan's activity.
+#[must_use]
+pub fn activity_id(index: ActivityIndex) -> ActivityId {
+    ActivityId(u32::try_from(index.0).unwrap_or(u32::MAX))
+}
+
+/// The toolkit's number of a plan's core.
+fn core_id(index: usize) -> CoreId {
+    CoreId(u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+fn policy(scheduler: &str, algorithm: &str) -> Result<Policy, InstantiateError> {
+    Policy::from_name(algorithm).map_err(|_| InstantiateError::UnknownPolicy {
+        scheduler: scheduler.into(),
+        algorithm: algorithm.into(),
+    })
+}
+
+/// Where a scheduler asks, at most once per core: a multiplexor rather than another scheduler.
+fn asks(plan: &Plan, scheduler: &SchedulerPlan, built: &[Built], hertz: u64) -> Vec<Ask> {
+    let mut asks: Vec<Ask> = Vec::new();
+    let mut push = |ask: Ask| {
+        if asks.iter().all(|other| other.core != ask.core) {
+            asks.push(ask);
+        }
+    };
+    for (target, parameters) in &scheduler.asks {
+        if let Asks::Core(core) = target {
+            push(Ask {
+                core: core_id(*core),
+                parent: Parent::Multiplexor,
+                params: client_params(parameters, hertz),
+            });
+        }
+    }
+    for (target, parameters) in &scheduler.asks {
+        let Asks::Scheduler(asked) = target else {
+            continue;
+        };
+        let Some(id) = built.get(asked.0).and_then(|built| built.scheduler) else {
+            continue;
+        };
+        for core in &plan.schedulers[asked.0].cores {
+            push(Ask {
+                core: core_id(*core),
+                parent: Parent::Scheduler(id),
+                params: client_params(parameters, hertz),
+            });
+        }
+    }
+    asks
+}
+
+fn scheduler_params(scheduler: &SchedulerPlan, hertz: u64) -> SchedulerParams {
+    let (load_sharing, ttl) = match scheduler.load_sharing {
+        LoadSharingPlan::Fixed(core, ttl) => (LoadSharing::Fixed(core_id(core)), ttl),
+        LoadSharingPlan::Policy(policy, ttl) => (load_sharing(policy), ttl),
+    };
+    SchedulerParams {
+        metric: match scheduler.metric {
+            MetricName::Cpu => Metric::Cpu,
+            MetricName::Bytes => Metric::Bytes,
+            MetricName::Requests => Metric::Requests,
+            MetricName::Memory => Metric::Memory,
+        },
+        load_sharing,
+        lifetime: match ttl {
+            Ttl::Forever => Lifetime::Forever,
+            Ttl::For(time) => Lifetime::Cycles(cycles(time, hertz)),
+        },
+    }
+}
+
+const fn load_sharing(policy: LoadSharingPolicy) -> LoadSharing {
+    match policy {
+        LoadSharingPolicy::AffinityHash => LoadSharing::AffinityHash,
+        LoadSharingPolicy::LeastBound => LoadSharing::LeastBound,
+        LoadSharingPolicy::LeastReceived => LoadSharing::LeastReceived,
+        // A plan that names the core says so itself; without one, any core is as good.
+        LoadSharingPolicy::Fixed => LoadSharing::Fixed(CoreId(0)),
+    }
+}
+
+/// The toolkit's parameters of a client: a share's thousandths are its weight.
+#[must_use]
+pub fn client_params(parameters: &Parameters, hertz: u64) -> ClientParams {
+    let reservation = parameters.budget.map(|budget| Reservation {
+        budget: cycles(budget.time, hertz),
+        period_cycles: cycles(budget.period, hertz),
+    });
+    ClientParams {
+        weight: Weight::new(parameters.share.thousandths()).unwrap_or(Weight::DEFAULT),
+        priority: parameters.priority.0,
+        deadline_cycles: parameters
+            .deadline
+            .map_or(u64::MAX, |deadline| cycles(deadline, hertz)),
+        reservation,
+        ..ClientParams::default()
+    }
+}
+
+/// Microseconds in cycles, at least 1.
+fn cycles(time: Microseconds, hertz: u64) -> u64 {
+    let cycles = u128::from(time.get()) * u128::from(hertz) / 1_000_000;
+    u64::try_from(cycles).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests;
