@@ -48,6 +48,14 @@ impl Package {
         }
     }
 
+    /// Whether it comes with a version of Rust.
+    fn is_of_compiler(self) -> bool {
+        matches!(
+            self,
+            Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy
+        )
+    }
+
     /// Whether what the package is wanted for is there, from wherever it came. The compiler's parts
     /// are judged by [`crate::toolchain`], which asks for them only when they are missing.
     fn is_there(self) -> bool {
@@ -55,8 +63,12 @@ impl Package {
             Self::Qemu => find_program("qemu-system-x86_64").is_some(),
             Self::Firmware => firmware::find().is_some(),
             Self::Ext2Tools => find_program("mke2fs").is_some(),
+<<<<<<< HEAD
             Self::Valgrind => find_program("valgrind").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
+=======
+            _ => false,
+>>>>>>> boot-host
         }
     }
 }
@@ -122,16 +134,21 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
         bail!("missing: {names}; neither root nor sudo; as root, {by_hand}");
     };
     let label = format!("installing {names}");
-    let attempt =
-        || process::run_quietly(&label, apt(become_root, "install").args(names.split(' ')));
-    // The package lists may be missing, as in a new container, or too old to fetch by.
-    let result = attempt().or_else(|_| {
+    let update = || {
         process::run_quietly(
             "updating the package lists",
             &mut apt(become_root, "update"),
-        )?;
-        attempt()
-    });
+        )
+    };
+    let install =
+        || process::run_quietly(&label, apt(become_root, "install").args(names.split(' ')));
+    // The lists may be missing, as in a new container, or too old to fetch by. A new enough
+    // compiler is among the security updates, which old lists do not have.
+    let result = if packages.iter().any(|package| package.is_of_compiler()) {
+        update().and_then(|()| install())
+    } else {
+        install().or_else(|_| update().and_then(|()| install()))
+    };
     match result {
         Ok(()) => {
             ui::done(&format!("installed {names}"));

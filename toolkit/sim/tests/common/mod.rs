@@ -51,9 +51,9 @@ type Returned = Box<dyn FnMut(Request<Act>, Reason, &mut Ctx<'_>)>;
 pub(crate) struct Player {
     core: VirtualCore,
     /// What was handed back, and why.
-    pub returned: Vec<Reason>,
+    pub(crate) returned: Vec<Reason>,
     /// What else to do with it.
-    pub on_return: Option<Returned>,
+    pub(crate) on_return: Option<Returned>,
 }
 
 impl Resources<Scripted> for Player {
@@ -82,7 +82,16 @@ pub(crate) fn machine(builder: Builder<Scripted>) -> Machine<Scripted> {
 }
 
 /// Sends from outside by way of core 0.
+<<<<<<< HEAD
 pub(crate) fn submit(machine: &mut Machine<Scripted>, to: ResourceId, payer: ActivityId, message: Act) {
+=======
+pub(crate) fn submit(
+    machine: &mut Machine<Scripted>,
+    to: ResourceId,
+    payer: ActivityId,
+    message: Act,
+) {
+>>>>>>> boot-host
     machine
         .world
         .submit(CoreId(0), Request::new(to, payer, message));
