@@ -63,12 +63,8 @@ impl Package {
             Self::Qemu => find_program("qemu-system-x86_64").is_some(),
             Self::Firmware => firmware::find().is_some(),
             Self::Ext2Tools => find_program("mke2fs").is_some(),
-<<<<<<< HEAD
             Self::Valgrind => find_program("valgrind").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
-=======
-            _ => false,
->>>>>>> boot-host
         }
     }
 }

@@ -82,16 +82,12 @@ pub(crate) fn machine(builder: Builder<Scripted>) -> Machine<Scripted> {
 }
 
 /// Sends from outside by way of core 0.
-<<<<<<< HEAD
-pub(crate) fn submit(machine: &mut Machine<Scripted>, to: ResourceId, payer: ActivityId, message: Act) {
-=======
 pub(crate) fn submit(
     machine: &mut Machine<Scripted>,
     to: ResourceId,
     payer: ActivityId,
     message: Act,
 ) {
->>>>>>> boot-host
     machine
         .world
         .submit(CoreId(0), Request::new(to, payer, message));
