@@ -9,9 +9,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::{self, Mutex};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
-use spin::Mutex;
 
 use crate::ids::{ActivityId, AffinityLabel, CoreId};
 
@@ -70,7 +70,7 @@ impl Word {
 
 #[derive(Debug)]
 pub(crate) struct Binding {
-    word: AtomicU64,
+    word: sync::AtomicU64,
     /// The generation up to which the new owner has everything. Written by the owner alone.
     settled: AtomicU64,
     /// Cycles until it is reconsidered; `u64::MAX` for ever.
@@ -85,7 +85,7 @@ impl Binding {
             generation: 0,
         };
         Self {
-            word: AtomicU64::new(word.pack()),
+            word: sync::AtomicU64::new(word.pack()),
             settled: AtomicU64::new(0),
             lifetime_cycles: AtomicU64::new(lifetime_cycles),
         }

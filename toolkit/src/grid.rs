@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock};
 use vortex_queue::{Sender, Wake};
 
 use crate::binding::{Bindings, FastMap};

@@ -32,6 +32,7 @@ mod request;
 pub mod scheduler;
 mod slab;
 pub mod statistics;
+mod sync;
 mod system;
 mod task;
 mod tree;

@@ -14,7 +14,7 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context as PollContext, Poll, Waker};
 
-use spin::Mutex;
+use crate::sync::Mutex;
 
 use crate::ids::ResourceId;
 use crate::request::{Head, Link, Message, Reason, Request};

@@ -56,7 +56,7 @@ const STEPS: [Step; 9] = [
         Unfiltered::AndFiltered,
     ),
     ("examples in the documentation", doc_tests, Unfiltered::Only),
-    ("every interleaving of the queues", loom, Unfiltered::Only),
+    ("every interleaving of small cases", loom, Unfiltered::Only),
     ("the cost of a request", bench::guard, Unfiltered::Only),
     ("fuzzing, briefly", fuzz::brief, Unfiltered::Only),
 ];
@@ -148,20 +148,14 @@ fn doc_tests() -> Result<()> {
 
 /// The tests under loom, of a build of their own.
 fn loom() -> Result<()> {
-    let test = [
-        "test",
-        "--quiet",
-        "--release",
-        "--package",
-        "vortex-queue",
-        "--test",
-        "loom",
-    ];
-    let mut command = cargo(&test);
-    command
-        .arg("--target-dir")
-        .arg(workspace::target_subdir("loom")?);
-    process::run(command.env("RUSTFLAGS", "--cfg loom"))
+    for package in ["vortex-queue", "vortex-toolkit"] {
+        let mut command = cargo(&["test", "--quiet", "--release", "--test", "loom"]);
+        command
+            .args(["--package", package, "--target-dir"])
+            .arg(workspace::target_subdir("loom")?);
+        process::run(command.env("RUSTFLAGS", "--cfg loom"))?;
+    }
+    Ok(())
 }
 
 fn tests(filter: Option<&str>) -> Command {

@@ -28,6 +28,9 @@ mod counter;
 mod inbox;
 mod published;
 mod slot;
+#[cfg(loom)]
+pub mod sync;
+#[cfg(not(loom))]
 mod sync;
 
 pub use counter::Counter;

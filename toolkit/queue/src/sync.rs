@@ -42,31 +42,36 @@ mod modelled {
     /// first touches a second word by a relaxed read-modify-write: loom tries those in every
     /// order, and they make nothing visible to anyone.
     #[derive(Debug)]
-    pub(crate) struct AtomicU64 {
+    pub struct AtomicU64 {
         loads: loom::sync::atomic::AtomicU64,
         word: loom::sync::atomic::AtomicU64,
     }
 
     impl AtomicU64 {
-        pub(crate) fn new(value: u64) -> Self {
+        /// As `core`'s.
+        pub fn new(value: u64) -> Self {
             let [loads, word] = [0, value].map(loom::sync::atomic::AtomicU64::new);
             Self { loads, word }
         }
 
-        pub(crate) fn load(&self, order: Ordering) -> u64 {
+        /// As `core`'s.
+        pub fn load(&self, order: Ordering) -> u64 {
             self.loads.fetch_add(1, Ordering::Relaxed);
             self.word.load(order)
         }
 
-        pub(crate) fn store(&self, value: u64, order: Ordering) {
+        /// As `core`'s.
+        pub fn store(&self, value: u64, order: Ordering) {
             self.word.store(value, order);
         }
 
-        pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        /// As `core`'s.
+        pub fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
             self.word.fetch_and(value, order)
         }
 
-        pub(crate) fn compare_exchange(
+        /// As `core`'s.
+        pub fn compare_exchange(
             &self,
             current: u64,
             new: u64,
@@ -76,7 +81,8 @@ mod modelled {
             self.word.compare_exchange(current, new, success, failure)
         }
 
-        pub(crate) fn compare_exchange_weak(
+        /// As `core`'s.
+        pub fn compare_exchange_weak(
             &self,
             current: u64,
             new: u64,
@@ -90,6 +96,8 @@ mod modelled {
 }
 
 #[cfg(loom)]
-pub(crate) use modelled::{Arc, AtomicU64, Ordering, UnsafeCell, fence};
+pub use modelled::AtomicU64;
+#[cfg(loom)]
+pub(crate) use modelled::{Arc, Ordering, UnsafeCell, fence};
 #[cfg(not(loom))]
 pub(crate) use real::{Arc, AtomicU64, Ordering, UnsafeCell, fence};

@@ -6,18 +6,24 @@ use alloc::vec::Vec;
 
 use vortex_queue::Receiver;
 
-use crate::binding::FastMap;
 use crate::envelope::{Envelope, Migration};
 use crate::grid::{Grid, Seed};
-use crate::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId};
+use crate::ids::CoreId;
 use crate::migration::Owned;
-use crate::request::{Head, Link, Reason, Request, Trigger};
+use crate::request::{Link, Reason, Request, Trigger};
 use crate::scheduler::Scheduler;
 use crate::slab::Work;
 use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
 use crate::tree::{NodeIndex, Tree};
 use crate::waiting::{Party, Waiter, WaiterId, Waiting};
+
+#[cfg(debug_assertions)]
+use crate::binding::FastMap;
+#[cfg(debug_assertions)]
+use crate::ids::{ActivityId, AffinityLabel, DependencyLabel, ResourceId};
+#[cfg(debug_assertions)]
+use crate::request::Head;
 
 use super::Step;
 use super::books::Books;

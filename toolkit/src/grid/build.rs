@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use spin::RwLock;
+use crate::sync::RwLock;
 use vortex_queue::{Receiver, channel};
 
 use crate::envelope::Envelope;
