@@ -22,7 +22,7 @@ pub mod strict;
 pub mod wfq;
 mod wheel;
 
-pub use instantiate::{Instantiated, InstantiateError, instantiate};
+pub use instantiate::{InstantiateError, Instantiated, instantiate};
 pub use policy::{Policy, UnknownPolicy};
 
 /// Property tests that run the same cases every time.

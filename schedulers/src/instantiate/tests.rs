@@ -81,7 +81,10 @@ fn cores_are_numbered_without_gaps_and_schedulers_ask_schedulers() {
     assert_eq!(done.schedulers[0].resource, None);
     assert_eq!(done.schedulers[1].resource, Some(ResourceId(0)));
     let of_bus = asks(&plan, &plan.schedulers[0], &done.schedulers, HERTZ);
-    assert_eq!(of_bus[0].params.weight, Weight::new(20_000).expect("in range"));
+    assert_eq!(
+        of_bus[0].params.weight,
+        Weight::new(20_000).expect("in range")
+    );
     let reserved = ClientParams {
         weight: Weight::new(100_000).expect("in range"),
         deadline_cycles: 200_000,
@@ -122,11 +125,19 @@ fn an_algorithm_that_is_not_there_is_named() {
 fn an_instance_for_each_activity_and_none_for_the_pattern() {
     let plan = plan(include_str!("../../../sched-config/examples/cpu.xml"));
     let done = instantiate::<Nothing>(&plan, HERTZ).expect("all algorithms are there");
-    let made = done.schedulers.iter().filter(|built| built.resource.is_some());
+    let made = done
+        .schedulers
+        .iter()
+        .filter(|built| built.resource.is_some());
     assert_eq!(made.count(), 3);
     let weights: Vec<_> = plan.schedulers[..3]
         .iter()
-        .map(|scheduler| asks(&plan, scheduler, &done.schedulers, HERTZ)[0].params.weight.get())
+        .map(|scheduler| {
+            asks(&plan, scheduler, &done.schedulers, HERTZ)[0]
+                .params
+                .weight
+                .get()
+        })
         .collect();
     assert_eq!(weights, [50_000, 33_000, 17_000]);
 }

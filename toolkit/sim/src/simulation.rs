@@ -247,7 +247,10 @@ fn go_on<P: Scheduler>(world: &mut World<Load<P>>, state: &Shared, flow: u32) {
     let (count, wait) = match arrivals {
         Arrivals::Poisson { mean_cycles } => {
             let rng = &mut state.borrow_mut().rng;
-            (1, crate::workload::Amount::Exponential(mean_cycles).draw(rng))
+            (
+                1,
+                crate::workload::Amount::Exponential(mean_cycles).draw(rng),
+            )
         }
         Arrivals::Periodic { every_cycles } => (1, every_cycles),
         Arrivals::Bursts { size, every_cycles } => (size, every_cycles),

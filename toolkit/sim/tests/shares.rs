@@ -7,9 +7,7 @@ use vortex_sim::workload::{Amount, Arrivals, Flow, Stage};
 use vortex_sim::{Interrupts, Simulation, Timing};
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::record::Metric;
-use vortex_toolkit::scheduler::{
-    ClientParams, Lifetime, LoadSharing, SchedulerParams, Weight,
-};
+use vortex_toolkit::scheduler::{ClientParams, Lifetime, LoadSharing, SchedulerParams, Weight};
 use vortex_toolkit::{Ask, Builder, Parent, SchedulerSpec};
 
 type Grid = Builder<Load<Policy>>;
@@ -87,7 +85,10 @@ fn fifty_thirty_three_seventeen_on_four_cores() {
     for core in (0..4).map(CoreId) {
         let on_core = |payer| sum(simulation.grid(), |at, _, of| at == core && of == payer).cycles;
         assert_shares(activities.map(on_core));
-        let ledger = simulation.grid().ledger(core).expect("there is such a core");
+        let ledger = simulation
+            .grid()
+            .ledger(core)
+            .expect("there is such a core");
         assert!(ledger.idle < SECOND / 100, "{ledger:?}");
         assert!(ledger.interrupt > SECOND / 10, "{ledger:?}");
     }
@@ -122,7 +123,11 @@ fn fifty_thirty_three_seventeen_of_the_bytes() {
     spec.params.metric = Metric::Bytes;
     let resource = builder.resource("nic", spec);
     let mut flows = Vec::new();
-    let sizes = [Amount::Fixed(64), Amount::Fixed(1_500), Amount::Uniform(64, 1_500)];
+    let sizes = [
+        Amount::Fixed(64),
+        Amount::Fixed(1_500),
+        Amount::Uniform(64, 1_500),
+    ];
     let mut activities = [ActivityId::INFRASTRUCTURE; 3];
     for ((share, bytes), activity) in SHARES.into_iter().zip(sizes).zip(&mut activities) {
         *activity = builder.activity("a", weight(share));
@@ -161,7 +166,9 @@ fn a_hierarchy_divides_at_every_level() {
     let flows = resources.map(flow).to_vec();
     let mut simulation = Simulation::new(builder, flows, Timing::default(), 4);
     simulation.run_until(60 * SECOND);
-    assert_shares(resources.map(|resource| sum(simulation.grid(), |_, at, _| at == resource).cycles));
+    assert_shares(
+        resources.map(|resource| sum(simulation.grid(), |_, at, _| at == resource).cycles),
+    );
 }
 
 #[test]
@@ -182,7 +189,10 @@ fn footnote_three_evens_out_what_cores_give() {
     simulation.run_until(20 * SECOND);
     let on = |core| sum(simulation.grid(), |at, _, _| at == CoreId(core)).cycles;
     let (first, second) = (on(0), on(1));
-    assert!(first.abs_diff(second) < (first + second) / 20, "{first} {second}");
+    assert!(
+        first.abs_diff(second) < (first + second) / 20,
+        "{first} {second}"
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub const WORKLOADS: &[(WorkloadName, &str, &str)] = &[
     (
         WorkloadName::Files,
         "files",
-        "every activity reads cached files of 32 KiB, 16 at a time (section 4.3)",
+        "every activity reads cached files of 32 KiB, 128 at a time (section 4.3)",
     ),
     (
         WorkloadName::Web,
@@ -117,7 +117,7 @@ impl WorkloadName {
         match self {
             // One per core; see `threads`.
             Self::Cpu => 0,
-            Self::Files => 16,
+            Self::Files => 128,
             Self::Web => 64,
             Self::Disk => 32,
         }
@@ -167,7 +167,10 @@ pub(super) fn flows(
 
 /// One thread for each core of a scheduler.
 fn threads(scheduler: &SchedulerPlan) -> u32 {
-    let direct = scheduler.asks.iter().all(|(asks, _)| matches!(asks, Asks::Core(_)));
+    let direct = scheduler
+        .asks
+        .iter()
+        .all(|(asks, _)| matches!(asks, Asks::Core(_)));
     let cores = if direct {
         scheduler.asks.len()
     } else {
@@ -183,10 +186,14 @@ fn find<'a>(
     activity: ActivityIndex,
     name: &str,
 ) -> Option<(&'a SchedulerPlan, ResourceId)> {
-    let named = plan.schedulers.iter().zip(built).filter_map(|(scheduler, built)| {
-        let is_named = scheduler.resource.as_deref() == Some(name);
-        is_named.then_some((scheduler, built.resource?))
-    });
+    let named = plan
+        .schedulers
+        .iter()
+        .zip(built)
+        .filter_map(|(scheduler, built)| {
+            let is_named = scheduler.resource.as_deref() == Some(name);
+            is_named.then_some((scheduler, built.resource?))
+        });
     let mut serving = named.filter(|(scheduler, _)| match scheduler.instance {
         Instance::Only => true,
         Instance::Of(of) => of == activity,

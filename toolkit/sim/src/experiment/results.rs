@@ -104,7 +104,11 @@ const fn float(number: u64) -> f64 {
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { float(part) / float(whole) }
+    if whole == 0 {
+        0.0
+    } else {
+        float(part) / float(whole)
+    }
 }
 
 fn microseconds(cycles: u64) -> f64 {
@@ -169,7 +173,10 @@ impl Experiment {
                 .filter(|(_, _, usage)| usage.requests > 0)
                 .collect();
             let shares: u64 = users.iter().map(|(_, share, _)| share).sum();
-            let given: u64 = users.iter().map(|(_, _, usage)| amount(usage, metric)).sum();
+            let given: u64 = users
+                .iter()
+                .map(|(_, _, usage)| amount(usage, metric))
+                .sum();
             for (activity, share, usage) in users {
                 let waiting = |per_mille| percentile(&usage.waiting, per_mille).unwrap_or(0);
                 rows.push(ResourceRow {
@@ -210,12 +217,16 @@ impl Experiment {
 
     fn flow_rows(&self, now: u64) -> Vec<FlowRow> {
         let progress = self.simulation.progress();
-        let rows = self.flows.iter().zip(progress).map(|(flow, progress)| FlowRow {
-            flow: flow.name.clone(),
-            done: progress.done,
-            per_second: ratio(progress.done, now) * float(HERTZ),
-            mean_latency: ratio(progress.cycles, progress.done) * 1e6 / float(HERTZ),
-        });
+        let rows = self
+            .flows
+            .iter()
+            .zip(progress)
+            .map(|(flow, progress)| FlowRow {
+                flow: flow.name.clone(),
+                done: progress.done,
+                per_second: ratio(progress.done, now) * float(HERTZ),
+                mean_latency: ratio(progress.cycles, progress.done) * 1e6 / float(HERTZ),
+            });
         rows.collect()
     }
 }
