@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: what operations cost, as tables.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use xtask::process;
+use anyhow::{Context, Result};
+use xtask::packages::{self, Package};
+use xtask::process::{self, Running};
+use xtask::workspace;
 
 /// The crate that holds the workloads.
 const PACKAGE: &str = "vortex-bench";
@@ -43,11 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
-    ensure!(
-        has_valgrind(),
-        "`valgrind`, which counts the instructions, is not installed; \
-         `cargo xtask setup` says how to get it"
-    );
+    packages::require(&[Package::Valgrind])?;
     let criterion = time(args.quick)?;
     let mut table = bench_program();
     table.arg("table").arg("--criterion").arg(&criterion);
@@ -55,9 +53,9 @@ fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
         table.arg("--quick");
     }
     if let Some(file) = &args.json {
-        table.arg("--json").arg(file);
+        table.arg("--json").arg(std::path::absolute(file)?);
     }
-    let status = table.status().context("cannot start cargo")?;
+    let status = Running::start(&mut table)?.wait()?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
@@ -65,40 +63,24 @@ fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
     })
 }
 
-/// Runs each bench once and, if valgrind is there, checks that no count exceeds its target: a part
+/// Runs each bench once, and checks that no operation takes more than what has been reached: a part
 /// of `cargo xtask test`.
 pub(crate) fn guard() -> Result<()> {
-    let status = benches()
-        .args(["--test", "--quiet"])
-        .stdout(Stdio::null())
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "a bench fails; `cargo bench --package {PACKAGE} -- --test` says why"
-    );
-    if !has_valgrind() {
-        eprintln!(
-            "warning: the cost of a request is not checked, for `valgrind` is not installed; \
-             `cargo xtask setup` says how to get it"
-        );
-        return Ok(());
-    }
-    let status = bench_program()
-        .arg("guard")
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "a request costs more than it may, or could not be counted: see above; \
-         `toolkit/bench/README.md` says how to find where the instructions go"
-    );
-    Ok(())
+    packages::require(&[Package::Valgrind])?;
+    let mut once = benches();
+    once.args(["--test", "--quiet"]).stdout(Stdio::null());
+    process::run(&mut once).with_context(|| {
+        format!("a bench fails; `cargo bench --package {PACKAGE} -- --test` says why")
+    })?;
+    process::run(bench_program().arg("guard")).context(
+        "a request costs more than before, or could not be counted: see above; \
+         `toolkit/bench/README.md` says how to find where the instructions go",
+    )
 }
 
 /// Times all workloads; returns the folder of criterion's results.
 fn time(quick: bool) -> Result<PathBuf> {
-    let folder = root().join("out/criterion");
+    let folder = workspace::root().join("out/criterion");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let report = File::create(folder.join("report.txt"))
@@ -110,21 +92,8 @@ fn time(quick: bool) -> Result<PathBuf> {
     } else {
         benches.args(["--warm-up-time", "1", "--measurement-time", "2"]);
     }
-    let status = benches.status().context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "`cargo bench --package {PACKAGE}` failed: see above"
-    );
+    process::run(&mut benches).context("the operations could not be timed")?;
     Ok(folder)
-}
-
-fn has_valgrind() -> bool {
-    process::command("valgrind")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// The criterion benches; their options follow.
@@ -152,10 +121,4 @@ fn bench_program() -> Command {
 
 fn cargo() -> Command {
     process::command(env!("CARGO"))
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace's root")
 }

@@ -81,6 +81,23 @@ pub(crate) struct Args {
     minimize: bool,
 }
 
+/// All targets, for as long as a test may take; `cargo xtask fuzz` is for the long runs. What is
+/// found on the way does not go into the corpus that is kept.
+pub(crate) fn brief() -> Result<()> {
+    /// For each target.
+    const SECONDS: u32 = 5;
+    for target in TARGETS {
+        let paths = Paths::new(target)?;
+        let program = build(target, &paths)?;
+        ensure!(
+            fuzz(target, &paths, &program, SECONDS)?,
+            "fuzzing {} failed",
+            target.name
+        );
+    }
+    Ok(())
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let chosen = |target: &&Target| args.target.as_ref().is_none_or(|name| name == target.name);
     let mut status = ExitCode::SUCCESS;
@@ -102,6 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Paths {
     root: PathBuf,
     package: PathBuf,
+    /// Where the fuzzer puts what reaches something new.
     corpus: PathBuf,
     artifacts: PathBuf,
 }
@@ -173,6 +191,10 @@ fn host_triple() -> Result<String> {
 fn fuzz(target: &Target, paths: &Paths, program: &Path, seconds: u32) -> Result<bool> {
     let mut command = process::command(program);
     command.arg(&paths.corpus);
+    let kept = paths.package.join("corpus");
+    if kept != paths.corpus {
+        command.arg(kept);
+    }
     command.args(target.seeds.iter().map(|folder| paths.root.join(folder)));
     command
         .arg(format!("-max_total_time={seconds}"))

@@ -21,6 +21,8 @@ pub enum Package {
     Firmware,
     /// `mke2fs`, which makes the root file system.
     Ext2Tools,
+    /// Counts instructions, for the benches.
+    Valgrind,
     /// A compiler, where rustup's will not do.
     Compiler,
     /// The library sources that belong to [`Package::Compiler`].
@@ -38,11 +40,20 @@ impl Package {
             Self::Qemu => "qemu-system-x86",
             Self::Firmware => "ovmf",
             Self::Ext2Tools => "e2fsprogs",
+            Self::Valgrind => "valgrind",
             Self::Compiler => "rustc-web",
             Self::CompilerSources => "rust-web-src",
             Self::Linker => "rust-web-llvm",
             Self::Clippy => "rust-web-clippy",
         }
+    }
+
+    /// Whether it comes with a version of Rust.
+    fn is_of_compiler(self) -> bool {
+        matches!(
+            self,
+            Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy
+        )
     }
 
     /// Whether what the package is wanted for is there, from wherever it came. The compiler's parts
@@ -52,6 +63,7 @@ impl Package {
             Self::Qemu => find_program("qemu-system-x86_64").is_some(),
             Self::Firmware => firmware::find().is_some(),
             Self::Ext2Tools => find_program("mke2fs").is_some(),
+            Self::Valgrind => find_program("valgrind").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
         }
     }
@@ -63,6 +75,7 @@ impl fmt::Display for Package {
             Self::Qemu => "qemu-system-x86_64 (the QEMU machine emulator, 7.2 or newer)",
             Self::Firmware => "OVMF.fd or OVMF_CODE.fd (UEFI firmware for QEMU, of EDK II)",
             Self::Ext2Tools => "mke2fs (of e2fsprogs)",
+            Self::Valgrind => "valgrind (which counts instructions)",
             Self::Compiler => "rustc 1.95 or newer",
             Self::CompilerSources => "the Rust library sources of that rustc (rust-src)",
             Self::Linker => "rust-lld (LLVM's linker)",
@@ -117,16 +130,21 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
         bail!("missing: {names}; neither root nor sudo; as root, {by_hand}");
     };
     let label = format!("installing {names}");
-    let attempt =
-        || process::run_quietly(&label, apt(become_root, "install").args(names.split(' ')));
-    // The package lists may be missing, as in a new container, or too old to fetch by.
-    let result = attempt().or_else(|_| {
+    let update = || {
         process::run_quietly(
             "updating the package lists",
             &mut apt(become_root, "update"),
-        )?;
-        attempt()
-    });
+        )
+    };
+    let install =
+        || process::run_quietly(&label, apt(become_root, "install").args(names.split(' ')));
+    // The lists may be missing, as in a new container, or too old to fetch by. A new enough
+    // compiler is among the security updates, which old lists do not have.
+    let result = if packages.iter().any(|package| package.is_of_compiler()) {
+        update().and_then(|()| install())
+    } else {
+        install().or_else(|_| update().and_then(|()| install()))
+    };
     match result {
         Ok(()) => {
             ui::done(&format!("installed {names}"));

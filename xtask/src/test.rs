@@ -13,13 +13,14 @@ use xtask::packages::{self, Package};
 use xtask::process::Running;
 use xtask::{kernel, process, rules, toolchain, ui, workspace};
 
-use crate::bench;
+use crate::{bench, fuzz};
 
 /// Run every check and test of the project
 ///
 /// Formatting, the project's own rules, lints with warnings as errors (for the host and for the
-/// kernel's target), the cost of a request, tests on the host, and tests of the whole system in QEMU. Uses cargo-nextest
-/// where that is installed, and cargo's own test runner otherwise.
+/// kernel's target), the cost of a request, a few seconds of fuzzing, tests on the host, and tests
+/// of the whole system in QEMU. Uses cargo-nextest where that is installed, and cargo's own test
+/// runner otherwise.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only the tests whose name contains this text
@@ -36,7 +37,7 @@ enum Unfiltered {
     AndFiltered,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("formatting", formatting, Unfiltered::AndFiltered),
     (
         "the project's rules",
@@ -57,6 +58,7 @@ const STEPS: [Step; 8] = [
     ("examples in the documentation", doc_tests, Unfiltered::Only),
     ("every interleaving of the queues", loom, Unfiltered::Only),
     ("the cost of a request", bench::guard, Unfiltered::Only),
+    ("fuzzing, briefly", fuzz::brief, Unfiltered::Only),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

@@ -7,14 +7,14 @@ use vortex_toolkit::{
     Builder, Context, Head, Message, Outcome, Reason, Request, Resources, System,
 };
 
-pub struct Scripted;
+pub(crate) struct Scripted;
 
-pub type Ctx<'a> = Context<'a, Scripted>;
+pub(crate) type Ctx<'a> = Context<'a, Scripted>;
 
 /// What a request does when it is handled.
 type Does = Box<dyn FnOnce(&Head, &VirtualCore, &mut Ctx<'_>) -> Outcome<Act> + Send>;
 
-pub struct Act(Option<Does>);
+pub(crate) struct Act(Option<Does>);
 
 impl Message for Act {}
 
@@ -25,14 +25,14 @@ impl std::fmt::Debug for Act {
 }
 
 /// A message that does this once; handled again, or by nobody, it does nothing.
-pub fn act(
+pub(crate) fn act(
     does: impl FnOnce(&Head, &VirtualCore, &mut Ctx<'_>) -> Outcome<Act> + Send + 'static,
 ) -> Act {
     Act(Some(Box::new(does)))
 }
 
 /// A message that takes some cycles.
-pub fn work(cycles: u64) -> Act {
+pub(crate) fn work(cycles: u64) -> Act {
     act(move |_, core, _| {
         core.spend(cycles);
         Outcome::Done
@@ -48,12 +48,12 @@ impl System for Scripted {
 
 type Returned = Box<dyn FnMut(Request<Act>, Reason, &mut Ctx<'_>)>;
 
-pub struct Player {
+pub(crate) struct Player {
     core: VirtualCore,
     /// What was handed back, and why.
-    pub returned: Vec<Reason>,
+    pub(crate) returned: Vec<Reason>,
     /// What else to do with it.
-    pub on_return: Option<Returned>,
+    pub(crate) on_return: Option<Returned>,
 }
 
 impl Resources<Scripted> for Player {
@@ -73,7 +73,7 @@ impl Resources<Scripted> for Player {
     }
 }
 
-pub fn machine(builder: Builder<Scripted>) -> Machine<Scripted> {
+pub(crate) fn machine(builder: Builder<Scripted>) -> Machine<Scripted> {
     Machine::new(builder, Timing::default(), |_, core| Player {
         core,
         returned: Vec::new(),
@@ -82,7 +82,12 @@ pub fn machine(builder: Builder<Scripted>) -> Machine<Scripted> {
 }
 
 /// Sends from outside by way of core 0.
-pub fn submit(machine: &mut Machine<Scripted>, to: ResourceId, payer: ActivityId, message: Act) {
+pub(crate) fn submit(
+    machine: &mut Machine<Scripted>,
+    to: ResourceId,
+    payer: ActivityId,
+    message: Act,
+) {
     machine
         .world
         .submit(CoreId(0), Request::new(to, payer, message));
