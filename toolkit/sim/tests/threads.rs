@@ -7,7 +7,7 @@ use std::time::Duration;
 use vortex_schedulers::Policy;
 use vortex_sim::readings::ledger_faults;
 use vortex_sim::threads::{Remaining, ThreadCore, run};
-use vortex_toolkit::ids::{AffinityLabel, CoreId, DependencyLabel, ResourceId};
+use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId};
 use vortex_toolkit::scheduler::{ClientParams, Lifetime, LoadSharing, SchedulerParams, Weight};
 use vortex_toolkit::{
     Builder, Context, Message, Outcome, Reason, Request, Resources, SchedulerSpec, System,
@@ -98,15 +98,31 @@ impl Resources<Threads> for Checker {
     }
 }
 
+const LABELS: usize = 48;
+const PER_LABEL: u64 = 25_000;
+
+/// Sends the first request of each label, on core 0.
+fn feed(core: &mut vortex_toolkit::Core<Threads>, feeder: ResourceId, activities: &[ActivityId]) {
+    let mut context = core.context();
+    if context.core() != CoreId(0) {
+        return;
+    }
+    for label in 0..LABELS {
+        let first = Numbered { label, number: 1 };
+        let request = Request::new(feeder, activities[label % activities.len()], first)
+            .ordered(DependencyLabel(label as u64 + 1))
+            .near(AffinityLabel(label as u64 + 1));
+        context.send(request);
+    }
+}
+
 #[test]
 fn millions_of_requests_in_order_and_once() {
-    const LABELS: usize = 48;
-    const PER_LABEL: u64 = 25_000;
     let cores = 2;
     let multiplexors = (0..cores).map(|_| (Policy::Wfq, SchedulerParams::default()));
     let mut builder = Builder::<Threads>::new(multiplexors);
     builder.inbox_capacity(64);
-    let mut spec = |load_sharing| {
+    let spec = |load_sharing| {
         let mut spec = SchedulerSpec::on(Policy::Wfq, (0..cores).map(CoreId), Weight::DEFAULT);
         spec.params.load_sharing = load_sharing;
         spec.params.lifetime = Lifetime::Cycles(50_000);
@@ -132,19 +148,7 @@ fn millions_of_requests_in_order_and_once() {
         board: board.clone(),
         core,
     };
-    let start = |core: &mut vortex_toolkit::Core<Threads>| {
-        let mut context = core.context();
-        if context.core() != CoreId(0) {
-            return;
-        }
-        for label in 0..LABELS {
-            let first = Numbered { label, number: 1 };
-            let request = Request::new(feeder, activities[label % 3], first)
-                .ordered(DependencyLabel(label as u64 + 1))
-                .near(AffinityLabel(label as u64 + 1));
-            context.send(request);
-        }
-    };
+    let start = |core: &mut vortex_toolkit::Core<Threads>| feed(core, feeder, &activities);
     let (grid, over) = run(
         builder,
         resources,

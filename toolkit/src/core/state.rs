@@ -8,11 +8,11 @@ use vortex_queue::Receiver;
 
 use crate::binding::FastMap;
 use crate::envelope::{Envelope, Migration};
+use crate::governor::Governor;
 use crate::grid::{Grid, Seed};
 use crate::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId};
 use crate::migration::Owned;
 use crate::request::{Head, Link, Reason, Request, Trigger};
-use crate::scheduler::Scheduler;
 use crate::slab::Work;
 use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
@@ -65,7 +65,7 @@ impl<Y: System> CoreState<Y> {
             inbox,
         } = seed;
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
-        let root = <Y::Policy as Scheduler>::init_core(&multiplexor, id);
+        let root = Governor::start(&platform, &multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
         Self {
             id,
