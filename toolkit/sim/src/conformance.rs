@@ -70,7 +70,7 @@ pub fn check<P: Scheduler + Clone>(row: &Row<P>) -> Vec<String> {
         }
         // Nothing but sending: then nobody may rest while there is work.
         let mut scenario = Scenario::plain(seed, vec![row.policy.clone()]);
-        scenario.hierarchy = seed % 2 == 0;
+        scenario.hierarchy = seed.is_multiple_of(2);
         note(&mut faults, row.name, seed, &run(&scenario).faults);
     }
     for seed in 0..12 {
@@ -116,7 +116,7 @@ fn eventful<P: Clone>(seed: u64, policy: P) -> Scenario<P> {
     scenario.probes = 100;
     scenario.lifetime_cycles = Some(2_000 << (seed % 6));
     scenario.inbox_capacity = 2 << (seed % 5);
-    scenario.hierarchy = seed % 3 == 0;
+    scenario.hierarchy = seed.is_multiple_of(3);
     scenario.chances = Chances {
         reject: 8,
         wait: 8,
