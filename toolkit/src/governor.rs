@@ -12,7 +12,33 @@ use alloc::vec::Vec;
 use crate::ids::{ClientId, CoreId};
 use crate::record::Record;
 use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
-use crate::system::Platform;
+use crate::system::{Platform, PolicyPanicked};
+
+/// One call of a policy. Without a closure where panics are not caught, for on the hot path that
+/// would pass the arguments through memory.
+macro_rules! ask {
+    ($platform:expr, $call:expr) => {
+        if P::CATCHES_PANICS {
+            $platform.guard(|| $call)
+        } else {
+            Ok($call)
+        }
+    };
+}
+
+/// Calls the policy if it still has its role, and else does `$otherwise`.
+macro_rules! tell {
+    ($governor:expr, $platform:expr, |$policy:ident| $call:expr $(, $otherwise:expr)?) => {
+        if let Some($policy) = &mut $governor.policy {
+            let told: Result<(), PolicyPanicked> = ask!($platform, $call);
+            if told.is_err() {
+                $governor.policy = None;
+            }
+        } else {
+            $($otherwise;)?
+        }
+    };
+}
 
 pub(crate) struct Governor<S: Scheduler> {
     /// The configured policy's state; `None` once it has panicked or lost its role.
@@ -54,89 +80,88 @@ impl<S: Scheduler> Governor<S> {
         }
     }
 
-    /// Calls the policy, if it still has its role.
-    #[inline(always)]
-    fn tell(
+    pub(crate) fn add_client<P: Platform>(
         &mut self,
-        platform: &impl Platform,
-        call: impl FnOnce(&mut S::Core),
-        otherwise: impl FnOnce(&mut RoundRobin),
-    ) {
-        let Some(policy) = &mut self.policy else {
-            return otherwise(&mut self.fallback);
-        };
-        if platform.guard(|| call(policy)).is_err() {
-            self.policy = None;
-        }
-    }
-
-    pub(crate) fn add_client(
-        &mut self,
-        platform: &impl Platform,
+        platform: &P,
         client: ClientId,
         kind: ClientKind,
         params: &ClientParams,
     ) {
-        let call = |policy: &mut S::Core| S::add_client(policy, client, kind, params);
-        self.tell(platform, call, |_| {});
+        tell!(self, platform, |policy| S::add_client(
+            policy, client, kind, params
+        ));
     }
 
-    pub(crate) fn update_client(
+    pub(crate) fn update_client<P: Platform>(
         &mut self,
-        platform: &impl Platform,
+        platform: &P,
         client: ClientId,
         params: &ClientParams,
     ) {
-        let call = |policy: &mut S::Core| S::update_client(policy, client, params);
-        self.tell(platform, call, |_| {});
+        tell!(self, platform, |policy| S::update_client(
+            policy, client, params
+        ));
     }
 
-    pub(crate) fn remove_client(&mut self, platform: &impl Platform, client: ClientId) {
-        let call = |policy: &mut S::Core| S::remove_client(policy, client);
-        self.tell(platform, call, |fallback| fallback.withdraw(client));
+    pub(crate) fn remove_client<P: Platform>(&mut self, platform: &P, client: ClientId) {
+        tell!(
+            self,
+            platform,
+            |policy| S::remove_client(policy, client),
+            self.fallback.withdraw(client)
+        );
     }
 
     #[inline(always)]
-    pub(crate) fn client_ready(
+    pub(crate) fn client_ready<P: Platform>(
         &mut self,
-        platform: &impl Platform,
+        platform: &P,
         client: ClientId,
         head_sent_at: u64,
         now: u64,
     ) {
-        let call = |policy: &mut S::Core| S::client_ready(policy, client, head_sent_at, now);
-        self.tell(platform, call, |fallback| fallback.ready(client));
+        tell!(
+            self,
+            platform,
+            |policy| S::client_ready(policy, client, head_sent_at, now),
+            self.fallback.ready(client)
+        );
     }
 
-    pub(crate) fn client_suspended(&mut self, platform: &impl Platform, client: ClientId) {
-        let call = |policy: &mut S::Core| S::client_suspended(policy, client);
-        self.tell(platform, call, |fallback| fallback.withdraw(client));
+    pub(crate) fn client_suspended<P: Platform>(&mut self, platform: &P, client: ClientId) {
+        tell!(
+            self,
+            platform,
+            |policy| S::client_suspended(policy, client),
+            self.fallback.withdraw(client)
+        );
     }
 
     #[inline(always)]
-    pub(crate) fn resource_record(
+    pub(crate) fn resource_record<P: Platform>(
         &mut self,
-        platform: &impl Platform,
+        platform: &P,
         client: ClientId,
         record: &Record<'_>,
         now: u64,
     ) {
-        let call = |policy: &mut S::Core| S::resource_record(policy, client, record, now);
-        self.tell(platform, call, |_| {});
+        tell!(self, platform, |policy| S::resource_record(
+            policy, client, record, now
+        ));
     }
 
     /// The decision, not yet checked. `None` also if the policy panics.
     #[inline(always)]
-    pub(crate) fn schedule(
+    pub(crate) fn schedule<P: Platform>(
         &mut self,
-        platform: &impl Platform,
+        platform: &P,
         queues: &mut impl Queues,
         now: u64,
     ) -> Option<ClientId> {
         let Some(policy) = &mut self.policy else {
             return self.is_lost.then(|| self.fallback.schedule()).flatten();
         };
-        let choice = platform.guard(|| S::schedule(policy, queues, now));
+        let choice: Result<_, PolicyPanicked> = ask!(platform, S::schedule(policy, queues, now));
         choice.unwrap_or_else(|_| {
             self.policy = None;
             None
@@ -144,7 +169,7 @@ impl<S: Scheduler> Governor<S> {
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.
-    pub(crate) fn poll_ready(&mut self, platform: &impl Platform, now: u64) -> Ready {
+    pub(crate) fn poll_ready<P: Platform>(&mut self, platform: &P, now: u64) -> Ready {
         let Some(policy) = &mut self.policy else {
             return if self.is_lost {
                 Ready::Now
@@ -152,7 +177,7 @@ impl<S: Scheduler> Governor<S> {
                 Ready::Never
             };
         };
-        let ready = platform.guard(|| S::poll_ready(policy, now));
+        let ready: Result<_, PolicyPanicked> = ask!(platform, S::poll_ready(policy, now));
         ready.unwrap_or_else(|_| {
             self.policy = None;
             Ready::Never

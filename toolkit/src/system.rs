@@ -37,6 +37,9 @@ pub trait Platform: 'static {
     /// Asks for an interrupt at a time, in cycles, instead of the one asked for before.
     fn set_timer(&self, at: u64);
 
+    /// Whether [`Self::guard`] catches panics. Where it does not, policies are called without it.
+    const CATCHES_PANICS: bool = false;
+
     /// Runs one call of a policy. Where panics can be caught, a policy that panics is an error
     /// here; where not, this is a plain call.
     ///

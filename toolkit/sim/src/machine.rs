@@ -187,6 +187,8 @@ impl Platform for VirtualCore {
         }
     }
 
+    const CATCHES_PANICS: bool = true;
+
     fn guard<R>(&self, call: impl FnOnce() -> R) -> Result<R, PolicyPanicked> {
         panics::catch(call)
     }

@@ -30,6 +30,8 @@ pub struct ThreadCore {
 }
 
 impl Platform for ThreadCore {
+    const CATCHES_PANICS: bool = true;
+
     fn now(&self) -> u64 {
         u64::try_from(self.machine.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

@@ -5,6 +5,7 @@ use crate::ids::{ActivityId, ClientId, ResourceId};
 use crate::record::{Field, Metric, Record, RecordKind};
 use crate::request::{Head, Link, Request, Trigger};
 use crate::slab::{Chain, Work};
+use crate::statistics::Account;
 use crate::system::{Outcome, Resources, System};
 use crate::task::Task;
 use crate::tree::Place;
@@ -40,6 +41,18 @@ impl Current {
     pub(crate) fn begin(&mut self, head: &Head) {
         self.head = *head;
         self.reset();
+    }
+
+    /// Books the execution.
+    #[inline(always)]
+    fn book(&self, account: &Account, cycles: u64, requests: u64) {
+        account.cycles.add(cycles);
+        account.requests.add(requests);
+        account.service.count(cycles);
+        if self.bytes | self.memory != 0 {
+            account.bytes.add(self.bytes);
+            account.memory.add(self.memory);
+        }
     }
 
     #[inline(always)]
@@ -237,21 +250,37 @@ impl<Y: System> CoreState<Y> {
     fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
         let cycles = self.books.cut(&self.platform);
         self.books.close();
-        let mut charged = place.client;
-        let node = &self.tree.nodes[place.node.index()];
-        let mut client = &node.clients[charged.index()];
-        if client.activity != self.current.activity {
-            charged = self.payer(place);
-            client = &self.tree.nodes[place.node.index()].clients[charged.index()];
+        let tree = &self.tree;
+        let client = &tree.nodes[place.node.index()].clients[place.client.index()];
+        if client.activity == self.current.activity {
+            self.current.book(&client.account, cycles, requests);
+            self.tell(place, place.client, kind, cycles, requests);
+        } else {
+            self.conclude_for_another(place, kind, cycles, requests);
         }
-        let (current, account) = (&self.current, &client.account);
-        account.cycles.add(cycles);
-        account.requests.add(requests);
-        account.service.count(cycles);
-        if current.bytes | current.memory != 0 {
-            account.bytes.add(current.bytes);
-            account.memory.add(current.memory);
-        }
+    }
+
+    /// As [`Self::conclude`], if the activity found is another than the served one.
+    #[cold]
+    fn conclude_for_another(&mut self, place: Place, kind: RecordKind, cycles: u64, requests: u64) {
+        let client = self.payer(place);
+        let payer = Place { client, ..place };
+        let account = self.tree.client(payer).account.clone();
+        self.current.book(&account, cycles, requests);
+        self.tell(place, client, kind, cycles, requests);
+    }
+
+    /// Tells the schedulers of an execution.
+    #[inline(always)]
+    fn tell(
+        &mut self,
+        place: Place,
+        charged: ClientId,
+        kind: RecordKind,
+        cycles: u64,
+        requests: u64,
+    ) {
+        let current = &self.current;
         let record = Record {
             kind,
             activity: current.activity,

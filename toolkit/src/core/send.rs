@@ -137,6 +137,19 @@ impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
+        let head = &request.head;
+        if let Some(local) = self.resources.get(head.destination.index())
+            && local.sole == Some(self.id)
+            && let Some(node) = local.node
+            && let Some(place) = self.tree.place(node, head.activity)
+        {
+            return self.enqueue(place, request);
+        }
+        self.send_by_route(request);
+    }
+
+    /// Sends a request that has to find its way.
+    fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
             Route::To(core) if core == self.id => self.accept(request),
             Route::To(core) => self.push(core, Envelope::Request(request)),
@@ -264,6 +277,12 @@ impl<Y: System> CoreState<Y> {
                 Err(reason) => return self.hand_back(request, reason),
             },
         };
+        self.enqueue(place, request);
+    }
+
+    /// Appends a request to a queue, or hands it back.
+    #[inline(always)]
+    fn enqueue(&mut self, place: Place, request: Request<Y::Message>) {
         let now = self.books.mark;
         if let Err(request) = self.tree.enqueue(&self.platform, place, request, now) {
             self.hand_back(request, Reason::QueueFull);

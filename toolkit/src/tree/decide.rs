@@ -114,11 +114,13 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         node.governor
             .resource_record(platform, charged, record, now);
         let client = &mut node.clients[served.client.index()];
-        let more_since = self.slab.more_since(&client.chain, now);
         if client.state == ClientState::Serving {
             client.state = ClientState::Idle;
-            if let Some(since) = more_since {
-                node.again(platform, served.client, since, now);
+            if let Some(since) = self.slab.more_since(&client.chain, now) {
+                client.state = ClientState::Ready;
+                node.ready += 1;
+                node.governor
+                    .client_ready(platform, served.client, since, now);
             }
         }
         self.finish_above(platform, served.node, Some(record), now);
@@ -164,9 +166,14 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                     .governor
                     .resource_record(platform, place.client, record, now);
             }
-            parent.clients[place.client.index()].state = ClientState::Idle;
+            let client = &mut parent.clients[place.client.index()];
+            client.state = ClientState::Idle;
             if again {
-                parent.again(platform, place.client, now, now);
+                client.state = ClientState::Ready;
+                parent.ready += 1;
+                parent
+                    .governor
+                    .client_ready(platform, place.client, now, now);
             }
             index = place.node;
         }
