@@ -6,9 +6,10 @@
 //! ends its role. No request is lost by that, for the queues are the toolkit's.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::ids::ClientId;
+use crate::ids::{ClientId, CoreId};
 use crate::record::Record;
 use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
 use crate::system::{Platform, PolicyPanicked};
@@ -28,11 +29,10 @@ macro_rules! ask {
 /// Calls the policy if it still has its role, and else does `$otherwise`.
 macro_rules! tell {
     ($governor:expr, $platform:expr, |$policy:ident| $call:expr $(, $otherwise:expr)?) => {
-        if $governor.role == Role::Chosen {
-            let $policy = &mut $governor.policy;
+        if let Some($policy) = &mut $governor.policy {
             let told: Result<(), PolicyPanicked> = ask!($platform, $call);
             if told.is_err() {
-                $governor.role = Role::Broken;
+                $governor.policy = None;
             }
         } else {
             $($otherwise;)?
@@ -40,35 +40,40 @@ macro_rules! tell {
     };
 }
 
-/// Whose decisions count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// The configured policy's.
-    Chosen,
-    /// Nobody's: the policy has panicked and is not asked again.
-    Broken,
-    /// The fallback's: the policy has lost its role.
-    Lost,
-}
-
 pub(crate) struct Governor<S: Scheduler> {
-    role: Role,
-    policy: S::Core,
+    /// The configured policy's state; `None` once it has panicked or lost its role.
+    policy: Option<S::Core>,
+    /// The fallback decides. It does not yet if the policy has panicked, and is not asked again.
+    is_lost: bool,
     fallback: RoundRobin,
 }
 
 impl<S: Scheduler> Governor<S> {
-    pub(crate) fn new(policy: S::Core) -> Self {
-        Self {
-            role: Role::Chosen,
+    /// The policy on this core, and whether it is prompt. One that panics over that is broken from
+    /// the start.
+    pub(crate) fn start(
+        platform: &impl Platform,
+        shared: &Arc<S::Shared>,
+        core: CoreId,
+    ) -> (Self, bool) {
+        let started = platform.guard(|| {
+            let policy = S::init_core(shared, core);
+            let is_prompt = S::is_prompt(&policy);
+            (policy, is_prompt)
+        });
+        let (policy, is_prompt) = started.ok().unzip();
+        let governor = Self {
             policy,
+            is_lost: false,
             fallback: RoundRobin::default(),
-        }
+        };
+        (governor, is_prompt.unwrap_or(false))
     }
 
     /// Takes the role from the policy; `ready` are the clients that are.
     pub(crate) fn demote(&mut self, ready: impl Iterator<Item = ClientId>) {
-        self.role = Role::Lost;
+        self.policy = None;
+        self.is_lost = true;
         self.fallback = RoundRobin::default();
         for client in ready {
             self.fallback.ready(client);
@@ -153,33 +158,30 @@ impl<S: Scheduler> Governor<S> {
         queues: &mut impl Queues,
         now: u64,
     ) -> Option<ClientId> {
-        match self.role {
-            Role::Chosen => {}
-            Role::Broken => return None,
-            Role::Lost => return self.fallback.schedule(),
-        }
-        let policy = &mut self.policy;
+        let Some(policy) = &mut self.policy else {
+            return self.is_lost.then(|| self.fallback.schedule()).flatten();
+        };
         let choice: Result<_, PolicyPanicked> = ask!(platform, S::schedule(policy, queues, now));
         choice.unwrap_or_else(|_| {
-            self.role = Role::Broken;
+            self.policy = None;
             None
         })
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.
     pub(crate) fn poll_ready<P: Platform>(&mut self, platform: &P, now: u64) -> Ready {
-        match self.role {
-            Role::Chosen => {
-                let policy = &mut self.policy;
-                let ready: Result<_, PolicyPanicked> = ask!(platform, S::poll_ready(policy, now));
-                ready.unwrap_or_else(|_| {
-                    self.role = Role::Broken;
-                    Ready::Never
-                })
-            }
-            Role::Broken => Ready::Never,
-            Role::Lost => Ready::Now,
-        }
+        let Some(policy) = &mut self.policy else {
+            return if self.is_lost {
+                Ready::Now
+            } else {
+                Ready::Never
+            };
+        };
+        let ready: Result<_, PolicyPanicked> = ask!(platform, S::poll_ready(policy, now));
+        ready.unwrap_or_else(|_| {
+            self.policy = None;
+            Ready::Never
+        })
     }
 
     /// The policy's own account of a client; `None` if it has lost its role.
@@ -188,10 +190,8 @@ impl<S: Scheduler> Governor<S> {
         platform: &impl Platform,
         client: ClientId,
     ) -> Option<ClientStatistics> {
-        if self.role != Role::Chosen {
-            return None;
-        }
-        let statistics = platform.guard(|| S::client_statistics(&self.policy, client));
+        let policy = self.policy.as_ref()?;
+        let statistics = platform.guard(|| S::client_statistics(policy, client));
         statistics.ok()
     }
 }

@@ -20,6 +20,7 @@ use core::cmp::Reverse;
 
 pub(crate) use node::{Client, ClientState, Node, NodeIndex, NodeState, ROOT};
 
+use crate::governor::Governor;
 use crate::ids::{ActivityId, ClientId};
 use crate::request::{Message, Request};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
@@ -57,7 +58,7 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
 }
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
-    pub(crate) fn new(multiplexor: S::Core, patience_cycles: u64) -> Self {
+    pub(crate) fn new(multiplexor: (Governor<S>, bool), patience_cycles: u64) -> Self {
         let mut root = Node::new(multiplexor, Place::NOWHERE);
         root.state = NodeState::Serving;
         Self {
@@ -90,7 +91,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         parent: NodeIndex,
-        core: S::Core,
+        policy: (Governor<S>, bool),
         params: &ClientParams,
     ) -> NodeIndex {
         let next = u32::try_from(self.nodes.len()).expect("schedulers are u32");
@@ -103,7 +104,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node: parent,
             client,
         };
-        let node = Node::new(core, place);
+        let node = Node::new(policy, place);
         if index.0 == next {
             self.nodes.push(node);
         } else {
@@ -263,13 +264,11 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         index: NodeIndex,
-        core: S::Core,
+        (mut governor, is_prompt): (Governor<S>, bool),
         kind_of: impl Fn(ActivityId) -> ClientKind,
         now: u64,
     ) {
         let node = &mut self.nodes[index.index()];
-        let is_prompt = S::is_prompt(&core);
-        let mut governor = crate::governor::Governor::<S>::new(core);
         for ((client, params), number) in node.clients.iter().zip(&node.params).zip(0..) {
             let id = ClientId(number);
             let (kind, sent_at) = match client.child {

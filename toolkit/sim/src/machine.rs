@@ -378,12 +378,9 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
     /// has not come after `steps` steps and events.
     #[must_use]
     pub fn run_to_rest(&mut self, steps: u64) -> bool {
-        for _ in 0..steps {
-            if !self.advance(NEVER) {
-                return true;
-            }
-        }
-        false
+        let rests = (0..steps).any(|_| !self.advance(NEVER));
+        self.run_until(self.now());
+        rests
     }
 
     /// The cores' parts of the toolkit, in order.

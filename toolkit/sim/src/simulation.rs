@@ -50,6 +50,8 @@ pub struct Progress {
     pub returned: u64,
     /// Cycles that the jobs done took from coming to the start of their last stage, in all.
     pub cycles: u64,
+    /// The most that one of them took.
+    pub worst_cycles: u64,
 }
 
 struct State {
@@ -57,6 +59,9 @@ struct State {
     progress: Vec<Progress>,
     rng: fastrand::Rng,
     trace: Trace,
+    /// When the job came that was dispatched last.
+    came_last: u64,
+    overtakes: u64,
 }
 
 type Shared = Rc<RefCell<State>>;
@@ -105,9 +110,13 @@ impl<P: Scheduler> Resources<Load<P>> for Stations {
             progress,
             rng,
             trace,
+            came_last,
+            overtakes,
         } = &mut *state;
         let index = job.flow as usize;
         let flow = &flows[index];
+        *overtakes += u64::from(job.came_at < *came_last);
+        *came_last = job.came_at;
         trace.dispatch(now, context.core(), &head, job.number);
         let Some(stage) = flow.route.get(job.stage as usize) else {
             return Outcome::Done;
@@ -125,7 +134,9 @@ impl<P: Scheduler> Resources<Load<P>> for Stations {
             return Outcome::Done;
         }
         progress[index].done += 1;
-        progress[index].cycles += now.saturating_sub(job.came_at);
+        let took = now.saturating_sub(job.came_at);
+        progress[index].cycles += took;
+        progress[index].worst_cycles = progress[index].worst_cycles.max(took);
         if matches!(flow.arrivals, Arrivals::Closed { .. })
             && let Some(request) = state.job(job.flow, job.slot, now)
         {
@@ -156,6 +167,8 @@ impl<P: Scheduler> Simulation<P> {
             flows,
             rng: fastrand::Rng::with_seed(seed),
             trace: Trace::default(),
+            came_last: 0,
+            overtakes: 0,
         }));
         let mut machine = Machine::new(builder, timing, |_, _| Stations {
             state: state.clone(),
@@ -185,6 +198,12 @@ impl<P: Scheduler> Simulation<P> {
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.state.borrow().trace.hash()
+    }
+
+    /// Dispatches of jobs that came earlier than the one dispatched before.
+    #[must_use]
+    pub fn overtakes(&self) -> u64 {
+        self.state.borrow().overtakes
     }
 
     /// Requests dispatched so far.

@@ -117,8 +117,8 @@ fn everything() {
         scenario.cores = 1 + (scenario.seed % 4) as u16;
         scenario.lifetime_cycles = Some(1_000 << (scenario.seed % 8));
         scenario.inbox_capacity = 1 << (scenario.seed % 6);
-        scenario.hierarchy = scenario.seed % 3 == 0;
-        scenario.reservations = scenario.seed % 5 == 0;
+        scenario.hierarchy = scenario.seed.is_multiple_of(3);
+        scenario.reservations = scenario.seed.is_multiple_of(5);
         scenario.chances = Chances {
             reject: 10,
             wait: 10,

@@ -6,9 +6,10 @@ use core::sync::atomic::Ordering;
 
 use crate::binding::Key;
 use crate::envelope::{Control, Envelope, Migration};
+use crate::governor::Governor;
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Link, Reason};
-use crate::scheduler::{ClientKind, ClientParams, Scheduler};
+use crate::scheduler::{ClientKind, ClientParams};
 use crate::slab::{Chain, Work};
 use crate::system::System;
 use crate::task::Task;
@@ -79,11 +80,11 @@ impl<Y: System> CoreState<Y> {
             Control::ReplacePolicy(resource, policy) => {
                 let resource = *resource;
                 if let Some(node) = self.known_node(resource) {
-                    let core = <Y::Policy as Scheduler>::init_core(&policy.0, self.id);
+                    let policy = Governor::start(&self.platform, &policy.0, self.id);
                     let kind = |activity| ClientKind::Queue { resource, activity };
                     let now = self.books.mark;
                     self.tree
-                        .replace_policy(&self.platform, node, core, kind, now);
+                        .replace_policy(&self.platform, node, policy, kind, now);
                 }
             }
         }

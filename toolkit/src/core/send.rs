@@ -8,10 +8,11 @@ use vortex_queue::{Full, Sender, Wake};
 
 use crate::binding::{Binding, FastMap, Key, Phase, Word};
 use crate::envelope::{Envelope, Migration};
+use crate::governor::Governor;
 use crate::grid::{Grid, Parent, Resource};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Head, Link, Reason, Request};
-use crate::scheduler::{ClientKind, Scheduler};
+use crate::scheduler::ClientKind;
 use crate::system::{Platform, System};
 use crate::tree::{NodeIndex, Place, ROOT};
 
@@ -336,10 +337,10 @@ impl<Y: System> CoreState<Y> {
         let ask = *shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         let parent = self.parent(ask.parent)?;
         let policy = shared.instance.policy.read().clone();
-        let core = <Y::Policy as Scheduler>::init_core(&policy, self.id);
+        let policy = Governor::start(&self.platform, &policy, self.id);
         let node = self
             .tree
-            .add_node(&self.platform, parent, core, &ask.params);
+            .add_node(&self.platform, parent, policy, &ask.params);
         self.resources[resource.index()].node = Some(node);
         if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
@@ -360,8 +361,10 @@ impl<Y: System> CoreState<Y> {
         let ask = *instance.ask(self.id).ok_or(Reason::NoCore)?;
         // A scheduler asks only those made before it, so this ends.
         let upper = self.parent(ask.parent)?;
-        let core = <Y::Policy as Scheduler>::init_core(&instance.policy.read(), self.id);
-        let node = self.tree.add_node(&self.platform, upper, core, &ask.params);
+        let policy = Governor::start(&self.platform, &instance.policy.read(), self.id);
+        let node = self
+            .tree
+            .add_node(&self.platform, upper, policy, &ask.params);
         self.schedulers[id.0] = Some(node);
         Ok(node)
     }

@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use vortex_queue::Receiver;
 
 use crate::envelope::{Envelope, Migration};
+use crate::governor::Governor;
 use crate::grid::{Grid, Seed};
 use crate::ids::CoreId;
 use crate::migration::Owned;
 use crate::request::{Link, Reason, Request, Trigger};
-use crate::scheduler::Scheduler;
 use crate::slab::Work;
 use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
@@ -71,7 +71,7 @@ impl<Y: System> CoreState<Y> {
             inbox,
         } = seed;
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
-        let root = <Y::Policy as Scheduler>::init_core(&multiplexor, id);
+        let root = Governor::start(&platform, &multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
         Self {
             id,

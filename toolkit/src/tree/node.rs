@@ -115,10 +115,10 @@ pub(crate) struct Node<S: Scheduler> {
 }
 
 impl<S: Scheduler> Node<S> {
-    pub(crate) fn new(core: S::Core, parent: Place) -> Self {
+    pub(crate) fn new((governor, is_prompt): (Governor<S>, bool), parent: Place) -> Self {
         Self {
-            is_prompt: S::is_prompt(&core),
-            governor: Governor::new(core),
+            is_prompt,
+            governor,
             state: NodeState::Idle,
             ready: 0,
             parent,

@@ -34,7 +34,7 @@ pub const WORKLOADS: &[(WorkloadName, &str, &str)] = &[
     (
         WorkloadName::Files,
         "files",
-        "every activity reads cached files of 32 KiB, 16 at a time (section 4.3)",
+        "every activity reads cached files of 32 KiB, 128 at a time (section 4.3)",
     ),
     (
         WorkloadName::Web,
@@ -117,7 +117,7 @@ impl WorkloadName {
         match self {
             // One per core; see `threads`.
             Self::Cpu => 0,
-            Self::Files => 16,
+            Self::Files => 128,
             Self::Web => 64,
             Self::Disk => 32,
         }

@@ -36,22 +36,32 @@ impl Verdict {
         scenario: &Scenario<P>,
         audit: &Audit,
     ) {
-        let conserving = scenario.is_work_conserving();
-        let mut counts = audit.counts();
-        loop {
-            for _ in 0..IDLE_STEPS {
-                if !machine.advance(u64::MAX) {
-                    return;
-                }
-                if conserving {
-                    self.check_idle(machine);
-                }
+        let mut counts = None;
+        while self.goes_on(machine, scenario) {
+            if !machine.has_events() && counts == Some(audit.counts()) {
+                break;
             }
-            if !machine.has_events() && counts == audit.counts() {
-                return;
-            }
-            counts = audit.counts();
+            counts = Some(audit.counts());
         }
+        // What comes next comes after all this, on every core.
+        machine.run_until(machine.now());
+    }
+
+    /// Does some steps. False if there was nothing left to be done.
+    fn goes_on<P: Scheduler + Clone>(
+        &mut self,
+        machine: &mut Machine<Stress<P>>,
+        scenario: &Scenario<P>,
+    ) -> bool {
+        for _ in 0..IDLE_STEPS {
+            if !machine.advance(u64::MAX) {
+                return false;
+            }
+            if scenario.is_work_conserving() {
+                self.check_idle(machine);
+            }
+        }
+        true
     }
 
     /// A core that sleeps has nothing in its queues.
