@@ -113,7 +113,7 @@ const WFQ_16: Workload = Workload {
     warm_up: 10_000,
     iterations: 100_000,
     target: ONE_CORE,
-    bound: Some(900.0),
+    bound: Some(870.0),
     counted: || one_core(Policy::Wfq, 16, 1),
     timed: || one_core(Policy::Wfq, 16, 1),
 };
