@@ -87,8 +87,11 @@ pub(crate) fn brief() -> Result<()> {
     /// For each target.
     const SECONDS: u32 = 5;
     for target in TARGETS {
-        let paths = Paths::new(target)?;
+        let mut paths = Paths::new(target)?;
         let program = build(target, &paths)?;
+        paths.corpus = paths.package.join("target/brief");
+        fs::create_dir_all(&paths.corpus)
+            .with_context(|| format!("cannot make {}", paths.corpus.display()))?;
         ensure!(
             fuzz(target, &paths, &program, SECONDS)?,
             "fuzzing {} failed",
