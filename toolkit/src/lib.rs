@@ -26,6 +26,7 @@ mod envelope;
 mod governor;
 mod grid;
 pub mod ids;
+pub mod memory;
 mod migration;
 pub mod record;
 mod request;

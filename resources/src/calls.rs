@@ -1,0 +1,66 @@
+//! System calls: the table, and what each call does.
+//!
+//! Key types: [`Caller`] (who calls), [`Verdict`] (what becomes of the thread).
+
+use alloc::sync::Arc;
+
+use vortex_toolkit::Context;
+
+use crate::errno::Errno;
+use crate::machine::Machine;
+use crate::process::Process;
+use crate::space::UserError;
+use crate::system::{Shared, Vortex};
+use crate::thread::Thread;
+
+/// A thread in a system call.
+pub struct Caller<'a, 'c, M: Machine> {
+    /// The thread.
+    pub thread: &'a Arc<Thread<M>>,
+    /// Its process.
+    pub process: &'a Arc<Process<M>>,
+    /// Its registers.
+    pub registers: &'a mut M::Registers,
+    /// What all cores share.
+    pub shared: &'a Arc<Shared<M>>,
+    /// The toolkit, in the request that runs the thread.
+    pub context: &'a mut Context<'c, Vortex<M>>,
+}
+
+/// What becomes of a thread that has made a call.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It goes on with this in `rax`.
+    Return(u64),
+    /// It goes on with an error.
+    Fail(Errno),
+    /// It goes on with its registers as they are (sigreturn).
+    Resume,
+    /// It waits; whoever completes the call has been told of it and sets `rax`.
+    Blocked,
+    /// It goes on, but lets others go first (sched_yield).
+    Yield(u64),
+    /// The page at this address must be brought in (true: for writing), then the call is made
+    /// again.
+    Absent(u64, bool),
+    /// The thread has ended.
+    Exited,
+}
+
+impl From<Errno> for Verdict {
+    fn from(error: Errno) -> Self {
+        Self::Fail(error)
+    }
+}
+
+impl From<UserError> for Verdict {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Bad => Self::Fail(Errno::EFAULT),
+            UserError::Absent(address, write) => Self::Absent(address, write),
+        }
+    }
+}
+
+/// A call's outcome where `?` is wanted: `Ok(rax)` or the verdict.
+pub type Outcome = Result<u64, Verdict>;

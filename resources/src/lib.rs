@@ -1,0 +1,18 @@
+//! The resources of the grid: what a process sees of the kernel (paper, sections 3.2 to 3.4).
+//!
+//! Everything is generic over [`machine::Machine`]; the kernel gives it the hardware, tests a fake.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod calls;
+pub mod errno;
+pub mod executable;
+pub mod files;
+pub mod machine;
+pub mod object;
+pub mod process;
+pub mod space;
+pub mod system;
+pub mod thread;
