@@ -7,6 +7,7 @@
 extern crate alloc;
 
 pub mod calls;
+pub mod clock;
 pub mod errno;
 pub mod executable;
 pub mod files;

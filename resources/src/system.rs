@@ -36,6 +36,8 @@ pub enum Kind {
 pub struct Shared<M: Machine> {
     /// The machine.
     pub machine: M,
+    /// The machine's clock as times.
+    pub clock: crate::clock::Clock,
     /// All frames.
     pub memory: Arc<Multiplexor<M>>,
     /// The root file system.
