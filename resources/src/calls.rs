@@ -10,7 +10,7 @@ use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::space::UserError;
-use crate::system::{Shared, Vortex};
+use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
 
 /// A thread in a system call.
@@ -64,3 +64,20 @@ impl From<UserError> for Verdict {
 
 /// A call's outcome where `?` is wanted: `Ok(rax)` or the verdict.
 pub type Outcome = Result<u64, Verdict>;
+
+/// Makes the call whose number and arguments are in the registers.
+pub fn dispatch<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Verdict {
+    unimplemented!()
+}
+
+/// Performs a call that has become a request, in the resource that it was sent to. `Return` and
+/// `Fail` end it; `Yield` means that there is more to do: a request is sent again for it; `Absent`
+/// has the page brought in and then the thread make the call again; after `Blocked` somebody
+/// completes it by [`crate::thread::complete`].
+pub fn perform<M: Machine>(
+    call: &mut Call<M>,
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+) -> Verdict {
+    unimplemented!()
+}

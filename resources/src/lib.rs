@@ -14,6 +14,7 @@ pub mod files;
 pub mod machine;
 pub mod object;
 pub mod process;
+pub mod signals;
 pub mod space;
 pub mod system;
 pub mod thread;

@@ -1,0 +1,49 @@
+//! What resources say to each other.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use vortex_toolkit::memory::Reclaim;
+
+use crate::machine::Machine;
+use crate::object::Object;
+use crate::process::{Process, Spawn};
+use crate::space::Pinned;
+use crate::thread::Thread;
+
+/// A system call that has become a request (paper, section 3.4): the resource performs it by
+/// [`crate::calls::perform`], then the thread goes on.
+pub struct Call<M: Machine> {
+    /// Who called; it waits.
+    pub thread: Arc<Thread<M>>,
+    /// The call's number.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+    /// The pages that the arguments name, if the stub has pinned them.
+    pub pinned: Option<Pinned<M>>,
+}
+
+/// What resources say to each other.
+pub enum Message<M: Machine> {
+    /// To a thread resource: the thread is ready; let it run.
+    Run(Arc<Thread<M>>),
+    /// To any resource: performs a system call.
+    Call(Box<Call<M>>),
+    /// To the executable resource: bring in a page of an object for a thread that waits.
+    Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the memory resource: there is no frame for a thread that waits; get some back.
+    Starved(Arc<Thread<M>>),
+    /// To the owner of a frame: give it back.
+    Reclaim(Reclaim),
+    /// To the process resource: start a process.
+    Spawn(Box<Spawn<M>>),
+    /// To the process resource: have the next portion of a dying process's threads end.
+    Kill(Arc<Process<M>>),
+    /// To the address-space resource: give back the next portion of a process's memory.
+    Teardown(Arc<Process<M>>),
+    /// To the process resource: all of a process has been given back; tell who waits.
+    Ended(Arc<Process<M>>),
+}
+
+impl<M: Machine> vortex_toolkit::Message for Message<M> {}
