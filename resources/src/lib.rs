@@ -7,7 +7,6 @@
 extern crate alloc;
 
 pub mod calls;
-pub mod clock;
 pub mod errno;
 pub mod executable;
 pub mod files;

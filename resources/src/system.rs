@@ -38,8 +38,6 @@ impl<M: Machine> vortex_toolkit::System for Vortex<M> {
 pub struct Shared<M: Machine> {
     /// The machine.
     pub machine: M,
-    /// The machine's clock as times.
-    pub clock: crate::clock::Clock,
     /// All frames.
     pub memory: Arc<Multiplexor<M>>,
     /// The root file system.
