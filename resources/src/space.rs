@@ -247,6 +247,11 @@ impl<M: Machine> Space<M> {
         unimplemented!()
     }
 
+    /// Whether regions cover all of a range.
+    pub fn is_mapped(&self, address: u64, length: u64) -> bool {
+        unimplemented!()
+    }
+
     /// Resident pages, and bytes in regions.
     pub fn usage(&self) -> (u64, u64) {
         unimplemented!()

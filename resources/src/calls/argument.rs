@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use super::layout::Layout;
 use super::Verdict;
+use super::layout::Layout;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::space::{Space, UserError};

@@ -7,7 +7,7 @@ use super::{Caller, Outcome};
 use crate::errno::Errno;
 use crate::machine::Machine;
 
-use linux_raw_sys::system;
+use linux_raw_sys::general;
 
 /// getuid(2), geteuid(2), getgid(2) and getegid(2).
 pub(super) fn zero<M: Machine>(_: &mut Caller<'_, '_, M>) -> Outcome {
@@ -53,10 +53,10 @@ pub(super) fn capget<M: Machine>(
     let space = caller.process.space();
     let asked = header.read(space)?;
     match asked.version {
-        system::_LINUX_CAPABILITY_VERSION_3 => {}
+        general::_LINUX_CAPABILITY_VERSION_3 => {}
         _ => {
             let known = CapHeader {
-                version: system::_LINUX_CAPABILITY_VERSION_3,
+                version: general::_LINUX_CAPABILITY_VERSION_3,
                 pid: asked.pid,
             };
             header.write(space, &known)?;

@@ -352,8 +352,11 @@ impl Timespec {
     pub fn to_ns(self) -> Option<u64> {
         let seconds = u64::try_from(self.seconds).ok()?;
         let nanoseconds = u64::try_from(self.nanoseconds).ok()?;
-        (nanoseconds < 1_000_000_000)
-            .then(|| seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+        (nanoseconds < 1_000_000_000).then(|| {
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(nanoseconds)
+        })
     }
 }
 
@@ -372,7 +375,10 @@ impl Timeval {
     pub fn to_ns(self) -> Option<u64> {
         let seconds = u64::try_from(self.seconds).ok()?;
         let microseconds = u64::try_from(self.microseconds).ok()?;
-        (microseconds < 1_000_000)
-            .then(|| seconds.saturating_mul(1_000_000_000).saturating_add(microseconds * 1000))
+        (microseconds < 1_000_000).then(|| {
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(microseconds * 1000)
+        })
     }
 }

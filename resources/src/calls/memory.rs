@@ -215,7 +215,8 @@ pub(super) fn mprotect<M: Machine>(
         return Err(Errno::EINVAL.into());
     }
     done(
-        work.space().protect(address.0, length, protection(bits.0))?,
+        work.space()
+            .protect(address.0, length, protection(bits.0))?,
         0,
     )
 }

@@ -92,5 +92,9 @@ const CONSTANTS: [Option<&str>; LENGTH] = {
 /// What a Linux call of this number is called; `None` if Linux has none.
 #[must_use]
 pub fn linux(number: u32) -> Option<&'static str> {
-    CONSTANTS.get(number as usize).copied().flatten()?.strip_prefix("__NR_")
+    CONSTANTS
+        .get(number as usize)
+        .copied()
+        .flatten()?
+        .strip_prefix("__NR_")
 }

@@ -91,10 +91,7 @@ fn set<M: Machine>(
 }
 
 /// `sched_getscheduler`(2).
-pub(super) fn sched_getscheduler<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    pid: i32,
-) -> Outcome {
+pub(super) fn sched_getscheduler<M: Machine>(caller: &mut Caller<'_, '_, M>, pid: i32) -> Outcome {
     find(caller, pid)?;
     Ok(0)
 }

@@ -32,10 +32,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let mut limits = [Rlimit { soft: INFINITY, hard: INFINITY }; LIMITS];
+        let mut limits = [Rlimit {
+            soft: INFINITY,
+            hard: INFINITY,
+        }; LIMITS];
         limits[general::RLIMIT_STACK as usize].soft = 8 << 20;
         limits[general::RLIMIT_CORE as usize].soft = 0;
-        limits[general::RLIMIT_NOFILE as usize] = Rlimit { soft: 1024, hard: 1 << 20 };
+        limits[general::RLIMIT_NOFILE as usize] = Rlimit {
+            soft: 1024,
+            hard: 1 << 20,
+        };
         limits[general::RLIMIT_NICE as usize] = Rlimit { soft: 0, hard: 0 };
         limits[general::RLIMIT_RTPRIO as usize] = Rlimit { soft: 0, hard: 0 };
         Self {

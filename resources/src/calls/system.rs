@@ -45,13 +45,16 @@ pub(super) fn sysinfo<M: Machine>(
 ) -> Outcome {
     let shared = caller.shared;
     let uptime_ns = shared.clock.nanoseconds(shared.machine.now());
+    let mut frames = shared.memory.available() as u64;
+    let free_ram = frames * PAGE_SIZE;
+    shared.memory.read_accounts(|_, _, held| frames += held);
     let sysinfo = Sysinfo {
         uptime: (uptime_ns / 1_000_000_000).cast_signed(),
         load_1: 0,
         load_5: 0,
         load_15: 0,
-        total_ram: shared.memory.total() as u64 * PAGE_SIZE,
-        free_ram: shared.machine.available() as u64 * PAGE_SIZE,
+        total_ram: frames * PAGE_SIZE,
+        free_ram,
         shared_ram: 0,
         buffer_ram: 0,
         total_swap: 0,
@@ -147,7 +150,11 @@ pub(super) fn arch_prctl<M: Machine>(
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    if is_good { Ok(0) } else { Err(Errno::EPERM.into()) }
+    if is_good {
+        Ok(0)
+    } else {
+        Err(Errno::EPERM.into())
+    }
 }
 
 /// getrandom(2). The fourth argument, which the program does not have, counts what was written.

@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 
 use vortex_toolkit::Context;
 
-use super::{Outcome, Verdict};
+use super::{Caller, Outcome, Verdict};
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::space::{Progress, Space};
-use crate::system::{Shared, Vortex};
-use crate::thread::Thread;
+use crate::system::{Kind, Shared, Vortex};
+use crate::thread::{self, Thread};
 
 /// A step of a call.
 pub struct Work<'a, 'c, M: Machine> {
@@ -52,5 +52,28 @@ pub fn done(progress: Progress, result: u64) -> Outcome {
     match progress {
         Progress::Done => Ok(result),
         Progress::More => Err(MORE),
+    }
+}
+
+/// Makes the first step of a call; if there is more to do, the call becomes a request.
+pub(super) fn first_step<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    number: u64,
+    registers: &[u64; 6],
+    kind: Kind,
+    step: impl FnOnce(&mut Work<'_, '_, M>) -> Outcome,
+) -> Outcome {
+    let mut arguments = *registers;
+    let outcome = step(&mut Work {
+        thread: caller.thread,
+        shared: caller.shared,
+        context: caller.context,
+        arguments: &mut arguments,
+        kept: &mut Vec::new(),
+        resumed: false,
+    });
+    match outcome {
+        Err(Verdict::Yield(_)) => Err(thread::request(caller, kind, number, arguments, None)),
+        outcome => outcome,
     }
 }

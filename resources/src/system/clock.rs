@@ -99,7 +99,14 @@ mod tests {
 
     #[test]
     fn whole_seconds_are_exact_to_the_nanosecond() {
-        for hertz in [1, 4_000_000, 1_000_000_000, 2_399_998_877, 3_000_000_000, u64::MAX] {
+        for hertz in [
+            1,
+            4_000_000,
+            1_000_000_000,
+            2_399_998_877,
+            3_000_000_000,
+            u64::MAX,
+        ] {
             let clock = Clock::new(hertz, 0);
             for seconds in [1, 60, 86_400, 3_000_000] {
                 let Some(cycles) = hertz.checked_mul(seconds) else {
