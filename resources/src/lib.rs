@@ -9,6 +9,8 @@ extern crate alloc;
 pub mod calls;
 pub mod errno;
 pub mod executable;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod files;
 pub mod machine;
 pub mod object;
