@@ -21,6 +21,7 @@ pub mod settings;
 pub mod table;
 pub mod work;
 
+mod files;
 mod identity;
 mod limits;
 mod memory;

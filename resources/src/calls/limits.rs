@@ -7,13 +7,11 @@ use super::argument::{In, Out};
 use super::layout::Rlimit;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
+use crate::files::MAX_LIMIT;
 use crate::machine::Machine;
 use crate::process::Process;
 
 use linux_raw_sys::general;
-
-/// Descriptors that a limit can allow at most.
-const MOST_DESCRIPTORS: u64 = 1 << 20;
 
 /// getrlimit(2).
 pub(super) fn getrlimit<M: Machine>(
@@ -77,7 +75,7 @@ fn set<M: Machine>(process: &Process<M>, resource: u32, new: Rlimit) -> Result<R
         return Err(Errno::EINVAL);
     }
     if resource == general::RLIMIT_NOFILE {
-        if new.hard > MOST_DESCRIPTORS {
+        if new.hard > u64::from(MAX_LIMIT) {
             return Err(Errno::EPERM);
         }
         // It fits: it is at most what was just checked.
