@@ -308,7 +308,8 @@ impl<'a> Checker<'a, '_> {
                 let place = Place::default().item("cpumultiplexor", index);
                 let tag = quote(&multiplexor.tag);
                 let message = format!(
-                    "no scheduler asks {tag}: core {} will do nothing",
+                    "no scheduler asks {tag}: core {} serves no thread, and only resources that \
+                     have no scheduler",
                     multiplexor.core
                 );
                 let expected = "a scheduler with a share there";
