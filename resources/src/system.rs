@@ -15,6 +15,7 @@ use crate::machine::Machine;
 
 mod clock;
 mod core_resources;
+mod home;
 mod layout;
 mod message;
 

@@ -335,6 +335,12 @@ impl Plain for Path {
 }
 
 impl Path {
+    /// To an address that did not come as an argument (it was in a structure).
+    #[must_use]
+    pub const fn at(address: u64) -> Self {
+        Self(address)
+    }
+
     /// The address.
     #[must_use]
     pub const fn address(self) -> u64 {

@@ -1,5 +1,6 @@
-//! Calls about resource limits: they are kept for the process and told to whoever asks. Budgets of
-//! activities limit what is used; of these, descriptors keep to `RLIMIT_NOFILE`.
+//! Calls about resource limits: they are kept for the process and told to whoever asks.
+//! Of these, descriptors keep to `RLIMIT_NOFILE` and address spaces to `RLIMIT_AS`; what limits
+//! processes otherwise is their activity's budget.
 
 use alloc::sync::Arc;
 
@@ -81,6 +82,9 @@ fn set<M: Machine>(process: &Process<M>, resource: u32, new: Rlimit) -> Result<R
         // It fits: it is at most what was just checked.
         let soft = u32::try_from(new.soft).map_err(|_| Errno::EPERM)?;
         process.descriptors().lock().set_limit(soft)?;
+    }
+    if resource == general::RLIMIT_AS {
+        process.space().set_limit(new.soft);
     }
     Ok(process.settings().set_limit(resource, new).unwrap_or(old))
 }

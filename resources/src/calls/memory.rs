@@ -6,8 +6,8 @@ use super::argument::{Address, Fd, Flags, LongFlags};
 use super::work::{MORE, Work, done};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
-use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::files::{Device, Opened};
+use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::object::{Object, Part};
 use crate::space::{Backing, Fault, Mapping, Place, Placed, Protection, Space};
 
@@ -264,7 +264,10 @@ pub(super) fn mremap<M: Machine>(
         return Err(Errno::EINVAL.into());
     }
     let may_move = flags.0 & may_move != 0;
-    placed(work.space().remap(old.0, old_length, new_length, may_move)?)
+    placed(
+        work.space()
+            .remap(old.0, old_length, new_length, may_move)?,
+    )
 }
 
 /// madvise(2): what gives memory back is done, the rest is advice that there is no use for.

@@ -9,11 +9,14 @@ use super::argument::{
     Address, Argument, Fd, Flags, In, InOut, Kind, LongFlags, Out, Path, Plain, Signal,
 };
 use super::layout::{
-    CapData, CapHeader, Iovec, Itimerval, Pollfd, Rlimit, Rusage, SchedParam, SelectMask, Sysinfo, Timespec, Timeval,
-    Timezone, Tms, Utsname,
+    CapData, CapHeader, Iovec, Itimerval, Pollfd, Rlimit, Rusage, SchedParam, SelectMask, Sysinfo,
+    Timespec, Timeval, Timezone, Tms, Utsname,
 };
 use super::work::{self, Work};
-use super::{Caller, Outcome, Verdict, files, identity, limits, memory, scheduling, system, time, unknown};
+use super::{
+    Caller, Outcome, Verdict, files, identity, limits, memory, native, scheduling, snapshot,
+    system, time, unknown,
+};
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::process::calls as processes;
@@ -326,4 +329,13 @@ calls! {
     435 clone3(arguments: In<[u8; 64]>, size: u64) direct => threads::clone3(..);
     436 close_range(first: u32, last: u32, flags: Flags) direct => file::close_range;
     439 faccessat2(directory: Fd, path: Path, mode: Flags, flags: Flags) direct => file::access_at;
+    0x5600 snapshot(buffer: Out<u8, 1>, length: u64, scope: u64) request(Process) => snapshot::snapshot;
+    0x5601 nop() request(Process) => native::nop;
+    0x5602 activity_create(name: In<u8, 1>, length: u64, weight: u64) request(Process) => native::activity_create;
+    0x5603 activity_find(name: In<u8, 1>, length: u64) request(Process) => native::activity_find;
+    0x5604 activity_set(activity: u64, resource: u64, weight: u64, priority: u64) request(Process) => native::activity_set;
+    0x5605 process_move(pid: i32, activity: u32) waits => processes::move_to(..);
+    0x5606 spawn(arguments: In<u8, 1>, length: u64) waits => native::spawn;
+    0x5607 thread_suspend(thread: i32) direct => threads::suspend(..);
+    0x5608 thread_resume(thread: i32) direct => threads::resume(..);
 }
