@@ -15,6 +15,7 @@ use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
 
 pub mod argument;
+pub mod document;
 pub mod layout;
 pub mod names;
 pub mod program;
@@ -122,3 +123,6 @@ pub fn perform<M: Machine>(
     };
     table::step(&mut work, call.number).into()
 }
+
+#[cfg(test)]
+mod tests;
