@@ -125,6 +125,11 @@ impl<M: Machine> Process<M> {
         unimplemented!()
     }
 
+    /// What it has set for itself by calls.
+    pub fn settings(&self) -> &crate::calls::settings::Settings {
+        unimplemented!()
+    }
+
     /// Its open files.
     pub fn descriptors(&self) -> &spin::Mutex<Descriptors> {
         &self.descriptors

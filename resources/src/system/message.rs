@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
 
@@ -22,6 +23,8 @@ pub struct Call<M: Machine> {
     pub arguments: [u64; 6],
     /// The pages that the arguments name, if the stub has pinned them.
     pub pinned: Option<Pinned<M>>,
+    /// What its steps hand on to each other; empty at first.
+    pub kept: Vec<u8>,
 }
 
 /// What resources say to each other.
