@@ -144,6 +144,12 @@ impl OfProcess {
         &self.actions[signal.0 as usize - 1]
     }
 
+    /// Whether children that end are not waited for.
+    pub(crate) const fn ignores_children(&self) -> bool {
+        let action = self.action(Signal::CHLD);
+        action.is_ignored() || action.has(linux::SA_NOCLDWAIT)
+    }
+
     /// Of a child that has just been forked: the same actions, nothing pending.
     pub(crate) const fn fork(&self) -> Self {
         Self {

@@ -35,13 +35,19 @@ mod sleep;
 pub(crate) mod timers;
 pub(crate) mod wait;
 
-pub use control::{Interruption, WaitId};
 pub(crate) use control::{Control, Resumption, State};
-pub(crate) use create::NewThread;
-pub(crate) use fault::{fetch, reclaim_for};
+pub use control::{Interruption, WaitId};
+pub(crate) use create::{Clone, NewThread, launch};
+pub(crate) use end::{die_unrun, say_farewell};
+pub use fault::Starved;
+pub(crate) use fault::{bring_in, feed, fetch, give_back, reclaim_for};
 pub use futex::Futexes;
+pub(crate) use itimer::{IntervalTimer, disarm};
+pub(crate) use memory::{Timespec, read_words};
 pub(crate) use run::run;
+pub(crate) use sleep::{relative as relative_deadline, write_remaining};
 pub use wait::{block, cancel, complete, request, wake};
+pub(crate) use wait::{call_for, go_on, ready, retry};
 
 bitflags::bitflags! {
     /// What a thread has to see to before it goes on in user mode.
@@ -74,6 +80,11 @@ pub struct Thread<M: Machine> {
     /// The cores on which it may run, one bit each; cores from 64 on share the last bit.
     pub(crate) allowed: AtomicU64,
     name: Mutex<[u8; 16]>,
+    /// The core that was chosen for it, and 1; 0 for none.
+    placed: AtomicU32,
+    /// When the call that was interrupted, and is made again, would have been late; 0 for none.
+    /// Used by the one who runs it.
+    kept_deadline: AtomicU64,
     pub(crate) used: Used,
 }
 
@@ -242,4 +253,17 @@ pub(crate) fn attend<M: Machine>(
 /// A failure as it is in `rax`.
 pub(crate) fn in_rax(result: Result<u64, Errno>) -> u64 {
     result.unwrap_or_else(Errno::result)
+}
+
+/// A thread that was parked goes on, unless something else keeps it.
+pub(crate) fn unpark<M: Machine>(context: &mut Context<'_, Vortex<M>>, thread: &Arc<Thread<M>>) {
+    let mut control = thread.control.lock();
+    if control.state == State::Parked
+        && !control.is_suspended
+        && !thread.process().is_stopped()
+    {
+        control.state = State::Ready;
+        drop(control);
+        wait::ready(context, thread);
+    }
 }

@@ -5,39 +5,88 @@
 
 use alloc::sync::Arc;
 use alloc::vec;
+use core::sync::atomic::Ordering;
 
 use vortex_toolkit::Context;
-use vortex_toolkit::ids::CoreId;
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 
 use super::{Attention, Thread, attend, wait};
 use crate::calls::{Caller, Outcome};
 use crate::errno::Errno;
 use crate::machine::Machine;
-use crate::system::Vortex;
+use crate::system::{Home, Shared, Vortex};
 
 impl<M: Machine> Thread<M> {
     pub(super) fn may_run_on(&self, core: CoreId) -> bool {
-        let allowed = self.allowed.load(core::sync::atomic::Ordering::Relaxed);
+        let allowed = self.allowed.load(Ordering::Relaxed);
         core.index() >= 64 || allowed >> core.index() & 1 != 0
+    }
+
+    /// Binds it to a core.
+    pub(super) fn settle(
+        &self,
+        context: &mut Context<'_, Vortex<M>>,
+        core: CoreId,
+        resource: ResourceId,
+        activity: ActivityId,
+    ) {
+        self.placed.store(u32::from(core.0) + 1, Ordering::Relaxed);
+        if let Err(reason) = context.bind(resource, activity, self.label(), core) {
+            log::debug!("thread {} is not bound: {reason}", self.id());
+        }
+    }
+
+    /// The core that was chosen for it.
+    fn place(&self) -> Option<CoreId> {
+        let core = self.placed.load(Ordering::Relaxed).checked_sub(1)?;
+        u16::try_from(core).ok().map(CoreId)
+    }
+
+    /// It is nowhere any more.
+    pub(super) fn unsettle(&self, shared: &Shared<M>, home: &Home) {
+        if let Some(core) = self.place() {
+            shared.displace(home, core);
+        }
+        self.placed.store(0, Ordering::Relaxed);
+    }
+
+    /// From one home to another, whose instance of the Thread Resource is `resource`.
+    pub(crate) fn resettle(
+        &self,
+        shared: &Shared<M>,
+        context: &mut Context<'_, Vortex<M>>,
+        (from, to): (&Home, &Home),
+        resource: ResourceId,
+    ) {
+        self.unsettle(shared, from);
+        let may = |core| self.may_run_on(core);
+        if let Some(core) = shared.place(to, context.core(), may) {
+            self.settle(context, core, resource, to.activity);
+        }
     }
 }
 
 /// Has a thread, which is ready, run on a core where it may.
 pub(super) fn move_away<M: Machine>(
+    shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     thread: &Arc<Thread<M>>,
 ) {
     let process = thread.process();
-    let cores = u16::try_from(context.grid().cores()).unwrap_or(u16::MAX);
-    let allowed = || (0..cores).map(CoreId).filter(|core| thread.may_run_on(*core));
-    // Threads with the same choice do not all go to the same core.
-    let turn = thread.id() as usize % allowed().count().max(1);
-    for core in allowed().skip(turn).chain(allowed().take(turn)) {
-        if context
-            .bind(process.threads(), process.activity(), thread.label(), core)
-            .is_ok()
-        {
-            break;
+    let here = context.core();
+    if !thread.may_run_on(here) && thread.place().is_none_or(|core| core == here) {
+        let home = process.home();
+        thread.unsettle(shared, &home);
+        let may = |core| thread.may_run_on(core);
+        let cores = u16::try_from(context.grid().cores()).unwrap_or(u16::MAX);
+        let first = || (0..cores).map(CoreId).find(|core| may(*core));
+        let placed = shared.place(&home, here, may);
+        if let Some(core) = placed.or_else(first) {
+            thread.settle(context, core, process.threads(), process.activity());
+        }
+        if placed.is_none() {
+            // The policy places threads itself: this one is not counted.
+            thread.placed.store(0, Ordering::Relaxed);
         }
     }
     wait::ready(context, thread);
@@ -67,8 +116,7 @@ pub(super) fn set<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6
     if asked & existing == 0 {
         return Err(Errno::EINVAL.into());
     }
-    let order = core::sync::atomic::Ordering::Relaxed;
-    thread.allowed.store(asked & existing, order);
+    thread.allowed.store(asked & existing, Ordering::Relaxed);
     attend(caller.shared, caller.context, &thread, Attention::MOVE);
     Ok(0)
 }

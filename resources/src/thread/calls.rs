@@ -4,7 +4,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{affinity, create, end, futex as futexes, itimer, sleep};
-use super::{Attention, State, attend, wait};
+use super::{Attention, attend, unpark};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -140,12 +140,7 @@ pub fn resume<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -
     if !caller.process.may_signal(thread.process()) {
         return Err(Errno::EPERM.into());
     }
-    let mut control = thread.control.lock();
-    control.is_suspended = false;
-    if control.state == State::Parked && !thread.process().is_stopped() {
-        control.state = State::Ready;
-        drop(control);
-        wait::ready(caller.context, &thread);
-    }
+    thread.control.lock().is_suspended = false;
+    unpark(caller.context, &thread);
     Ok(0)
 }

@@ -76,8 +76,8 @@ pub(crate) struct Control {
     pub(crate) is_suspended: bool,
     /// Where a sleep that a handler ends writes what is left of it; 0 for nowhere.
     pub(super) remain: u64,
-    /// When the call that was interrupted, and is made again, would have been late.
-    pub(super) kept_deadline: Option<u64>,
+    /// The request under way brings in a page for a call that had become a request itself.
+    pub(super) makes_call_again: bool,
 }
 
 /// What a thread that goes on has left behind elsewhere.
@@ -101,7 +101,7 @@ impl Control {
             futex: None,
             is_suspended: false,
             remain: 0,
-            kept_deadline: None,
+            makes_call_again: false,
         }
     }
 

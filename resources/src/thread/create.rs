@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 use spin::Mutex;
+use vortex_toolkit::Context;
 
 use super::memory::read_words;
 use super::{Attention, Control, Thread, Used, wait};
@@ -13,6 +14,7 @@ use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
 use crate::process::Process;
 use crate::signals;
+use crate::system::{Shared, Vortex};
 
 /// A thread to make.
 pub(crate) struct NewThread<M: Machine> {
@@ -42,6 +44,8 @@ impl<M: Machine> NewThread<M> {
             robust_list: AtomicU64::new(0),
             allowed: AtomicU64::new(self.allowed),
             name: Mutex::new(self.name),
+            placed: AtomicU32::new(0),
+            kept_deadline: AtomicU64::new(0),
             used: Used::default(),
         })
     }
@@ -60,6 +64,18 @@ pub(crate) struct Clone {
 }
 
 impl Clone {
+    /// A process, with these flags.
+    pub(crate) const fn process(flags: u32) -> Self {
+        Self {
+            flags: flags as u64,
+            stack: 0,
+            parent_tid: 0,
+            child_tid: 0,
+            tls: 0,
+            exit_signal: linux::SIGCHLD as u64,
+        }
+    }
+
     pub(crate) const fn has(&self, flag: u32) -> bool {
         self.flags & flag as u64 != 0
     }
@@ -182,6 +198,21 @@ fn make<M: Machine>(caller: &mut Caller<'_, '_, M>, what: &Clone, id: u32) -> Ou
     if !process.add_thread(&thread) {
         return Err(Verdict::Fail(Errno::EAGAIN));
     }
-    wait::ready(caller.context, &thread);
+    launch(caller.shared, caller.context, &thread);
     Ok(u64::from(id))
+}
+
+/// Lets a new thread begin, on a core that suits it.
+pub(crate) fn launch<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+) {
+    let process = thread.process();
+    let may = |core| thread.may_run_on(core);
+    let chosen = shared.place(&process.home(), context.core(), may);
+    if let Some(core) = chosen {
+        thread.settle(context, core, process.threads(), process.activity());
+    }
+    wait::ready(context, thread);
 }

@@ -114,6 +114,19 @@ pub(crate) fn die<M: Machine>(
 ) {
     thread.control.lock().state = State::Dead;
     let process = thread.process();
+    thread.unsettle(shared, &process.home());
     context.release(process.threads(), process.activity(), thread.label());
     crate::process::thread_ended(shared, context, thread);
+}
+
+/// Ends a thread whose Run request has come back: there is nothing that could run it.
+pub(crate) fn die_unrun<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+) {
+    let state = thread.control.lock().state;
+    if state == State::Ready {
+        die(shared, context, thread);
+    }
 }

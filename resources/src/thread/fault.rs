@@ -12,11 +12,12 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::{Frame, Owner, Reclaim, Refusal};
 
 use super::{Resumption, State, Thread, wait};
+use crate::errno::Errno;
 use crate::machine::{Access, Machine, PAGE_SIZE};
 use crate::object::{FrameStore, Object, page_of};
 use crate::process::{self, ExitStatus};
 use crate::signals::{Info, Signal};
-use crate::space::Fault;
+use crate::space::{Fault, Progress};
 use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Frames asked back at once.
@@ -64,6 +65,24 @@ pub(super) fn resolve<M: Machine>(
     let request = process.request(shared, context, kind, message);
     context.send(request);
     End::Waits
+}
+
+/// Brings in a page for a thread whose call, which it will make again, is a request.
+pub(crate) fn bring_in<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    address: u64,
+    access: Access,
+) {
+    thread.control.lock().makes_call_again = true;
+    match resolve(shared, context, thread, address, access) {
+        End::Waits => {}
+        End::GoesOn => wait::go_on(context, thread, Resumption::Plain),
+        End::Signal(_) => {
+            wait::go_on(context, thread, Resumption::Result(Err(Errno::EFAULT)));
+        }
+    }
 }
 
 /// Frames for the pages of objects.
@@ -182,8 +201,7 @@ pub(crate) fn give_back<M: Machine>(
     reclaim: &Reclaim,
     starved: &Arc<Starved<M>>,
 ) {
-    let (object, page) = page_of(reclaim.owner.cookie);
-    if shared.archive.evict(object, page) {
+    if evict(shared, reclaim) {
         starved.freed.fetch_add(1, Ordering::Relaxed);
     }
     if starved.outstanding.fetch_sub(1, Ordering::AcqRel) > 1 {
@@ -194,6 +212,18 @@ pub(crate) fn give_back<M: Machine>(
     } else {
         retry(shared, context, starved);
     }
+}
+
+/// Gives back a frame of an object's page, after it has been unmapped wherever it is.
+fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
+    let (number, page) = page_of(reclaim.owner.cookie);
+    let Some(object) = shared.archive.object(number) else {
+        return false;
+    };
+    for process in shared.processes.all() {
+        while process.space().evict(number, page, reclaim.frame) == Progress::More {}
+    }
+    object.evict(page)
 }
 
 fn retry<M: Machine>(

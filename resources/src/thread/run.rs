@@ -5,6 +5,7 @@
 //! so the time is charged like that of any other.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use vortex_toolkit::Context;
 
@@ -58,7 +59,7 @@ pub(crate) fn run<M: Machine>(
         return wait::ready(context, thread);
     }
     if !thread.may_run_on(context.core()) && !thread.process().is_dying() {
-        return affinity::move_away(context, thread);
+        return affinity::move_away(&core.shared, context, thread);
     }
     let Some((resumption, remain)) = thread.begin(context.core()) else {
         return;
@@ -89,7 +90,7 @@ pub(crate) fn run<M: Machine>(
         }
         End::Moves => {
             thread.control.lock().state = State::Ready;
-            affinity::move_away(context, thread);
+            affinity::move_away(&shared, context, thread);
         }
         End::Dies => end::die(&shared, context, thread),
     }
@@ -172,6 +173,7 @@ impl<M: Machine> Turn<'_, '_, M> {
     }
 
     fn call(&mut self) -> Option<End> {
+        let is_again = self.thread.kept_deadline.load(Ordering::Relaxed) != 0;
         let verdict = calls::dispatch(&mut Caller {
             thread: self.thread,
             process: self.thread.process(),
@@ -179,6 +181,9 @@ impl<M: Machine> Turn<'_, '_, M> {
             shared: self.shared,
             context: self.context,
         });
+        if is_again {
+            self.thread.kept_deadline.store(0, Ordering::Relaxed);
+        }
         match verdict {
             Verdict::Return(value) => self.registers.set_result(value),
             Verdict::Fail(error) => self.registers.set_result(error.result()),
@@ -250,7 +255,8 @@ impl<M: Machine> Turn<'_, '_, M> {
             && let Some(interrupted) = self.interrupted.take()
         {
             // Nothing has come of it: the call goes on.
-            self.thread.control.lock().kept_deadline = interrupted.until;
+            let until = interrupted.until.unwrap_or(0);
+            self.thread.kept_deadline.store(until, Ordering::Relaxed);
             self.registers.restart_call(self.registers.number());
         }
         None

@@ -1,19 +1,26 @@
 //! Sleeping: nanosleep(2), `clock_nanosleep`(2), pause(2).
 
+use core::sync::atomic::Ordering;
+
 use linux_raw_sys::general as linux;
 
 use super::memory::Timespec;
-use super::{Interruption, wait};
+use super::{Interruption, Thread, wait};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
+use crate::system::Shared;
 
 /// The deadline, in cycles, of a time in nanoseconds from now on; that of the first attempt, if the
 /// call is made again after it was interrupted.
-pub(super) fn relative<M: Machine>(caller: &Caller<'_, '_, M>, nanoseconds: u64) -> u64 {
-    let first = caller.thread.control.lock().kept_deadline.take();
-    let length = caller.shared.clock.cycles(nanoseconds);
-    first.unwrap_or_else(|| caller.shared.machine.now().saturating_add(length))
+pub(crate) fn relative<M: Machine>(caller: &Caller<'_, '_, M>, nanoseconds: u64) -> u64 {
+    match caller.thread.kept_deadline.load(Ordering::Relaxed) {
+        0 => {
+            let length = caller.shared.clock.cycles(nanoseconds);
+            caller.shared.machine.now().saturating_add(length)
+        }
+        first => first,
+    }
 }
 
 /// nanosleep(2).
@@ -68,4 +75,18 @@ fn sleep_until<M: Machine>(caller: &mut Caller<'_, '_, M>, deadline: u64) -> Out
 pub(super) fn pause<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Outcome {
     wait::block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
+}
+
+/// Writes what is left of a sleep that a handler has ended, if that can be written.
+pub(crate) fn write_remaining<M: Machine>(
+    shared: &Shared<M>,
+    thread: &Thread<M>,
+    until: u64,
+    address: u64,
+) {
+    let left = until.saturating_sub(shared.machine.now());
+    let time = Timespec::of(shared.clock.nanoseconds(left));
+    if let Err(error) = time.write(thread.process().space(), address) {
+        log::debug!("thread {}: what is left of a sleep: {error:?}", thread.id());
+    }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use vortex_toolkit::Context;
 use vortex_toolkit::Request;
@@ -149,6 +150,7 @@ pub fn request<M: Machine>(
         number,
         arguments,
         pinned,
+        kept: Vec::new(),
     };
     call_for(caller, kind, Message::Call(Box::new(call)))
 }
@@ -187,7 +189,11 @@ pub(crate) fn go_on<M: Machine>(
         return;
     }
     control.state = State::Ready;
-    control.resumption = resumption;
+    let calls_again = core::mem::take(&mut control.makes_call_again);
+    control.resumption = match resumption {
+        Resumption::Plain if calls_again => Resumption::Again,
+        resumption => resumption,
+    };
     drop(control);
     ready(context, thread);
 }
