@@ -160,7 +160,7 @@ fn build<M: Machine>(
         name: Mutex::new(short_name(base)),
         activity: AtomicU32::new(home.activity.0),
         threads: AtomicU32::new(home.thread_resource(&shared.grid).0),
-        timeslice: AtomicU64::new(shared.clock.cycles(home.timeslice_ns())),
+        timeslice: AtomicU64::new(home.timeslice()),
         home: Mutex::new(home.clone()),
         life: Mutex::new(Life {
             threads: BTreeMap::new(),

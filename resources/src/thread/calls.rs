@@ -23,7 +23,7 @@ macro_rules! calls {
 
 calls! {
     /// clone(2): threads, and what fork(2) and vfork(2) do.
-    clone = create::clone;
+    clone = create::clone_call;
     /// clone3(2).
     clone3 = create::clone3;
     /// exit(2): of the calling thread.

@@ -98,7 +98,7 @@ const FOR_THREADS: u64 = THREAD
         | linux::CLONE_DETACHED) as u64;
 
 /// clone(2).
-pub(super) fn clone<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+pub(super) fn clone_call<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [flags, stack, parent_tid, child_tid, tls, _] = arguments;
     let exit_signal = flags & u64::from(linux::CSIGNAL);
     let what = Clone {
