@@ -9,7 +9,7 @@ use vortex_toolkit::Context;
 
 use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
-use crate::process::Process;
+use crate::process::{Consumption, Process};
 use crate::space::UserError;
 use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
@@ -122,6 +122,16 @@ pub fn perform<M: Machine>(
         resumed: true,
     };
     table::step(&mut work, call.number).into()
+}
+
+/// Writes what a process has used, as `struct rusage`.
+pub(crate) fn write_rusage<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    address: u64,
+    used: &Consumption,
+) -> Result<(), UserError> {
+    let usage = time::rusage(used, 0, &caller.shared.clock);
+    argument::Out::<_, 0>::at(address).write(caller.process.space(), &usage)
 }
 
 #[cfg(test)]

@@ -3,15 +3,22 @@
 //! Key types: [`Vortex`] (the toolkit's `System`), [`Shared`], [`Kind`], [`Message`],
 //! [`CoreResources`].
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::marker::PhantomData;
+use core::sync::atomic::AtomicU32;
 
+use spin::Mutex;
 use vortex_toolkit::Grid;
-use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
 use crate::files::Archive;
 use crate::machine::Machine;
+use crate::process::{Directory, ExitStatus};
+use crate::thread::timers::Timers;
+use crate::thread::{Futexes, Thread};
 
 mod clock;
 mod core_resources;
@@ -21,6 +28,8 @@ mod message;
 
 pub use clock::Clock;
 pub use core_resources::CoreResources;
+pub(crate) use home::Home;
+use home::Homes;
 pub use layout::{Kind, Layout};
 pub use message::{Call, Message};
 
@@ -35,6 +44,9 @@ impl<M: Machine> vortex_toolkit::System for Vortex<M> {
     type Resources = CoreResources<M>;
 }
 
+/// Called when the last process has ended, with how the first one did.
+pub type OnEnd = Box<dyn Fn(ExitStatus) + Send + Sync>;
+
 /// What all cores share.
 pub struct Shared<M: Machine> {
     /// The machine.
@@ -48,19 +60,62 @@ pub struct Shared<M: Machine> {
     /// Cycles and nanoseconds.
     pub clock: Clock,
     /// All processes and threads by number.
-    pub processes: crate::process::Directory<M>,
+    pub processes: Directory<M>,
     /// Who waits on which word.
-    pub futexes: crate::thread::Futexes<M>,
-    pub(crate) layout: Layout,
+    pub futexes: Futexes<M>,
+    layout: Layout,
+    homes: Homes,
+    timers: Vec<Timers<M>>,
+    /// Threads placed on each core.
+    placed: Vec<AtomicU32>,
+    /// How the first process has ended.
+    pub(crate) first_status: Mutex<Option<ExitStatus>>,
+    /// Threads that wait for another process's memory.
+    pub(crate) starved: Mutex<Vec<Arc<Thread<M>>>>,
+    pub(crate) on_end: OnEnd,
 }
 
 impl<M: Machine> Shared<M> {
-    /// Where requests of `activity` to a resource of this kind go: to the one instance, if the
-    /// configuration gives it a scheduler; else to the activity's own, which works within the
-    /// activity's share and is made at first use.
-    ///
-    /// Takes a lock; who has the process at hand asks [`crate::process::Process::destination`].
-    pub fn destination(&self, kind: Kind, activity: ActivityId) -> ResourceId {
-        unimplemented!()
+    /// What the cores of `grid` share; `on_end` is called when the last process has ended.
+    pub fn new(
+        machine: M,
+        memory: Arc<Multiplexor<M>>,
+        archive: Archive,
+        grid: Arc<Grid<Vortex<M>>>,
+        layout: Layout,
+        on_end: OnEnd,
+    ) -> Arc<Self> {
+        let cores = grid.cores();
+        if let Some(resource) = layout.own(Kind::Executable) {
+            memory.register(resource);
+        }
+        let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
+        Arc::new(Self {
+            clock: Clock::new(machine.hertz(), machine.epoch_ns()),
+            machine,
+            memory,
+            archive,
+            processes: Directory::new(),
+            futexes: Futexes::new(cores),
+            homes: Mutex::default(),
+            timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
+            placed: home::counts(cores),
+            first_status: Mutex::new(None),
+            starved: Mutex::new(Vec::new()),
+            layout,
+            grid,
+            on_end,
+        })
+    }
+
+    /// A core's sleepers.
+    pub(crate) fn timers(&self, core: CoreId) -> &Timers<M> {
+        &self.timers[core.index()]
+    }
+
+    /// Sleepers on all cores, for tests and statistics.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        self.timers.iter().map(Timers::len).sum()
     }
 }

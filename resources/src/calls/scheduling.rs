@@ -135,7 +135,7 @@ pub(super) fn sched_rr_get_interval<M: Machine>(
     interval: Out<Timespec>,
 ) -> Outcome {
     find(caller, pid)?;
-    let timeslice = Timespec::from_ns(caller.shared.layout.timeslice_ns);
+    let timeslice = Timespec::from_ns(caller.shared.clock.nanoseconds(caller.process.timeslice()));
     interval.write(caller.process.space(), &timeslice)?;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Process, Spawn};
 use crate::space::Pinned;
-use crate::thread::Thread;
+use crate::thread::{Starved, Thread};
 
 /// A system call that has become a request (paper, section 3.4): the resource performs it by
 /// [`crate::calls::perform`], then the thread goes on.
@@ -36,15 +36,19 @@ pub enum Message<M: Machine> {
     /// To the executable resource: bring in a page of an object for a thread that waits.
     Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
     /// To the memory resource: there is no frame for a thread that waits; get some back.
-    Starved(Arc<Thread<M>>),
-    /// To the owner of a frame: give it back.
-    Reclaim(Reclaim),
+    Starved(Arc<Starved<M>>),
+    /// To the owner of a frame: give it back, for who waits for one.
+    Reclaim(Reclaim, Arc<Starved<M>>),
     /// To the process resource: start a process.
     Spawn(Box<Spawn<M>>),
-    /// To the process resource: have the next portion of a dying process's threads end.
-    Kill(Arc<Process<M>>),
+    /// To the process resource: have the next threads of a dying process end, those with numbers
+    /// above this one.
+    Kill(Arc<Process<M>>, u32),
     /// To the address-space resource: give back the next portion of a process's memory.
     Teardown(Arc<Process<M>>),
+    /// To the address-space resource: have the next portion of a process's memory be paid by its new
+    /// activity.
+    Recharge(Arc<Process<M>>),
     /// To the process resource: all of a process has been given back; tell who waits.
     Ended(Arc<Process<M>>),
 }
