@@ -5,6 +5,7 @@ mod ipi;
 mod page_tables;
 mod timer;
 mod tlb;
+mod user;
 
 use vortex_hal::{clock, logging};
 use vortex_kernel_base::options::SelfTests;
@@ -19,6 +20,7 @@ pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.tlb, "tlb", tlb::check);
     run_one(wanted.ipi, "ipi", ipi::check);
     run_one(wanted.timer, "timer", timer::check);
+    run_one(wanted.user, "user", user::check);
 }
 
 fn run_one(wanted: bool, name: &str, check: impl Fn() -> Result<(), Failure>) {

@@ -80,6 +80,8 @@ pub struct SelfTests {
     pub ipi: bool,
     /// Every core's deadline timer fires, and not early.
     pub timer: bool,
+    /// User mode is entered and left as it should be.
+    pub user: bool,
 }
 
 impl SelfTests {
@@ -90,6 +92,7 @@ impl SelfTests {
             "tlb" => &mut self.tlb,
             "ipi" => &mut self.ipi,
             "timer" => &mut self.timer,
+            "user" => &mut self.user,
             _ => return None,
         };
         *check = true;
@@ -187,7 +190,9 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault => write_names(f, FAULTS),
-            Self::SelfTests => f.write_str("page-tables, tlb, ipi, timer, separated by commas"),
+            Self::SelfTests => {
+                f.write_str("page-tables, tlb, ipi, timer, user, separated by commas")
+            }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
@@ -396,10 +401,11 @@ mod tests {
             tlb: true,
             ipi: true,
             timer: true,
+            user: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

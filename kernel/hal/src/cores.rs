@@ -57,6 +57,12 @@ pub struct Core {
     pub(crate) stopped: AtomicBool,
     /// See [`crate::timer`].
     pub(crate) timer: crate::timer::State,
+    /// Whose tables are loaded, see [`crate::address_space`].
+    pub(crate) space: crate::address_space::LoadedRoot,
+    /// See [`crate::user`].
+    pub(crate) user: crate::user::State,
+    /// See [`crate::interrupts::cycles`].
+    pub(crate) interrupt_cycles: AtomicU64,
 }
 
 /// Where in a [`Core`] assembly finds the APIC ID.
@@ -73,6 +79,9 @@ impl Core {
             flushed: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             timer: crate::timer::State::new(),
+            space: AtomicU64::new(0),
+            user: crate::user::State::new(),
+            interrupt_cycles: AtomicU64::new(0),
         }
     }
 
