@@ -57,6 +57,8 @@ pub struct Core {
     pub(crate) stopped: AtomicBool,
     /// See [`crate::timer`].
     pub(crate) timer: crate::timer::State,
+    /// See [`crate::interrupts::cycles`].
+    pub(crate) interrupt_cycles: AtomicU64,
 }
 
 /// Where in a [`Core`] assembly finds the APIC ID.
@@ -73,6 +75,7 @@ impl Core {
             flushed: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             timer: crate::timer::State::new(),
+            interrupt_cycles: AtomicU64::new(0),
         }
     }
 

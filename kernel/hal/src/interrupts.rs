@@ -9,6 +9,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use crate::cores::{self, Core};
+use crate::cpu;
 use crate::traps::TrapFrame;
 
 /// The vectors with a meaning of their own.
@@ -111,8 +113,27 @@ fn handler(vector: u8) -> Option<Handler> {
     unsafe { core::mem::transmute::<usize, Option<Handler>>(address) }
 }
 
-/// Has an interrupt handled and ended.
+/// Cycles that interrupt handlers have taken on `core`, from their dispatch to the end of the
+/// interrupt. Written by that core alone.
+#[must_use]
+pub fn cycles(core: &Core) -> u64 {
+    core.interrupt_cycles.load(Ordering::Relaxed)
+}
+
+/// Has an interrupt handled and ended, and counts the cycles that takes.
 pub(crate) fn dispatch(frame: &TrapFrame) {
+    let start = cpu::timestamp();
+    handle(frame);
+    // Handlers do not nest, so nobody else writes in between.
+    let counter = &cores::current().interrupt_cycles;
+    let taken = cpu::timestamp().saturating_sub(start);
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(taken),
+        Ordering::Relaxed,
+    );
+}
+
+fn handle(frame: &TrapFrame) {
     let vector = frame.vector as u8;
     match handler(vector) {
         Some(handler) => handler(vector),
