@@ -25,7 +25,7 @@ use crate::selftest::Failure;
 /// Requests counted on each core before it looks at who has used what, and until it does again.
 const SETTLED: u64 = 100;
 /// See [`SETTLED`].
-pub(super) const COUNTED: u64 = 4000;
+pub(super) const COUNTED: u64 = 10_000;
 
 /// Tokens of each activity that stay on each core: enough that one is always waiting.
 const STAYING: usize = 3;
