@@ -45,10 +45,12 @@ pub fn init() -> Result<(), VectorError> {
     })
 }
 
-/// Has `core` return from [`sleep`], or not fall asleep the next time.
+/// Has `core` return from [`sleep`], or not fall asleep the next time. An interrupt handler that
+/// wakes its own core needs no further interrupt for it: it has ended the halt already.
 pub fn wake(core: &Core) {
     let first = !core.wakeup.wanted.swap(true, Ordering::SeqCst);
-    if first && core.wakeup.asleep.load(Ordering::SeqCst) {
+    let halted = || core.wakeup.asleep.load(Ordering::SeqCst);
+    if first && halted() && core.index() != cores::current_index() {
         apic::send(core.apic_id(), Message::Interrupt(vector::WAKE_UP));
     }
 }

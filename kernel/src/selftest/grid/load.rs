@@ -39,6 +39,7 @@ const TURNS: [u32; 3] = [500, 1000, 2000];
 const SOON: Duration = Duration::from_secs(5);
 
 /// What the resources of the load say to each other.
+#[derive(Clone, Copy)]
 pub(crate) enum Message {
     /// To a worker: a token's request; `step` is the number of those before it.
     Work {
