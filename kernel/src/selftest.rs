@@ -1,6 +1,7 @@
 //! The kernel's checks of itself on the real machine, each behind `selftest=…`: what host tests
 //! cannot show. Each prints `selftest NAME: ok` or panics with what is wrong.
 
+pub(crate) mod grid;
 mod ipi;
 mod page_tables;
 mod timer;
@@ -10,11 +11,13 @@ mod user;
 use vortex_hal::{clock, logging};
 use vortex_kernel_base::options::SelfTests;
 
+use crate::grid::{Local, shared};
+
 /// How long cores may take to answer, in nanoseconds. Generous: under emulation all of them share
 /// few host cores.
 const PATIENCE: u64 = 10_000_000_000;
 
-/// Runs the checks that are asked for, on core 0 with all cores up.
+/// Runs the checks that are asked for and need no grid, on core 0 with all cores up.
 pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.page_tables, "page-tables", page_tables::check);
     run_one(wanted.tlb, "tlb", tlb::check);
@@ -23,7 +26,15 @@ pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.user, "user", user::check);
 }
 
-fn run_one(wanted: bool, name: &str, check: impl Fn() -> Result<(), Failure>) {
+/// Runs the check of the grid if it is asked for, on core 0 when the grid has been started.
+pub(crate) fn run_on_grid(wanted: SelfTests, local: &mut Local) {
+    run_one(wanted.grid, "grid", || {
+        let shared = shared().ok_or_else(|| Failure::new(format_args!("there is no grid")))?;
+        grid::check(shared, local)
+    });
+}
+
+fn run_one(wanted: bool, name: &str, check: impl FnOnce() -> Result<(), Failure>) {
     if !wanted {
         return;
     }

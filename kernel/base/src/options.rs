@@ -9,7 +9,7 @@
 //! | `test=NAME` | commit this deliberate fault once all cores are up ([`Fault`]) |
 //! | `panic-on-core=N` | the same as `test=panic-on-core`, on core N instead of core 1 |
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
-//! | `on-idle=power-off\|halt\|reboot` | what to do when there is nothing left to run |
+//! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
 use core::fmt;
@@ -25,7 +25,7 @@ pub struct BootOptions {
     pub test: Option<Fault>,
     /// The checks to run.
     pub self_tests: SelfTests,
-    /// What to do when there is nothing left to run.
+    /// What to do when no process is left to run.
     pub on_idle: OnIdle,
     /// The least severe level that is logged.
     pub log: LevelFilter,
@@ -82,6 +82,8 @@ pub struct SelfTests {
     pub timer: bool,
     /// User mode is entered and left as it should be.
     pub user: bool,
+    /// The grid executes every request once, by shares, with all cycles in the books.
+    pub grid: bool,
 }
 
 impl SelfTests {
@@ -93,6 +95,7 @@ impl SelfTests {
             "ipi" => &mut self.ipi,
             "timer" => &mut self.timer,
             "user" => &mut self.user,
+            "grid" => &mut self.grid,
             _ => return None,
         };
         *check = true;
@@ -100,12 +103,12 @@ impl SelfTests {
     }
 }
 
-/// What the kernel does when there is nothing left to run.
+/// What the kernel does when no process is left to run, or there was none to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnIdle {
     /// Turns the machine off.
     PowerOff,
-    /// Halts all cores.
+    /// Leaves all cores in their loops, halted while there is nothing to do.
     Halt,
     /// Restarts the machine.
     Reboot,
@@ -191,7 +194,7 @@ impl fmt::Display for Expected {
         match self {
             Self::Fault => write_names(f, FAULTS),
             Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, user, separated by commas")
+                f.write_str("page-tables, tlb, ipi, timer, user, grid, separated by commas")
             }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
@@ -402,10 +405,11 @@ mod tests {
             ipi: true,
             timer: true,
             user: false,
+            grid: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, user, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 
