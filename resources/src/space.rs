@@ -160,7 +160,13 @@ impl<M: Machine> Space<M> {
     ///
     /// # Errors
     /// As mremap(2).
-    pub fn remap(&self, old: u64, old_length: u64, new_length: u64, may_move: bool) -> Result<u64, Errno> {
+    pub fn remap(
+        &self,
+        old: u64,
+        old_length: u64,
+        new_length: u64,
+        may_move: bool,
+    ) -> Result<u64, Errno> {
         unimplemented!()
     }
 

@@ -1,0 +1,65 @@
+//! The numbers of the native calls. Errors are as Linux gives them: a negated number from errno.h.
+
+/// The first native number: far above Linux's.
+pub const FIRST: u64 = 0x5600;
+
+/// `snapshot(buffer, length, scope)`: writes statistics into `buffer` if they fit into `length`
+/// bytes, and returns how many bytes they are. `scope` is one of [`SCOPE_OWN`], [`SCOPE_ALL`].
+///
+/// EPERM: all, without [`crate::rights::STATISTICS`]. EFAULT, EINVAL.
+pub const SNAPSHOT: u64 = FIRST;
+
+/// `nop()`: a request to the Process Resource that does nothing, and its answer: 0.
+pub const NOP: u64 = FIRST + 1;
+
+/// `activity_create(name, length, weight)`: a new activity, of so many thousandths of weight;
+/// returns its number.
+///
+/// EPERM: without [`crate::rights::ACTIVITIES`]. EEXIST, EINVAL, EFAULT, ENAMETOOLONG.
+pub const ACTIVITY_CREATE: u64 = FIRST + 2;
+
+/// `activity_find(name, length)`: the number of the activity of that name.
+///
+/// ENOENT, EFAULT, ENAMETOOLONG.
+pub const ACTIVITY_FIND: u64 = FIRST + 3;
+
+/// `activity_set(activity, resource, weight, priority)`: what an activity is to a resource's
+/// scheduler on all cores; with [`HOME`] as resource, what it is to the CPU multiplexors. `weight`
+/// in thousandths, 1 at least; `priority` from 0, the most urgent, to 255.
+///
+/// EPERM: without [`crate::rights::WEIGHTS`]. ESRCH: no such activity. ENXIO: no such resource, or
+/// one that works inside the activities' shares. EINVAL.
+pub const ACTIVITY_SET: u64 = FIRST + 4;
+
+/// `process_move(pid, activity)`: from now on `activity` pays for what the process does.
+///
+/// EPERM: without [`crate::rights::ACTIVITIES`]. ESRCH: no such process or activity.
+pub const PROCESS_MOVE: u64 = FIRST + 5;
+
+/// `spawn(arguments, length)`: starts a program with [`crate::SpawnArguments`]; returns its
+/// process number. It is the caller's child.
+///
+/// As execve(2) and fork(2); EPERM: another activity or rights that the caller may not give.
+pub const SPAWN: u64 = FIRST + 6;
+
+/// `thread_suspend(tid)`: a thread of the caller's process gets no more time until resumed.
+///
+/// ESRCH, EDEADLK: oneself.
+pub const THREAD_SUSPEND: u64 = FIRST + 7;
+
+/// `thread_resume(tid)`: undoes [`THREAD_SUSPEND`].
+///
+/// ESRCH.
+pub const THREAD_RESUME: u64 = FIRST + 8;
+
+/// One past the last native number.
+pub const END: u64 = FIRST + 9;
+
+/// A scope of [`SNAPSHOT`]: the caller's activity and process.
+pub const SCOPE_OWN: u64 = 0;
+
+/// A scope of [`SNAPSHOT`]: everybody.
+pub const SCOPE_ALL: u64 = 1;
+
+/// A resource of [`ACTIVITY_SET`]: the CPU multiplexors.
+pub const HOME: u64 = u64::MAX;
