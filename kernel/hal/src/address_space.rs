@@ -24,7 +24,7 @@ use vortex_kernel_base::address::Frame;
 
 use self::tables::{Table, TableMemory, Tables};
 use crate::core_set::CoreSet;
-use crate::cores::{self, CoreIndex, MAX_CORES};
+use crate::cores::{self, Core, CoreIndex, MAX_CORES};
 use crate::sync::InterruptsOff;
 use crate::{paging, shootdown, user_frames};
 
@@ -245,10 +245,10 @@ impl Root {
         }
     }
 
-    /// Loads the tables on this core, with interrupts off; `false` when they are no more.
+    /// Loads the tables on `core`, which is this one, with interrupts off; `false` when they are no
+    /// more.
     #[inline]
-    pub(crate) fn load(&self) -> bool {
-        let core = cores::current();
+    pub(crate) fn load(&self, core: &Core) -> bool {
         core.space.load(Ordering::Relaxed) == self.0.root || self.load_other(core.index())
     }
 

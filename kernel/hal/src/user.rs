@@ -98,13 +98,13 @@ pub fn run(root: &Root, registers: &mut Registers, may_enter: impl FnOnce() -> b
     let core = cores::current();
     let held = core.held_levels.load(Ordering::Relaxed);
     assert!(held == 0, "user mode with locks held: {held:#b}");
-    if !may_enter() || !root.load() {
+    if !may_enter() || !root.load(core) {
         return Exit::NotEntered;
     }
     if registers.instruction_pointer() >= registers::LOWER_HALF_END {
         return Exit::Exception(Exception::new(GENERAL_PROTECTION, 0, 0));
     }
-    registers.load();
+    registers.load(core.index());
     let frame = registers.frame_pointer();
     name_frame(core, frame);
     // SAFETY: interrupts are off; the instruction pointer was checked; `Registers` keeps its

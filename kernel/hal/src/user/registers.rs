@@ -116,10 +116,10 @@ impl Registers {
             .store(false, Ordering::Relaxed);
     }
 
-    /// Gets the extended state and the bases into this core's registers. With interrupts off.
+    /// Gets the extended state and the bases into the registers of `me`, this core. With interrupts
+    /// off.
     #[inline]
-    pub(super) fn load(&mut self) {
-        let me = cores::current_index();
+    pub(super) fn load(&mut self, me: CoreIndex) {
         if self.residence != Residence::Live(me) {
             self.load_saved(me);
         }
