@@ -9,6 +9,7 @@
 //! decision and the halt ends the halt: see [`vortex_hal::wakeup`].
 
 mod configuration;
+mod hardware;
 pub(crate) mod interrupts;
 mod platform;
 mod resources;
@@ -24,7 +25,8 @@ use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_schedulers::Policy;
 use vortex_toolkit::{Core, Grid, Seed, Step, System};
 
-pub(crate) use self::platform::{Hardware, Places};
+use self::platform::Whose;
+pub(crate) use self::platform::{Places, Processor};
 pub(crate) use self::resources::{Message, Resources};
 use crate::jobs;
 
@@ -32,7 +34,7 @@ use crate::jobs;
 pub(crate) struct Vortex;
 
 impl System for Vortex {
-    type Platform = Hardware;
+    type Platform = Processor;
     type Policy = Policy;
     type Message = Message;
     type Resources = Resources;
@@ -89,7 +91,7 @@ pub(crate) struct Local {
     /// Its part of the grid; `None` for a boot core that the configuration does not name.
     core: Option<Core<Vortex>>,
     /// The core, seen from outside the grid.
-    platform: Hardware,
+    platform: Processor,
 }
 
 impl Local {
@@ -99,8 +101,8 @@ impl Local {
         let seed = place.and_then(|core| SEEDS.lock().get_mut(core.index())?.take());
         Self {
             core: seed
-                .map(|seed| Core::new(seed, Hardware::new(&shared.places), Resources::default())),
-            platform: Hardware::new(&shared.places),
+                .map(|seed| Core::new(seed, Processor::new(&shared.places), Resources::default())),
+            platform: Processor::new(&shared.places),
         }
     }
 
@@ -140,7 +142,7 @@ impl Local {
         };
         let until = until.unwrap_or(u64::MAX);
         if end < until {
-            self.platform.interrupt_at(end);
+            platform::set_deadline(Whose::Kernel, end);
         }
         rest(until.min(end));
     }

@@ -34,6 +34,8 @@ pub mod logging;
 pub mod paging;
 pub mod pci;
 pub mod power;
+pub mod random;
+pub mod rtc;
 pub mod scratch;
 pub mod serial;
 pub mod shootdown;

@@ -62,6 +62,12 @@ pub(crate) fn states() -> &'static States<'static> {
         .expect("user frames are there once the frame allocator is")
 }
 
+/// All frames' numbers are below this.
+#[must_use]
+pub fn limit() -> usize {
+    states().len()
+}
+
 /// A frame for user memory with whatever it held last, kernel data perhaps: [`zero`] or overwrite
 /// it before it is mapped. `None` when all frames are taken.
 #[must_use]

@@ -18,7 +18,7 @@ use crate::interrupts::{self, VectorError, vector};
 pub(crate) struct State {
     /// Somebody has work for the core.
     wanted: AtomicBool,
-    /// The core is halted or about to be.
+    /// The core is halted, in user mode, or about to be.
     asleep: AtomicBool,
     /// How many wake-up interrupts it has taken.
     interrupts: AtomicU64,
@@ -53,6 +53,25 @@ pub fn wake(core: &Core) {
     if first && halted() && core.index() != cores::current_index() {
         apic::send(core.apic_id(), Message::Interrupt(vector::WAKE_UP));
     }
+}
+
+/// Says that this core is in user mode, or on its way there, and has to be interrupted to notice a
+/// wake-up, as if it were halted; or no longer. The caller looks at [`take_wanted`] afterwards.
+#[inline]
+pub fn set_interruptible(interruptible: bool) {
+    let state = &cores::current().wakeup;
+    // This core's own: the store, which orders, is for a change only.
+    if state.asleep.load(Ordering::Relaxed) != interruptible {
+        state.asleep.store(interruptible, Ordering::SeqCst);
+    }
+}
+
+/// Whether this core was woken by [`wake`] since it last slept or this was last asked.
+#[inline]
+#[must_use]
+pub fn take_wanted() -> bool {
+    let wanted = &cores::current().wakeup.wanted;
+    wanted.load(Ordering::SeqCst) && wanted.swap(false, Ordering::SeqCst)
 }
 
 /// As [`wake`], and interrupts `core` whatever it does, so that it leaves user mode too.

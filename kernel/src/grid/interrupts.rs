@@ -17,7 +17,7 @@ use vortex_hal::interrupts::{self, VectorError};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Platform, Request};
 
-use super::{Hardware, Message, Shared};
+use super::{Message, Processor, Shared};
 
 /// The Interrupt Resource's name in the configuration.
 const NAME: &str = "resource.interrupt";
@@ -70,12 +70,12 @@ pub(crate) fn times_latched() -> u64 {
 /// The low-level handler.
 fn handle(vector: u8) {
     if let Some(shared) = super::shared() {
-        submit(shared, &Hardware::new(&shared.places), vector);
+        submit(shared, &Processor::new(&shared.places), vector);
     }
 }
 
 /// Makes a request of an interrupt; latches it where that is not possible now.
-fn submit(shared: &Shared, platform: &Hardware, vector: u8) {
+fn submit(shared: &Shared, platform: &Processor, vector: u8) {
     let Some(route) = ROUTES[usize::from(vector)].get() else {
         return;
     };
@@ -94,7 +94,7 @@ fn submit(shared: &Shared, platform: &Hardware, vector: u8) {
 
 /// Makes requests of what is latched for this core of the grid; on that core, before every step.
 #[inline]
-pub(crate) fn submit_latched(platform: &Hardware) {
+pub(crate) fn submit_latched(platform: &Processor) {
     let latch = &LATCHES[platform.core().index()];
     if latch.0.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
         submit_all(platform, latch);
@@ -102,7 +102,7 @@ pub(crate) fn submit_latched(platform: &Hardware) {
 }
 
 #[cold]
-fn submit_all(platform: &Hardware, latch: &Latch) {
+fn submit_all(platform: &Processor, latch: &Latch) {
     let Some(shared) = super::shared() else {
         return;
     };

@@ -1,12 +1,14 @@
 //! The machine as the toolkit sees it.
 //!
-//! Key types: [`Hardware`] (one core), [`Places`] (the grid's cores on the machine). Time is the
+//! Key types: [`Processor`] (one core), [`Places`] (the grid's cores on the machine). Time is the
 //! time-stamp counter's, in cycles; it is the same on all cores but for a small skew.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use vortex_hal::cores::{self, CoreIndex};
-use vortex_hal::{clock, cpu, interrupts, timer, wakeup};
+use spin::Once;
+use vortex_hal::cores::{self, CoreIndex, MAX_CORES};
+use vortex_hal::{clock, cpu, interrupts, rtc, timer, wakeup};
 use vortex_toolkit::Platform;
 use vortex_toolkit::ids::CoreId;
 
@@ -37,6 +39,11 @@ impl Places {
         &self.machine
     }
 
+    /// The core of the machine that a core of the grid is.
+    pub(crate) fn of(&self, core: CoreId) -> Option<CoreIndex> {
+        self.machine.get(core.index()).copied()
+    }
+
     /// The core of the grid that this runs on.
     pub(crate) fn here(&self) -> Option<CoreId> {
         *self.grid.get(cores::current_index().as_usize())?
@@ -45,12 +52,12 @@ impl Places {
 
 /// The core that this runs on.
 #[derive(Clone, Copy)]
-pub(crate) struct Hardware {
+pub(crate) struct Processor {
     core: CoreId,
     places: &'static Places,
 }
 
-impl Hardware {
+impl Processor {
     /// This core. One that is not in the grid goes by the number of the grid's first core, through
     /// which it may send requests.
     pub(crate) fn new(places: &'static Places) -> Self {
@@ -59,18 +66,68 @@ impl Hardware {
             places,
         }
     }
-
-    /// Has this core interrupted at a time, in cycles, instead of the one asked for before. It is
-    /// not interrupted earlier.
-    pub(crate) fn interrupt_at(self, at: u64) {
-        let ahead = at.saturating_sub(cpu::timestamp());
-        let ahead = clock::rate().map_or(0, |rate| rate.nanoseconds(ahead));
-        // Each of the two conversions rounds down, by less than a nanosecond.
-        timer::arm(clock::now_ns().saturating_add(ahead).saturating_add(2));
-    }
 }
 
-impl Platform for Hardware {
+/// Who wants a core interrupted at a time.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose {
+    /// The toolkit, for schedulers that wait.
+    Toolkit,
+    /// The resources, for the end of a time slice or of a sleep.
+    Resources,
+    /// The kernel's own start and end.
+    Kernel,
+}
+
+/// One core's deadlines, in cycles, by [`Whose`]; of the core itself alone.
+struct Deadlines([AtomicU64; 3]);
+
+static DEADLINES: [Deadlines; MAX_CORES] =
+    [const { Deadlines([const { AtomicU64::new(u64::MAX) }; 3]) }; MAX_CORES];
+
+/// Has this core interrupted at a time, in cycles, instead of the one that `whose` asked for
+/// before; `u64::MAX` for never. It is not interrupted earlier for that.
+pub(crate) fn set_deadline(whose: Whose, at: u64) {
+    let Deadlines(deadlines) = &DEADLINES[cores::current_index().as_usize()];
+    deadlines[whose as usize].store(at, Ordering::Relaxed);
+    arm(at);
+}
+
+/// Has this core interrupted at the next deadline that is still to come, after an interrupt.
+pub(crate) fn rearm() {
+    arm(u64::MAX);
+}
+
+/// Arms the timer for `at` or, if that is earlier, for the first deadline that has not passed.
+fn arm(at: u64) {
+    let Deadlines(deadlines) = &DEADLINES[cores::current_index().as_usize()];
+    let now = cpu::timestamp();
+    let to_come = deadlines
+        .iter()
+        .map(|deadline| deadline.load(Ordering::Relaxed))
+        .filter(|deadline| *deadline >= now);
+    let first = to_come.min().unwrap_or(u64::MAX).min(at);
+    if first == u64::MAX {
+        return;
+    }
+    let ahead = first.saturating_sub(now);
+    let ahead = clock::rate().map_or(0, |rate| rate.nanoseconds(ahead));
+    // Each of the two conversions rounds down, by less than a nanosecond.
+    timer::arm(clock::now_ns().saturating_add(ahead).saturating_add(2));
+}
+
+/// Nanoseconds since 1970 when the time-stamp counter was 0, by the real-time clock at the first
+/// call; 0 without one.
+pub(crate) fn epoch_ns() -> u64 {
+    static EPOCH: Once<u64> = Once::new();
+    *EPOCH.call_once(|| {
+        let now = rtc::seconds_since_1970().unwrap_or(0) * 1_000_000_000;
+        let running = clock::rate().map_or(0, |rate| rate.nanoseconds(cpu::timestamp()));
+        now.saturating_sub(running)
+    })
+}
+
+impl Platform for Processor {
     #[inline]
     fn now(&self) -> u64 {
         cpu::timestamp()
@@ -87,12 +144,12 @@ impl Platform for Hardware {
     }
 
     fn wake(&self, core: CoreId) {
-        if let Some(&core) = self.places.machine.get(core.index()) {
+        if let Some(core) = self.places.of(core) {
             wakeup::wake(cores::get(core));
         }
     }
 
     fn set_timer(&self, at: u64) {
-        self.interrupt_at(at);
+        set_deadline(Whose::Toolkit, at);
     }
 }

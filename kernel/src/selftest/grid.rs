@@ -19,7 +19,7 @@ use vortex_toolkit::statistics::Usage;
 
 use self::load::{Audit, COUNTED, Load};
 use super::{Failure, PATIENCE, ensure};
-use crate::grid::{Hardware, Local, Shared, interrupts};
+use crate::grid::{Local, Processor, Shared, interrupts};
 
 pub(crate) use self::load::{Message, handle};
 
@@ -35,7 +35,7 @@ pub(super) fn check(shared: &'static Shared, local: &mut Local) -> Result<(), Fa
     let test = Test {
         shared,
         load,
-        platform: Hardware::new(&shared.places),
+        platform: Processor::new(&shared.places),
     };
     test.exchange(local)?;
     test.interrupt(local)?;
@@ -58,7 +58,7 @@ fn activities(shared: &Shared) -> [ActivityId; 3] {
 struct Test {
     shared: &'static Shared,
     load: &'static Load,
-    platform: Hardware,
+    platform: Processor,
 }
 
 impl Test {

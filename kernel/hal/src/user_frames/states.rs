@@ -29,6 +29,11 @@ impl<'a> States<'a> {
     }
 
     /// The counter of a frame that must be lent and not a table.
+    /// How many frames there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn lent(&self, frame: Frame) -> &AtomicU32 {
         match self.counter(frame) {
             Some(counter) if is_lent(counter.load(Ordering::Relaxed)) => counter,
