@@ -80,7 +80,8 @@ pub struct SelfTests {
     pub ipi: bool,
     /// Every core's deadline timer fires, and not early.
     pub timer: bool,
-    /// The grid executes every request once, by shares, with all cycles in the books.
+    /// A grid executes every request once, by shares, with all cycles in the books. No process is
+    /// started then.
     pub grid: bool,
 }
 
