@@ -1,19 +1,19 @@
 //! The grid on the machine's cores (paper, figure 1c): the toolkit's cores, each on a real one.
 //!
-//! Key types: [`Vortex`] (which types make up the system), [`Local`] (the core that this is, at
-//! work), [`Shared`] (what all cores reach). The boot core builds the grid from the configuration
-//! and gives every other core its seed as a job; from then on each of these cores is in its loop
-//! for good. Cores that the configuration does not name stay in [`jobs::idle`].
+//! Key types: [`Wired`] (a system that the kernel's cores can run: the kernel's own, [`Vortex`], or
+//! that of a self-test), [`Shared`] (what its cores reach), [`Local`] (the core that this is, at
+//! work). [`start`] builds the grid from the configuration on the boot core and gives every other
+//! core its seed as a job; from then on each of these cores is in its loop for good. Cores that
+//! the configuration does not name stay in [`jobs::idle`].
 //!
 //! Invariant: a core halts only when nothing is left for it to do, and what arrives between that
 //! decision and the halt ends the halt: see [`vortex_hal::wakeup`].
 
 mod configuration;
-mod hardware;
 pub(crate) mod interrupts;
 mod platform;
-mod resources;
 mod summary;
+mod system;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,87 +22,120 @@ use spin::{Mutex, Once};
 use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::{clock, cpu, wakeup};
 use vortex_kernel_base::ramdisk::Ramdisk;
+use vortex_sched_config::Plan;
 use vortex_schedulers::Policy;
-use vortex_toolkit::{Core, Grid, Seed, Step, System};
+use vortex_schedulers::instantiate::{Built, Instantiated};
+use vortex_toolkit::{Core, Grid, SchedulerId, Seed, Step, System};
 
+use self::interrupts::Interrupts;
 use self::platform::Whose;
 pub(crate) use self::platform::{Places, Processor};
-pub(crate) use self::resources::{Message, Resources};
+pub(crate) use self::system::Vortex;
 use crate::jobs;
-
-/// The kernel's types, for the toolkit.
-pub(crate) struct Vortex;
-
-impl System for Vortex {
-    type Platform = Processor;
-    type Policy = Policy;
-    type Message = Message;
-    type Resources = Resources;
-}
 
 /// How long a core with nothing to do looks for work before it halts, in nanoseconds: waking a
 /// halted core costs an interrupt and, under emulation, much more.
 const POLL_NS: u64 = 20_000;
 
-/// What all cores reach.
-pub(crate) struct Shared {
+/// A system that the kernel's cores can run; one system runs until the machine ends.
+pub(crate) trait Wired: System<Platform = Processor, Policy = Policy> {
+    /// Where it is reached from all cores and from interrupt handlers.
+    fn wiring() -> &'static Wiring<Self>;
+
+    /// The resources of the core that this runs on, which is entering the grid.
+    fn resources(shared: &'static Shared<Self>) -> Self::Resources;
+}
+
+/// The statics of a system.
+pub(crate) struct Wiring<Y: System> {
+    shared: Once<Shared<Y>>,
+    /// The seeds of cores that have not taken theirs, by the grid's numbers.
+    seeds: Mutex<Vec<Option<Seed<Y>>>>,
+    interrupts: Interrupts<Y>,
+}
+
+impl<Y: System> Wiring<Y> {
+    /// Of a system that does not run.
+    pub(crate) const fn new() -> Self {
+        Self {
+            shared: Once::new(),
+            seeds: Mutex::new(Vec::new()),
+            interrupts: Interrupts::new(),
+        }
+    }
+}
+
+/// What all cores of a system reach.
+pub(crate) struct Shared<Y: System> {
     /// The grid.
-    pub(crate) grid: Arc<Grid<Vortex>>,
+    pub(crate) grid: Arc<Grid<Y>>,
+    /// The configuration.
+    pub(crate) plan: Plan,
+    /// What has become of the plan's schedulers.
+    pub(crate) schedulers: Vec<Built>,
+    /// What each of the plan's activities has as its home.
+    pub(crate) homes: Vec<SchedulerId>,
     /// Which core of the machine each core of the grid is.
     pub(crate) places: Places,
 }
 
-static SHARED: Once<Shared> = Once::new();
-
-/// The grid; `None` before [`start`] has built it.
-pub(crate) fn shared() -> Option<&'static Shared> {
-    SHARED.get()
-}
-
-/// The seeds of cores that have not taken theirs, by the grid's numbers.
-static SEEDS: Mutex<Vec<Option<Seed<Vortex>>>> = Mutex::new(Vec::new());
-
 /// Builds the grid that the configuration in `ramdisk` describes and has all its cores enter it.
 /// Once, on the boot core, when all cores wait in [`jobs::idle`].
-pub(crate) fn start(ramdisk: Option<&Ramdisk<'_>>) -> Local {
+pub(crate) fn start<Y: Wired>(ramdisk: Option<&Ramdisk<'_>>) -> (&'static Shared<Y>, Local<Y>) {
     let online: Vec<CoreIndex> = cores::online().map(cores::Core::index).collect();
-    let chosen = configuration::choose(ramdisk, online.len(), clock::tsc_hz());
-    let places = Places::new(&online, &chosen.instantiated.cores);
-    summary::log(&chosen, &places, &online);
-    let (grid, seeds) = chosen.instantiated.builder.build();
-    let shared = SHARED.call_once(|| Shared { grid, places });
-    *SEEDS.lock() = seeds.into_iter().map(Some).collect();
+    let chosen = configuration::choose::<Y>(ramdisk, online.len(), clock::tsc_hz());
+    let Instantiated {
+        builder,
+        cores,
+        schedulers,
+        homes,
+    } = chosen.instantiated;
+    let (grid, seeds) = builder.build();
+    let wiring = Y::wiring();
+    let shared = wiring.shared.call_once(|| Shared {
+        grid,
+        plan: chosen.plan,
+        schedulers,
+        homes,
+        places: Places::new(&online, &cores),
+    });
+    summary::log(shared, chosen.source, &online);
+    *wiring.seeds.lock() = seeds.into_iter().map(Some).collect();
     let me = cores::current_index();
-    for &core in shared.places.machine().iter().filter(|&&core| core != me) {
-        jobs::give(cores::get(core), enter);
+    let machine = shared.places.machine().iter();
+    for &core in machine.filter(|&&core| core != me) {
+        jobs::give(cores::get(core), enter::<Y>);
     }
-    Local::new(shared)
+    (shared, Local::new(shared))
 }
 
 /// The life of a core of the grid.
-fn enter() {
-    if let Some(shared) = shared() {
-        Local::new(shared).run()
+fn enter<Y: Wired>() {
+    if let Some(shared) = Y::wiring().shared.get() {
+        Local::<Y>::new(shared).run()
     }
 }
 
 /// The core that this is, at work.
-pub(crate) struct Local {
+pub(crate) struct Local<Y: Wired> {
     /// Its part of the grid; `None` for a boot core that the configuration does not name.
-    core: Option<Core<Vortex>>,
+    core: Option<Core<Y>>,
     /// The core, seen from outside the grid.
     platform: Processor,
 }
 
-impl Local {
+impl<Y: Wired> Local<Y> {
     /// Takes this core's seed, if there is one.
-    fn new(shared: &'static Shared) -> Self {
-        let place = shared.places.here();
-        let seed = place.and_then(|core| SEEDS.lock().get_mut(core.index())?.take());
+    fn new(shared: &'static Shared<Y>) -> Self {
+        let platform = Processor::new(&shared.places);
+        let take_seed = |core: vortex_toolkit::ids::CoreId| {
+            let mut seeds = Y::wiring().seeds.lock();
+            seeds.get_mut(core.index())?.take()
+        };
+        let seed = shared.places.here().and_then(take_seed);
         Self {
-            core: seed
-                .map(|seed| Core::new(seed, Processor::new(&shared.places), Resources::default())),
-            platform: Processor::new(&shared.places),
+            core: seed.map(|seed| Core::new(seed, platform, Y::resources(shared))),
+            platform,
         }
     }
 
@@ -132,7 +165,7 @@ impl Local {
     fn turn(&mut self, end: u64) {
         let until = match &mut self.core {
             Some(core) => {
-                interrupts::submit_latched(core.platform());
+                Y::wiring().interrupts.submit_latched(core.platform());
                 match core.step() {
                     Step::Worked => return,
                     Step::Asleep { until } => until,

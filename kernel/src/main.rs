@@ -30,7 +30,7 @@ use vortex_kernel_base::options::OnIdle;
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
-use crate::grid::Local;
+use crate::grid::{Local, Vortex, Wired};
 
 #[global_allocator]
 static HEAP: heap::KernelHeap = heap::KernelHeap;
@@ -136,13 +136,15 @@ extern "C" fn start() -> ! {
     if let Some(fault) = options.test {
         deliberate::commit(fault);
     }
-    let mut local = grid::start(ramdisk.as_ref());
-    selftest::run_on_grid(options.self_tests, &mut local);
+    if options.self_tests.grid {
+        on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
+    }
+    let (_, local) = grid::start::<Vortex>(ramdisk.as_ref());
     on_idle(options.on_idle, local)
 }
 
 /// There is no process left to run, or none to begin with.
-fn on_idle(what: OnIdle, local: Local) -> ! {
+fn on_idle<Y: Wired>(what: OnIdle, local: Local<Y>) -> ! {
     match what {
         OnIdle::PowerOff => power::off(),
         OnIdle::Reboot => power::reboot(),

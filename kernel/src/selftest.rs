@@ -1,7 +1,7 @@
 //! The kernel's checks of itself on the real machine, each behind `selftest=…`: what host tests
 //! cannot show. Each prints `selftest NAME: ok` or panics with what is wrong.
 
-pub(crate) mod grid;
+mod grid;
 mod ipi;
 mod page_tables;
 mod timer;
@@ -10,8 +10,10 @@ mod user;
 
 use vortex_hal::{clock, logging};
 use vortex_kernel_base::options::SelfTests;
+use vortex_kernel_base::ramdisk::Ramdisk;
 
-use crate::grid::{Local, shared};
+use self::grid::SelfTest;
+use crate::grid::Local;
 
 /// How long cores may take to answer, in nanoseconds. Generous: under emulation all of them share
 /// few host cores.
@@ -26,12 +28,12 @@ pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.user, "user", user::check);
 }
 
-/// Runs the check of the grid if it is asked for, on core 0 when the grid has been started.
-pub(crate) fn run_on_grid(wanted: SelfTests, local: &mut Local) {
-    run_one(wanted.grid, "grid", || {
-        let shared = shared().ok_or_else(|| Failure::new(format_args!("there is no grid")))?;
-        grid::check(shared, local)
-    });
+/// Runs the check of the grid, on a grid of its own, on core 0 with all cores up. The cores stay in
+/// that grid; returns this one's part of it.
+pub(crate) fn run_on_grid(ramdisk: Option<&Ramdisk<'_>>) -> Local<SelfTest> {
+    let (shared, mut local) = crate::grid::start(ramdisk);
+    run_one(true, "grid", || grid::check(shared, &mut local));
+    local
 }
 
 fn run_one(wanted: bool, name: &str, check: impl FnOnce() -> Result<(), Failure>) {

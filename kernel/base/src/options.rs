@@ -82,7 +82,8 @@ pub struct SelfTests {
     pub timer: bool,
     /// User mode is entered and left as it should be.
     pub user: bool,
-    /// The grid executes every request once, by shares, with all cycles in the books.
+    /// A grid executes every request once, by shares, with all cycles in the books. No process is
+    /// started then.
     pub grid: bool,
 }
 

@@ -4,24 +4,28 @@ use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_sched_config::{Configuration, Known, Plan, load};
 use vortex_schedulers::instantiate::{Instantiated, instantiate};
 
-use super::Vortex;
+use super::Wired;
 
 /// The file in the ramdisk that has it.
 const FILE: &str = "vortex.xml";
 
 /// The configuration that is used.
-pub(super) struct Chosen {
+pub(super) struct Chosen<Y: Wired> {
     /// Where it is from.
     pub(super) source: &'static str,
     /// What it says.
     pub(super) plan: Plan,
     /// What has become of it.
-    pub(super) instantiated: Instantiated<Vortex>,
+    pub(super) instantiated: Instantiated<Y>,
 }
 
 /// The configuration in `ramdisk` for a machine with so many `cores`; the built-in one, saying so,
 /// when there is none or it has faults. `hertz` is the rate of the time-stamp counter.
-pub(super) fn choose(ramdisk: Option<&Ramdisk<'_>>, cores: usize, hertz: u64) -> Chosen {
+pub(super) fn choose<Y: Wired>(
+    ramdisk: Option<&Ramdisk<'_>>,
+    cores: usize,
+    hertz: u64,
+) -> Chosen<Y> {
     let cores = u32::try_from(cores).unwrap_or(u32::MAX);
     if let Some(chosen) = ramdisk.and_then(|ramdisk| from_file(ramdisk, cores, hertz)) {
         return chosen;
@@ -40,7 +44,7 @@ pub(super) fn choose(ramdisk: Option<&Ramdisk<'_>>, cores: usize, hertz: u64) ->
 }
 
 /// The configuration in the file; `None`, with what is wrong in the log, when it cannot be used.
-fn from_file(ramdisk: &Ramdisk<'_>, cores: u32, hertz: u64) -> Option<Chosen> {
+fn from_file<Y: Wired>(ramdisk: &Ramdisk<'_>, cores: u32, hertz: u64) -> Option<Chosen<Y>> {
     let Some(file) = ramdisk.file(FILE) else {
         log::info!("the boot ramdisk has no file {FILE:?}");
         return None;

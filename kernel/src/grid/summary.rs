@@ -7,22 +7,23 @@ use core::fmt::Write;
 use vortex_hal::cores::CoreIndex;
 use vortex_sched_config::{Plan, SchedulerPlan};
 
-use super::Places;
-use super::configuration::Chosen;
+use vortex_toolkit::System;
+
+use super::{Places, Shared};
 
 /// How many schedulers of one kind are named.
 const NAMED: usize = 4;
 
-/// Logs what is going to be built.
-pub(super) fn log(chosen: &Chosen, places: &Places, online: &[CoreIndex]) {
-    let plan = &chosen.plan;
-    let resources = chosen.instantiated.schedulers.iter();
+/// Logs what was built from the configuration that is called `source`.
+pub(super) fn log<Y: System>(shared: &Shared<Y>, source: &str, online: &[CoreIndex]) {
+    let (plan, places) = (&shared.plan, &shared.places);
+    let resources = shared.schedulers.iter();
     log::info!(
         "grid: {} cores, {} resources, {} activities, configuration {}",
         plan.cores.len(),
         resources.filter(|built| built.resource.is_some()).count(),
         plan.activities.len(),
-        chosen.source
+        source
     );
     for (core, index) in plan.cores.iter().zip(places.machine()) {
         log::info!(

@@ -17,11 +17,14 @@ use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::scheduler::{ClientParams, Weight};
 use vortex_toolkit::statistics::Usage;
 
-use self::load::{Audit, COUNTED, Load};
+use self::load::{Audit, COUNTED, Load, Message};
 use super::{Failure, PATIENCE, ensure};
-use crate::grid::{Local, Processor, Shared, interrupts};
+use crate::grid::{self, Local, Processor, interrupts};
 
-pub(crate) use self::load::{Message, handle};
+pub(crate) use self::load::SelfTest;
+
+/// What the cores share.
+type Shared = grid::Shared<SelfTest>;
 
 /// The activities' weights.
 const WEIGHTS: [u32; 3] = [500, 300, 200];
@@ -29,8 +32,11 @@ const WEIGHTS: [u32; 3] = [500, 300, 200];
 /// How often each core is interrupted, one interrupt after the other.
 const INTERRUPTS: u64 = 20;
 
+/// How long nobody has anything to do before the books are looked at, in nanoseconds.
+const REST_NS: u64 = 50_000_000;
+
 /// Runs the load on `local`, the boot core, and on all other cores of the grid.
-pub(super) fn check(shared: &'static Shared, local: &mut Local) -> Result<(), Failure> {
+pub(super) fn check(shared: &'static Shared, local: &mut Local<SelfTest>) -> Result<(), Failure> {
     let load = Load::install(shared, activities(shared))?;
     let test = Test {
         shared,
@@ -40,6 +46,7 @@ pub(super) fn check(shared: &'static Shared, local: &mut Local) -> Result<(), Fa
     test.exchange(local)?;
     test.interrupt(local)?;
     test.flood(local)?;
+    test.rest(local);
     test.audit(local)
 }
 
@@ -65,7 +72,7 @@ impl Test {
     /// Sends a request to a worker by way of its core.
     fn send(&self, core: usize, payer: ActivityId, message: Message) -> Result<(), Failure> {
         let worker = self.load.workers[core];
-        let request = Request::new(worker, payer, crate::grid::Message::SelfTest(message));
+        let request = Request::new(worker, payer, message);
         let grid = &self.shared.grid;
         grid.submit_to(&self.platform, core_id(core), request)
             .map_err(|_| Failure::new(format_args!("the inbox of core {core} is full")))
@@ -73,7 +80,7 @@ impl Test {
 
     /// Serves until `over` says so; fails with `what` when it does not in time.
     fn wait(
-        local: &mut Local,
+        local: &mut Local<SelfTest>,
         over: impl Fn() -> bool,
         what: impl Fn() -> String,
     ) -> Result<(), Failure> {
@@ -84,7 +91,7 @@ impl Test {
     }
 
     /// The load itself, and what each activity got of each core.
-    fn exchange(&self, local: &mut Local) -> Result<(), Failure> {
+    fn exchange(&self, local: &mut Local<SelfTest>) -> Result<(), Failure> {
         for token in 0..self.load.tokens.len() {
             let (core, payer) = (self.load.home(token), self.load.payer(token));
             self.send(core, payer, Message::Work { token, step: 0 })?;
@@ -129,7 +136,7 @@ impl Test {
     }
 
     /// One interrupt after the other, on all cores in turn.
-    fn interrupt(&self, local: &mut Local) -> Result<(), Failure> {
+    fn interrupt(&self, local: &mut Local<SelfTest>) -> Result<(), Failure> {
         self.load.expect_interrupts(self.total_interrupts());
         self.send(0, ActivityId::INFRASTRUCTURE, Message::Fire)?;
         self.wait_for_interrupts(local)
@@ -139,7 +146,7 @@ impl Test {
         self.load.cores.len() as u64 * INTERRUPTS
     }
 
-    fn wait_for_interrupts(&self, local: &mut Local) -> Result<(), Failure> {
+    fn wait_for_interrupts(&self, local: &mut Local<SelfTest>) -> Result<(), Failure> {
         Self::wait(
             local,
             || self.load.has_all_interrupts() && self.load.live() == 0,
@@ -153,7 +160,7 @@ impl Test {
     }
 
     /// An interrupt that comes while the inbox of its core is full.
-    fn flood(&self, local: &mut Local) -> Result<(), Failure> {
+    fn flood(&self, local: &mut Local<SelfTest>) -> Result<(), Failure> {
         let before = interrupts::times_latched();
         self.load.expect_interrupts(self.total_interrupts() + 1);
         let last = self.load.cores.len() - 1;
@@ -165,8 +172,14 @@ impl Test {
         )
     }
 
+    /// Nobody has anything to do for a while.
+    fn rest(&self, local: &mut Local<SelfTest>) {
+        let end = cpu::timestamp().saturating_add(rest_cycles());
+        let _ended = local.run_until(end, || false);
+    }
+
     /// Every core looks at its own books.
-    fn audit(&self, local: &mut Local) -> Result<(), Failure> {
+    fn audit(&self, local: &mut Local<SelfTest>) -> Result<(), Failure> {
         let cores = 0..self.load.cores.len();
         for core in cores.clone() {
             self.send(core, ActivityId::INFRASTRUCTURE, Message::Audit)?;
@@ -247,7 +260,17 @@ fn check_books(core: usize, audit: &Audit) -> Result<(), Failure> {
     ensure(
         audit.handled >= COUNTED && audit.scheduling > 0 && audit.interrupt > 0,
         format_args!("core {core}: something is missing in the books: {audit:?}"),
+    )?;
+    // Half: who was preempted by the host just before it slept was not idle meanwhile.
+    ensure(
+        audit.idle >= rest_cycles() / 2,
+        format_args!("core {core}: its rest is not in the books: {audit:?}"),
     )
+}
+
+/// [`REST_NS`] in cycles.
+fn rest_cycles() -> u64 {
+    clock::rate().map_or(0, |rate| rate.cycles(REST_NS))
 }
 
 /// What one activity used in an interval.

@@ -16,10 +16,10 @@ use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, ResourceId};
 use vortex_toolkit::scheduler::Weight;
 use vortex_toolkit::statistics::Usage;
-use vortex_toolkit::{Outcome, Request, SchedulerSpec};
+use vortex_toolkit::{Outcome, Reason, Request, SchedulerSpec, System};
 
-use super::{Received, core_id, worker_name};
-use crate::grid::{Message as GridMessage, Shared, Vortex, interrupts, wake_boot_core};
+use super::{Received, Shared, core_id, worker_name};
+use crate::grid::{Processor, Wired, Wiring, interrupts, wake_boot_core};
 use crate::selftest::Failure;
 
 /// Requests counted on each core before it looks at who has used what, and until it does again.
@@ -39,7 +39,7 @@ const TURNS: [u32; 3] = [500, 1000, 2000];
 const SOON: Duration = Duration::from_secs(5);
 
 /// What the resources of the load say to each other.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Message {
     /// To a worker: a token's request; `step` is the number of those before it.
     Work {
@@ -67,7 +67,31 @@ pub(crate) enum Message {
     Audit,
 }
 
-type Context<'a> = vortex_toolkit::Context<'a, Vortex>;
+impl vortex_toolkit::Message for Message {}
+
+/// The system of the load: nothing but its resources.
+pub(crate) struct SelfTest;
+
+static WIRING: Wiring<SelfTest> = Wiring::new();
+
+impl System for SelfTest {
+    type Platform = Processor;
+    type Policy = Policy;
+    type Message = Message;
+    type Resources = Resources;
+}
+
+impl Wired for SelfTest {
+    fn wiring() -> &'static Wiring<Self> {
+        &WIRING
+    }
+
+    fn resources(_shared: &'static Shared) -> Resources {
+        Resources
+    }
+}
+
+type Context<'a> = vortex_toolkit::Context<'a, SelfTest>;
 
 /// What one core counts; it alone writes.
 #[derive(Default)]
@@ -123,7 +147,7 @@ impl Load {
         let worker = |core| grid.add_resource(&worker_name(core), on(core..core + 1));
         let workers = (0..count).map(worker).collect();
         let meeting = grid.add_resource("selftest.meeting", on(0..count));
-        let interrupt = |_vector| GridMessage::SelfTest(Message::Interrupt);
+        let interrupt = |_vector| Message::Interrupt;
         let vector = interrupts::register(shared, meeting, interrupt)
             .map_err(|error| Failure::new(format_args!("{error}")))?;
         let tokens = count * activities.len() * (STAYING + TRAVELLERS);
@@ -220,6 +244,27 @@ impl Load {
         }
     }
 
+    /// Executes a request.
+    fn handle(&self, message: Message, context: &mut Context<'_>) {
+        match message {
+            Message::Work { token, step } => self.work(token, step, context),
+            Message::Meet { token, step } => self.meet(token, step, context),
+            Message::Fire => self.fire(),
+            Message::Interrupt => self.note_interrupt(context),
+            Message::Flood => self.flood(context),
+            Message::Filler => self.end_one(),
+            Message::Audit => self.audit(context),
+        }
+    }
+
+    /// A token at the meeting place: goes home.
+    fn meet(&self, token: usize, step: u64, context: &mut Context<'_>) {
+        self.take_turn(token, step);
+        let step = step + 1;
+        let home = self.workers[self.home(token)];
+        send(context, home, Message::Work { token, step });
+    }
+
     /// A token at its worker.
     fn work(&self, token: usize, step: u64, context: &mut Context<'_>) {
         self.take_turn(token, step);
@@ -247,10 +292,7 @@ impl Load {
         } else if self.travels(token) {
             let step = step + 1;
             let label = AffinityLabel(token as u64 + 1);
-            let request = context.request(
-                self.meeting,
-                GridMessage::SelfTest(Message::Meet { token, step }),
-            );
+            let request = context.request(self.meeting, Message::Meet { token, step });
             context.send(request.near(label));
         } else {
             send(context, context.head().destination, again);
@@ -296,7 +338,7 @@ impl Load {
         let worker = context.head().destination;
         loop {
             self.live.fetch_add(1, Ordering::AcqRel);
-            let filler = GridMessage::SelfTest(Message::Filler);
+            let filler = Message::Filler;
             let filler = Request::new(worker, ActivityId::INFRASTRUCTURE, filler);
             if self.shared.grid.submit(context.platform(), filler).is_err() {
                 break;
@@ -338,34 +380,27 @@ impl Load {
 
 /// Sends one more request of the load, paid and labelled as the one being handled.
 fn send(context: &mut Context<'_>, to: ResourceId, message: Message) {
-    let request = context.request(to, GridMessage::SelfTest(message));
+    let request = context.request(to, message);
     context.send(request);
 }
 
-/// Executes a request of the load.
-pub(crate) fn handle(message: Message, context: &mut Context<'_>) -> Outcome<GridMessage> {
-    if let Some(load) = LOAD.get() {
-        match message {
-            Message::Work { token, step } => load.work(token, step, context),
-            Message::Meet { token, step } => {
-                load.take_turn(token, step);
-                let step = step + 1;
-                send(
-                    context,
-                    load.workers[load.home(token)],
-                    Message::Work { token, step },
-                );
-            }
-            Message::Fire => load.fire(),
-            Message::Interrupt => load.note_interrupt(context),
-            Message::Flood => load.flood(context),
-            Message::Filler => load.end_one(),
-            Message::Audit => load.audit(context),
+/// The resources of the load; their state is in [`Load`].
+pub(crate) struct Resources;
+
+impl vortex_toolkit::Resources<SelfTest> for Resources {
+    fn handle(&mut self, message: Message, context: &mut Context<'_>) -> Outcome<Message> {
+        if let Some(load) = LOAD.get() {
+            load.handle(message, context);
+            let counts = &load.cores[context.core().index()];
+            counts.handled.fetch_add(1, Ordering::AcqRel);
         }
-        let counts = &load.cores[context.core().index()];
-        counts.handled.fetch_add(1, Ordering::AcqRel);
+        Outcome::Done
     }
-    Outcome::Done
+
+    /// Then the chain of requests that it belongs to never ends, and the check says so.
+    fn returned(&mut self, request: Request<Message>, reason: Reason, _: &mut Context<'_>) {
+        log::error!("{request:?} was not executed: {reason}");
+    }
 }
 
 /// What a core's books say.
