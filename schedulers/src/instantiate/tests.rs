@@ -13,7 +13,7 @@ use vortex_toolkit::{Resources, System};
 
 use super::{
     InstantiateError, Instantiated, home, home_params, instantiate, kernel_instance,
-    thread_instance, timeslice,
+    scheduler_params, thread_instance, timeslice,
 };
 use crate::Policy;
 

@@ -386,12 +386,13 @@ impl<Y: System> CoreState<Y> {
     }
 
     fn node_of_scheduler(&mut self, id: SchedulerId) -> Result<NodeIndex, Reason> {
-        if let Some(node) = self.known_scheduler(id) {
-            return Ok(node);
-        }
         let shared = self.grid.scheduler(id).ok_or(Reason::NoCore)?;
+        // Nobody begins to ask one that is to go.
         if shared.removal.has_begun() {
             return Err(Reason::NoCore);
+        }
+        if let Some(node) = self.known_scheduler(id) {
+            return Ok(node);
         }
         let ask = shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         // A scheduler asks only those made before it, so this ends.

@@ -95,7 +95,7 @@ impl<Y: System> Grid<Y> {
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountReading> {
         let held = self.hold();
-        held.iter().map(|account| reading(account)).collect()
+        held.iter().map(reading).collect()
     }
 
     /// All accounts and ledgers as of `now`, a time read just before: with what each core has been
@@ -105,7 +105,7 @@ impl<Y: System> Grid<Y> {
     #[must_use]
     pub fn snapshot(&self, now: u64) -> Snapshot {
         let held = self.hold();
-        let mut accounts: Vec<_> = held.iter().map(|account| reading(account)).collect();
+        let mut accounts: Vec<_> = held.iter().map(reading).collect();
         let mut ledgers = Vec::with_capacity(self.cores());
         for number in 0..self.cores() {
             let core = CoreId(u16::try_from(number).unwrap_or(u16::MAX));
