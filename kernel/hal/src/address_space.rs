@@ -136,8 +136,8 @@ impl AddressSpace {
     /// Tables without pages; `allocate` gives the frame of the first table. `None` when it gives
     /// none.
     pub fn new(allocate: &mut dyn FnMut() -> Option<Frame>) -> Option<Self> {
-        let root = allocate()?;
         let kernel_half = paging::kernel_half().ok()?;
+        let root = allocate()?;
         let shared = Shared {
             root: root.address(),
             cores: CoreSet::default(),

@@ -13,11 +13,11 @@
 //!   `flags` and [`init_core`];
 //! - debug registers are not used, so no breakpoint of a user's can hit the kernel.
 
-mod bases;
 mod entry;
 mod extended;
 mod flags;
 mod registers;
+mod segments;
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -39,6 +39,8 @@ use crate::traps::{self, Exception, TrapFrame};
 const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u64 = 14;
 
+/// The code segment of the SYSENTER instruction: 0 has it fault.
+const SYSENTER_SEGMENT: u32 = 0x174;
 /// The MSRs of the SYSCALL instruction: segments, address, flags to clear.
 const STAR: u32 = 0xc000_0081;
 const LSTAR: u32 = 0xc000_0082;
@@ -170,9 +172,11 @@ pub(crate) fn init_core() {
         (STAR, star),
         (LSTAR, entry),
         (SFMASK, flags::CLEARED_BY_SYSTEM_CALL),
+        (SYSENTER_SEGMENT, 0),
     ] {
         // SAFETY: every 64-bit CPU has these; the selectors are the GDT's, the address the
         // entry's.
         unsafe { Msr::new(register).write(value) };
     }
+    segments::drop_local_table();
 }

@@ -348,12 +348,14 @@ fn check_flags() -> Result<(), Failure> {
     let wanted = DIRECTION | NESTED | ALIGNMENT_CHECK | 0x202;
     let mut process = Process::new(&code)?;
     process.set_argument(wanted);
-    // Each of these runs kernel code that a direction flag would break.
+    let kernels = || equal("the kernel's flags", &(cpu::flags() & wanted), &0x202);
     process.run_to_call()?;
+    kernels()?;
     process.run_to_call()?;
     equal("the flags", &process.registers.arguments()[0], &wanted)?;
     let vector = process.run_to_exception()?.vector();
     equal("vector at a breakpoint", &vector, &BREAKPOINT)?;
+    kernels()?;
     process.end()?;
     let trap = [0x57, 0x9d, 0x90, 0x90]; // push rdi; popfq; nop; nop
     expect_exception(&trap, TRAP | 0x202, (DEBUG, 0, None))?;

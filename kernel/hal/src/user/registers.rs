@@ -10,7 +10,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::extended::ExtendedState;
-use super::{bases, flags};
+use super::{flags, segments};
 use crate::cores::{self, CoreIndex};
 use crate::gdt::{USER_CODE, USER_DATA};
 use crate::traps::TrapFrame;
@@ -107,8 +107,8 @@ impl Registers {
             "a thread's registers were left on core {core} without being parked"
         );
         self.extended.save();
-        self.fs_base = bases::fs();
-        self.gs_base = bases::user_gs();
+        self.fs_base = segments::fs();
+        self.gs_base = segments::user_gs();
         self.residence = Residence::Both(core);
         cores::get(core)
             .user
@@ -137,7 +137,7 @@ impl Registers {
             self.residence == Residence::Both(me) && state.owner.load(Ordering::Relaxed) == self.id;
         if !is_here {
             self.extended.restore();
-            bases::load(self.fs_base, self.gs_base);
+            segments::load(self.fs_base, self.gs_base);
             state.owner.store(self.id, Ordering::Relaxed);
         }
         self.residence = Residence::Live(me);
@@ -214,7 +214,7 @@ impl Registers {
     #[must_use]
     pub fn fs_base(&self) -> u64 {
         if self.is_live_here() {
-            bases::fs()
+            segments::fs()
         } else {
             self.fs_base
         }
@@ -234,7 +234,7 @@ impl Registers {
     #[must_use]
     pub fn gs_base(&self) -> u64 {
         if self.is_live_here() {
-            bases::user_gs()
+            segments::user_gs()
         } else {
             self.gs_base
         }
