@@ -6,6 +6,7 @@ mod ipi;
 mod page_tables;
 mod timer;
 mod tlb;
+mod user;
 
 use vortex_hal::{clock, logging};
 use vortex_kernel_base::options::SelfTests;
@@ -24,6 +25,7 @@ pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.tlb, "tlb", tlb::check);
     run_one(wanted.ipi, "ipi", ipi::check);
     run_one(wanted.timer, "timer", timer::check);
+    run_one(wanted.user, "user", user::check);
 }
 
 /// Runs the check of the grid, on a grid of its own, on core 0 with all cores up. The cores stay in

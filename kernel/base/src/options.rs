@@ -80,6 +80,8 @@ pub struct SelfTests {
     pub ipi: bool,
     /// Every core's deadline timer fires, and not early.
     pub timer: bool,
+    /// User mode is entered and left as it should be.
+    pub user: bool,
     /// A grid executes every request once, by shares, with all cycles in the books. No process is
     /// started then.
     pub grid: bool,
@@ -93,6 +95,7 @@ impl SelfTests {
             "tlb" => &mut self.tlb,
             "ipi" => &mut self.ipi,
             "timer" => &mut self.timer,
+            "user" => &mut self.user,
             "grid" => &mut self.grid,
             _ => return None,
         };
@@ -192,7 +195,7 @@ impl fmt::Display for Expected {
         match self {
             Self::Fault => write_names(f, FAULTS),
             Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, grid, separated by commas")
+                f.write_str("page-tables, tlb, ipi, timer, user, grid, separated by commas")
             }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
@@ -402,11 +405,12 @@ mod tests {
             tlb: true,
             ipi: true,
             timer: true,
+            user: false,
             grid: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, grid, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

@@ -113,27 +113,23 @@ fn handler(vector: u8) -> Option<Handler> {
     unsafe { core::mem::transmute::<usize, Option<Handler>>(address) }
 }
 
-/// Cycles that interrupt handlers have taken on `core`, from their dispatch to the end of the
-/// interrupt. Written by that core alone.
+/// How many cycles of the time-stamp counter low-level handlers have taken on `core` so far. Never
+/// goes back.
 #[must_use]
 pub fn cycles(core: &Core) -> u64 {
     core.interrupt_cycles.load(Ordering::Relaxed)
 }
 
-/// Has an interrupt handled and ended, and counts the cycles that takes.
-pub(crate) fn dispatch(frame: &TrapFrame) {
-    let start = cpu::timestamp();
-    handle(frame);
-    // Handlers do not nest, so nobody else writes in between.
-    let counter = &cores::current().interrupt_cycles;
-    let taken = cpu::timestamp().saturating_sub(start);
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(taken),
-        Ordering::Relaxed,
-    );
+/// Books the cycles since `begin` to this core's handlers. With interrupts off.
+pub(crate) fn book_cycles(begin: u64) {
+    let cycles = &cores::current().interrupt_cycles;
+    let taken = cpu::timestamp().saturating_sub(begin);
+    // Written by this core only, and by nothing that interrupts this.
+    cycles.store(cycles.load(Ordering::Relaxed) + taken, Ordering::Relaxed);
 }
 
-fn handle(frame: &TrapFrame) {
+/// Has an interrupt handled and ended.
+pub(crate) fn dispatch(frame: &TrapFrame) {
     let vector = frame.vector as u8;
     match handler(vector) {
         Some(handler) => handler(vector),

@@ -15,9 +15,11 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod address_space;
 pub mod apic;
 pub mod backtrace;
 pub mod clock;
+mod core_set;
 pub mod cores;
 pub mod cpu;
 pub mod deliberate;
@@ -41,4 +43,6 @@ pub mod stop;
 pub mod sync;
 pub mod timer;
 pub mod traps;
+pub mod user;
+pub mod user_frames;
 pub mod wakeup;

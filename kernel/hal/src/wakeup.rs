@@ -1,6 +1,6 @@
 //! Sleeping until there is work, and waking a core that sleeps.
 //!
-//! Key functions: [`sleep`], [`sleep_unless`], [`wake`].
+//! Key functions: [`sleep`], [`sleep_unless`], [`wake`], [`interrupt`].
 //!
 //! Invariants: a wake-up is never lost: the sleeper says that it sleeps before it looks for
 //! wake-ups, and the waker leaves its wake-up before it looks whether the core sleeps, both in
@@ -53,6 +53,12 @@ pub fn wake(core: &Core) {
     if first && halted() && core.index() != cores::current_index() {
         apic::send(core.apic_id(), Message::Interrupt(vector::WAKE_UP));
     }
+}
+
+/// As [`wake`], and interrupts `core` whatever it does, so that it leaves user mode too.
+pub fn interrupt(core: &Core) {
+    core.wakeup.wanted.store(true, Ordering::SeqCst);
+    apic::send(core.apic_id(), Message::Interrupt(vector::WAKE_UP));
 }
 
 /// Halts this core until any interrupt, at once when it was woken already. Returns whether it was
