@@ -18,7 +18,7 @@ use vortex_toolkit::scheduler::{ClientParams, Weight};
 use vortex_toolkit::statistics::Usage;
 
 use self::load::{Audit, COUNTED, Load, Message};
-use super::{Failure, PATIENCE, ensure};
+use super::{Failure, ensure};
 use crate::grid::{self, Local, Processor, interrupts};
 
 pub(crate) use self::load::SelfTest;
@@ -34,6 +34,10 @@ const INTERRUPTS: u64 = 20;
 
 /// How long nobody has anything to do before the books are looked at, in nanoseconds.
 const REST_NS: u64 = 50_000_000;
+
+/// How long each part may take, in nanoseconds: the load is some hundred thousand requests, and
+/// under emulation all cores share few host cores.
+const PATIENCE_NS: u64 = 60_000_000_000;
 
 /// Runs the load on `local`, the boot core, and on all other cores of the grid.
 pub(super) fn check(shared: &'static Shared, local: &mut Local<SelfTest>) -> Result<(), Failure> {
@@ -84,7 +88,7 @@ impl Test {
         over: impl Fn() -> bool,
         what: impl Fn() -> String,
     ) -> Result<(), Failure> {
-        let cycles = clock::rate().map_or(u64::MAX, |rate| rate.cycles(PATIENCE));
+        let cycles = clock::rate().map_or(u64::MAX, |rate| rate.cycles(PATIENCE_NS));
         let end = cpu::timestamp().saturating_add(cycles);
         let ended = local.run_until(end, over);
         ensure(ended, format_args!("{}", what()))
