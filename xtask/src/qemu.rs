@@ -104,7 +104,10 @@ impl GuestConfig {
         }
         match &self.boot {
             Boot::Linux(kernel, initramfs, arguments) => {
-                qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+                qemu.arg("-kernel")
+                    .arg(kernel)
+                    .arg("-initrd")
+                    .arg(initramfs);
                 qemu.args(["-append", arguments, "-nic", "none"]);
             }
             Boot::Disk(disk) => {
