@@ -29,6 +29,8 @@ pub enum Boot {
     Disk(PathBuf),
     /// The file `bootloader` in a TFTP folder, by QEMU's own DHCP and TFTP servers.
     Pxe(PathBuf),
+    /// A Linux kernel, without firmware of ours, with an initial RAM file system and a command line.
+    Linux(PathBuf, PathBuf, String),
     /// Nothing: the firmware alone.
     Nothing,
 }
@@ -95,10 +97,19 @@ impl GuestConfig {
             self.cpu.as_deref().unwrap_or(self.accel.default_cpu()),
         ]);
         qemu.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
-        firmware::find()
-            .context("there is no UEFI firmware; try `cargo xtask setup`")?
-            .add_to(&mut qemu);
+        if !matches!(self.boot, Boot::Linux(..)) {
+            firmware::find()
+                .context("there is no UEFI firmware; try `cargo xtask setup`")?
+                .add_to(&mut qemu);
+        }
         match &self.boot {
+            Boot::Linux(kernel, initramfs, arguments) => {
+                qemu.arg("-kernel")
+                    .arg(kernel)
+                    .arg("-initrd")
+                    .arg(initramfs);
+                qemu.args(["-append", arguments, "-nic", "none"]);
+            }
             Boot::Disk(disk) => {
                 // Guests may share the file: what one writes goes to a file of its own, and away.
                 let disk = escape_commas(disk);
