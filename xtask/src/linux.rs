@@ -40,7 +40,9 @@ impl Linux {
         );
         let package = kernel_package()?;
         let mut download = process::command("apt-get");
-        download.args(["download", "--quiet", &package]).current_dir(&dir);
+        download
+            .args(["download", "--quiet", &package])
+            .current_dir(&dir);
         process::run_quietly(&format!("fetching {package}"), &mut download)?;
         let file = newest(&dir, "linux-image-")?;
         let mut unpack = process::command("dpkg-deb");
@@ -75,7 +77,8 @@ fn kernel_package() -> Result<String> {
 
 /// The last file in `dir`, by name, that begins with `prefix`.
 fn newest(dir: &Path, prefix: &str) -> Result<PathBuf> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let entries =
+        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let matching = files.filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,15 +1,16 @@
 //! Building the programs of `userland/` for the guest: static Linux programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{process, workspace};
 
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
+    "cases",
     "cpuhog",
     "latency",
     "microbench",
@@ -18,6 +19,9 @@ const PROGRAMS: [&str; 7] = [
     "stress",
     "vstat",
 ];
+
+/// The programs in C.
+const C_PROGRAMS: [&str; 2] = ["case", "hello"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,15 +49,55 @@ pub fn build() -> Result<Vec<GuestFile>> {
         .current_dir(workspace::root());
     process::run_quietly("building the programs", &mut cargo)?;
     let built = target_dir.join(TARGET).join("userland");
-    PROGRAMS
-        .iter()
-        .map(|name| {
-            let file = built.join(name);
-            ensure!(file.is_file(), "cargo made no {}", file.display());
-            Ok(GuestFile {
-                path: format!("/bin/{name}"),
-                file,
-            })
-        })
-        .collect()
+    let mut files = Vec::new();
+    for name in PROGRAMS {
+        let file = built.join(name);
+        ensure!(file.is_file(), "cargo made no {}", file.display());
+        files.push(GuestFile::program(name, file));
+    }
+    for name in C_PROGRAMS {
+        files.push(GuestFile::program(name, compile(name)?));
+    }
+    Ok(files)
+}
+
+impl GuestFile {
+    fn program(name: &str, file: PathBuf) -> Self {
+        Self {
+            path: format!("/bin/{name}"),
+            file,
+        }
+    }
+}
+
+/// Compiles a program in C, if it has changed.
+fn compile(name: &str) -> Result<PathBuf> {
+    let userland = workspace::root().join("userland");
+    let source = userland.join("c").join(name).with_extension("c");
+    let headers = userland.join("vortex/include");
+    let program = workspace::target_subdir("userland-c")?.join(name);
+    let changed = |file: &Path| file.metadata().and_then(|metadata| metadata.modified());
+    let sources = [source.clone(), headers.join("vortex.h")];
+    if let Ok(made) = changed(&program)
+        && sources
+            .iter()
+            .all(|file| changed(file).is_ok_and(|time| time < made))
+    {
+        return Ok(program);
+    }
+    // Others may be running what is there, or compiling at the same time.
+    let fresh = program.with_extension(std::process::id().to_string());
+    let mut compiler = process::command("cc");
+    compiler
+        .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror"])
+        // That it never ends is what the case is for.
+        .args(["-Wno-infinite-recursion", "-pthread", "-I"])
+        .arg(&headers)
+        .arg("-o")
+        .arg(&fresh)
+        .arg(&source);
+    process::run_quietly(&format!("compiling {name}.c"), &mut compiler)?;
+    std::fs::rename(&fresh, &program)
+        .with_context(|| format!("cannot make {}", program.display()))?;
+    Ok(program)
 }

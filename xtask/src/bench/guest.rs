@@ -78,8 +78,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => None,
     };
     let (version, on_linux) = linux.unwrap_or_default();
-    let costs: BTreeMap<&str, Option<f64>> =
-        on_linux.iter().map(|row| (row.name.as_str(), row.ns)).collect();
+    let costs: BTreeMap<&str, Option<f64>> = on_linux
+        .iter()
+        .map(|row| (row.name.as_str(), row.ns))
+        .collect();
     let rows: Vec<Row> = vortex
         .iter()
         .map(|row| Row {
@@ -172,7 +174,10 @@ fn collect(guest: &mut Guest, label: &str) -> Result<(Vec<Measured>, Option<u8>)
     })?;
     if !ended {
         let from = last.len().saturating_sub(20);
-        bail!("the program did not come to its end; the guest's last words:\n{}", last[from..].join("\n"));
+        bail!(
+            "the program did not come to its end; the guest's last words:\n{}",
+            last[from..].join("\n")
+        );
     }
     Ok((measured, Some(status)))
 }
@@ -192,7 +197,8 @@ fn print(rows: &[Row], args: &Args, linux: &str) -> Result<()> {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.0}"));
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.0}"));
     for row in rows {
         let mut cells = vec![row.operation.clone(), number(row.vortex)];
         if args.baseline.is_some() {

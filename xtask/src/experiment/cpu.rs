@@ -157,7 +157,8 @@ fn configuration(args: &Args) -> String {
     let _ = writeln!(
         xml,
         "<process name=\"sampler\"><path>/bin/sampler</path><activity>sampler</activity>\
-         <arg>--seconds</arg><arg>{}</arg><arg>--settle</arg><arg>{SETTLE}</arg></process>\n\
+         <arg>--seconds</arg><arg>{}</arg><arg>--settle</arg><arg>{SETTLE}</arg>\
+         <right>statistics</right></process>\n\
          </schedulerconfig>",
         common.seconds
     );

@@ -11,6 +11,7 @@ use rustix::process::{WaitOptions, wait};
 use vortex::abi::rights;
 use vortex::{Spawn, activity};
 use vortex_programs::work;
+use vortex_sched_config::value::Right;
 use vortex_sched_config::{Known, Plan, ProcessPlan};
 
 /// Start the processes that the configuration lists, and wait until all of them have ended
@@ -85,7 +86,12 @@ fn start(plan: &Plan, process: &ProcessPlan) -> io::Result<u32> {
     }
     let name = &plan.activities[process.activity.0].name;
     spawn.activity(activity::find(name)?);
-    // What a configuration starts, its author trusts to look; to change is for the first process.
-    spawn.rights(rights::STATISTICS | rights::WEIGHTS);
+    let bit = |right: &Right| match right {
+        Right::Statistics => rights::STATISTICS,
+        Right::Weights => rights::WEIGHTS,
+        Right::Activities => rights::ACTIVITIES,
+        Right::Signals => rights::SIGNALS,
+    };
+    spawn.rights(process.rights.iter().map(bit).fold(0, |all, bit| all | bit));
     spawn.start()
 }
