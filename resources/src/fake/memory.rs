@@ -54,7 +54,10 @@ impl State {
     #[track_caller]
     fn bytes(&mut self, frame: Frame) -> &mut [u8; PAGE] {
         let slot = self.used(frame);
-        assert!(!slot.table, "{frame:?} is used as a page while it is a table");
+        assert!(
+            !slot.table,
+            "{frame:?} is used as a page while it is a table"
+        );
         slot.contents
             .get_or_insert_with(|| Box::new([POISON; PAGE]))
     }
@@ -249,8 +252,11 @@ impl Root {
         };
         for (at, byte) in (address..).zip(into) {
             let frame = self.translate(at, access)?;
-            self.memory
-                .read_frame(frame, (at % PAGE_SIZE) as usize, core::slice::from_mut(byte));
+            self.memory.read_frame(
+                frame,
+                (at % PAGE_SIZE) as usize,
+                core::slice::from_mut(byte),
+            );
         }
         Ok(())
     }
@@ -266,8 +272,11 @@ impl Root {
         };
         for (at, byte) in (address..).zip(from) {
             let frame = self.translate(at, access)?;
-            self.memory
-                .write_frame(frame, (at % PAGE_SIZE) as usize, core::slice::from_ref(byte));
+            self.memory.write_frame(
+                frame,
+                (at % PAGE_SIZE) as usize,
+                core::slice::from_ref(byte),
+            );
         }
         Ok(())
     }

@@ -58,7 +58,9 @@ impl<M: Machine> Inner<M> {
             protection: mapping.protection,
             content: self.content(mapping, start),
             shared: mapping.shared,
-            grows: mapping.grows.map(|limit| (start + length).saturating_sub(limit)),
+            grows: mapping
+                .grows
+                .map(|limit| (start + length).saturating_sub(limit)),
             name: mapping.name,
         };
         self.regions.insert(start, region);

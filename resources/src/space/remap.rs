@@ -29,9 +29,8 @@ impl<M: Machine> Inner<M> {
     ) -> Result<Placed, Errno> {
         let (length, wanted) = check(old, old_length, new_length)?;
         let end = old.checked_add(length).ok_or(Errno::EFAULT)?;
-        let known = |way: &&Move| {
-            way.from == old && way.from_end == end && way.to_end - way.to == wanted
-        };
+        let known =
+            |way: &&Move| way.from == old && way.from_end == end && way.to_end - way.to == wanted;
         if let Some(&way) = self.moves.iter().find(known) {
             return self.go_on(way);
         }
@@ -102,8 +101,7 @@ impl<M: Machine> Inner<M> {
 
     /// Whether both ends of a move still show the same: other threads may have changed them.
     fn is_intact(&self, way: Move) -> bool {
-        let (Some((_, from)), Some((_, to))) =
-            (self.regions.at(way.from), self.regions.at(way.to))
+        let (Some((_, from)), Some((_, to))) = (self.regions.at(way.from), self.regions.at(way.to))
         else {
             return false;
         };
@@ -129,7 +127,9 @@ impl<M: Machine> Inner<M> {
             let target = page - way.from + way.to;
             match mapped {
                 Some(mapped) => {
-                    pages.memory.inform(mapped.frame, mapped.accessed, mapped.dirty);
+                    pages
+                        .memory
+                        .inform(mapped.frame, mapped.accessed, mapped.dirty);
                     pages.memory.share(mapped.frame);
                     if let Err(refusal) = pages.map(target, mapped.frame, mapped.access) {
                         result = Err(refusal);
