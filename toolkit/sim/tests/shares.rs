@@ -180,7 +180,7 @@ fn footnote_three_evens_out_what_cores_give() {
     spec.params = SchedulerParams {
         load_sharing: LoadSharing::LeastReceived,
         lifetime: Lifetime::Cycles(SECOND / 100),
-        ..SchedulerParams::default()..SchedulerParams::default()
+        ..SchedulerParams::default()
     };
     let resource = builder.resource("r", spec);
     let activity = builder.activity("a", weight(100));
