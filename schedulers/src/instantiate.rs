@@ -157,6 +157,17 @@ pub fn thread_instance(
     })
 }
 
+/// The resource of this dotted name that is one for all activities, if the plan has a scheduler for
+/// it; else each activity has an instance of its own ([`kernel_instance`]).
+#[must_use]
+pub fn shared_resource(plan: &Plan, built: &[Built], name: &str) -> Option<ResourceId> {
+    let mut all = plan.schedulers.iter().zip(built);
+    all.find_map(|(scheduler, built)| {
+        let named = scheduler.resource.as_deref() == Some(name);
+        built.resource.filter(|_| named)
+    })
+}
+
 /// How long a thread of an activity runs at a time, in cycles.
 #[must_use]
 pub fn timeslice(plan: &Plan, activity: Option<ActivityIndex>, hertz: u64) -> u64 {
