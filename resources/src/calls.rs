@@ -15,6 +15,7 @@ use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
 
 pub mod argument;
+pub mod document;
 pub mod layout;
 pub mod names;
 pub mod program;
@@ -132,3 +133,5 @@ pub(crate) fn write_rusage<M: Machine>(
     let usage = time::rusage(used, 0, &caller.shared.clock);
     argument::Out::<_, { argument::ONE }>::at(address).write(caller.process.space(), &usage)
 }
+#[cfg(test)]
+mod tests;
