@@ -133,5 +133,6 @@ pub(crate) fn write_rusage<M: Machine>(
     let usage = time::rusage(used, 0, &caller.shared.clock);
     argument::Out::<_, { argument::ONE }>::at(address).write(caller.process.space(), &usage)
 }
+
 #[cfg(test)]
 mod tests;

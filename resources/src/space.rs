@@ -380,6 +380,12 @@ impl<M: Machine> Space<M> {
         self.pin_user(address, length, write)
     }
 
+    /// Whether regions cover all of a range, in whole pages.
+    #[must_use]
+    pub fn is_mapped(&self, start: u64, end: u64) -> bool {
+        self.inner.lock().regions.cover(start, end)
+    }
+
     /// Resident pages, and bytes in regions.
     pub fn usage(&self) -> (u64, u64) {
         let inner = self.inner.lock();

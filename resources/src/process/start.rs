@@ -120,8 +120,7 @@ fn load<M: Machine>(
 ) -> Result<Loaded<M>, Errno> {
     let resource = shared.destination_at(home, Kind::AddressSpace);
     let (machine, memory) = (shared.machine.clone(), shared.memory.clone());
-    let space =
-        Space::new(machine, memory, resource, home.activity).map_err(|_| Errno::ENOMEM)?;
+    let space = Space::new(machine, memory, resource, home.activity).map_err(|_| Errno::ENOMEM)?;
     let mut random = [0; 40];
     shared.machine.random(&mut random);
     let (seed, random) = random.split_at(8);

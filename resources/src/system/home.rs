@@ -128,7 +128,9 @@ fn count_up(count: &AtomicU32, limit: u32) -> Result<(), Errno> {
 
 /// A count for each core.
 pub(super) fn counts(cores: usize) -> Vec<AtomicU32> {
-    core::iter::repeat_with(|| AtomicU32::new(0)).take(cores).collect()
+    core::iter::repeat_with(|| AtomicU32::new(0))
+        .take(cores)
+        .collect()
 }
 
 /// The label of what is to stay on a core. Numbers of threads are below it.
@@ -187,13 +189,20 @@ impl<M: Machine> Shared<M> {
     /// activity's cores the one with the fewest of the activity's threads, then of all threads;
     /// then the one that this is, for the creator of threads often waits for them. (The policy
     /// itself sees one process's threads only, so all first threads could meet on one core.)
-    pub(crate) fn place(&self, home: &Home, here: CoreId, may: impl Fn(CoreId) -> bool) -> Option<CoreId> {
+    pub(crate) fn place(
+        &self,
+        home: &Home,
+        here: CoreId,
+        may: impl Fn(CoreId) -> bool,
+    ) -> Option<CoreId> {
         if home.plan.params.load_sharing != LoadSharing::LeastBound {
             return None;
         }
         let asks = home.plan.cores.iter().copied();
         let count = |counts: &[AtomicU32], core: CoreId| {
-            counts.get(core.index()).map_or(u32::MAX, |count| count.load(Ordering::Relaxed))
+            counts
+                .get(core.index())
+                .map_or(u32::MAX, |count| count.load(Ordering::Relaxed))
         };
         let order = |core: &CoreId| {
             let (own, all) = (count(&home.placed, *core), count(&self.placed, *core));
