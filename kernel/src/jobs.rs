@@ -1,4 +1,5 @@
-//! What each core does once it is up: sleep, and do the odd job that another core gives it.
+//! What each core does until it enters the grid, and for good if it never does: sleep, and do the
+//! odd job that another core gives it.
 //!
 //! Key types: [`Job`]. There is one slot for each core, enough for boot's own needs: whoever
 //! gives a job waits for it to be done before giving the next.
@@ -49,7 +50,7 @@ pub(crate) fn step() {
     }
 }
 
-/// A core's life.
+/// The life of a core outside the grid.
 pub(crate) fn idle() -> ! {
     loop {
         step();

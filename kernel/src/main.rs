@@ -1,8 +1,8 @@
 //! The Vortex kernel: entry and wiring. The only crate that knows all others.
 //!
 //! Boot goes through three stages: [`enter`] on the boot loader's page tables and stack, until
-//! the kernel has its own; [`start`] on those, until all cores are up; then every core is in its
-//! idle loop.
+//! the kernel has its own; [`start`] on those, until all cores are up; then they enter the grid,
+//! where each is in its loop.
 #![no_std]
 #![no_main]
 
@@ -10,11 +10,13 @@ extern crate alloc;
 
 mod boot;
 mod deliberate;
+mod grid;
 mod image;
 mod jobs;
 mod machine;
 mod options;
 mod panic;
+mod ramdisk;
 mod selftest;
 
 use bootloader_api::config::{BootloaderConfig, Mapping};
@@ -28,6 +30,7 @@ use vortex_kernel_base::options::OnIdle;
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
+use crate::grid::{Local, Vortex, Wired};
 
 #[global_allocator]
 static HEAP: heap::KernelHeap = heap::KernelHeap;
@@ -118,7 +121,8 @@ extern "C" fn start() -> ! {
     gdt::set_trap_stacks(stacks::trap_stack_tops(CoreIndex::BOOT));
     heap::init().unwrap_or_else(|error| panic!("the kernel heap: {error}"));
     boot::add_screen();
-    let options = options::read(Handover::get().and_then(Handover::ramdisk));
+    let ramdisk = ramdisk::open();
+    let options = options::read(ramdisk.as_ref());
     log::set_max_level(options.log);
     let features = Features::detect();
     machine::bring_up(&features);
@@ -132,14 +136,18 @@ extern "C" fn start() -> ! {
     if let Some(fault) = options.test {
         deliberate::commit(fault);
     }
-    on_idle(options.on_idle)
+    if options.self_tests.grid {
+        on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
+    }
+    let (_, local) = grid::start::<Vortex>(ramdisk.as_ref());
+    on_idle(options.on_idle, local)
 }
 
-/// There is nothing to run yet.
-fn on_idle(what: OnIdle) -> ! {
+/// There is no process left to run, or none to begin with.
+fn on_idle<Y: Wired>(what: OnIdle, local: Local<Y>) -> ! {
     match what {
         OnIdle::PowerOff => power::off(),
         OnIdle::Reboot => power::reboot(),
-        OnIdle::Halt => jobs::idle(),
+        OnIdle::Halt => local.run(),
     }
 }

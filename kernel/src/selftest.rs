@@ -1,27 +1,42 @@
 //! The kernel's checks of itself on the real machine, each behind `selftest=…`: what host tests
 //! cannot show. Each prints `selftest NAME: ok` or panics with what is wrong.
 
+mod grid;
 mod ipi;
 mod page_tables;
 mod timer;
 mod tlb;
+mod user;
 
 use vortex_hal::{clock, logging};
 use vortex_kernel_base::options::SelfTests;
+use vortex_kernel_base::ramdisk::Ramdisk;
+
+use self::grid::SelfTest;
+use crate::grid::Local;
 
 /// How long cores may take to answer, in nanoseconds. Generous: under emulation all of them share
 /// few host cores.
 const PATIENCE: u64 = 10_000_000_000;
 
-/// Runs the checks that are asked for, on core 0 with all cores up.
+/// Runs the checks that are asked for and need no grid, on core 0 with all cores up.
 pub(crate) fn run(wanted: SelfTests) {
     run_one(wanted.page_tables, "page-tables", page_tables::check);
     run_one(wanted.tlb, "tlb", tlb::check);
     run_one(wanted.ipi, "ipi", ipi::check);
     run_one(wanted.timer, "timer", timer::check);
+    run_one(wanted.user, "user", user::check);
 }
 
-fn run_one(wanted: bool, name: &str, check: impl Fn() -> Result<(), Failure>) {
+/// Runs the check of the grid, on a grid of its own, on core 0 with all cores up. The cores stay in
+/// that grid; returns this one's part of it.
+pub(crate) fn run_on_grid(ramdisk: Option<&Ramdisk<'_>>) -> Local<SelfTest> {
+    let (shared, mut local) = crate::grid::start(ramdisk);
+    run_one(true, "grid", || grid::check(shared, &mut local));
+    local
+}
+
+fn run_one(wanted: bool, name: &str, check: impl FnOnce() -> Result<(), Failure>) {
     if !wanted {
         return;
     }

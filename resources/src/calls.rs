@@ -131,7 +131,7 @@ pub(crate) fn write_rusage<M: Machine>(
     used: &Consumption,
 ) -> Result<(), UserError> {
     let usage = time::rusage(used, 0, &caller.shared.clock);
-    argument::Out::<_, 0>::at(address).write(caller.process.space(), &usage)
+    argument::Out::<_, { argument::ONE }>::at(address).write(caller.process.space(), &usage)
 }
 
 #[cfg(test)]

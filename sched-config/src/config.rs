@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Share, Ttl,
+    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Right, Share,
+    Ttl,
 };
 
 /// The name of the activity that the kernel's own work is charged to when no other can be found.
@@ -223,6 +224,9 @@ pub struct Process {
     /// `<stdout>`: the absolute path of the file its output goes to; the console when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<String>,
+    /// `<right>`: what it may do beyond its own activity; nothing when left out.
+    #[serde(rename = "right", default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<Right>,
 }
 
 /// `<env name="…">`: a variable of a process's environment, with its value as text.

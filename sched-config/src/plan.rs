@@ -20,7 +20,9 @@ mod home;
 pub(crate) use home::HomeRule;
 
 use crate::config::{Network, Variable};
-use crate::value::{Bytes, Core, LoadSharingPolicy, Metric, Microseconds, Priority, Share, Ttl};
+use crate::value::{
+    Bytes, Core, LoadSharingPolicy, Metric, Microseconds, Priority, Right, Share, Ttl,
+};
 
 /// An index into [`Plan::activities`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -209,4 +211,6 @@ pub struct ProcessPlan {
     pub env: Vec<Variable>,
     /// Where its output goes; the console if nowhere else.
     pub stdout: Option<String>,
+    /// What it may do beyond its own activity.
+    pub rights: Vec<Right>,
 }

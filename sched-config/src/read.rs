@@ -125,6 +125,11 @@ fn process(mut element: Element<'_, '_>) -> Process {
             value: element.text(),
         }),
         stdout: element.word("stdout"),
+        rights: element
+            .each("right", |mut element| element.own_value("right"))
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -156,17 +161,20 @@ impl<'a> Element<'a, '_> {
 
     /// The value of the first child of that name. Notes why, if it is none.
     fn value<T: FromStr<Err = ValueError>>(&mut self, name: &'static str) -> Option<T> {
-        let child = self.inner(name)?;
-        let text = child.text();
+        self.inner(name)?.own_value(name)
+    }
+
+    /// This element's own value; `name` is the element's. Notes why, if it is none.
+    fn own_value<T: FromStr<Err = ValueError>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text();
         if text.is_empty() {
             return None;
         }
         let found = text.parse();
         if let Err(ValueError { wrong, expected }) = &found {
             let message = format!("`<{name}>`: {} {wrong}", quote(&text));
-            child
-                .findings
-                .fault(Kind::BadValue, child.place, message, expected.as_str());
+            self.findings
+                .fault(Kind::BadValue, self.place, message, expected.as_str());
         }
         found.ok()
     }

@@ -232,6 +232,7 @@ static PROCESS: ElementRule = ElementRule {
             content: AnyText,
         }),
         optional(&text("stdout")),
+        many(&text("right")),
     ]),
 };
 

@@ -11,7 +11,7 @@ mod word;
 
 pub use address::{Address, Gateway};
 pub use number::{Bytes, Core, Microseconds, Priority, Share};
-pub use word::{LoadSharingPolicy, Metric, Ttl};
+pub use word::{LoadSharingPolicy, Metric, Right, Ttl};
 
 use alloc::string::String;
 use core::fmt;

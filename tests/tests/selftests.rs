@@ -3,7 +3,7 @@
 
 use vortex_tests::{Exit, Machine, Mainboard};
 
-const CHECKS: [&str; 4] = ["page-tables", "tlb", "ipi", "timer"];
+const CHECKS: [&str; 5] = ["page-tables", "tlb", "ipi", "timer", "user"];
 
 #[track_caller]
 fn checks_itself(machine: Machine, cores: u32) {

@@ -9,6 +9,8 @@ use xtask::packages::{self, Package};
 use xtask::process::{self, Running};
 use xtask::workspace;
 
+mod guest;
+
 /// The crate that holds the workloads.
 const PACKAGE: &str = "vortex-bench";
 
@@ -22,6 +24,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Toolkit(ToolkitArgs),
+    Guest(guest::Args),
 }
 
 /// A request through the toolkit beside what other libraries cost: instructions, locked
@@ -41,6 +44,7 @@ struct ToolkitArgs {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Toolkit(args) => toolkit(args),
+        What::Guest(args) => guest::run(args),
     }
 }
 

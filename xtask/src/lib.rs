@@ -12,14 +12,18 @@
 
 pub mod accel;
 pub mod boot_image;
+mod console;
 pub mod firmware;
 pub mod kernel;
+pub mod linux;
 pub mod packages;
 pub mod process;
+pub mod program;
 pub mod qemu;
 pub mod ramdisk;
 pub mod rootfs;
 pub mod rules;
 pub mod toolchain;
 pub mod ui;
+pub mod userland;
 pub mod workspace;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::accel::Accel;
+use crate::console::Console;
 use crate::firmware;
 use crate::process::{self, Running};
 
@@ -29,6 +30,8 @@ pub enum Boot {
     Disk(PathBuf),
     /// The file `bootloader` in a TFTP folder, by QEMU's own DHCP and TFTP servers.
     Pxe(PathBuf),
+    /// A Linux kernel, without firmware of ours, with an initial RAM file system and a command line.
+    Linux(PathBuf, PathBuf, String),
     /// Nothing: the firmware alone.
     Nothing,
 }
@@ -61,6 +64,8 @@ pub struct GuestConfig {
     pub window: bool,
     /// Whether it has the device by which the kernel ends QEMU with a status.
     pub debug_exit: bool,
+    /// Whether it has a second serial port, what is written to which is [`Next::Output`].
+    pub console: bool,
     /// More QEMU arguments; they come last.
     pub extra: Vec<OsString>,
 }
@@ -78,12 +83,13 @@ impl GuestConfig {
             accel,
             window: false,
             debug_exit: true,
+            console: false,
             extra: Vec::new(),
         }
     }
 
     /// The command line.
-    fn command(&self) -> Result<Command> {
+    fn command(&self, console: Option<&Console>) -> Result<Command> {
         let mut qemu = process::command("qemu-system-x86_64");
         let machine = match self.machine {
             Machine::Q35 => "q35",
@@ -95,34 +101,16 @@ impl GuestConfig {
             self.cpu.as_deref().unwrap_or(self.accel.default_cpu()),
         ]);
         qemu.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
-        firmware::find()
-            .context("there is no UEFI firmware; try `cargo xtask setup`")?
-            .add_to(&mut qemu);
-        match &self.boot {
-            Boot::Disk(disk) => {
-                // Guests may share the file: what one writes goes to a file of its own, and away.
-                let disk = escape_commas(disk);
-                qemu.arg("-drive")
-                    .arg(format!("format=raw,snapshot=on,file={disk}"));
-                qemu.args(["-nic", "none"]);
-            }
-            Boot::Nothing => {
-                qemu.args(["-nic", "none"]);
-            }
-            Boot::Pxe(folder) => {
-                let folder = escape_commas(folder);
-                qemu.arg("-netdev")
-                    .arg(format!("user,id=boot,tftp={folder},bootfile=bootloader"));
-                // No option ROM: the firmware has a driver for this device.
-                qemu.args(["-device", "virtio-net-pci,netdev=boot,romfile="]);
-            }
-        }
+        self.boot.add_to(&mut qemu)?;
         qemu.args([
             "-chardev",
             "file,id=log,path=/dev/stderr",
             "-serial",
             "chardev:log",
         ]);
+        if let Some(console) = console {
+            console.add_to(&mut qemu);
+        }
         qemu.args([
             "-chardev",
             "stdio,id=qmp,signal=off",
@@ -141,6 +129,44 @@ impl GuestConfig {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Ok(qemu)
+    }
+}
+
+impl Boot {
+    /// Has QEMU boot this.
+    fn add_to(&self, qemu: &mut Command) -> Result<()> {
+        if !matches!(self, Boot::Linux(..)) {
+            firmware::find()
+                .context("there is no UEFI firmware; try `cargo xtask setup`")?
+                .add_to(qemu);
+        }
+        match self {
+            Boot::Linux(kernel, initramfs, arguments) => {
+                qemu.arg("-kernel")
+                    .arg(kernel)
+                    .arg("-initrd")
+                    .arg(initramfs);
+                qemu.args(["-append", arguments, "-nic", "none"]);
+            }
+            Boot::Disk(disk) => {
+                // Guests may share the file: what one writes goes to a file of its own, and away.
+                let disk = escape_commas(disk);
+                qemu.arg("-drive")
+                    .arg(format!("format=raw,snapshot=on,file={disk}"));
+                qemu.args(["-nic", "none"]);
+            }
+            Boot::Nothing => {
+                qemu.args(["-nic", "none"]);
+            }
+            Boot::Pxe(folder) => {
+                let folder = escape_commas(folder);
+                qemu.arg("-netdev")
+                    .arg(format!("user,id=boot,tftp={folder},bootfile=bootloader"));
+                // No option ROM: the firmware has a driver for this device.
+                qemu.args(["-device", "virtio-net-pci,netdev=boot,romfile="]);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -221,6 +247,8 @@ pub struct Line {
 pub enum Next {
     /// A line of the log.
     Line(Line),
+    /// What processes wrote; only where there is a port for it ([`GuestConfig::console`]).
+    Output(Vec<u8>),
     /// Nothing: QEMU has closed its log, and ends.
     Over,
     /// Nothing before the deadline.
@@ -231,8 +259,9 @@ pub enum Next {
 #[must_use = "the guest ends when this is dropped"]
 pub struct Guest {
     qemu: Running,
+    has_console: bool,
     started: Instant,
-    lines: Receiver<Line>,
+    events: Receiver<Next>,
     shutdown_reason: Option<JoinHandle<Option<String>>>,
 }
 
@@ -243,21 +272,38 @@ impl Guest {
     /// When QEMU or its firmware is missing. What QEMU itself finds wrong is told by [`Exit`].
     pub fn start(config: &GuestConfig) -> Result<Self> {
         let started = Instant::now();
-        let mut qemu = Running::start_with_input(&mut config.command()?)?;
+        let console = config.console.then(Console::new).transpose()?;
+        let mut qemu = Running::start_with_input(&mut config.command(console.as_ref())?)?;
         let child = qemu.child();
-        let (log, events) = (child.stderr.take(), child.stdout.take());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || log.map(|log| read_lines(log, &sender)));
+        let (log, monitor) = (child.stderr.take(), child.stdout.take());
+        let (sender, events) = channel();
+        let release = console.as_ref().map(Console::release);
+        if let Some(console) = console {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                console.read(|bytes| sender.send(Next::Output(bytes)).is_ok())
+            });
+        }
+        std::thread::spawn(move || {
+            if let Some(log) = log {
+                read_lines(log, &sender);
+            }
+            // QEMU has closed its log: it ends, or never ran.
+            if let Some(release) = release {
+                release();
+            }
+        });
         if let Some(mut input) = child.stdin.take() {
             // If QEMU is gone already, its exit status and its log tell why.
             let _ = input.write_all(b"{\"execute\": \"qmp_capabilities\"}\n");
             // QEMU takes the end of its input well; nothing more is asked of it.
         }
-        let shutdown_reason = events.map(|events| std::thread::spawn(|| read_reason(events)));
+        let shutdown_reason = monitor.map(|events| std::thread::spawn(|| read_reason(events)));
         Ok(Self {
             qemu,
+            has_console: config.console,
             started,
-            lines,
+            events,
             shutdown_reason,
         })
     }
@@ -268,20 +314,26 @@ impl Guest {
         self.qemu.id()
     }
 
+    /// Whether it has a port for what its processes write.
+    #[must_use]
+    pub fn has_console(&self) -> bool {
+        self.has_console
+    }
+
     /// When it was started.
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// Waits for the next line of the log.
+    /// Waits for the next line of the log, or output.
     #[must_use]
     pub fn next(&mut self, deadline: Instant) -> Next {
         match self
-            .lines
+            .events
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
-            Ok(line) => Next::Line(line),
+            Ok(next) => next,
             Err(RecvTimeoutError::Timeout) => Next::Deadline,
             Err(RecvTimeoutError::Disconnected) => Next::Over,
         }
@@ -305,17 +357,12 @@ impl Guest {
 }
 
 /// Sends what `log` says, line by line, until it ends or nobody wants it any more.
-fn read_lines(log: impl Read, lines: &Sender<Line>) {
+fn read_lines(log: impl Read, events: &Sender<Next>) {
     for bytes in BufReader::new(log).split(b'\n') {
         let Ok(bytes) = bytes else { return };
         let text = plain(&String::from_utf8_lossy(&bytes));
-        if lines
-            .send(Line {
-                at: Instant::now(),
-                text,
-            })
-            .is_err()
-        {
+        let at = Instant::now();
+        if events.send(Next::Line(Line { at, text })).is_err() {
             return;
         }
     }

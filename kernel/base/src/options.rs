@@ -9,7 +9,7 @@
 //! | `test=NAME` | commit this deliberate fault once all cores are up ([`Fault`]) |
 //! | `panic-on-core=N` | the same as `test=panic-on-core`, on core N instead of core 1 |
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
-//! | `on-idle=power-off\|halt\|reboot` | what to do when there is nothing left to run |
+//! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
 use core::fmt;
@@ -25,7 +25,7 @@ pub struct BootOptions {
     pub test: Option<Fault>,
     /// The checks to run.
     pub self_tests: SelfTests,
-    /// What to do when there is nothing left to run.
+    /// What to do when no process is left to run.
     pub on_idle: OnIdle,
     /// The least severe level that is logged.
     pub log: LevelFilter,
@@ -80,6 +80,11 @@ pub struct SelfTests {
     pub ipi: bool,
     /// Every core's deadline timer fires, and not early.
     pub timer: bool,
+    /// User mode is entered and left as it should be.
+    pub user: bool,
+    /// A grid executes every request once, by shares, with all cycles in the books. No process is
+    /// started then.
+    pub grid: bool,
 }
 
 impl SelfTests {
@@ -90,6 +95,8 @@ impl SelfTests {
             "tlb" => &mut self.tlb,
             "ipi" => &mut self.ipi,
             "timer" => &mut self.timer,
+            "user" => &mut self.user,
+            "grid" => &mut self.grid,
             _ => return None,
         };
         *check = true;
@@ -97,12 +104,12 @@ impl SelfTests {
     }
 }
 
-/// What the kernel does when there is nothing left to run.
+/// What the kernel does when no process is left to run, or there was none to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnIdle {
     /// Turns the machine off.
     PowerOff,
-    /// Halts all cores.
+    /// Leaves all cores in their loops, halted while there is nothing to do.
     Halt,
     /// Restarts the machine.
     Reboot,
@@ -187,7 +194,9 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault => write_names(f, FAULTS),
-            Self::SelfTests => f.write_str("page-tables, tlb, ipi, timer, separated by commas"),
+            Self::SelfTests => {
+                f.write_str("page-tables, tlb, ipi, timer, user, grid, separated by commas")
+            }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
@@ -396,10 +405,12 @@ mod tests {
             tlb: true,
             ipi: true,
             timer: true,
+            user: false,
+            grid: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

@@ -43,6 +43,8 @@ impl core::fmt::Display for CoreIndex {
 pub struct Core {
     /// At offset 0, where `gs:[0]` finds it.
     index: AtomicU32,
+    /// Its own address, where `gs:[..]` finds it.
+    address: AtomicUsize,
     /// The local APIC's ID, by which other cores address interrupts to this one.
     apic_id: AtomicU32,
     /// Set by the core itself once it can take interrupts.
@@ -57,6 +59,12 @@ pub struct Core {
     pub(crate) stopped: AtomicBool,
     /// See [`crate::timer`].
     pub(crate) timer: crate::timer::State,
+    /// Whose tables are loaded, see [`crate::address_space`].
+    pub(crate) space: crate::address_space::LoadedRoot,
+    /// See [`crate::user`].
+    pub(crate) user: crate::user::State,
+    /// See [`crate::interrupts::cycles`].
+    pub(crate) interrupt_cycles: AtomicU64,
 }
 
 /// Where in a [`Core`] assembly finds the APIC ID.
@@ -66,6 +74,7 @@ impl Core {
     const fn new() -> Self {
         Self {
             index: AtomicU32::new(0),
+            address: AtomicUsize::new(0),
             apic_id: AtomicU32::new(0),
             online: AtomicBool::new(false),
             held_levels: AtomicU32::new(0),
@@ -73,6 +82,9 @@ impl Core {
             flushed: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             timer: crate::timer::State::new(),
+            space: AtomicU64::new(0),
+            user: crate::user::State::new(),
+            interrupt_cycles: AtomicU64::new(0),
         }
     }
 
@@ -142,9 +154,28 @@ pub fn get(index: CoreIndex) -> &'static Core {
 }
 
 /// The core this runs on.
+#[cfg(target_os = "none")]
 #[must_use]
 pub fn current() -> &'static Core {
-    &CORES[current_index().as_usize()]
+    let core: *const Core;
+    // SAFETY: `install` has pointed GS at this core's `Core`, which has its own address there.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, gs:[{1}]",
+            out(reg) core,
+            const core::mem::offset_of!(Core, address),
+            options(nostack, readonly, preserves_flags)
+        );
+    }
+    // SAFETY: the address is that of an element of `CORES`.
+    unsafe { &*core }
+}
+
+/// The core this runs on.
+#[cfg(not(target_os = "none"))]
+#[must_use]
+pub fn current() -> &'static Core {
+    get(current_index())
 }
 
 /// The index of the core this runs on.
@@ -178,5 +209,7 @@ pub fn current_index() -> CoreIndex {
 pub fn install(index: CoreIndex) {
     let core = get(index);
     core.index.store(index.0, Ordering::Relaxed);
+    let address = core::ptr::from_ref(core).expose_provenance();
+    core.address.store(address, Ordering::Relaxed);
     x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(core));
 }

@@ -49,6 +49,12 @@ impl core::error::Error for SetupError {}
 /// # Safety
 /// Nobody else uses the map's frames, now or later, and all of them are in the direct map.
 pub unsafe fn init(map: &mut MemoryMap) -> Result<(), SetupError> {
+    // SAFETY: as the caller promises.
+    if !unsafe { crate::user_frames::init(map) } {
+        return Err(SetupError::NoRoom {
+            needed: map.main_frames().div_ceil(FRAME_SIZE / 4),
+        });
+    }
     let words = frames::words_needed(map.main());
     let needed = (words as u64 * 8).div_ceil(FRAME_SIZE);
     let room = map.take(needed).ok_or(SetupError::NoRoom { needed })?;

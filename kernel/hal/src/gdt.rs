@@ -1,7 +1,7 @@
-//! Each core's descriptor tables: a GDT with the kernel's flat segments and a TSS that names the
+//! Each core's descriptor tables: a GDT with flat segments and a TSS that names the
 //! stacks which some traps switch to (Intel SDM volume 3, 3.5 and 7.7).
 //!
-//! Key items: [`load`], [`IstStack`], [`set_trap_stacks`].
+//! Key items: [`load`], [`IstStack`], [`set_trap_stacks`], [`set_user_trap_stack`].
 //!
 //! Invariant: a core's tables are written by that core alone, and only while its traps do not use
 //! what is written.
@@ -31,6 +31,16 @@ impl IstStack {
     /// All of them, in the order of their slots.
     pub const ALL: [Self; 3] = [Self::DoubleFault, Self::NonMaskable, Self::MachineCheck];
 }
+
+/// The kernel's segments, as selectors. The four are in the order that SYSCALL and SYSRET want
+/// (Intel SDM volume 3, 5.8.8).
+pub(crate) const KERNEL_CODE: u16 = 0x08;
+/// See [`KERNEL_CODE`].
+pub(crate) const KERNEL_DATA: u16 = 0x10;
+/// User mode's segments, with its privilege level.
+pub(crate) const USER_DATA: u16 = 0x18 | 3;
+/// See [`USER_DATA`].
+pub(crate) const USER_CODE: u16 = 0x20 | 3;
 
 /// One core's GDT and TSS.
 struct Tables {
@@ -71,7 +81,11 @@ pub fn load() {
     let gdt: &'static mut GlobalDescriptorTable = unsafe { &mut *tables.gdt.get() };
     let code = gdt.append(Descriptor::kernel_code_segment());
     let data = gdt.append(Descriptor::kernel_data_segment());
+    let user_data = gdt.append(Descriptor::user_data_segment());
+    let user_code = gdt.append(Descriptor::user_code_segment());
     let task = gdt.append(Descriptor::tss_segment(tss));
+    assert_eq!([code.0, data.0], [KERNEL_CODE, KERNEL_DATA]);
+    assert_eq!([user_data.0, user_code.0], [USER_DATA, USER_CODE]);
     gdt.load();
     load_segments(code, data, task);
 }
@@ -101,4 +115,14 @@ pub fn set_trap_stacks(tops: [u64; 3]) {
         // new stack are good, so it does not matter when the write lands.
         unsafe { slot.write_volatile(VirtAddr::new(top)) };
     }
+}
+
+/// Says where a trap from user mode on this core puts what it saves: the end of that, a multiple
+/// of 16. While user mode does not run.
+pub(crate) fn set_user_trap_stack(end: u64) {
+    let tables = &TABLES[cores::current_index().as_usize()];
+    // SAFETY: this core's own TSS, which nobody else refers to mutably.
+    let slot = unsafe { &raw mut (*tables.tss.get()).privilege_stack_table[0] };
+    // SAFETY: the CPU reads the slot only as a trap from user mode begins.
+    unsafe { slot.write_volatile(VirtAddr::new(end)) };
 }

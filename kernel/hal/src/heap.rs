@@ -1,10 +1,13 @@
-//! The kernel heap: a free list over its own region of the address space, grown by mapping fresh
-//! frames when it is full.
+//! The kernel heap: lists of small free blocks, filled from a region of the address space that is
+//! grown by mapping fresh frames when it is full.
 //!
-//! For boot and other rare work: an allocation takes time linear in the number of holes. What is
-//! done for each request allocates nothing.
+//! Small blocks (`classes`) take constant time. Larger ones come from one list of holes, in time
+//! linear in their number; they are few: tables of boot time, chunks of small blocks, stacks of
+//! buffers.
 //!
 //! Invariant: `[HEAP, HEAP + size)` is mapped, and nothing else in the region.
+
+mod classes;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -12,6 +15,7 @@ use core::ptr::NonNull;
 use linked_list_allocator::Heap;
 use vortex_kernel_base::address::FRAME_SIZE;
 
+use self::classes::{CLASSES, Class, FreeList};
 use crate::paging::{self, Access, MapError};
 use crate::sync::{IrqLock, Level};
 
@@ -25,6 +29,11 @@ const GROWTH_BYTES: u64 = 1 << 20;
 const LIMIT_BYTES: u64 = 1 << 38;
 
 static HEAP: IrqLock<Heap> = IrqLock::new(Level::Heap, Heap::empty());
+
+/// The free blocks of each class. Their locks and the region's are of one level: a core has one of
+/// them at a time.
+static SMALL: [IrqLock<FreeList>; CLASSES] =
+    [const { IrqLock::new(Level::Heap, FreeList::new()) }; CLASSES];
 
 /// The `#[global_allocator]`'s type.
 pub struct KernelHeap;
@@ -42,7 +51,7 @@ pub fn init() -> Result<(), MapError> {
     Ok(())
 }
 
-/// The heap's size and how much of it is in use, in bytes.
+/// The heap's size and how much of it is in use, in bytes; free small blocks count as used.
 #[must_use]
 pub fn usage() -> (usize, usize) {
     let heap = HEAP.lock();
@@ -72,23 +81,51 @@ fn grow(heap: &mut Heap, layout: Layout) -> Option<()> {
     Some(())
 }
 
-// SAFETY: the free list hands out disjoint blocks of mapped memory that fit their layouts, and
-// takes them back only from `dealloc`; the lock keeps cores and interrupts apart.
+/// A block from the region.
+fn allocate_large(layout: Layout) -> Option<NonNull<u8>> {
+    let mut heap = HEAP.lock();
+    let block = heap.allocate_first_fit(layout).or_else(|()| {
+        grow(&mut heap, layout)
+            .ok_or(())
+            .and_then(|()| heap.allocate_first_fit(layout))
+    });
+    block.ok()
+}
+
+/// A block of a class, from its list or from a new chunk.
+fn allocate_small(class: Class) -> Option<NonNull<u8>> {
+    let list = &SMALL[class.index()];
+    if let Some(block) = list.lock().pop() {
+        return Some(block);
+    }
+    let chunk = allocate_large(class.chunk())?;
+    let mut list = list.lock();
+    // SAFETY: the chunk was allocated with that layout just now and is never freed.
+    unsafe { list.refill(class, chunk) };
+    list.pop()
+}
+
+// SAFETY: the lists hand out disjoint blocks of mapped memory that fit their layouts, and take
+// them back only from `dealloc`; the locks keep cores and interrupts apart.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let mut heap = HEAP.lock();
-        let block = heap.allocate_first_fit(layout).or_else(|()| {
-            grow(&mut heap, layout)
-                .ok_or(())
-                .and_then(|()| heap.allocate_first_fit(layout))
-        });
+        let block = match Class::of(layout) {
+            Some(class) => allocate_small(class),
+            None => allocate_large(layout),
+        };
         block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller promises that `alloc` gave the block for this layout.
-            unsafe { HEAP.lock().deallocate(block, layout) };
+        let Some(block) = NonNull::new(block) else {
+            return;
+        };
+        match Class::of(layout) {
+            // SAFETY: the caller promises that `alloc` gave the block for this layout, so it is of
+            // this class, and that it is used no more.
+            Some(class) => unsafe { SMALL[class.index()].lock().push(block) },
+            // SAFETY: as above, so it is the region's.
+            None => unsafe { HEAP.lock().deallocate(block, layout) },
         }
     }
 }

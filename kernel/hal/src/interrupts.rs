@@ -9,6 +9,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use crate::cores::{self, Core};
+use crate::cpu;
 use crate::traps::TrapFrame;
 
 /// The vectors with a meaning of their own.
@@ -109,6 +111,21 @@ fn handler(vector: u8) -> Option<Handler> {
     // SAFETY: a `Handler` has no invalid bit pattern but 0, which is `None`, and only addresses
     // of `Handler`s are ever stored.
     unsafe { core::mem::transmute::<usize, Option<Handler>>(address) }
+}
+
+/// How many cycles of the time-stamp counter low-level handlers have taken on `core` so far. Never
+/// goes back.
+#[must_use]
+pub fn cycles(core: &Core) -> u64 {
+    core.interrupt_cycles.load(Ordering::Relaxed)
+}
+
+/// Books the cycles since `begin` to this core's handlers. With interrupts off.
+pub(crate) fn book_cycles(begin: u64) {
+    let cycles = &cores::current().interrupt_cycles;
+    let taken = cpu::timestamp().saturating_sub(begin);
+    // Written by this core only, and by nothing that interrupts this.
+    cycles.store(cycles.load(Ordering::Relaxed) + taken, Ordering::Relaxed);
 }
 
 /// Has an interrupt handled and ended.

@@ -15,9 +15,11 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod address_space;
 pub mod apic;
 pub mod backtrace;
 pub mod clock;
+mod core_set;
 pub mod cores;
 pub mod cpu;
 pub mod deliberate;
@@ -32,6 +34,8 @@ pub mod logging;
 pub mod paging;
 pub mod pci;
 pub mod power;
+pub mod random;
+pub mod rtc;
 pub mod scratch;
 pub mod serial;
 pub mod shootdown;
@@ -41,4 +45,6 @@ pub mod stop;
 pub mod sync;
 pub mod timer;
 pub mod traps;
+pub mod user;
+pub mod user_frames;
 pub mod wakeup;

@@ -125,6 +125,13 @@ pub fn print_line(line: fmt::Arguments<'_>) {
     let _ = outputs.write_str("\n");
 }
 
+/// Writes what a process has written, as it is, to the serial port.
+pub fn write_console(bytes: &[u8]) {
+    if let Some(serial) = &mut OUTPUTS.lock().serial {
+        serial.write(bytes);
+    }
+}
+
 /// Writes a line from a core that will never return to what it did before, taking the outputs by
 /// force when their holder does not let go.
 pub fn print_dying(line: fmt::Arguments<'_>) {

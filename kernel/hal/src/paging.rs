@@ -19,7 +19,7 @@ mod check;
 mod trampoline;
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vortex_kernel_base::address::{FRAME_SIZE, Frame, FrameRange};
 use x86_64::structures::paging::mapper::{MapToError, MapperFlush, UnmapError};
@@ -130,6 +130,9 @@ struct Tables {
 
 /// Set when the boot core leaves the boot loader's tables.
 static OWN: AtomicBool = AtomicBool::new(false);
+
+/// The physical address of the top-level table; 0 until there is one.
+static ROOT: AtomicU64 = AtomicU64::new(0);
 
 static TABLES: IrqLock<Option<Tables>> = IrqLock::new(Level::PageTables, None);
 
@@ -256,6 +259,25 @@ pub(crate) fn root() -> Result<Frame, MapError> {
         .as_ref()
         .map(|tables| tables.root)
         .ok_or(MapError::NotReady)
+}
+
+/// Where the kernel's top-level table is, once there is one. Takes no lock: interrupts ask.
+pub(crate) fn root_address() -> u64 {
+    ROOT.load(Ordering::Acquire)
+}
+
+/// The top-level entries of the kernel's half: what every address space shares, for good.
+///
+/// # Errors
+/// Before there are tables.
+pub(crate) fn kernel_half() -> Result<[u64; 256], MapError> {
+    let mut guard = TABLES.lock();
+    let mut mapper = guard.as_mut().ok_or(MapError::NotReady)?.mapper();
+    let root = mapper.level_4_table_mut();
+    Ok(core::array::from_fn(|index| {
+        let entry = &root[256 + index];
+        entry.addr().as_u64() | entry.flags().bits()
+    }))
 }
 
 impl Tables {

@@ -5,7 +5,7 @@
 //! All cores are started at once: each has its stacks ready and finds its own by its APIC ID, so
 //! they need not take turns.
 //!
-//! Invariant: a core is online only when its tables, stacks, local APIC and part in TLB
+//! Invariant: a core is online only when its tables, stacks, local APIC, user mode and part in TLB
 //! shootdowns are set up.
 
 mod trampoline;
@@ -19,7 +19,7 @@ use crate::apic::{self, Message};
 use crate::cores::{self, Core, CoreIndex};
 use crate::cpu::{self, Features};
 use crate::paging::MapError;
-use crate::{clock, gdt, shootdown, stacks, timer, traps};
+use crate::{clock, gdt, shootdown, stacks, timer, traps, user};
 
 /// Between INIT and STARTUP: 10 ms, says the manual.
 const AFTER_INIT: Duration = Duration::from_millis(10);
@@ -105,6 +105,7 @@ extern "C" fn enter(index: usize) -> ! {
 
 /// Makes this core, all set up, one that the others reckon with.
 pub fn join(core: &Core) {
+    user::init_core();
     shootdown::join();
     core.set_online();
 }

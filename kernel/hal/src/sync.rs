@@ -59,7 +59,7 @@ impl<T> IrqLock<T> {
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let interrupts = InterruptsOff::new();
         let core = cores::current();
-        let me = cores::current_index().as_usize() as u32;
+        let me = core.index().as_usize() as u32;
         assert!(
             self.owner.load(Ordering::Relaxed) != me,
             "core {me} takes its own {:?} lock again",
@@ -152,13 +152,14 @@ impl<T> Drop for IrqGuard<'_, T> {
 }
 
 /// Interrupts are off on this core while this lives; not to be sent to another core.
-struct InterruptsOff {
+pub(crate) struct InterruptsOff {
     were_enabled: bool,
     _not_send: core::marker::PhantomData<*const ()>,
 }
 
 impl InterruptsOff {
-    fn new() -> Self {
+    /// Holds them off until this is dropped, then puts them back as they were.
+    pub(crate) fn new() -> Self {
         let were_enabled = cpu::interrupts_enabled();
         cpu::disable_interrupts();
         Self {

@@ -30,6 +30,8 @@ const NEVER: u64 = u64::MAX;
 pub(crate) struct State {
     /// In nanoseconds of the clock, or [`NEVER`].
     deadline: AtomicU64,
+    /// When the hardware is to interrupt: not after the deadline, but it may be before.
+    programmed: AtomicU64,
     /// How many deadlines have come.
     ticks: AtomicU64,
 }
@@ -38,6 +40,7 @@ impl State {
     pub(crate) const fn new() -> Self {
         Self {
             deadline: AtomicU64::new(NEVER),
+            programmed: AtomicU64::new(NEVER),
             ticks: AtomicU64::new(0),
         }
     }
@@ -75,15 +78,21 @@ pub fn init_core() {
 
 /// Has this core interrupted at `deadline`, in nanoseconds of [`clock::now_ns`]; at once when it
 /// has passed. Takes the place of an earlier deadline.
+///
+/// Deadlines that are put off again and again, as time slices are, cost no access to the hardware:
+/// it interrupts at the first of them, and is then told the last.
 pub fn arm(deadline: u64) {
     let timer = &cores::current().timer;
     timer.deadline.store(deadline, Ordering::Relaxed);
-    start(deadline);
+    if deadline < timer.programmed.load(Ordering::Relaxed) {
+        start(deadline);
+    }
 }
 
 /// The timer's interrupt: the deadline has come, or only nearly.
 fn expire() {
     let timer = &cores::current().timer;
+    timer.programmed.store(NEVER, Ordering::Relaxed);
     let deadline = timer.deadline.load(Ordering::Relaxed);
     if deadline == NEVER {
         // Disarmed at the last moment.
@@ -97,6 +106,8 @@ fn expire() {
 
 /// Has the hardware interrupt this core at `deadline` or not long before.
 fn start(deadline: u64) {
+    let programmed = &cores::current().timer.programmed;
+    programmed.store(deadline, Ordering::Relaxed);
     let remaining = deadline.saturating_sub(clock::now_ns());
     match RATE.load(Ordering::Relaxed) {
         0 => {
@@ -114,6 +125,7 @@ fn start(deadline: u64) {
 pub fn disarm() {
     let timer = &cores::current().timer;
     timer.deadline.store(NEVER, Ordering::Relaxed);
+    timer.programmed.store(NEVER, Ordering::Relaxed);
     match RATE.load(Ordering::Relaxed) {
         0 => set_deadline(0),
         _ => apic::start_countdown(0),

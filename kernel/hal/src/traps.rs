@@ -4,7 +4,8 @@
 //! `entry` has the assembly, `table` the IDT; interrupts go on to [`crate::interrupts`].
 //!
 //! Invariant: every vector has an entry, so no trap goes unseen; an entry saves all registers and
-//! calls `dispatch`, which is plain Rust on plain arguments.
+//! calls `dispatch`, which is plain Rust on plain arguments. Traps from user mode go to
+//! [`crate::user`] instead, but for those with a stack of their own.
 
 mod entry;
 mod exception;
@@ -26,8 +27,9 @@ pub fn on_exception(handler: ExceptionHandler) {
     ON_EXCEPTION.call_once(|| handler);
 }
 
-/// Takes a trap from its entry, with interrupts off.
-fn dispatch(frame: &TrapFrame) {
+/// Takes a trap in the kernel from its entry, where the time-stamp counter was `begin`; with
+/// interrupts off.
+fn dispatch(frame: &TrapFrame, begin: u64) {
     match Exception::decode(frame, fault_address()) {
         Some(exception) if exception.is_non_maskable() && crate::stop::is_claimed() => {
             crate::stop::obey()
@@ -37,11 +39,14 @@ fn dispatch(frame: &TrapFrame) {
                 handler(&exception, frame);
             }
         }
-        None => crate::interrupts::dispatch(frame),
+        None => {
+            crate::interrupts::dispatch(frame);
+            crate::interrupts::book_cycles(begin);
+        }
     }
 }
 
 /// The address a page fault was for. CR2 is never checked for being canonical, hence raw.
-fn fault_address() -> u64 {
+pub(crate) fn fault_address() -> u64 {
     x86_64::registers::control::Cr2::read_raw()
 }

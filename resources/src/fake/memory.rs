@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -78,7 +79,8 @@ impl Memory {
         })))
     }
 
-    /// From now on only so many frames can be taken; `None` for as many as there are.
+    /// After so many more, no frame can be taken, as if others had been faster; `None` for as many
+    /// as there are.
     pub fn set_allowance(&self, frames: Option<usize>) {
         self.0.lock().allowance = frames;
     }
@@ -195,9 +197,7 @@ impl Frames for Memory {
     }
 
     fn available(&self) -> usize {
-        let state = self.0.lock();
-        let allowed = state.allowance.unwrap_or(usize::MAX);
-        state.free.len().min(allowed)
+        self.0.lock().free.len()
     }
 }
 
@@ -352,12 +352,12 @@ impl PageTables for Tables {
         assert!(address < USER_END, "{address:#x} is not a user's");
         let mut shared = self.0.shared.lock();
         for place in walk(address) {
-            if !shared.tables.contains_key(&place) {
+            if let Entry::Vacant(vacant) = shared.tables.entry(place) {
                 let Some(table) = frames() else {
                     return false;
                 };
                 self.0.memory.make_table(table);
-                shared.tables.insert(place, table);
+                vacant.insert(table);
             }
         }
         let mut memory = self.0.memory.0.lock();

@@ -3,6 +3,7 @@
 use linux_raw_sys::general as linux;
 
 use super::action::{ACTION_SIZE, Action};
+use super::deliver::look_again;
 use super::frame::{self, encode_stack};
 use super::{AlternateStack, Cause, Info, Signal, UNSTOPPABLE, send_info, send_to_thread};
 use crate::calls::{Caller, Outcome, Verdict};
@@ -10,7 +11,7 @@ use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
 use crate::process::{self, ExitStatus};
 use crate::space::UserError;
-use crate::thread::{Attention, Interruption, Timespec, block, relative_deadline};
+use crate::thread::{Interruption, Timespec, block, relative_deadline};
 
 /// Bytes of the kernel's set of signals.
 const SET_SIZE: u64 = 8;
@@ -102,8 +103,7 @@ pub fn rt_sigprocmask<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u6
         caller.process.space().write(old, &before.to_le_bytes())?;
     }
     caller.thread.signals.lock().set_mask(after);
-    // What was blocked may come through now.
-    caller.thread.raise(Attention::SIGNAL);
+    look_again(caller.thread);
     Ok(0)
 }
 
@@ -143,7 +143,7 @@ pub fn rt_sigsuspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     signals.saved_mask.get_or_insert(before);
     signals.set_mask(set);
     drop(signals);
-    caller.thread.raise(Attention::SIGNAL);
+    look_again(caller.thread);
     block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }
@@ -242,7 +242,7 @@ pub fn rt_sigreturn<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> 
                 signals.stack = stack;
             }
             drop(signals);
-            caller.thread.raise(Attention::SIGNAL);
+            look_again(caller.thread);
         }
         Err(UserError::Absent(address, write)) => return Err(Verdict::Absent(address, write)),
         Err(UserError::Bad) => {

@@ -242,11 +242,12 @@ impl<M: Machine> Inner<M> {
         if reached < end {
             return Ok(Progress::More);
         }
-        if self.regions.cover(address, end) {
-            Ok(Progress::Done)
-        } else {
-            Err(Errno::ENOMEM)
+        let mut at = address;
+        while at < end {
+            let (_, region) = self.regions.at(at).ok_or(Errno::ENOMEM)?;
+            at = region.end;
         }
+        Ok(Progress::Done)
     }
 }
 

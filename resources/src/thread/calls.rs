@@ -39,7 +39,7 @@ calls! {
     /// `clock_nanosleep`(2).
     clock_nanosleep = sleep::clock_nanosleep;
     /// pause(2).
-    pause = sleep::pause;
+    pause = sleep::pause_call;
     /// alarm(2).
     alarm = itimer::alarm;
     /// setitimer(2): `ITIMER_REAL`.

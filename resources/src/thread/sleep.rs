@@ -78,7 +78,7 @@ fn sleep_until<M: Machine>(caller: &mut Caller<'_, '_, M>, deadline: u64) -> Out
 }
 
 /// pause(2).
-pub(super) fn pause<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome {
+pub(super) fn pause_call<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome {
     wait::block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }

@@ -235,6 +235,7 @@ impl<'a> Builder<'a> {
             args: process.args.clone(),
             env: process.env.clone(),
             stdout: process.stdout.clone(),
+            rights: process.rights.clone(),
         }
     }
 }

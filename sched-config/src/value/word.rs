@@ -92,6 +92,20 @@ impl LoadSharingPolicy {
     }
 }
 
+words! {
+    /// What a process may do beyond its own activity.
+    Right("a right") {
+        /// Read everybody's statistics.
+        Statistics = "statistics",
+        /// Change what activities are to schedulers.
+        Weights = "weights",
+        /// Create activities, and put processes into others than its own.
+        Activities = "activities",
+        /// Signal processes of other activities.
+        Signals = "signals",
+    }
+}
+
 /// How long the binding of an affinity label to a core holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
@@ -126,4 +140,4 @@ impl fmt::Display for Ttl {
     }
 }
 
-serde_as_text!(Metric, LoadSharingPolicy, Ttl);
+serde_as_text!(Metric, LoadSharingPolicy, Right, Ttl);

@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use vortex_sched_config::value::{
-    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Share, Ttl,
+    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Right, Share,
+    Ttl,
 };
 use vortex_sched_config::{
     ALGORITHMS, Activity, Client, Configuration, CpuBudget, LoadSharing, Multiplexor, Network,
@@ -170,14 +171,16 @@ fn network() -> impl Strategy<Value = Network> {
 fn process() -> impl Strategy<Value = Process> {
     let variable = (word(), any_text()).prop_map(|(name, value)| Variable { name, value });
     let names = (word(), word(), option::of(word()), option::of(word()));
-    (names, vec(any_text(), 0..4), vec(variable, 0..3)).prop_map(
-        |((name, path, activity, stdout), args, env)| Process {
+    let rights = vec(proptest::sample::select(Right::ALL), 0..3);
+    (names, vec(any_text(), 0..4), vec(variable, 0..3), rights).prop_map(
+        |((name, path, activity, stdout), args, env, rights)| Process {
             name,
             path,
             activity,
             args,
             env,
             stdout,
+            rights,
         },
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use vortex_sched_config::value::{Share, Ttl};
+use vortex_sched_config::value::{Right, Share, Ttl};
 use vortex_sched_config::{
     ActivityIndex, Asks, Budget, Instance, Known, LoadSharingPlan, Parameters, Plan, SchedulerPlan,
     Takes,
@@ -350,7 +350,7 @@ fn networks(plan: &Plan) -> Table {
 }
 
 fn processes(plan: &Plan) -> Table {
-    let mut table = table(["process", "activity", "command", "output"]);
+    let mut table = table(["process", "activity", "command", "output", "rights"]);
     for process in &plan.processes {
         let words = std::iter::once(&process.path)
             .chain(&process.args)
@@ -360,6 +360,14 @@ fn processes(plan: &Plan) -> Table {
             plan.activities[process.activity.0].name.clone(),
             words.collect::<Vec<_>>().join(" "),
             process.stdout.clone().unwrap_or("console".to_string()),
+            match process.rights.as_slice() {
+                [] => "none".to_string(),
+                rights => rights
+                    .iter()
+                    .map(|right| Right::name(*right))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            },
         ]);
     }
     table

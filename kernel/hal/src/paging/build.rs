@@ -64,6 +64,7 @@ pub fn build(
         tables.map_segment(&segment)?;
     }
     tables.create_top_level_entries()?;
+    super::ROOT.store(root.address(), core::sync::atomic::Ordering::Release);
     *TABLES.lock() = Some(tables);
     Ok(())
 }

@@ -27,6 +27,15 @@ pub struct Exception {
 }
 
 impl Exception {
+    /// The exception `vector` (below 32) with its error code, and CR2.
+    pub(crate) fn new(vector: u8, error_code: u64, address: u64) -> Self {
+        Self {
+            vector,
+            error_code,
+            address,
+        }
+    }
+
     /// What `frame` says, when its vector is an exception's; `address` is CR2.
     #[must_use]
     pub fn decode(frame: &TrapFrame, address: u64) -> Option<Self> {
@@ -35,6 +44,18 @@ impl Exception {
             error_code: frame.error_code,
             address,
         })
+    }
+
+    /// Which one: below 32.
+    #[must_use]
+    pub fn vector(&self) -> u8 {
+        self.vector
+    }
+
+    /// What the CPU says about it; 0 for those that say nothing.
+    #[must_use]
+    pub fn error_code(&self) -> u64 {
+        self.error_code
     }
 
     /// Whether this is a non-maskable interrupt.

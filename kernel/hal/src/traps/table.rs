@@ -27,21 +27,25 @@ struct Gate {
 }
 
 impl Gate {
-    /// Present, ring 0, interrupt gate.
+    /// Present, interrupt gate, for hardware and the kernel.
     const FLAGS: u8 = 0x8e;
+    /// The same, also for user mode's INT instruction.
+    const USER_FLAGS: u8 = 0xee;
 
-    fn new(address: u64, selector: u16, stack: Option<IstStack>) -> Self {
+    fn new(address: u64, selector: u16, stack: Option<IstStack>, flags: u8) -> Self {
         Self {
             address_low: address as u16,
             selector,
             stack: stack.map_or(0, |stack| stack as u8 + 1),
-            flags: Self::FLAGS,
+            flags,
             address_middle: (address >> 16) as u16,
             address_high: (address >> 32) as u32,
             reserved: 0,
         }
     }
 }
+
+const BREAKPOINT: usize = 3;
 
 #[repr(C, align(4096))]
 struct Table([Gate; 256]);
@@ -76,7 +80,12 @@ fn build() -> Table {
     let mut gates = [Gate::default(); 256];
     for (vector, gate) in gates.iter_mut().enumerate() {
         let address = stubs + vector as u64 * entry::STUB_BYTES;
-        *gate = Gate::new(address, selector, stack_of(vector));
+        // Breakpoints are all that a program may raise itself.
+        let flags = match vector {
+            BREAKPOINT => Gate::USER_FLAGS,
+            _ => Gate::FLAGS,
+        };
+        *gate = Gate::new(address, selector, stack_of(vector), flags);
     }
     Table(gates)
 }

@@ -1,0 +1,135 @@
+//! The Interrupt Resource (paper, section 3.3.2): interrupts become requests.
+//!
+//! A resource that operates a device registers for its interrupts ([`register`]). The low-level
+//! handler does nothing but send it a request, by way of the core that was interrupted; who pays
+//! for the rest is for the receiver to find out, until then it is the infrastructure. The handler's
+//! own cycles are taken from whom it interrupted ([`vortex_toolkit::Platform::interrupt_cycles`]).
+//!
+//! Invariants: the handler takes no lock and allocates nothing; an interrupt for which the core's
+//! inbox has no room is latched and becomes a request later, so none is lost (two of one vector
+//! that wait at the same time are one, as in the hardware).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+use vortex_hal::cores::MAX_CORES;
+use vortex_hal::interrupts::{self, VectorError};
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::{Platform, Request, System};
+
+use super::{Processor, Shared, Wired};
+
+/// The Interrupt Resource's name in the configuration.
+const NAME: &str = "resource.interrupt";
+
+/// What a resource wants to be told of an interrupt: the message for the vector.
+pub(crate) type Describe<Y> = fn(u8) -> <Y as System>::Message;
+
+/// What becomes of a vector's interrupts.
+struct Route<Y: System> {
+    destination: ResourceId,
+    source: ResourceId,
+    describe: Describe<Y>,
+}
+
+/// One core's interrupts that wait to become requests: a bit for each vector.
+struct Latch([AtomicU64; 4]);
+
+/// The interrupts of a system.
+pub(super) struct Interrupts<Y: System> {
+    /// By vector.
+    routes: [Once<Route<Y>>; 256],
+    /// By core of the grid.
+    latches: [Latch; MAX_CORES],
+}
+
+/// How often an interrupt had to be latched.
+static LATCHED: AtomicU64 = AtomicU64::new(0);
+
+/// How often an interrupt found no room and had to wait.
+pub(crate) fn times_latched() -> u64 {
+    LATCHED.load(Ordering::Relaxed)
+}
+
+/// Has the interrupts of a device become requests to `destination`. The device is to be told the
+/// vector that is returned.
+///
+/// # Errors
+/// When no vector is left.
+pub(crate) fn register<Y: Wired>(
+    shared: &Shared<Y>,
+    destination: ResourceId,
+    describe: Describe<Y>,
+) -> Result<u8, VectorError> {
+    let vector = interrupts::allocate_vector(handle::<Y>)?;
+    let source = shared.grid.resource_named(NAME);
+    Y::wiring().interrupts.routes[usize::from(vector)].call_once(|| Route {
+        destination,
+        source: source.unwrap_or(ResourceId::OUTSIDE),
+        describe,
+    });
+    Ok(vector)
+}
+
+/// The low-level handler.
+fn handle<Y: Wired>(vector: u8) {
+    let wiring = Y::wiring();
+    if let Some(shared) = wiring.shared.get() {
+        let platform = Processor::new(&shared.places);
+        wiring.interrupts.submit(shared, &platform, vector);
+    }
+}
+
+impl<Y: System> Interrupts<Y> {
+    /// None registered.
+    pub(super) const fn new() -> Self {
+        Self {
+            routes: [const { Once::new() }; 256],
+            latches: [const { Latch([const { AtomicU64::new(0) }; 4]) }; MAX_CORES],
+        }
+    }
+}
+
+impl<Y: Wired> Interrupts<Y> {
+    /// Makes a request of an interrupt; latches it where that is not possible now.
+    fn submit(&self, shared: &Shared<Y>, platform: &Processor, vector: u8) {
+        let Some(route) = self.routes[usize::from(vector)].get() else {
+            return;
+        };
+        let message = (route.describe)(vector);
+        let mut request = Request::new(route.destination, ActivityId::INFRASTRUCTURE, message);
+        request.head.source = route.source;
+        if shared.grid.submit(platform, request).is_err() {
+            let core = platform.core();
+            let (word, bit) = (usize::from(vector) / 64, vector % 64);
+            self.latches[core.index()].0[word].fetch_or(1 << bit, Ordering::Release);
+            LATCHED.fetch_add(1, Ordering::Relaxed);
+            // The core may be another one, which has just looked at its latch.
+            platform.wake(core);
+        }
+    }
+
+    /// Makes requests of what is latched for this core of the grid; on that core, before every
+    /// step.
+    #[inline]
+    pub(super) fn submit_latched(&self, platform: &Processor) {
+        let latch = &self.latches[platform.core().index()];
+        if latch.0.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
+            self.submit_all(platform, latch);
+        }
+    }
+
+    #[cold]
+    fn submit_all(&self, platform: &Processor, latch: &Latch) {
+        let Some(shared) = Y::wiring().shared.get() else {
+            return;
+        };
+        for (word, first) in latch.0.iter().zip((0_u8..).step_by(64)) {
+            let mut bits = word.swap(0, Ordering::Acquire);
+            while bits != 0 {
+                self.submit(shared, platform, first + bits.trailing_zeros() as u8);
+                bits &= bits - 1;
+            }
+        }
+    }
+}

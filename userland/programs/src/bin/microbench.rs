@@ -1,0 +1,216 @@
+//! `microbench`: what single operations cost. The same program runs on Vortex and on Linux.
+#![forbid(unsafe_code)]
+
+use std::hint::black_box;
+use std::io;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
+use serde_json::json;
+use vortex::Spawn;
+use vortex_programs::work;
+
+/// Measure what single operations cost, in nanoseconds, one line of JSON each
+#[derive(Parser)]
+struct Args {
+    /// So many times as usual, in per cent
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    effort: u32,
+    /// Only this one
+    #[arg(long)]
+    only: Option<String>,
+    /// End at once: what the process start is measured with
+    #[arg(long, hide = true)]
+    end: bool,
+}
+
+/// An operation: its name, how often it is done at full effort, and doing it so often.
+type Operation = (&'static str, u32, fn(u32) -> io::Result<Duration>);
+
+const OPERATIONS: [Operation; 8] = [
+    ("getpid", 200_000, get_pid),
+    ("request", 50_000, request),
+    ("yield", 50_000, switch),
+    ("futex-same-core", 20_000, |times| ping_pong(times, 0)),
+    ("futex-cross-core", 5_000, |times| ping_pong(times, 1)),
+    ("thread", 2_000, create_and_join),
+    ("page-fault", 50_000, page_faults),
+    ("process", 50, processes),
+];
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.end {
+        return ExitCode::SUCCESS;
+    }
+    // Before a thread is put on one of them.
+    let _ = work::cores();
+    let mut status = ExitCode::SUCCESS;
+    for (name, times, operation) in OPERATIONS {
+        if args.only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let times = (times * args.effort / 100).max(1);
+        // The first round pays for what is only made once.
+        let result = operation((times / 10).max(1)).and_then(|_| operation(times));
+        match result {
+            Ok(time) => {
+                let ns = time.as_secs_f64() * 1e9 / f64::from(times);
+                println!(
+                    "bench {}",
+                    json!({ "name": name, "ns": ns, "times": times })
+                );
+            }
+            Err(error) => {
+                println!(
+                    "bench {}",
+                    json!({ "name": name, "error": error.to_string() })
+                );
+                if !vortex::is_unsupported(&error) && error.kind() != io::ErrorKind::Unsupported {
+                    status = ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    println!("bench end");
+    status
+}
+
+fn get_pid(times: u32) -> io::Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..times {
+        black_box(getpid());
+    }
+    Ok(start.elapsed())
+}
+
+fn request(times: u32) -> io::Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..times {
+        vortex::nop()?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Puts the calling thread on one core.
+fn stay_on(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+fn all_cores() -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    for core in 0..work::cores().min(CpuSet::MAX_CPU) {
+        cores.set(core);
+    }
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Two threads on one core that yield to each other: two switches for each yield of both.
+fn switch(times: u32) -> io::Result<Duration> {
+    let other = thread::spawn(move || -> io::Result<()> {
+        stay_on(0)?;
+        for _ in 0..times / 2 {
+            sched_yield();
+        }
+        Ok(())
+    });
+    stay_on(0)?;
+    let start = Instant::now();
+    for _ in 0..times / 2 {
+        sched_yield();
+    }
+    let joined = other
+        .join()
+        .map_err(|_| io::Error::other("the other thread panicked"))?;
+    let time = start.elapsed();
+    all_cores()?;
+    joined.map(|()| time)
+}
+
+/// One side of a ping-pong: waits for its turn, then gives it away.
+fn play(turn: &AtomicU32, own: u32, times: u32, other: &Thread) {
+    for _ in 0..times {
+        while turn.load(Ordering::Acquire) != own {
+            thread::park();
+        }
+        turn.store(1 - own, Ordering::Release);
+        other.unpark();
+    }
+}
+
+/// Two threads that wake each other, on core 0 and on core `core`.
+fn ping_pong(times: u32, core: usize) -> io::Result<Duration> {
+    if core >= work::cores() {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "there is one core only",
+        ));
+    }
+    let turn = Arc::new(AtomicU32::new(0));
+    let (shared, first) = (turn.clone(), thread::current());
+    let second = thread::spawn(move || -> io::Result<()> {
+        stay_on(core)?;
+        play(&shared, 1, times, &first);
+        Ok(())
+    });
+    stay_on(0)?;
+    let start = Instant::now();
+    play(&turn, 0, times, second.thread());
+    let joined = second
+        .join()
+        .map_err(|_| io::Error::other("the other thread panicked"))?;
+    let time = start.elapsed();
+    all_cores()?;
+    joined.map(|()| time)
+}
+
+fn create_and_join(times: u32) -> io::Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..times {
+        let thread = thread::Builder::new().spawn(|| ())?;
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the thread panicked"))?;
+    }
+    Ok(start.elapsed())
+}
+
+/// First writes to fresh pages.
+fn page_faults(times: u32) -> io::Result<Duration> {
+    const PAGE: usize = 4096;
+    let mut memory = vec![0_u8; times as usize * PAGE];
+    let start = Instant::now();
+    for page in memory.chunks_exact_mut(PAGE) {
+        page[0] = 1;
+    }
+    let time = start.elapsed();
+    black_box(memory);
+    Ok(time)
+}
+
+/// From the call that starts a process to its end, right at the beginning of `main`.
+fn processes(times: u32) -> io::Result<Duration> {
+    let program = std::env::args().next().unwrap_or_default();
+    let start = Instant::now();
+    for _ in 0..times {
+        match Spawn::new(&program)?.argument("--end")?.start() {
+            Ok(process) => {
+                let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+                waitpid(process, WaitOptions::empty())?;
+            }
+            Err(error) if vortex::is_unsupported(&error) => {
+                Command::new(&program).arg("--end").status()?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(start.elapsed())
+}

@@ -1,0 +1,126 @@
+//! `sampler`: statistics for an experiment, one line of JSON a second.
+//!
+//! It only reads, keeps all samples in memory and writes them at the end, so that the console's
+//! cost is not in them.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::{Value, json};
+use vortex::abi::snapshot::{Core, Reader};
+use vortex::{Scope, Snapshot, activity};
+use vortex_programs::shares::{activity_names, cycles_by_activity};
+
+/// Take a sample of everybody's CPU time every second, and print all at the end
+#[derive(Parser)]
+struct Args {
+    /// For so many seconds
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// Wait so many seconds before the first sample
+    #[arg(long, default_value_t = 1)]
+    settle: u32,
+    /// Time between samples, in milliseconds
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    interval: u32,
+    /// After so many samples, give an activity so many thousandths of weight:
+    /// SAMPLE:ACTIVITY:WEIGHT
+    #[arg(long, value_parser = parse_change)]
+    set: Vec<Change>,
+}
+
+/// A change of a weight.
+#[derive(Clone)]
+struct Change {
+    after: usize,
+    activity: String,
+    weight: u64,
+}
+
+fn parse_change(text: &str) -> Result<Change, String> {
+    let expected = || format!("`{text}`: expected SAMPLE:ACTIVITY:WEIGHT, such as 5:cpu50:100000");
+    let mut parts = text.split(':');
+    let (Some(after), Some(activity), Some(weight), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(expected());
+    };
+    Ok(Change {
+        after: after.parse().map_err(|_| expected())?,
+        activity: activity.to_owned(),
+        weight: weight.parse().map_err(|_| expected())?,
+    })
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sampler: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> io::Result<()> {
+    thread::sleep(Duration::from_secs(args.settle.into()));
+    let interval = Duration::from_millis(args.interval.into());
+    let samples = u64::from(args.seconds) * 1000 / u64::from(args.interval);
+    let mut lines = Vec::new();
+    let mut snapshot = Snapshot::default();
+    let start = Instant::now();
+    for sample in 0..=usize::try_from(samples).map_err(io::Error::other)? {
+        let due = interval * u32::try_from(sample).map_err(io::Error::other)?;
+        thread::sleep(due.saturating_sub(start.elapsed()));
+        snapshot.take_again(Scope::All)?;
+        lines.push(line(&snapshot.reader()?));
+        for change in args.set.iter().filter(|change| change.after == sample) {
+            activity::set(activity::find(&change.activity)?, None, change.weight, 128)?;
+        }
+    }
+    for line in lines {
+        println!("sample {line}");
+    }
+    println!("samples end");
+    Ok(())
+}
+
+/// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core.
+fn line(reader: &Reader<'_>) -> Value {
+    let header = reader.header();
+    let cores: Vec<Value> = reader
+        .records::<Core>()
+        .map(|core| {
+            json!({
+                "core": core.core,
+                "elapsed": core.elapsed,
+                "attributed": core.attributed,
+                "scheduling": core.scheduling,
+                "interrupt": core.interrupt,
+                "idle": core.idle,
+                "unaccounted": core.unaccounted(),
+            })
+        })
+        .collect();
+    let cycles = cycles_by_activity(reader);
+    let activities: Vec<Value> = activity_names(reader)
+        .into_iter()
+        .map(|(activity, name)| {
+            let on_core = |core: usize| cycles.get(&(activity, core as u64)).copied();
+            let by_core: Vec<u64> = (0..cores.len())
+                .map(|core| on_core(core).unwrap_or(0))
+                .collect();
+            json!({ "name": name, "cycles": by_core })
+        })
+        .collect();
+    json!({
+        "at": header.taken_at,
+        "hertz": header.hertz,
+        "cores": cores,
+        "activities": activities,
+    })
+}

@@ -1,0 +1,97 @@
+//! `spawner`: the first process. Starts what the configuration lists, and waits for all of it.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rustix::process::{WaitOptions, wait};
+use vortex::abi::rights;
+use vortex::{Spawn, activity};
+use vortex_programs::work;
+use vortex_sched_config::value::Right;
+use vortex_sched_config::{Known, Plan, ProcessPlan};
+
+/// Start the processes that the configuration lists, and wait until all of them have ended
+///
+/// Ends with the status of the first one that failed.
+#[derive(Parser)]
+struct Args {
+    /// The configuration
+    #[arg(default_value = "/etc/vortex.xml")]
+    file: String,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("spawner: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> io::Result<u8> {
+    let text = fs::read(&args.file)
+        .map_err(|error| io::Error::other(format!("{}: {error}", args.file)))?;
+    let cores = u32::try_from(work::cores()).unwrap_or(u32::MAX);
+    let loaded = vortex_sched_config::load(&text, &Known::standard(cores));
+    let loaded = loaded.map_err(|error| io::Error::other(format!("{}: {error:?}", args.file)))?;
+    let mut running = BTreeMap::new();
+    let mut status = 0;
+    for process in &loaded.plan.processes {
+        match start(&loaded.plan, process) {
+            Ok(id) => {
+                running.insert(id, process.name.as_str());
+            }
+            Err(error) => {
+                eprintln!("spawner: {} ({}): {error}", process.name, process.path);
+                status = status.max(1);
+            }
+        }
+    }
+    while !running.is_empty() {
+        // Orphans of others come here, too; they need no more than to be waited for.
+        let Some((id, ended)) = wait(WaitOptions::empty())? else {
+            continue;
+        };
+        let Some(name) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
+            continue;
+        };
+        let code = match (ended.exit_status(), ended.terminating_signal()) {
+            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+            (None, Some(signal)) => {
+                eprintln!("spawner: {name} was ended by signal {signal}");
+                u8::try_from(128 + signal).unwrap_or(u8::MAX)
+            }
+            (None, None) => 0,
+        };
+        if status == 0 {
+            status = code;
+        }
+    }
+    Ok(status)
+}
+
+fn start(plan: &Plan, process: &ProcessPlan) -> io::Result<u32> {
+    let mut spawn = Spawn::new(&process.path)?;
+    for argument in &process.args {
+        spawn.argument(argument)?;
+    }
+    for variable in &process.env {
+        spawn.variable(&variable.name, &variable.value)?;
+    }
+    let name = &plan.activities[process.activity.0].name;
+    spawn.activity(activity::find(name)?);
+    let bit = |right: &Right| match right {
+        Right::Statistics => rights::STATISTICS,
+        Right::Weights => rights::WEIGHTS,
+        Right::Activities => rights::ACTIVITIES,
+        Right::Signals => rights::SIGNALS,
+    };
+    spawn.rights(process.rights.iter().map(bit).fold(0, |all, bit| all | bit));
+    spawn.start()
+}

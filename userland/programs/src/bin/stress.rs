@@ -1,0 +1,87 @@
+//! `stress`: unpleasant neighbours.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use rustix::process::{Signal, getpid, kill_process};
+use vortex_programs::work;
+
+/// Do one unpleasant thing for ever
+#[derive(Parser)]
+struct Args {
+    /// What
+    what: What,
+    /// How much: threads to create, megabytes to fill
+    #[arg(long, default_value_t = 1000)]
+    amount: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// System calls
+    Calls,
+    /// Page faults
+    Faults,
+    /// Signals to itself
+    Signals,
+    /// Many threads, all of them busy
+    Threads,
+    /// Sleeps of 100 µs
+    Sleeps,
+    /// More memory than there is
+    Memory,
+}
+
+fn main() {
+    let args = Args::parse();
+    match args.what {
+        What::Calls => loop {
+            std::hint::black_box(getpid());
+        },
+        What::Faults => loop {
+            fill(1 << 20);
+        },
+        What::Signals => loop {
+            // Ignored unless one has a handler for it.
+            if let Err(error) = kill_process(getpid(), Signal::WINCH) {
+                eprintln!("stress: no signal could be sent: {error}");
+                std::process::exit(1);
+            }
+        },
+        What::Threads => threads(args.amount),
+        What::Sleeps => loop {
+            thread::sleep(Duration::from_micros(100));
+        },
+        What::Memory => {
+            let kept: Vec<_> = (0..args.amount).map(|_| fill(1 << 20)).collect();
+            println!("{} MiB filled", kept.len());
+        }
+    }
+}
+
+/// Memory that has been written to.
+fn fill(bytes: usize) -> Vec<u8> {
+    let mut memory = vec![0_u8; bytes];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    std::hint::black_box(memory)
+}
+
+fn threads(number: usize) {
+    let (end, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for started in 1..=number {
+            let small = thread::Builder::new().stack_size(64 << 10);
+            if let Err(error) = small.spawn_scoped(scope, || work::spin(&end, &done)) {
+                eprintln!("stress: only {} threads: {error}", started - 1);
+                end.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+        println!("{number} threads run");
+    });
+}

@@ -1,0 +1,6 @@
+//! What several of the programs need.
+#![forbid(unsafe_code)]
+
+pub mod shares;
+pub mod time;
+pub mod work;

@@ -1,0 +1,89 @@
+//! `cargo xtask experiment`: the paper's experiments on the kernel.
+
+mod cpu;
+mod plot;
+mod samples;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use xtask::ui;
+
+/// Run one of the paper's experiments on the kernel, and say how far it is from what was promised
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(clap::Subcommand)]
+enum Which {
+    Cpu(cpu::Args),
+}
+
+/// What all experiments can be told.
+#[derive(clap::Args)]
+pub(crate) struct Common {
+    /// What each process is entitled to, in per cent of all
+    #[arg(long, value_name = "A,B,…", default_value = "50,33,17", value_parser = parse_shares)]
+    shares: Shares,
+    /// The number of processors
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=86_400))]
+    seconds: u32,
+    /// Write all samples and the results to this file
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+    /// Draw pictures into this folder
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+}
+
+/// Entitlements, in the user's own unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shares(pub(crate) Vec<u32>);
+
+fn parse_shares(text: &str) -> Result<Shares, String> {
+    let expected = || format!("`{text}`: expected whole numbers above 0, such as 50,33,17");
+    let shares: Result<Vec<u32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    let shares = shares.map_err(|_| expected())?;
+    if shares.iter().any(|share| *share == 0 || *share > 100_000) || shares.len() > 64 {
+        return Err(expected());
+    }
+    Ok(Shares(shares))
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.which {
+        Which::Cpu(args) => cpu::run(args),
+    }
+}
+
+/// Writes a result where the user wants it.
+fn write(path: &std::path::Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    ui::done(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_whole_numbers_above_zero() {
+        assert_eq!(parse_shares("50, 33,17"), Ok(Shares(vec![50, 33, 17])));
+        for wrong in ["", "0", "1,,2", "a", "-1", "5;6", "1000000"] {
+            assert!(parse_shares(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
