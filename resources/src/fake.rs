@@ -2,3 +2,4 @@
 //! here.
 
 pub mod memory;
+pub mod script;
