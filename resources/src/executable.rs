@@ -1,12 +1,32 @@
 //! The Executable Resource: ELF programs into address spaces (paper, section 3.2).
+//!
+//! Key types: [`Plan`] (what of a file goes where: pure, and all of the checking), [`Arguments`],
+//! [`Entry`]. [`load`] carries a plan out. A program is a static ELF64 file for x86-64, at fixed
+//! addresses or position-independent; anything else is ENOEXEC, and the log says why, once for
+//! each file.
 
+mod plan;
+mod stack;
+
+pub use plan::{LOWEST, MAX_PROGRAM, PROGRAM_END, Plan, Refused, Segment};
+pub use stack::{MAX_ARGUMENT, MAX_ARGUMENTS};
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::errno::Errno;
-use crate::machine::Machine;
-use crate::object::Object;
-use crate::space::Space;
+use crate::machine::{Machine, PAGE_SIZE, USER_END};
+use crate::object::{Object, Part};
+use crate::space::{Backing, Mapping, Place, Protection, Space, UserError};
+
+/// How long the stack of a program's first thread may get, in bytes.
+pub const STACK_BYTES: u64 = 8 << 20;
+/// What the stack has before it grows, in bytes beyond what is on it at the start.
+const STACK_SPARE: u64 = 128 << 10;
+/// The stack begins up to so many pages below the end of the address space.
+const STACK_PLACES: u64 = 1 << 22;
 
 /// Where a loaded program begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +46,114 @@ pub struct Arguments {
     pub arguments: Vec<Vec<u8>>,
     /// envp.
     pub environment: Vec<Vec<u8>>,
+    /// What the program is told of the processor.
+    pub processor: Processor,
+}
+
+/// What a program is told of the processor in its auxiliary vector (getauxval(3)).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Processor {
+    /// `AT_HWCAP`: `EDX` of `CPUID` leaf 1.
+    pub capabilities: u64,
+    /// `AT_HWCAP2`: bit 1 for the instructions that read and write FS and GS bases.
+    pub capabilities2: u64,
+    /// `AT_MINSIGSTKSZ`: bytes that a signal's frame may take; left out if 0.
+    pub signal_frame: u64,
 }
 
 /// Maps a program into an empty address space: segments, heap, stack, auxiliary vector.
 /// `random` is for `AT_RANDOM` and for placing.
 ///
 /// # Errors
-/// As execve(2).
+/// As execve(2); ENOMEM also when there are no frames for the stack.
 pub fn load<M: Machine>(
     space: &Space<M>,
     file: &Arc<dyn Object>,
     arguments: &Arguments,
     random: [u8; 32],
 ) -> Result<Entry, Errno> {
-    unimplemented!()
+    let number = |from: usize| {
+        let bytes = random[from..from + 8]
+            .first_chunk()
+            .copied()
+            .unwrap_or_default();
+        u64::from_le_bytes(bytes)
+    };
+    let plan = Plan::of(&**file, number(16)).map_err(|refused| {
+        tell(file.number(), &arguments.path, refused);
+        refused.errno()
+    })?;
+    let top = USER_END - PAGE_SIZE * (1 + number(24) % STACK_PLACES);
+    let key = random.first_chunk().copied().unwrap_or_default();
+    let contents = stack::contents(&plan, arguments, key, top)?;
+    for segment in &plan.segments {
+        space.map(&mapping(segment, file))?;
+    }
+    space.set_heap(plan.heap);
+    let bottom = (contents.pointer - STACK_SPARE) / PAGE_SIZE * PAGE_SIZE;
+    space.map(&Mapping {
+        place: Place::Vacant(bottom),
+        length: top - bottom,
+        protection: Protection {
+            read: true,
+            write: true,
+            execute: plan.executable_stack,
+        },
+        backing: Backing::Anonymous,
+        shared: false,
+        grows: Some(STACK_BYTES),
+        name: "stack",
+    })?;
+    space
+        .write(contents.pointer, &contents.bytes)
+        .map_err(|error| match error {
+            UserError::Bad => Errno::EFAULT,
+            UserError::Absent(..) => Errno::ENOMEM,
+        })?;
+    Ok(Entry {
+        instruction: plan.entry,
+        stack: contents.pointer,
+    })
 }
+
+/// How a segment is mapped.
+fn mapping(segment: &Segment, file: &Arc<dyn Object>) -> Mapping {
+    let backing = match segment.file {
+        None => Backing::Anonymous,
+        Some((offset, length)) => Backing::File(Part {
+            object: Arc::clone(file),
+            offset,
+            length,
+        }),
+    };
+    let name = match (&backing, segment.protection) {
+        (Backing::Anonymous, _) => "bss",
+        (_, Protection { execute: true, .. }) => "text",
+        (_, Protection { write: true, .. }) => "data",
+        _ => "rodata",
+    };
+    Mapping {
+        place: Place::Vacant(segment.start),
+        length: segment.length,
+        protection: segment.protection,
+        backing,
+        shared: false,
+        grows: None,
+        name,
+    }
+}
+
+/// Logs why a file is no program, the first time it is tried.
+fn tell(number: u64, path: &[u8], refused: Refused) {
+    /// So that a process that tries all files there are fills neither memory nor log.
+    const MOST: usize = 64;
+    static TOLD: spin::Mutex<BTreeSet<u64>> = spin::Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock();
+    if told.len() < MOST && told.insert(number) {
+        let path: String = path.escape_ascii().map(char::from).collect();
+        log::warn!("{path} is not started: {refused}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,139 @@
-//! Files: the read-only archive, descriptors, the console.
+//! Files: the read-only archive, descriptors, the console; and the system calls on them.
+//!
+//! Key types: [`Archive`] (the root file system), [`Descriptors`] (what a process has open, and
+//! where it is), [`Call`] (a system call on files, one method for each), [`Failure`] (how one
+//! fails).
+//!
+//! A call has no effect before everything it reads from the program is there: one that fails with
+//! [`Failure::User`] can be made again from its beginning.
 
-/// The root file system, read-only, from the boot ramdisk.
-#[derive(Debug)]
-pub struct Archive;
+mod archive;
+mod control;
+mod descriptors;
+mod list;
+mod page_cache;
+mod paths;
+mod poll;
+mod status;
+mod tar;
+mod transfer;
+mod walk;
 
-/// A process's open files.
+pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
+pub use descriptors::{Descriptors, OpenFile, Opened};
+pub use page_cache::ArchiveFile;
+pub use tar::{Entry, Tar, TarError, What};
+pub use walk::{Found, MAX_LINKS, MAX_PATH};
+
+use alloc::vec::Vec;
+
+use crate::calls::Verdict;
+use crate::errno::Errno;
+use crate::machine::Machine;
+use crate::space::{Space, UserError};
+
+/// A program's memory, as far as files need it.
+pub trait UserMemory {
+    /// As [`Space::read`].
+    ///
+    /// # Errors
+    /// [`UserError`]; some of `into` may have been read.
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), UserError>;
+    /// As [`Space::write`].
+    ///
+    /// # Errors
+    /// [`UserError`]; some of `from` may have been written.
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError>;
+    /// As [`Space::read_string`].
+    ///
+    /// # Errors
+    /// [`UserError`]; `Ok(None)` if it is longer than `limit`.
+    fn read_string(&self, address: u64, limit: usize) -> Result<Option<Vec<u8>>, UserError>;
+}
+
+impl<M: Machine> UserMemory for Space<M> {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), UserError> {
+        Self::read(self, address, into)
+    }
+
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError> {
+        Self::write(self, address, from)
+    }
+
+    fn read_string(&self, address: u64, limit: usize) -> Result<Option<Vec<u8>>, UserError> {
+        Self::read_string(self, address, limit)
+    }
+}
+
+/// What the devices do.
+pub trait Devices {
+    /// Writes to the console, as it is; nothing of anybody else's comes between these bytes.
+    fn write_console(&self, bytes: &[u8]);
+    /// Reads from the console what there is; the number of bytes.
+    fn read_console(&self, into: &mut [u8]) -> usize;
+    /// Random bytes, for what must not be guessed.
+    fn random(&self, into: &mut [u8]);
+}
+
+impl<M: Machine> Devices for M {
+    fn write_console(&self, bytes: &[u8]) {
+        Machine::write_console(self, bytes);
+    }
+
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        Machine::read_console(self, into)
+    }
+
+    fn random(&self, into: &mut [u8]) {
+        Machine::random(self, into);
+    }
+}
+
+/// Why a call on files did not end.
 #[derive(Debug)]
-pub struct Descriptors;
+pub enum Failure {
+    /// With this error.
+    Error(Errno),
+    /// The program's memory cannot be used, or not yet.
+    User(UserError),
+}
+
+impl From<Errno> for Failure {
+    fn from(error: Errno) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        Self::User(error)
+    }
+}
+
+impl From<Failure> for Verdict {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Error(error) => error.into(),
+            Failure::User(error) => error.into(),
+        }
+    }
+}
+
+/// What a call on files returns: `rax`, or why not.
+pub type Outcome = Result<u64, Failure>;
+
+/// A system call on files: who makes it, and on what. The methods are the calls, with their
+/// arguments as they are in the registers; addresses are the program's.
+pub struct Call<'a> {
+    /// The program's memory.
+    pub memory: &'a dyn UserMemory,
+    /// The devices.
+    pub devices: &'a dyn Devices,
+    /// The root file system.
+    pub archive: &'a Archive,
+    /// What the process has open.
+    pub descriptors: &'a spin::Mutex<Descriptors>,
+}
+
+#[cfg(test)]
+mod tests;

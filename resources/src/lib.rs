@@ -5,14 +5,19 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod calls;
 pub mod errno;
 pub mod executable;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod files;
 pub mod machine;
 pub mod object;
 pub mod process;
+pub mod signals;
 pub mod space;
 pub mod system;
 pub mod thread;

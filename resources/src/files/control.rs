@@ -1,0 +1,229 @@
+//! System calls on descriptors themselves: close, dup, fcntl, ioctl; and those that have nothing
+//! to do on a read-only file system.
+
+use alloc::sync::Arc;
+
+use linux_raw_sys::general::{
+    B38400, CREAD, CS8, ECHO, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_SETFD,
+    F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC, ICANON, ISIG, O_CLOEXEC, OPOST,
+};
+use linux_raw_sys::ioctl::{
+    FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ,
+};
+
+use super::archive::Device;
+use super::descriptors::{OpenFile, Opened};
+use super::{Call, Outcome};
+use crate::errno::Errno;
+use crate::object::Object;
+
+/// Flags of `close_range` (linux/close_range.h).
+const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
+const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+/// Bytes of the kernel's `struct termios`.
+const TERMIOS: usize = 36;
+/// Rows and columns that the console says it has.
+const WINDOW: [u16; 4] = [25, 80, 0, 0];
+
+impl Call<'_> {
+    /// `close(descriptor)`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn close(&self, descriptor: i32) -> Outcome {
+        self.descriptors.lock().close(descriptor)?;
+        Ok(0)
+    }
+
+    /// `close_range(first, last, flags)`.
+    ///
+    /// # Errors
+    /// EINVAL.
+    pub fn close_range(&self, first: u32, last: u32, flags: u32) -> Outcome {
+        if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let only_mark = flags & CLOSE_RANGE_CLOEXEC != 0;
+        self.descriptors.lock().close_range(first, last, only_mark);
+        Ok(0)
+    }
+
+    /// `dup(descriptor)`.
+    ///
+    /// # Errors
+    /// EBADF, EMFILE.
+    pub fn duplicate(&self, descriptor: i32) -> Outcome {
+        let mut descriptors = self.descriptors.lock();
+        let file = descriptors.get(descriptor)?;
+        Ok(descriptors.add(file, false, 0)? as u64)
+    }
+
+    /// `dup2(old, new)`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn duplicate_to(&self, old: i32, new: i32) -> Outcome {
+        let mut descriptors = self.descriptors.lock();
+        let file = descriptors.get(old)?;
+        if old != new {
+            descriptors.replace(new, file, false)?;
+        }
+        Ok(new as u64)
+    }
+
+    /// `dup3(old, new, flags)`.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL if both are the same, or for unknown flags.
+    pub fn duplicate_with(&self, old: i32, new: i32, flags: u32) -> Outcome {
+        if old == new || flags & !O_CLOEXEC != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let mut descriptors = self.descriptors.lock();
+        let file = descriptors.get(old)?;
+        descriptors.replace(new, file, flags & O_CLOEXEC != 0)?;
+        Ok(new as u64)
+    }
+
+    /// `fcntl(descriptor, command, argument)`.
+    ///
+    /// # Errors
+    /// As fcntl(2); EINVAL for a command that is not here.
+    pub fn control(&self, descriptor: i32, command: u32, argument: u64) -> Outcome {
+        let mut descriptors = self.descriptors.lock();
+        let file = descriptors.get(descriptor)?;
+        let is_place = matches!(file.opened, Opened::Place);
+        match command {
+            F_DUPFD | F_DUPFD_CLOEXEC => {
+                let lowest = u32::try_from(argument).map_err(|_| Errno::EINVAL)?;
+                Ok(descriptors.add(file, command == F_DUPFD_CLOEXEC, lowest)? as u64)
+            }
+            F_GETFD => Ok(descriptors.close_on_exec(descriptor)?.into()),
+            F_SETFD => {
+                let set = argument & u64::from(FD_CLOEXEC) != 0;
+                descriptors.set_close_on_exec(descriptor, set)?;
+                Ok(0)
+            }
+            F_GETFL => Ok(file.flags().into()),
+            _ if is_place => Err(Errno::EBADF.into()),
+            F_SETFL => {
+                file.set_status(argument as u32);
+                Ok(0)
+            }
+            F_GETOWN => Ok(0),
+            // Nobody can write, so everybody may have a lock.
+            F_SETLK | F_SETLKW => Ok(0),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// `ioctl(descriptor, command, argument)`.
+    ///
+    /// # Errors
+    /// As ioctl(2); ENOTTY for a command that is not here.
+    pub fn device_control(&self, descriptor: i32, command: u32, argument: u64) -> Outcome {
+        let file = self.descriptors.lock().get(descriptor)?;
+        if matches!(file.opened, Opened::Place) {
+            return Err(Errno::EBADF.into());
+        }
+        let is_console = matches!(file.opened, Opened::Device(Device::Console));
+        match command {
+            FIOCLEX | FIONCLEX => {
+                let set = command == FIOCLEX;
+                self.descriptors.lock().set_close_on_exec(descriptor, set)?;
+            }
+            FIONBIO => self.set_nonblocking(&file, argument)?,
+            FIONREAD => match &file.opened {
+                Opened::File(content) => {
+                    let left = content.length().saturating_sub(*file.position.lock());
+                    self.memory.write(argument, &(left as u32).to_le_bytes())?;
+                }
+                Opened::Device(Device::Console) => {
+                    self.memory.write(argument, &0_u32.to_le_bytes())?;
+                }
+                _ => return Err(Errno::ENOTTY.into()),
+            },
+            TCGETS if is_console => self.memory.write(argument, &terminal())?,
+            // The settings are read, and change nothing: bytes go through as they are.
+            TCSETS | TCSETSW | TCSETSF if is_console => {
+                self.memory.read(argument, &mut [0; TERMIOS])?;
+            }
+            TIOCGWINSZ if is_console => {
+                let bytes = WINDOW.map(u16::to_le_bytes);
+                self.memory.write(argument, bytes.as_flattened())?;
+            }
+            // All processes are in one group, number 1.
+            TIOCGPGRP if is_console => self.memory.write(argument, &1_u32.to_le_bytes())?,
+            _ => return Err(Errno::ENOTTY.into()),
+        }
+        Ok(0)
+    }
+
+    fn set_nonblocking(&self, file: &Arc<OpenFile>, argument: u64) -> Result<(), super::Failure> {
+        use linux_raw_sys::general::O_NONBLOCK;
+        let mut on = [0; 4];
+        self.memory.read(argument, &mut on)?;
+        let others = file.flags() & !O_NONBLOCK;
+        file.set_status(if on == [0; 4] {
+            others
+        } else {
+            others | O_NONBLOCK
+        });
+        Ok(())
+    }
+
+    /// `fsync`, `fdatasync` and `syncfs`: there is nothing that is not where it belongs.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL for a device.
+    pub fn synchronise(&self, descriptor: i32) -> Outcome {
+        match self.descriptors.lock().get(descriptor)?.opened {
+            Opened::File(_) | Opened::Directory => Ok(0),
+            Opened::Device(_) => Err(Errno::EINVAL.into()),
+            Opened::Place => Err(Errno::EBADF.into()),
+        }
+    }
+
+    /// `ftruncate(descriptor, length)`.
+    ///
+    /// # Errors
+    /// Always: EBADF, or EINVAL for what is not open for writing or is no file.
+    pub fn truncate(&self, descriptor: i32, _length: i64) -> Outcome {
+        match self.descriptors.lock().get(descriptor)?.opened {
+            Opened::Place => Err(Errno::EBADF.into()),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// `fallocate(descriptor, …)`.
+    ///
+    /// # Errors
+    /// Always: EBADF, as for all that is not open for writing; ENODEV for a device.
+    pub fn allocate(&self, descriptor: i32) -> Outcome {
+        match self.descriptors.lock().get(descriptor)?.opened {
+            Opened::Device(_) => Err(Errno::ENODEV.into()),
+            _ => Err(Errno::EBADF.into()),
+        }
+    }
+
+    /// Calls that give advice or take locks, which change nothing here: fadvise64, flock,
+    /// readahead.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn advise(&self, descriptor: i32) -> Outcome {
+        match self.descriptors.lock().get(descriptor)?.opened {
+            Opened::Place => Err(Errno::EBADF.into()),
+            _ => Ok(0),
+        }
+    }
+}
+
+/// The console's `struct termios`: what is written is sent as it is, without carriage returns.
+fn terminal() -> [u8; TERMIOS] {
+    let (input, output, control, local) = (0, OPOST, CS8 | CREAD | B38400, ISIG | ICANON | ECHO);
+    let mut bytes = [0; TERMIOS];
+    let words: [u32; 4] = [input, output, control, local];
+    bytes[..16].copy_from_slice(words.map(u32::to_le_bytes).as_flattened());
+    bytes
+}

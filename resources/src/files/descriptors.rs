@@ -1,0 +1,285 @@
+//! A process's open files.
+//!
+//! Key types: [`Descriptors`] (the table of one process), [`OpenFile`] (an open file description,
+//! open(2): what `dup` and children share, with its position and flags).
+//!
+//! Invariant: no slot below `free` is empty, so the lowest free number is found from there.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use linux_raw_sys::general::{O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_RDWR};
+
+use super::archive::{Archive, Device, NodeId};
+use super::page_cache::ArchiveFile;
+use crate::errno::Errno;
+
+/// How many files a process may have open, unless its limit is set.
+pub const DEFAULT_LIMIT: u32 = 1024;
+/// The most that the limit can be set to.
+pub const MAX_LIMIT: u32 = 4096;
+
+/// What is open.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// A file of the archive.
+    File(Arc<ArchiveFile>),
+    /// A directory.
+    Directory,
+    /// A device.
+    Device(Device),
+    /// Something that was opened with `O_PATH`: a place, nothing to read or write.
+    Place,
+}
+
+/// An open file description: shared by all descriptors that were made from one.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// What is open.
+    pub opened: Opened,
+    /// Its node, which tells its attributes.
+    pub node: NodeId,
+    /// The access mode and status flags of open(2).
+    flags: AtomicU32,
+    /// In bytes; for a directory, the number of entries that were listed.
+    pub position: spin::Mutex<u64>,
+}
+
+impl OpenFile {
+    /// Of a node, with the flags of open(2).
+    #[must_use]
+    pub fn new(opened: Opened, node: NodeId, flags: u32) -> Arc<Self> {
+        let (flags, position) = (AtomicU32::new(flags), spin::Mutex::new(0));
+        Arc::new(Self {
+            opened,
+            node,
+            flags,
+            position,
+        })
+    }
+
+    /// The access mode and status flags.
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets those status flags that can be set (`F_SETFL`).
+    pub fn set_status(&self, flags: u32) {
+        const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
+        let set = |old: u32| Some(old & !SETTABLE | flags & SETTABLE);
+        // It is never refused.
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, set);
+    }
+}
+
+/// A descriptor.
+#[derive(Clone, Debug)]
+struct Slot {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+/// A process's open files, and the directory it is in. A clone is what a child gets by fork(2).
+#[derive(Clone, Debug)]
+pub struct Descriptors {
+    slots: Vec<Option<Slot>>,
+    free: usize,
+    limit: u32,
+    /// The current directory.
+    pub directory: NodeId,
+    /// The absolute path of the program, for `/proc/self/exe`.
+    pub program: Vec<u8>,
+}
+
+impl Descriptors {
+    /// With the console as standard input, output and error, in the root directory.
+    #[must_use]
+    pub fn new(archive: &Archive, program: Vec<u8>) -> Self {
+        let console = archive.walk(NodeId::ROOT, b"/dev/console", false, b"");
+        let node = console.and_then(super::Found::node).unwrap_or(NodeId::ROOT);
+        let file = OpenFile::new(Opened::Device(Device::Console), node, O_RDWR);
+        let slot = Some(Slot {
+            file,
+            close_on_exec: false,
+        });
+        let slots = alloc::vec![slot; 3];
+        let directory = NodeId::ROOT;
+        Self {
+            slots,
+            free: 3,
+            limit: DEFAULT_LIMIT,
+            directory,
+            program,
+        }
+    }
+
+    /// What a descriptor stands for.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn get(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.slot(descriptor).map(|slot| Arc::clone(&slot.file))
+    }
+
+    /// A new descriptor: the lowest number that is free and not below `lowest`.
+    ///
+    /// # Errors
+    /// EMFILE at the limit; EINVAL if `lowest` is beyond it.
+    pub fn add(
+        &mut self,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+        lowest: u32,
+    ) -> Result<i32, Errno> {
+        if lowest >= self.limit {
+            return Err(Errno::EINVAL);
+        }
+        let from = self.free.max(lowest as usize);
+        let taken = self
+            .slots
+            .iter()
+            .skip(from)
+            .take_while(|slot| slot.is_some())
+            .count();
+        let number = from + taken;
+        if number >= self.limit as usize {
+            return Err(Errno::EMFILE);
+        }
+        if lowest as usize <= self.free {
+            self.free = number + 1;
+        }
+        self.put(
+            number,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        );
+        Ok(number as i32)
+    }
+
+    /// Makes `number` stand for `file`, whatever it stood for before (dup2(2)).
+    ///
+    /// # Errors
+    /// EBADF if the number is not below the limit.
+    pub fn replace(
+        &mut self,
+        number: i32,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+    ) -> Result<(), Errno> {
+        let within = u32::try_from(number)
+            .ok()
+            .filter(|&number| number < self.limit);
+        self.put(
+            within.ok_or(Errno::EBADF)? as usize,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        );
+        Ok(())
+    }
+
+    /// Forgets a descriptor.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn close(&mut self, descriptor: i32) -> Result<(), Errno> {
+        self.slot(descriptor)?;
+        let number = descriptor as usize;
+        self.slots[number] = None;
+        self.free = self.free.min(number);
+        Ok(())
+    }
+
+    /// Forgets those in a range, or marks them to be closed by execve(2).
+    pub fn close_range(&mut self, first: u32, last: u32, only_mark: bool) {
+        let end = self.slots.len().min((last as usize).saturating_add(1));
+        for number in first as usize..end {
+            match &mut self.slots[number] {
+                Some(slot) if only_mark => slot.close_on_exec = true,
+                slot => *slot = None,
+            }
+        }
+        if !only_mark {
+            self.free = self.free.min(first as usize);
+        }
+    }
+
+    /// Forgets those marked so: the process runs another program now.
+    pub fn executed(&mut self, program: Vec<u8>) {
+        for number in 0..self.slots.len() {
+            if self.slots[number]
+                .as_ref()
+                .is_some_and(|slot| slot.close_on_exec)
+            {
+                self.slots[number] = None;
+                self.free = self.free.min(number);
+            }
+        }
+        self.program = program;
+    }
+
+    /// Whether a descriptor is closed by execve(2).
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn close_on_exec(&self, descriptor: i32) -> Result<bool, Errno> {
+        self.slot(descriptor).map(|slot| slot.close_on_exec)
+    }
+
+    /// Sets whether a descriptor is closed by execve(2).
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn set_close_on_exec(&mut self, descriptor: i32, set: bool) -> Result<(), Errno> {
+        let number = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        let slot = self.slots.get_mut(number).and_then(Option::as_mut);
+        slot.ok_or(Errno::EBADF)?.close_on_exec = set;
+        Ok(())
+    }
+
+    /// New descriptors are below this (`RLIMIT_NOFILE`).
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Sets the limit.
+    ///
+    /// # Errors
+    /// EPERM beyond [`MAX_LIMIT`].
+    pub fn set_limit(&mut self, limit: u32) -> Result<(), Errno> {
+        if limit > MAX_LIMIT {
+            return Err(Errno::EPERM);
+        }
+        self.limit = limit;
+        Ok(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    fn slot(&self, descriptor: i32) -> Result<&Slot, Errno> {
+        let number = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        self.slots
+            .get(number)
+            .and_then(Option::as_ref)
+            .ok_or(Errno::EBADF)
+    }
+
+    fn put(&mut self, number: usize, slot: Slot) {
+        if self.slots.len() <= number {
+            self.slots.resize(number + 1, None);
+        }
+        self.slots[number] = Some(slot);
+    }
+}

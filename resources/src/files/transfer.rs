@@ -1,0 +1,335 @@
+//! System calls that move data: read, write and their kin, and lseek.
+//!
+//! One call moves a bounded number of bytes, so that it takes a bounded time; a program that wants
+//! more calls again, as it must anyway.
+
+use alloc::vec::Vec;
+
+use linux_raw_sys::general::{
+    O_ACCMODE, O_RDONLY, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, UIO_MAXIOV,
+};
+
+use super::archive::Device;
+use super::descriptors::{OpenFile, Opened};
+use super::page_cache::ArchiveFile;
+use super::{Call, Failure, Outcome};
+use crate::errno::Errno;
+use crate::machine::{PAGE_SIZE, USER_END};
+use crate::object::Object;
+use crate::space::UserError;
+
+/// The most that one call copies from a file or a device.
+const MAX_COPIED: u64 = 1 << 20;
+/// The most that one call writes to the console: it takes 87 µs a byte on a serial line.
+const MAX_WRITTEN: u64 = 16 << 10;
+/// What goes to the console without anybody else's bytes in between.
+const WHOLE: usize = 4096;
+/// What is made at a time by a device that makes its data.
+const CHUNK: usize = 512;
+/// The most that a call on Linux moves; counts beyond it are cut.
+const MAX_COUNT: u64 = 0x7fff_f000;
+
+/// A part of the program's memory: address and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Buffer {
+    address: u64,
+    length: u64,
+}
+
+impl Call<'_> {
+    /// `read(descriptor, buffer, count)`.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(&self, descriptor: i32, buffer: u64, count: u64) -> Outcome {
+        let file = self.readable(descriptor)?;
+        self.read_into(&file, &[self.buffer(buffer, count)?], None)
+    }
+
+    /// `pread64(descriptor, buffer, count, offset)`.
+    ///
+    /// # Errors
+    /// As pread(2).
+    pub fn read_at(&self, descriptor: i32, buffer: u64, count: u64, offset: i64) -> Outcome {
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        let file = self.readable(descriptor)?;
+        self.read_into(&file, &[self.buffer(buffer, count)?], Some(offset))
+    }
+
+    /// `readv(descriptor, buffers, count)`.
+    ///
+    /// # Errors
+    /// As readv(2).
+    pub fn read_vector(&self, descriptor: i32, buffers: u64, count: u64) -> Outcome {
+        let file = self.readable(descriptor)?;
+        self.read_into(&file, &self.buffers(buffers, count)?, None)
+    }
+
+    /// `preadv(descriptor, buffers, count, offset)`.
+    ///
+    /// # Errors
+    /// As preadv(2).
+    pub fn read_vector_at(
+        &self,
+        descriptor: i32,
+        buffers: u64,
+        count: u64,
+        offset: i64,
+    ) -> Outcome {
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        let file = self.readable(descriptor)?;
+        self.read_into(&file, &self.buffers(buffers, count)?, Some(offset))
+    }
+
+    /// `write(descriptor, buffer, count)`.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(&self, descriptor: i32, buffer: u64, count: u64) -> Outcome {
+        let file = self.writable(descriptor)?;
+        self.write_from(&file, &[self.buffer(buffer, count)?], false)
+    }
+
+    /// `pwrite64(descriptor, buffer, count, offset)`.
+    ///
+    /// # Errors
+    /// As pwrite(2).
+    pub fn write_at(&self, descriptor: i32, buffer: u64, count: u64, offset: i64) -> Outcome {
+        if offset < 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let file = self.writable(descriptor)?;
+        self.write_from(&file, &[self.buffer(buffer, count)?], true)
+    }
+
+    /// `writev(descriptor, buffers, count)`.
+    ///
+    /// # Errors
+    /// As writev(2).
+    pub fn write_vector(&self, descriptor: i32, buffers: u64, count: u64) -> Outcome {
+        let file = self.writable(descriptor)?;
+        self.write_from(&file, &self.buffers(buffers, count)?, false)
+    }
+
+    /// `pwritev(descriptor, buffers, count, offset)`.
+    ///
+    /// # Errors
+    /// As pwritev(2).
+    pub fn write_vector_at(
+        &self,
+        descriptor: i32,
+        buffers: u64,
+        count: u64,
+        offset: i64,
+    ) -> Outcome {
+        if offset < 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let file = self.writable(descriptor)?;
+        self.write_from(&file, &self.buffers(buffers, count)?, true)
+    }
+
+    /// `lseek(descriptor, offset, whence)`.
+    ///
+    /// # Errors
+    /// As lseek(2).
+    pub fn seek(&self, descriptor: i32, offset: i64, whence: u32) -> Outcome {
+        let file = self.descriptors.lock().get(descriptor)?;
+        let end = match &file.opened {
+            Opened::Place => return Err(Errno::EBADF.into()),
+            Opened::Device(Device::Console) => return Err(Errno::ESPIPE.into()),
+            Opened::Device(_) => return Ok(0),
+            Opened::Directory => i64::MAX,
+            Opened::File(content) => content.length() as i64,
+        };
+        let mut position = file.position.lock();
+        let within = || Some(offset).filter(|&offset| (0..end).contains(&offset));
+        let new = match whence {
+            SEEK_SET => Some(offset),
+            SEEK_CUR => (*position as i64).checked_add(offset),
+            SEEK_END => end.checked_add(offset),
+            // A file is all data; there is a hole behind its end.
+            SEEK_DATA => Some(within().ok_or(Errno::ENXIO)?),
+            SEEK_HOLE => Some(within().map(|_| end).ok_or(Errno::ENXIO)?),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let new = new.ok_or(Errno::EOVERFLOW)?;
+        *position = u64::try_from(new).map_err(|_| Errno::EINVAL)?;
+        Ok(*position)
+    }
+
+    fn readable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+        let file = self.descriptors.lock().get(descriptor)?;
+        match file.opened {
+            Opened::Place => Err(Errno::EBADF),
+            _ if file.flags() & O_ACCMODE == O_WRONLY => Err(Errno::EBADF),
+            Opened::Directory => Err(Errno::EISDIR),
+            _ => Ok(file),
+        }
+    }
+
+    fn writable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+        let file = self.descriptors.lock().get(descriptor)?;
+        match file.opened {
+            Opened::Device(_) if file.flags() & O_ACCMODE != O_RDONLY => Ok(file),
+            // What is on the file system is never opened for writing.
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// A buffer that a user may have.
+    fn buffer(&self, address: u64, length: u64) -> Result<Buffer, Failure> {
+        let end = address.checked_add(length);
+        match end.filter(|&end| end <= USER_END) {
+            Some(_) => Ok(Buffer {
+                address,
+                length: length.min(MAX_COUNT),
+            }),
+            None => Err(UserError::Bad.into()),
+        }
+    }
+
+    /// The buffers of an array of `struct iovec`.
+    fn buffers(&self, address: u64, count: u64) -> Result<Vec<Buffer>, Failure> {
+        const SIZE: usize = 16;
+        if count > u64::from(UIO_MAXIOV) {
+            return Err(Errno::EINVAL.into());
+        }
+        let mut bytes = alloc::vec![0; count as usize * SIZE];
+        self.memory.read(address, &mut bytes)?;
+        let (pairs, _) = bytes.as_chunks::<SIZE>();
+        let mut left = MAX_COUNT;
+        let mut buffers = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let word = |at: usize| {
+                let bytes = pair[at..at + 8].first_chunk().copied().unwrap_or_default();
+                u64::from_le_bytes(bytes)
+            };
+            let length = word(8);
+            if i64::try_from(length).is_err() {
+                return Err(Errno::EINVAL.into());
+            }
+            let mut buffer = self.buffer(word(0), length)?;
+            buffer.length = buffer.length.min(left);
+            left -= buffer.length;
+            buffers.push(buffer);
+        }
+        Ok(buffers)
+    }
+
+    fn read_into(&self, file: &OpenFile, buffers: &[Buffer], at: Option<u64>) -> Outcome {
+        match &file.opened {
+            Opened::File(content) => self.read_file(file, content, buffers, at),
+            Opened::Device(Device::Console) if at.is_some() => Err(Errno::ESPIPE.into()),
+            Opened::Device(Device::Console) => self.read_console(buffers),
+            Opened::Device(Device::Null) => Ok(0),
+            Opened::Device(Device::Zero | Device::Full) => self.fill(buffers, |_| {}),
+            Opened::Device(Device::Random) => {
+                self.fill(buffers, |chunk| self.devices.random(chunk))
+            }
+            Opened::Directory => Err(Errno::EISDIR.into()),
+            Opened::Place => Err(Errno::EBADF.into()),
+        }
+    }
+
+    fn read_file(
+        &self,
+        file: &OpenFile,
+        content: &ArchiveFile,
+        buffers: &[Buffer],
+        at: Option<u64>,
+    ) -> Outcome {
+        let mut position = file.position.lock();
+        let start = at.unwrap_or(*position);
+        let mut done = 0;
+        for buffer in buffers {
+            let rest = content.from(start.saturating_add(done));
+            let length = (rest.len() as u64)
+                .min(buffer.length)
+                .min(MAX_COPIED - done);
+            let written = self.memory.write(buffer.address, &rest[..length as usize]);
+            match written {
+                // What has been read before the fault counts.
+                Err(UserError::Bad) if done > 0 => break,
+                written => written?,
+            }
+            done += length;
+        }
+        if at.is_none() {
+            *position = start + done;
+        }
+        Ok(done)
+    }
+
+    /// What there is on the console. It is gone once it is read, so the buffer comes first.
+    fn read_console(&self, buffers: &[Buffer]) -> Outcome {
+        let Some(buffer) = buffers.iter().find(|buffer| buffer.length > 0) else {
+            return Ok(0);
+        };
+        let length = buffer.length.min(WHOLE as u64);
+        for page in [buffer.address, buffer.address + length - 1] {
+            let mut byte = [0];
+            self.memory.read(page, &mut byte)?;
+            self.memory.write(page, &byte)?;
+        }
+        let mut bytes = alloc::vec![0; length as usize];
+        let length = self.devices.read_console(&mut bytes);
+        self.memory.write(buffer.address, &bytes[..length])?;
+        Ok(length as u64)
+    }
+
+    /// Fills buffers, up to a limit, with what `make` makes of zeros.
+    fn fill(&self, buffers: &[Buffer], mut make: impl FnMut(&mut [u8])) -> Outcome {
+        let mut done = 0;
+        for buffer in buffers {
+            let length = buffer.length.min(MAX_COPIED - done);
+            for offset in (0..length).step_by(CHUNK) {
+                let mut chunk = [0; CHUNK];
+                let chunk = &mut chunk[..CHUNK.min((length - offset) as usize)];
+                make(chunk);
+                match self.memory.write(buffer.address + offset, chunk) {
+                    Err(UserError::Bad) if done + offset > 0 => return Ok(done + offset),
+                    written => written?,
+                }
+            }
+            done += length;
+        }
+        Ok(done)
+    }
+
+    fn write_from(&self, file: &OpenFile, buffers: &[Buffer], placed: bool) -> Outcome {
+        let total = buffers.iter().map(|buffer| buffer.length).sum();
+        match &file.opened {
+            Opened::Device(Device::Console) if placed => Err(Errno::ESPIPE.into()),
+            Opened::Device(Device::Console) => self.write_console(buffers),
+            Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
+            Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),
+            Opened::File(_) | Opened::Directory | Opened::Place => Err(Errno::EBADF.into()),
+        }
+    }
+
+    /// All is read before anything is written, so that nothing is written twice.
+    fn write_console(&self, buffers: &[Buffer]) -> Outcome {
+        let total: u64 = buffers.iter().map(|buffer| buffer.length).sum();
+        let mut bytes = alloc::vec![0; total.min(MAX_WRITTEN) as usize];
+        let mut start = 0;
+        for buffer in buffers {
+            let length = (buffer.length as usize).min(bytes.len() - start);
+            match self
+                .memory
+                .read(buffer.address, &mut bytes[start..start + length])
+            {
+                Err(UserError::Bad) if start > 0 => break,
+                read => read?,
+            }
+            start += length;
+        }
+        for whole in bytes[..start].chunks(WHOLE) {
+            self.devices.write_console(whole);
+        }
+        Ok(start as u64)
+    }
+}
+
+// A buffer of one whole write lies in at most two pages.
+const _: () = assert!(WHOLE as u64 <= PAGE_SIZE);
