@@ -15,16 +15,21 @@ use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
 
 pub mod argument;
+pub mod document;
 pub mod layout;
 pub mod names;
+pub mod program;
 pub mod settings;
 pub mod table;
 pub mod work;
 
+mod files;
 mod identity;
 mod limits;
 mod memory;
+mod native;
 mod scheduling;
+mod snapshot;
 mod system;
 mod time;
 mod unknown;
@@ -126,5 +131,8 @@ pub(crate) fn write_rusage<M: Machine>(
     used: &Consumption,
 ) -> Result<(), UserError> {
     let usage = time::rusage(used, 0, &caller.shared.clock);
-    argument::Out::at(address).write(caller.process.space(), &usage)
+    argument::Out::<_, { argument::ONE }>::at(address).write(caller.process.space(), &usage)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,7 +191,10 @@ impl<M: Machine> Process<M> {
         let life = self.life.lock();
         let range = (Bound::Excluded(after), Bound::Unbounded);
         let threads = life.threads.range(range);
-        threads.take(limit).map(|(_, thread)| thread.clone()).collect()
+        threads
+            .take(limit)
+            .map(|(_, thread)| thread.clone())
+            .collect()
     }
 
     /// Enters a new thread. False if the process ends, or the activity has too many.

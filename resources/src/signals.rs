@@ -87,19 +87,18 @@ const STOPS: u64 =
     Signal::STOP.bit() | Signal::TSTP.bit() | Signal::TTIN.bit() | Signal::TTOU.bit();
 
 /// Signals that wait to be delivered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pending {
     set: u64,
     infos: Vec<Info>,
 }
 
-impl core::default::Default for OfProcess {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pending {
+    const NONE: Self = Self {
+        set: 0,
+        infos: Vec::new(),
+    };
+
     /// Enters a signal; one that is there already stays as it is.
     fn add(&mut self, info: Info) {
         if self.set & info.signal.bit() == 0 {
@@ -133,10 +132,7 @@ impl OfProcess {
     pub(crate) const fn new() -> Self {
         Self {
             actions: [Action::DEFAULT; 64],
-            pending: Pending {
-                set: 0,
-                infos: Vec::new(),
-            },
+            pending: Pending::NONE,
         }
     }
 
@@ -154,7 +150,7 @@ impl OfProcess {
     pub(crate) const fn fork(&self) -> Self {
         Self {
             actions: self.actions,
-            ..Self::new()
+            pending: Pending::NONE,
         }
     }
 
@@ -166,7 +162,7 @@ impl OfProcess {
         });
         Self {
             actions,
-            ..Self::new()
+            pending: Pending::NONE,
         }
     }
 }
@@ -213,10 +209,7 @@ impl OfThread {
     pub(crate) const fn new(mask: u64) -> Self {
         Self {
             mask,
-            pending: Pending {
-                set: 0,
-                infos: Vec::new(),
-            },
+            pending: Pending::NONE,
             stack: AlternateStack::NONE,
             saved_mask: None,
             awaited: 0,

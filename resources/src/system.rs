@@ -30,7 +30,7 @@ pub use clock::Clock;
 pub use core_resources::CoreResources;
 pub(crate) use home::Home;
 use home::Homes;
-pub use layout::{HomePlan, Kind, Layout, TIMESLICE_NS};
+pub use layout::{Kind, Layout};
 pub use message::{Call, Message};
 
 /// The system on a machine: `impl System for Vortex<M>`.
@@ -86,10 +86,8 @@ impl<M: Machine> Shared<M> {
         on_end: OnEnd,
     ) -> Arc<Self> {
         let cores = grid.cores();
-        for (kind, resource) in &layout.own {
-            if *kind == Kind::Executable {
-                memory.register(*resource);
-            }
+        if let Some(resource) = layout.own(Kind::Executable) {
+            memory.register(resource);
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         Arc::new(Self {
@@ -99,7 +97,7 @@ impl<M: Machine> Shared<M> {
             archive,
             processes: Directory::new(),
             futexes: Futexes::new(cores),
-            homes: home::initial(&layout, &grid),
+            homes: Mutex::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),
             first_status: Mutex::new(None),

@@ -258,10 +258,7 @@ pub(crate) fn in_rax(result: Result<u64, Errno>) -> u64 {
 /// A thread that was parked goes on, unless something else keeps it.
 pub(crate) fn unpark<M: Machine>(context: &mut Context<'_, Vortex<M>>, thread: &Arc<Thread<M>>) {
     let mut control = thread.control.lock();
-    if control.state == State::Parked
-        && !control.is_suspended
-        && !thread.process().is_stopped()
-    {
+    if control.state == State::Parked && !control.is_suspended && !thread.process().is_stopped() {
         control.state = State::Ready;
         drop(control);
         wait::ready(context, thread);

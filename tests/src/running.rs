@@ -60,7 +60,7 @@ impl RunningMachine {
             }
             self.seen = self.log.len();
             match self.read_line() {
-                Next::Line(_) => {}
+                Next::Line(_) | Next::Output(_) => {}
                 Next::Over => self.fail(&format!("it ended without a line with {text:?}")),
                 Next::Deadline => self.fail(&format!("no line with {text:?} came in time")),
             }
@@ -75,7 +75,7 @@ impl RunningMachine {
     pub fn wait_for_exit(&mut self) -> Exit {
         loop {
             match self.read_line() {
-                Next::Line(_) => {}
+                Next::Line(_) | Next::Output(_) => {}
                 Next::Over => break,
                 Next::Deadline => self.fail("it did not end in time"),
             }

@@ -181,8 +181,8 @@ impl<F: Frames> Multiplexor<F> {
     #[inline]
     pub fn allocate(&self, owner: Owner) -> Result<Frame, Refusal> {
         let account = self.accounts.charge(owner)?;
-        let allowed = owner.activity == ActivityId::INFRASTRUCTURE
-            || self.frames.available() > self.reserve;
+        let allowed =
+            owner.activity == ActivityId::INFRASTRUCTURE || self.frames.available() > self.reserve;
         let Some(frame) = allowed.then(|| self.frames.take()).flatten() else {
             self.accounts.credit(account);
             return Err(Refusal::OutOfMemory);
@@ -219,7 +219,10 @@ impl<F: Frames> Multiplexor<F> {
     /// # Panics
     /// If the frame is free.
     pub fn pin(&self, frame: Frame) {
-        let before = self.entry(frame).state.fetch_add(PIN + 1, Ordering::Relaxed);
+        let before = self
+            .entry(frame)
+            .state
+            .fetch_add(PIN + 1, Ordering::Relaxed);
         assert_ne!(references(before), 0, "{frame:?} is free");
     }
 

@@ -98,7 +98,7 @@ fn runs(accel: Accel) -> Result<bool> {
         match guest.next(deadline) {
             Next::Line(line) if line.text.contains(SIGN_OF_LIFE) => return Ok(true),
             Next::Line(line) if line.text.contains(SIGN_OF_FAILURE) => return Ok(false),
-            Next::Line(_) => {}
+            Next::Line(_) | Next::Output(_) => {}
             Next::Over | Next::Deadline => return Ok(false),
         }
     }

@@ -1,11 +1,11 @@
 //! `cargo xtask image`: makes what a machine boots from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use xtask::boot_image::{BootImage, Parts};
-use xtask::{ramdisk, ui, workspace};
+use xtask::{ramdisk, rootfs, ui, userland, workspace};
 
 /// Make the boot disk, the TFTP folder and the root file system
 ///
@@ -15,7 +15,7 @@ use xtask::{ramdisk, ui, workspace};
 pub(crate) struct Args {
     #[command(flatten)]
     contents: Contents,
-    /// The folder whose contents become the root file system [default: an empty one]
+    /// The folder whose contents are laid over the root file system
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
     /// Where to put the results [default: out/ in the source tree]
@@ -28,21 +28,29 @@ pub(crate) struct Args {
 pub(crate) struct Contents {
     /// The scheduler configuration
     #[arg(long, value_name = "F.xml")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// A boot option for the kernel; may be given several times
     #[arg(long = "option", value_name = "KEY[=VALUE]")]
-    options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 impl Contents {
-    /// The boot ramdisk with these contents.
-    pub(crate) fn ramdisk(&self) -> Result<Vec<u8>> {
-        ramdisk::build(self.config.as_deref(), &self.options)
+    /// The boot ramdisk with these contents, the project's own programs, and a folder laid over
+    /// them.
+    pub(crate) fn ramdisk(&self, folder: Option<&Path>) -> Result<Vec<u8>> {
+        let config = self.configuration()?;
+        let rootfs = rootfs::archive(&userland::build()?, folder)?;
+        ramdisk::assemble(&config, &self.options, Some(&rootfs))
+    }
+
+    /// The scheduler configuration; the default one if none was given.
+    pub(crate) fn configuration(&self) -> Result<Vec<u8>> {
+        ramdisk::read_config(self.config.as_deref())
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let ramdisk = args.contents.ramdisk()?;
+    let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
     let image = BootImage::in_dir(args.out.clone().unwrap_or_else(default_dir));
     let boot_is_new = image.make_boot(&Parts::build()?, Some(&ramdisk))?;
     report(boot_is_new, &image.disk());

@@ -12,11 +12,13 @@
 
 pub mod accel;
 pub mod boot_image;
+mod console;
 pub mod firmware;
 pub mod kernel;
 pub mod linux;
 pub mod packages;
 pub mod process;
+pub mod program;
 pub mod qemu;
 pub mod ramdisk;
 pub mod rootfs;

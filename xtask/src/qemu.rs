@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::accel::Accel;
+use crate::console::Console;
 use crate::firmware;
 use crate::process::{self, Running};
 
@@ -63,6 +64,8 @@ pub struct GuestConfig {
     pub window: bool,
     /// Whether it has the device by which the kernel ends QEMU with a status.
     pub debug_exit: bool,
+    /// Whether it has a second serial port, what is written to which is [`Next::Output`].
+    pub console: bool,
     /// More QEMU arguments; they come last.
     pub extra: Vec<OsString>,
 }
@@ -80,12 +83,13 @@ impl GuestConfig {
             accel,
             window: false,
             debug_exit: true,
+            console: false,
             extra: Vec::new(),
         }
     }
 
     /// The command line.
-    fn command(&self) -> Result<Command> {
+    fn command(&self, console: Option<&Console>) -> Result<Command> {
         let mut qemu = process::command("qemu-system-x86_64");
         let machine = match self.machine {
             Machine::Q35 => "q35",
@@ -97,12 +101,46 @@ impl GuestConfig {
             self.cpu.as_deref().unwrap_or(self.accel.default_cpu()),
         ]);
         qemu.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
-        if !matches!(self.boot, Boot::Linux(..)) {
+        self.boot.add_to(&mut qemu)?;
+        qemu.args([
+            "-chardev",
+            "file,id=log,path=/dev/stderr",
+            "-serial",
+            "chardev:log",
+        ]);
+        if let Some(console) = console {
+            console.add_to(&mut qemu);
+        }
+        qemu.args([
+            "-chardev",
+            "stdio,id=qmp,signal=off",
+            "-mon",
+            "chardev=qmp,mode=control",
+        ]);
+        qemu.arg("-no-reboot");
+        if self.debug_exit {
+            qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        }
+        if !self.window {
+            qemu.args(["-display", "none"]);
+        }
+        qemu.args(&self.extra);
+        qemu.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(qemu)
+    }
+}
+
+impl Boot {
+    /// Has QEMU boot this.
+    fn add_to(&self, qemu: &mut Command) -> Result<()> {
+        if !matches!(self, Boot::Linux(..)) {
             firmware::find()
                 .context("there is no UEFI firmware; try `cargo xtask setup`")?
-                .add_to(&mut qemu);
+                .add_to(qemu);
         }
-        match &self.boot {
+        match self {
             Boot::Linux(kernel, initramfs, arguments) => {
                 qemu.arg("-kernel")
                     .arg(kernel)
@@ -128,30 +166,7 @@ impl GuestConfig {
                 qemu.args(["-device", "virtio-net-pci,netdev=boot,romfile="]);
             }
         }
-        qemu.args([
-            "-chardev",
-            "file,id=log,path=/dev/stderr",
-            "-serial",
-            "chardev:log",
-        ]);
-        qemu.args([
-            "-chardev",
-            "stdio,id=qmp,signal=off",
-            "-mon",
-            "chardev=qmp,mode=control",
-        ]);
-        qemu.arg("-no-reboot");
-        if self.debug_exit {
-            qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-        }
-        if !self.window {
-            qemu.args(["-display", "none"]);
-        }
-        qemu.args(&self.extra);
-        qemu.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Ok(qemu)
+        Ok(())
     }
 }
 
@@ -232,6 +247,8 @@ pub struct Line {
 pub enum Next {
     /// A line of the log.
     Line(Line),
+    /// What processes wrote; only where there is a port for it ([`GuestConfig::console`]).
+    Output(Vec<u8>),
     /// Nothing: QEMU has closed its log, and ends.
     Over,
     /// Nothing before the deadline.
@@ -242,8 +259,9 @@ pub enum Next {
 #[must_use = "the guest ends when this is dropped"]
 pub struct Guest {
     qemu: Running,
+    has_console: bool,
     started: Instant,
-    lines: Receiver<Line>,
+    events: Receiver<Next>,
     shutdown_reason: Option<JoinHandle<Option<String>>>,
 }
 
@@ -254,21 +272,38 @@ impl Guest {
     /// When QEMU or its firmware is missing. What QEMU itself finds wrong is told by [`Exit`].
     pub fn start(config: &GuestConfig) -> Result<Self> {
         let started = Instant::now();
-        let mut qemu = Running::start_with_input(&mut config.command()?)?;
+        let console = config.console.then(Console::new).transpose()?;
+        let mut qemu = Running::start_with_input(&mut config.command(console.as_ref())?)?;
         let child = qemu.child();
-        let (log, events) = (child.stderr.take(), child.stdout.take());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || log.map(|log| read_lines(log, &sender)));
+        let (log, monitor) = (child.stderr.take(), child.stdout.take());
+        let (sender, events) = channel();
+        let release = console.as_ref().map(Console::release);
+        if let Some(console) = console {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                console.read(|bytes| sender.send(Next::Output(bytes)).is_ok())
+            });
+        }
+        std::thread::spawn(move || {
+            if let Some(log) = log {
+                read_lines(log, &sender);
+            }
+            // QEMU has closed its log: it ends, or never ran.
+            if let Some(release) = release {
+                release();
+            }
+        });
         if let Some(mut input) = child.stdin.take() {
             // If QEMU is gone already, its exit status and its log tell why.
             let _ = input.write_all(b"{\"execute\": \"qmp_capabilities\"}\n");
             // QEMU takes the end of its input well; nothing more is asked of it.
         }
-        let shutdown_reason = events.map(|events| std::thread::spawn(|| read_reason(events)));
+        let shutdown_reason = monitor.map(|events| std::thread::spawn(|| read_reason(events)));
         Ok(Self {
             qemu,
+            has_console: config.console,
             started,
-            lines,
+            events,
             shutdown_reason,
         })
     }
@@ -279,20 +314,26 @@ impl Guest {
         self.qemu.id()
     }
 
+    /// Whether it has a port for what its processes write.
+    #[must_use]
+    pub fn has_console(&self) -> bool {
+        self.has_console
+    }
+
     /// When it was started.
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// Waits for the next line of the log.
+    /// Waits for the next line of the log, or output.
     #[must_use]
     pub fn next(&mut self, deadline: Instant) -> Next {
         match self
-            .lines
+            .events
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
-            Ok(line) => Next::Line(line),
+            Ok(next) => next,
             Err(RecvTimeoutError::Timeout) => Next::Deadline,
             Err(RecvTimeoutError::Disconnected) => Next::Over,
         }
@@ -316,17 +357,12 @@ impl Guest {
 }
 
 /// Sends what `log` says, line by line, until it ends or nobody wants it any more.
-fn read_lines(log: impl Read, lines: &Sender<Line>) {
+fn read_lines(log: impl Read, events: &Sender<Next>) {
     for bytes in BufReader::new(log).split(b'\n') {
         let Ok(bytes) = bytes else { return };
         let text = plain(&String::from_utf8_lossy(&bytes));
-        if lines
-            .send(Line {
-                at: Instant::now(),
-                text,
-            })
-            .is_err()
-        {
+        let at = Instant::now();
+        if events.send(Next::Line(Line { at, text })).is_err() {
             return;
         }
     }

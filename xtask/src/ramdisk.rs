@@ -1,7 +1,8 @@
 //! The boot ramdisk: a plain ustar archive with what the kernel reads before it has any driver.
 //!
-//! It holds `vortex.xml`, the scheduler configuration, and `options`, the boot options, one `key`
-//! or `key=value` on a line. The kernel reads it with the same layout in mind (`kernel/base`).
+//! It holds `vortex.xml`, the scheduler configuration; `options`, the boot options, one `key` or
+//! `key=value` on a line; and perhaps `rootfs.tar`, the root file system. The kernel reads it with
+//! the same layout in mind (`kernel/base`).
 
 use std::path::Path;
 
@@ -14,22 +15,42 @@ pub const CONFIG: &str = "vortex.xml";
 /// The name of the boot options in the archive.
 pub const OPTIONS: &str = "options";
 
+/// The name of the root file system in the archive: a tar itself.
+pub const ROOTFS: &str = "rootfs.tar";
+
 /// Makes the archive from a configuration file (the default one when `None`) and boot options.
 ///
 /// # Errors
 /// When the file cannot be read, or an option cannot be written as one line.
 pub fn build(config: Option<&Path>, options: &[String]) -> Result<Vec<u8>> {
+    assemble(&read_config(config)?, options, None)
+}
+
+/// A configuration file; the default one when `None`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_config(config: Option<&Path>) -> Result<Vec<u8>> {
     let default = workspace::root().join("sched-config/examples/default.xml");
     let config = config.unwrap_or(&default);
-    let config = std::fs::read(config)
-        .with_context(|| format!("cannot read the configuration {}", config.display()))?;
+    std::fs::read(config)
+        .with_context(|| format!("cannot read the configuration {}", config.display()))
+}
+
+/// Makes the archive from a configuration, boot options, and the root file system as a tar.
+///
+/// # Errors
+/// When an option cannot be written as one line.
+pub fn assemble(config: &[u8], options: &[String], rootfs: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut text = String::new();
     for option in options {
         check_option(option)?;
         text.push_str(option);
         text.push('\n');
     }
-    archive(&[(CONFIG, &config), (OPTIONS, text.as_bytes())])
+    let mut files = vec![(CONFIG, config), (OPTIONS, text.as_bytes())];
+    files.extend(rootfs.map(|rootfs| (ROOTFS, rootfs)));
+    archive(&files)
 }
 
 /// Says what is wrong with a boot option, if the kernel could not read it from its line.

@@ -1,4 +1,9 @@
-//! The root file system: an ext2 image, made by `mke2fs` from a folder or empty.
+//! The root file system: an ext2 image, made by `mke2fs` from a folder or empty; and the tar that
+//! is used instead as long as there is no disk ([`archive()`]).
+
+mod archive;
+
+pub use archive::archive;
 
 use std::fs;
 use std::path::Path;

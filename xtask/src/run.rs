@@ -1,4 +1,7 @@
-//! `cargo xtask run`: boots the kernel in QEMU, its log on the terminal.
+//! `cargo xtask run`: boots the kernel in QEMU, its log on the terminal; or one program, and what it
+//! writes ([`exec`]).
+
+mod exec;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -12,7 +15,7 @@ use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
-use xtask::{ui, workspace};
+use xtask::{program, ui, workspace};
 
 use crate::image::Contents;
 
@@ -30,14 +33,21 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 ///
 /// The kernel's log comes on standard output. Ends when the guest powers off, with the guest's own
 /// status: 0 when all went well, 101 after a panic, 124 when the time was over, 130 after Ctrl-C.
+///
+/// With --exec one program runs, and only what it writes comes on standard output. The status is the
+/// program's then, or 128 and the signal's number if a signal ended it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number of processors
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=255))]
     smp: u32,
     /// The amount of memory
-    #[arg(long, value_name = "SIZE", default_value = "512M")]
-    mem: String,
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help = "The amount of memory [default: 512M and what files need]"
+    )]
+    mem: Option<String>,
     /// What to boot from
     #[arg(long, default_value = "disk")]
     boot: BootFrom,
@@ -60,8 +70,20 @@ pub(crate) struct Args {
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     qemu_args: Vec<OsString>,
     /// Boot the images in this folder, as `cargo xtask image` made them
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "options"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "options", "rootfs", "exec"])]
     image_dir: Option<PathBuf>,
+    /// Start this program alone, and show what it writes; its arguments are split as a shell does
+    #[arg(long, value_name = "PATH ARGS")]
+    exec: Option<String>,
+    /// A variable of the program's environment; may be given several times
+    #[arg(long = "env", value_name = "NAME=VALUE", requires = "exec")]
+    environment: Vec<String>,
+    /// Lay this folder over the root file system
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
+    /// Show the kernel's log too, on standard error
+    #[arg(long, requires = "exec")]
+    verbose: bool,
     #[command(flatten)]
     contents: Contents,
 }
@@ -86,6 +108,9 @@ enum AccelChoice {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::require(&[Package::Qemu, Package::Firmware])?;
+    if let Some(line) = &args.exec {
+        return exec::run(args, line);
+    }
     let config = guest_config(args)?;
     ui::header(&format!(
         "booting from {}: {} processors, {}, {}",
@@ -115,15 +140,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn guest_config(args: &Args) -> Result<GuestConfig> {
-    let image = match &args.image_dir {
-        Some(dir) => BootImage::in_dir(dir.clone()),
-        None => own_image(&args.contents)?,
+    let (image, memory) = match &args.image_dir {
+        Some(dir) => (BootImage::in_dir(dir.clone()), program::memory_for(&[])),
+        None => own_image(args)?,
     };
-    let accel = match args.accel {
-        AccelChoice::Auto => accel::detect()?,
-        AccelChoice::Kvm => Accel::Kvm,
-        AccelChoice::Tcg => Accel::Tcg,
-    };
+    let accel = args.accel.choose().map_or_else(accel::detect, Ok)?;
     let (boot, file) = match args.boot {
         BootFrom::Disk => (Boot::Disk(image.disk()), image.disk()),
         BootFrom::Pxe => (Boot::Pxe(image.pxe()), image.pxe().join("bootloader")),
@@ -136,7 +157,7 @@ fn guest_config(args: &Args) -> Result<GuestConfig> {
     }
     let mut config = GuestConfig::new(boot, accel);
     config.smp = args.smp;
-    config.memory.clone_from(&args.mem);
+    config.memory = args.mem.clone().unwrap_or(memory);
     config.machine = args.machine;
     config.cpu.clone_from(&args.cpu);
     config.window = !args.headless && has_screen();
@@ -144,13 +165,25 @@ fn guest_config(args: &Args) -> Result<GuestConfig> {
     Ok(config)
 }
 
-/// An image for these contents. Runs with other contents at the same time use another folder.
-fn own_image(contents: &Contents) -> Result<BootImage> {
-    let ramdisk = contents.ramdisk()?;
+impl AccelChoice {
+    /// `None` if it is to be found out.
+    fn choose(self) -> Option<Accel> {
+        match self {
+            Self::Auto => None,
+            Self::Kvm => Some(Accel::Kvm),
+            Self::Tcg => Some(Accel::Tcg),
+        }
+    }
+}
+
+/// An image for these contents, and the memory it needs. Runs with other contents at the same time
+/// use another folder.
+fn own_image(args: &Args) -> Result<(BootImage, String)> {
+    let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
     let dir = workspace::target_subdir("run")?.join(xtask::boot_image::fingerprint(&ramdisk));
     let image = BootImage::in_dir(dir);
     image.make_boot(&Parts::build()?, Some(&ramdisk))?;
-    Ok(image)
+    Ok((image, program::memory_for(&ramdisk)))
 }
 
 /// Whether QEMU can open a window.
@@ -189,6 +222,8 @@ fn show_log(guest: &mut Guest, timeout: Option<Duration>) -> Result<Option<Exit>
                     bail!("the firmware found nothing that it can boot ({MEMORY_HINT})");
                 }
             }
+            // There is no port for it.
+            Next::Output(_) => {}
             Next::Over => break,
             Next::Deadline if Instant::now() >= deadline => return Ok(None),
             Next::Deadline => bail!(

@@ -69,8 +69,24 @@ pub trait Argument: Sized {
     fn decode(register: u64) -> Self;
 }
 
+/// The plain value of an argument, for functions that are not told what it is.
+pub(super) trait Plain {
+    /// Its type.
+    type Value;
+    /// The value; of a pointer, the address.
+    fn plain(self) -> Self::Value;
+}
+
 macro_rules! integers {
     ($($type:ty)*) => {$(
+        impl Plain for $type {
+            type Value = Self;
+            #[inline]
+            fn plain(self) -> Self {
+                self
+            }
+        }
+
         impl Argument for $type {
             const KIND: Kind = Kind::Integer(<$type>::BITS as u8);
             #[inline]
@@ -88,6 +104,14 @@ macro_rules! numbers {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub $type);
+
+        impl Plain for $name {
+            type Value = $type;
+            #[inline]
+            fn plain(self) -> $type {
+                self.0
+            }
+        }
 
         impl Argument for $name {
             const KIND: Kind = Kind::$kind;
@@ -149,6 +173,22 @@ macro_rules! pointers {
             #[inline]
             pub const fn address(self) -> u64 {
                 self.0
+            }
+        }
+
+        impl<T, const COUNT: usize> Plain for $name<T, COUNT> {
+            type Value = u64;
+            #[inline]
+            fn plain(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl<T, const COUNT: usize> Plain for Option<$name<T, COUNT>> {
+            type Value = u64;
+            #[inline]
+            fn plain(self) -> u64 {
+                self.map_or(0, $name::address)
             }
         }
 
@@ -286,7 +326,27 @@ impl Argument for Path {
     }
 }
 
+impl Plain for Path {
+    type Value = u64;
+    #[inline]
+    fn plain(self) -> u64 {
+        self.0
+    }
+}
+
 impl Path {
+    /// To an address that did not come as an argument (it was in a structure).
+    #[must_use]
+    pub const fn at(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(self) -> u64 {
+        self.0
+    }
+
     /// The name.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
-//! Calls about resource limits: they are kept for the process and told to whoever asks. Budgets of
-//! activities limit what is used; of these, descriptors keep to `RLIMIT_NOFILE`.
+//! Calls about resource limits: they are kept for the process and told to whoever asks.
+//! Of these, descriptors keep to `RLIMIT_NOFILE` and address spaces to `RLIMIT_AS`; what limits
+//! processes otherwise is their activity's budget.
 
 use alloc::sync::Arc;
 
@@ -7,13 +8,11 @@ use super::argument::{In, Out};
 use super::layout::Rlimit;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
+use crate::files::MAX_LIMIT;
 use crate::machine::Machine;
 use crate::process::Process;
 
 use linux_raw_sys::general;
-
-/// Descriptors that a limit can allow at most.
-const MOST_DESCRIPTORS: u64 = 1 << 20;
 
 /// getrlimit(2).
 pub(super) fn getrlimit<M: Machine>(
@@ -77,12 +76,15 @@ fn set<M: Machine>(process: &Process<M>, resource: u32, new: Rlimit) -> Result<R
         return Err(Errno::EINVAL);
     }
     if resource == general::RLIMIT_NOFILE {
-        if new.hard > MOST_DESCRIPTORS {
+        if new.hard > u64::from(MAX_LIMIT) {
             return Err(Errno::EPERM);
         }
         // It fits: it is at most what was just checked.
         let soft = u32::try_from(new.soft).map_err(|_| Errno::EPERM)?;
         process.descriptors().lock().set_limit(soft)?;
+    }
+    if resource == general::RLIMIT_AS {
+        process.space().set_limit(new.soft);
     }
     Ok(process.settings().set_limit(resource, new).unwrap_or(old))
 }

@@ -1,12 +1,15 @@
 //! Calls about memory: they check what Linux checks, in its order, and let the address space do it.
 
+use alloc::sync::Arc;
+
 use super::argument::{Address, Fd, Flags, LongFlags};
 use super::work::{MORE, Work, done};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
+use crate::files::{Device, Opened};
 use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
-use crate::object::Part;
-use crate::space::{Backing, Fault, Mapping, Place, Progress, Protection, Space};
+use crate::object::{Object, Part};
+use crate::space::{Backing, Fault, Mapping, Place, Placed, Protection, Space};
 
 use linux_raw_sys::general;
 
@@ -62,12 +65,9 @@ pub(super) fn mmap<M: Machine>(
         file(work, fd, offset, length)?
     };
     let mapping = mapping(address.0, length, bits.0, flags, offset, backing)?;
-    if let Place::Fixed(start) = mapping.place
-        && work.space().unmap(start, mapping.length)? == Progress::More
-    {
+    let Placed::At(start) = work.space().map(&mapping)? else {
         return Err(MORE);
-    }
-    let start = work.space().map(&mapping)?;
+    };
     let populates = general::MAP_POPULATE | general::MAP_LOCKED;
     if flags & populates == 0 || flags & general::MAP_NONBLOCK != 0 {
         return Ok(start);
@@ -76,14 +76,23 @@ pub(super) fn mmap<M: Machine>(
     populate(work, start, mapping.length, mapping.protection)
 }
 
-/// What a file mapping shows.
+/// What a file mapping shows; `/dev/zero` shows zeros.
 fn file<M: Machine>(
     work: &Work<'_, '_, M>,
     fd: Fd,
     offset: u64,
     length: u64,
 ) -> Result<Backing, Errno> {
-    let object = work.process().descriptors().lock().mappable(fd.0)?;
+    let file = work.process().descriptors().lock().get(fd.0)?;
+    let object: Arc<dyn Object> = match &file.opened {
+        Opened::Place => return Err(Errno::EBADF),
+        Opened::Device(Device::Zero) => return Ok(Backing::Anonymous),
+        Opened::Directory | Opened::Device(_) => return Err(Errno::ENODEV),
+        Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
+            return Err(Errno::EACCES);
+        }
+        Opened::File(file) => file.clone(),
+    };
     Ok(Backing::File(Part {
         length: object.length().saturating_sub(offset).min(length),
         object,
@@ -104,11 +113,12 @@ fn mapping(
         return Err(Errno::EINVAL);
     }
     let length = whole_pages(length).ok_or(Errno::ENOMEM)?;
-    if offset.checked_add(length).is_none() {
-        return Err(Errno::EOVERFLOW);
-    }
     let place = place(address, length, flags)?;
     let is_file = matches!(backing, Backing::File(_));
+    let end = offset.checked_add(length);
+    if is_file && end.is_none_or(|end| end > i64::MAX.cast_unsigned()) {
+        return Err(Errno::EOVERFLOW);
+    }
     let shared = match flags & general::MAP_TYPE {
         general::MAP_PRIVATE => false,
         general::MAP_SHARED => true,
@@ -186,6 +196,14 @@ fn populate<M: Machine>(
     Ok(start)
 }
 
+/// A step's outcome, of a call that returns an address.
+fn placed(placed: Placed) -> Outcome {
+    match placed {
+        Placed::At(address) => Ok(address),
+        Placed::More => Err(MORE),
+    }
+}
+
 /// munmap(2).
 pub(super) fn munmap<M: Machine>(
     work: &mut Work<'_, '_, M>,
@@ -229,7 +247,7 @@ fn end_of(address: u64, length: u64) -> Option<u64> {
 
 /// brk(2).
 pub(super) fn brk<M: Machine>(work: &mut Work<'_, '_, M>, end: Address) -> Outcome {
-    Ok(work.space().set_break(end.0))
+    placed(work.space().set_break(end.0))
 }
 
 /// mremap(2), without `MREMAP_FIXED` and `MREMAP_DONTUNMAP`.
@@ -241,22 +259,15 @@ pub(super) fn mremap<M: Machine>(
     flags: LongFlags,
     _new: Address,
 ) -> Outcome {
-    let may_move = flags.0 & u64::from(general::MREMAP_MAYMOVE) != 0;
-    let known = u64::from(general::MREMAP_MAYMOVE);
-    let new_length = whole_pages(new_length).unwrap_or(0);
-    if flags.0 & !known != 0 || !is_aligned(old.0) || new_length == 0 {
+    let may_move = u64::from(general::MREMAP_MAYMOVE);
+    if flags.0 & !may_move != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let old_length = whole_pages(old_length).unwrap_or(0);
-    if old_length > new_length {
-        // What shrinks is unmapped at its end.
-        let start = old.0.checked_add(new_length).ok_or(Errno::EFAULT)?;
-        done(work.space().unmap(start, old_length - new_length)?, old.0)
-    } else {
-        Ok(work
-            .space()
-            .remap(old.0, old_length, new_length, may_move)?)
-    }
+    let may_move = flags.0 & may_move != 0;
+    placed(
+        work.space()
+            .remap(old.0, old_length, new_length, may_move)?,
+    )
 }
 
 /// madvise(2): what gives memory back is done, the rest is advice that there is no use for.
@@ -299,7 +310,7 @@ pub(super) fn madvise<M: Machine>(
 
 /// ENOMEM if something from `start` to `end` is not in any region.
 fn covered<M: Machine>(space: &Space<M>, start: u64, end: u64) -> Result<(), Errno> {
-    if space.is_mapped(start, end - start) {
+    if space.is_mapped(start, end) {
         Ok(())
     } else {
         Err(Errno::ENOMEM)

@@ -10,6 +10,7 @@ use linux_raw_sys::general;
 use spin::Mutex;
 
 use super::layout::Rlimit;
+use crate::files::{DEFAULT_LIMIT, MAX_LIMIT};
 
 /// Resources that have a limit (`RLIM_NLIMITS`).
 pub const LIMITS: usize = 16;
@@ -39,8 +40,8 @@ impl Default for Settings {
         limits[general::RLIMIT_STACK as usize].soft = 8 << 20;
         limits[general::RLIMIT_CORE as usize].soft = 0;
         limits[general::RLIMIT_NOFILE as usize] = Rlimit {
-            soft: 1024,
-            hard: 1 << 20,
+            soft: DEFAULT_LIMIT as u64,
+            hard: MAX_LIMIT as u64,
         };
         limits[general::RLIMIT_NICE as usize] = Rlimit { soft: 0, hard: 0 };
         limits[general::RLIMIT_RTPRIO as usize] = Rlimit { soft: 0, hard: 0 };

@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -54,7 +55,10 @@ impl State {
     #[track_caller]
     fn bytes(&mut self, frame: Frame) -> &mut [u8; PAGE] {
         let slot = self.used(frame);
-        assert!(!slot.table, "{frame:?} is used as a page while it is a table");
+        assert!(
+            !slot.table,
+            "{frame:?} is used as a page while it is a table"
+        );
         slot.contents
             .get_or_insert_with(|| Box::new([POISON; PAGE]))
     }
@@ -75,7 +79,8 @@ impl Memory {
         })))
     }
 
-    /// From now on only so many frames can be taken; `None` for as many as there are.
+    /// After so many more, no frame can be taken, as if others had been faster; `None` for as many
+    /// as there are.
     pub fn set_allowance(&self, frames: Option<usize>) {
         self.0.lock().allowance = frames;
     }
@@ -192,9 +197,7 @@ impl Frames for Memory {
     }
 
     fn available(&self) -> usize {
-        let state = self.0.lock();
-        let allowed = state.allowance.unwrap_or(usize::MAX);
-        state.free.len().min(allowed)
+        self.0.lock().free.len()
     }
 }
 
@@ -249,8 +252,11 @@ impl Root {
         };
         for (at, byte) in (address..).zip(into) {
             let frame = self.translate(at, access)?;
-            self.memory
-                .read_frame(frame, (at % PAGE_SIZE) as usize, core::slice::from_mut(byte));
+            self.memory.read_frame(
+                frame,
+                (at % PAGE_SIZE) as usize,
+                core::slice::from_mut(byte),
+            );
         }
         Ok(())
     }
@@ -266,8 +272,11 @@ impl Root {
         };
         for (at, byte) in (address..).zip(from) {
             let frame = self.translate(at, access)?;
-            self.memory
-                .write_frame(frame, (at % PAGE_SIZE) as usize, core::slice::from_ref(byte));
+            self.memory.write_frame(
+                frame,
+                (at % PAGE_SIZE) as usize,
+                core::slice::from_ref(byte),
+            );
         }
         Ok(())
     }
@@ -343,12 +352,12 @@ impl PageTables for Tables {
         assert!(address < USER_END, "{address:#x} is not a user's");
         let mut shared = self.0.shared.lock();
         for place in walk(address) {
-            if !shared.tables.contains_key(&place) {
+            if let Entry::Vacant(vacant) = shared.tables.entry(place) {
                 let Some(table) = frames() else {
                     return false;
                 };
                 self.0.memory.make_table(table);
-                shared.tables.insert(place, table);
+                vacant.insert(table);
             }
         }
         let mut memory = self.0.memory.0.lock();

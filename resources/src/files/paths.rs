@@ -11,12 +11,9 @@ use linux_raw_sys::general::{
 
 use super::archive::{Kind, NodeId};
 use super::descriptors::{OpenFile, Opened};
-use super::walk::{Found, MAX_PATH};
+use super::walk::{EXECUTE, Found, MAX_PATH};
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
-
-/// Any of the three execute permissions: of the owner, the group, all others.
-const EXECUTE: u16 = 0o111;
 
 impl Call<'_> {
     /// `open(path, flags)`.

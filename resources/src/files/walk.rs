@@ -3,10 +3,15 @@
 //! Key types: [`Found`]. No recursion: what is left of the path, and of the links in it, is on a
 //! list of at most [`MAX_LINKS`] + 1.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::archive::{Archive, Kind, MAX_NAME, NodeId};
 use crate::errno::Errno;
+use crate::object::Object;
+
+/// Any of the three execute permissions: of the owner, the group, all others.
+pub(super) const EXECUTE: u16 = 0o111;
 
 /// How many symbolic links a path may lead through, as on Linux.
 pub const MAX_LINKS: usize = 40;
@@ -101,6 +106,18 @@ impl Archive {
             at = child;
         }
         Ok(Found::Node(at))
+    }
+
+    /// The file of a program.
+    ///
+    /// # Errors
+    /// As execve(2) for its path: ENOENT and so on; EACCES if it is no file, or not executable.
+    pub fn program(&self, path: &[u8]) -> Result<Arc<dyn Object>, Errno> {
+        let node = self.node(self.walk(NodeId::ROOT, path, true, b"")?.node()?);
+        match &node.kind {
+            Kind::File(file) if node.mode & EXECUTE != 0 => Ok(Arc::clone(file) as Arc<dyn Object>),
+            _ => Err(Errno::EACCES),
+        }
     }
 
     /// What a directory has under a name.

@@ -16,7 +16,10 @@ use crate::thread::{Clone, call_for, say_farewell};
 use linux_raw_sys::general as linux;
 
 /// A number that is 32 bits wide and may be negative.
-#[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the argument is 32 bits wide"
+)]
 const fn number(argument: u64) -> i32 {
     (argument as u32).cast_signed()
 }
@@ -50,7 +53,10 @@ pub fn fork<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome 
 /// # Errors
 /// As the manual says.
 pub fn vfork<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome {
-    super::fork(caller, &Clone::process(linux::CLONE_VM | linux::CLONE_VFORK))
+    super::fork(
+        caller,
+        &Clone::process(linux::CLONE_VM | linux::CLONE_VFORK),
+    )
 }
 
 /// execve(2).
@@ -67,7 +73,10 @@ pub fn execve<M: Machine>(_caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outco
 /// The verdict is that the thread has ended.
 pub fn exit_group<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     say_farewell(caller)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the status is the lowest byte")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the status is the lowest byte"
+    )]
     let status = ExitStatus::Exited(arguments[0] as u8);
     end::kill(caller.shared, caller.context, caller.process, status);
     Err(Verdict::Exited)
@@ -109,12 +118,19 @@ pub fn kill<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> 
         }
         i32::MIN => return Err(Errno::ESRCH.into()),
         id if id < 0 => of_group(id.unsigned_abs()),
-        id => caller.shared.processes.find(id.unsigned_abs()).into_iter().collect(),
+        id => caller
+            .shared
+            .processes
+            .find(id.unsigned_abs())
+            .into_iter()
+            .collect(),
     };
     if targets.is_empty() {
         return Err(Errno::ESRCH.into());
     }
-    let allowed = targets.iter().filter(|target| caller.process.may_signal(target));
+    let allowed = targets
+        .iter()
+        .filter(|target| caller.process.may_signal(target));
     let mut sent = 0;
     for target in allowed {
         sent += 1;
@@ -134,7 +150,11 @@ fn process<M: Machine>(caller: &Caller<'_, '_, M>, id: u64) -> Result<Arc<Proces
     match number(id) {
         0 => Ok(caller.process.clone()),
         id if id < 0 => Err(Errno::ESRCH),
-        id => caller.shared.processes.find(id.unsigned_abs()).ok_or(Errno::ESRCH),
+        id => caller
+            .shared
+            .processes
+            .find(id.unsigned_abs())
+            .ok_or(Errno::ESRCH),
     }
 }
 
@@ -226,7 +246,11 @@ pub fn spawn<M: Machine>(caller: &mut Caller<'_, '_, M>, mut spawn: Spawn<M>) ->
         return Err(Errno::EINVAL.into());
     }
     spawn.caller = Some(caller.thread.clone());
-    Err(call_for(caller, Kind::Process, Message::Spawn(Box::new(spawn))))
+    Err(call_for(
+        caller,
+        Kind::Process,
+        Message::Spawn(Box::new(spawn)),
+    ))
 }
 
 /// Moves a process to another activity: the native call (process or 0 for the caller's, activity).

@@ -57,8 +57,7 @@ fn relocate<M: Machine>(
     *own = home.clone();
     let old = process.threads();
     process.activity.store(activity.0, Ordering::Relaxed);
-    let timeslice = shared.clock.cycles(home.timeslice_ns());
-    process.timeslice.store(timeslice, Ordering::Relaxed);
+    process.timeslice.store(home.timeslice(), Ordering::Relaxed);
     process.threads.store(resource.0, Ordering::SeqCst);
     drop(own);
     for thread in &threads {

@@ -120,8 +120,7 @@ fn load<M: Machine>(
 ) -> Result<Loaded<M>, Errno> {
     let resource = shared.destination_at(home, Kind::AddressSpace);
     let (machine, memory) = (shared.machine.clone(), shared.memory.clone());
-    let space =
-        Space::new(machine, memory, resource, home.activity).map_err(|_| Errno::ENOMEM)?;
+    let space = Space::new(machine, memory, resource, home.activity).map_err(|_| Errno::ENOMEM)?;
     let mut random = [0; 40];
     shared.machine.random(&mut random);
     let (seed, random) = random.split_at(8);
@@ -160,7 +159,7 @@ fn build<M: Machine>(
         name: Mutex::new(short_name(base)),
         activity: AtomicU32::new(home.activity.0),
         threads: AtomicU32::new(home.thread_resource(&shared.grid).0),
-        timeslice: AtomicU64::new(shared.clock.cycles(home.timeslice_ns())),
+        timeslice: AtomicU64::new(home.timeslice()),
         home: Mutex::new(home.clone()),
         life: Mutex::new(Life {
             threads: BTreeMap::new(),

@@ -95,7 +95,8 @@ fn look<M: Machine>(
     }
     // With the family locked: a child that ends from here on finds the entry.
     let wait = block(caller, Interruption::Restart, None);
-    own.waiters.retain(|(thread, _)| !Arc::ptr_eq(thread, caller.thread));
+    own.waiters
+        .retain(|(thread, _)| !Arc::ptr_eq(thread, caller.thread));
     own.waiters.push((caller.thread.clone(), wait));
     Err(Verdict::Blocked)
 }
@@ -139,8 +140,14 @@ fn write_usage<M: Machine>(
 /// wait4(2).
 pub(super) fn wait4<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [id, status, options, usage, ..] = arguments;
-    let options = check(options, linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    let options = check(
+        options,
+        linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED,
+    )?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     let id = (id as u32).cast_signed();
     let whom = match id {
         -1 => Whom::Any,
@@ -170,7 +177,10 @@ pub(super) fn waitid<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     if options & (linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the arguments are 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the arguments are 32 bits wide"
+    )]
     let (which, id) = (which as u32, id as u32);
     let whom = match which {
         linux::P_ALL => Whom::Any,
@@ -198,7 +208,10 @@ pub(super) fn waitid<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
 /// The options, of which these are known; those about threads and clones make no difference.
 fn check(options: u64, known: u32) -> Result<u32, Errno> {
     let indifferent = linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     let options = options as u32;
     match options & !(known | indifferent) {
         0 => Ok(options),

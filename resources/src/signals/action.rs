@@ -45,7 +45,8 @@ impl Action {
     /// Whether a signal with this action does nothing at all.
     pub(super) const fn drops(&self, signal: Signal) -> bool {
         self.is_ignored()
-            || self.is_default() && matches!(Default::of(signal), Default::Ignore | Default::Continue)
+            || self.is_default()
+                && matches!(Default::of(signal), Default::Ignore | Default::Continue)
     }
 
     pub(super) fn decode(bytes: &[u8; ACTION_SIZE]) -> Self {
@@ -95,10 +96,16 @@ impl Default {
             linux::SIGCHLD | linux::SIGURG | linux::SIGWINCH => Self::Ignore,
             linux::SIGCONT => Self::Continue,
             linux::SIGSTOP | linux::SIGTSTP | linux::SIGTTIN | linux::SIGTTOU => Self::Stop,
-            linux::SIGQUIT | linux::SIGILL | linux::SIGTRAP | linux::SIGABRT | linux::SIGBUS
-            | linux::SIGFPE | linux::SIGSEGV | linux::SIGXCPU | linux::SIGXFSZ | linux::SIGSYS => {
-                Self::Core
-            }
+            linux::SIGQUIT
+            | linux::SIGILL
+            | linux::SIGTRAP
+            | linux::SIGABRT
+            | linux::SIGBUS
+            | linux::SIGFPE
+            | linux::SIGSEGV
+            | linux::SIGXCPU
+            | linux::SIGXFSZ
+            | linux::SIGSYS => Self::Core,
             _ => Self::Terminate,
         }
     }

@@ -3,6 +3,7 @@
 use linux_raw_sys::general as linux;
 
 use super::action::{ACTION_SIZE, Action};
+use super::deliver::look_again;
 use super::frame::{self, encode_stack};
 use super::{AlternateStack, Cause, Info, Signal, UNSTOPPABLE, send_info, send_to_thread};
 use crate::calls::{Caller, Outcome, Verdict};
@@ -10,7 +11,7 @@ use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
 use crate::process::{self, ExitStatus};
 use crate::space::UserError;
-use crate::thread::{Attention, Interruption, Timespec, block, relative_deadline};
+use crate::thread::{Interruption, Timespec, block, relative_deadline};
 
 /// Bytes of the kernel's set of signals.
 const SET_SIZE: u64 = 8;
@@ -87,7 +88,10 @@ pub fn rt_sigprocmask<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u6
         address => Some(read_set(caller, address)?),
     };
     let before = caller.thread.signals.lock().mask;
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     let after = match (set, how as u32) {
         (None, _) => before,
         (Some(set), linux::SIG_BLOCK) => before | set,
@@ -99,8 +103,7 @@ pub fn rt_sigprocmask<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u6
         caller.process.space().write(old, &before.to_le_bytes())?;
     }
     caller.thread.signals.lock().set_mask(after);
-    // What was blocked may come through now.
-    caller.thread.raise(Attention::SIGNAL);
+    look_again(caller.thread);
     Ok(0)
 }
 
@@ -119,7 +122,10 @@ pub fn rt_sigpending<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     drop(signals);
     drop(of_process);
     let length = usize::try_from(size).unwrap_or(0);
-    caller.process.space().write(set, &pending.to_le_bytes()[..length])?;
+    caller
+        .process
+        .space()
+        .write(set, &pending.to_le_bytes()[..length])?;
     Ok(0)
 }
 
@@ -137,7 +143,7 @@ pub fn rt_sigsuspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     signals.saved_mask.get_or_insert(before);
     signals.set_mask(set);
     drop(signals);
-    caller.thread.raise(Attention::SIGNAL);
+    look_again(caller.thread);
     block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }
@@ -146,10 +152,7 @@ pub fn rt_sigsuspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
 ///
 /// # Errors
 /// EINVAL, EFAULT, EAGAIN; or the thread waits.
-pub fn rt_sigtimedwait<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    arguments: [u64; 6],
-) -> Outcome {
+pub fn rt_sigtimedwait<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [set, info, timeout, size, ..] = arguments;
     check_size(size)?;
     let set = read_set(caller, set)? & !UNSTOPPABLE;
@@ -159,7 +162,10 @@ pub fn rt_sigtimedwait<M: Machine>(
     };
     if info != 0 {
         // Before a signal is taken: writing must not fail then.
-        caller.process.space().write(info, &[0; super::info::INFO_SIZE])?;
+        caller
+            .process
+            .space()
+            .write(info, &[0; super::info::INFO_SIZE])?;
     }
     let mut of_process = caller.process.signals.lock();
     let mut signals = caller.thread.signals.lock();
@@ -188,12 +194,12 @@ pub fn rt_sigtimedwait<M: Machine>(
 ///
 /// # Errors
 /// EINVAL, EFAULT, EPERM, ESRCH.
-pub fn rt_sigqueueinfo<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    arguments: [u64; 6],
-) -> Outcome {
+pub fn rt_sigqueueinfo<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [process, number, info, ..] = arguments;
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     let process = process as u32;
     let mut bytes = [0; 32];
     caller.process.space().read(info, &mut bytes)?;
@@ -236,7 +242,7 @@ pub fn rt_sigreturn<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> 
                 signals.stack = stack;
             }
             drop(signals);
-            caller.thread.raise(Attention::SIGNAL);
+            look_again(caller.thread);
         }
         Err(UserError::Absent(address, write)) => return Err(Verdict::Absent(address, write)),
         Err(UserError::Bad) => {
@@ -272,10 +278,12 @@ pub fn sigaltstack<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 
         address => {
             let mut bytes = [0; 24];
             space.read(address, &mut bytes)?;
-            let word = |at: usize| {
-                u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default())
-            };
-            #[expect(clippy::cast_possible_truncation, reason = "the member is 32 bits wide")]
+            let word =
+                |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the member is 32 bits wide"
+            )]
             Some(AlternateStack {
                 start: word(0),
                 flags: word(8) as u32,
@@ -284,7 +292,11 @@ pub fn sigaltstack<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 
         }
     };
     if old != 0 {
-        let flags = if is_on { linux::SS_ONSTACK } else { before.flags };
+        let flags = if is_on {
+            linux::SS_ONSTACK
+        } else {
+            before.flags
+        };
         space.write(old, &encode_stack(&AlternateStack { flags, ..before }))?;
     }
     if let Some(new) = new {
@@ -321,14 +333,21 @@ fn to_thread<M: Machine>(
     number: u64,
 ) -> Outcome {
     let id = |value: u64| {
-        #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the argument is 32 bits wide"
+        )]
         match (value as u32).cast_signed() {
             id if id > 0 => Ok(id.cast_unsigned()),
             _ => Err(Errno::EINVAL),
         }
     };
     let wanted = process.map(id).transpose()?;
-    let target = caller.shared.processes.thread(id(thread)?).ok_or(Errno::ESRCH)?;
+    let target = caller
+        .shared
+        .processes
+        .thread(id(thread)?)
+        .ok_or(Errno::ESRCH)?;
     if wanted.is_some_and(|process| process != target.process().id()) {
         return Err(Errno::ESRCH.into());
     }

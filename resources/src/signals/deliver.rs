@@ -12,7 +12,16 @@ use crate::machine::{Machine, Registers};
 use crate::process::{self, ExitStatus};
 use crate::space::UserError;
 use crate::system::{Shared, Vortex};
-use crate::thread::{Interruption, Resumption, Thread, write_remaining};
+use crate::thread::{Attention, Interruption, Resumption, Thread, write_remaining};
+
+/// Has a thread look at its signals if one is pending that it does not block.
+pub(super) fn look_again<M: Machine>(thread: &Thread<M>) {
+    let of_process = thread.process().signals.lock().pending.set;
+    let signals = thread.signals.lock();
+    if (signals.pending.set | of_process) & signals.open() != 0 {
+        thread.raise(Attention::SIGNAL);
+    }
+}
 
 /// How the delivery ended.
 pub(crate) enum Delivery {
@@ -93,9 +102,6 @@ fn take<M: Machine>(thread: &Thread<M>) -> Option<(Info, Action, bool)> {
         shared.map(|info| (info, true))
     })?;
     let action = *of_process.action(info.signal);
-    if action.has(linux::SA_RESETHAND) && !action.is_default() {
-        of_process.actions[info.signal.number() as usize - 1].handler = Action::DEFAULT.handler;
-    }
     Some((info, action, is_process))
 }
 
@@ -141,6 +147,10 @@ fn enter<M: Machine>(
     };
     drop(signals);
     frame::push(thread.process().space(), registers, info, action, &saved)?;
+    if action.has(linux::SA_RESETHAND) {
+        let index = info.signal.number() as usize - 1;
+        thread.process().signals.lock().actions[index].handler = Action::DEFAULT.handler;
+    }
     let mut signals = thread.signals.lock();
     signals.saved_mask = None;
     let own = match action.has(linux::SA_NODEFER) {

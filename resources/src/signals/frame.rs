@@ -73,7 +73,12 @@ pub(super) fn push<M: Machine>(
     }
     let mut general = registers.general();
     let floating_point = floating_point(registers);
-    let (frame, state) = place(registers.stack_pointer(), floating_point.len(), action, saved)?;
+    let (frame, state) = place(
+        registers.stack_pointer(),
+        floating_point.len(),
+        action,
+        saved,
+    )?;
     if !floating_point.is_empty() {
         space.write(state, &floating_point)?;
     }
@@ -204,7 +209,10 @@ pub(super) fn pop<M: Machine>(
         pop_floating_point(space, registers, state)?;
     }
     registers.set_general(&general);
-    #[expect(clippy::cast_possible_truncation, reason = "the member is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the member is 32 bits wide"
+    )]
     let flags = flags as u32;
     Ok(Saved {
         mask,

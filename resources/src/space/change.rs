@@ -58,7 +58,9 @@ impl<M: Machine> Inner<M> {
             protection: mapping.protection,
             content: self.content(mapping, start),
             shared: mapping.shared,
-            grows: mapping.grows.map(|limit| (start + length).saturating_sub(limit)),
+            grows: mapping
+                .grows
+                .map(|limit| (start + length).saturating_sub(limit)),
             name: mapping.name,
         };
         self.regions.insert(start, region);
@@ -240,11 +242,12 @@ impl<M: Machine> Inner<M> {
         if reached < end {
             return Ok(Progress::More);
         }
-        if self.regions.cover(address, end) {
-            Ok(Progress::Done)
-        } else {
-            Err(Errno::ENOMEM)
+        let mut at = address;
+        while at < end {
+            let (_, region) = self.regions.at(at).ok_or(Errno::ENOMEM)?;
+            at = region.end;
         }
+        Ok(Progress::Done)
     }
 }
 

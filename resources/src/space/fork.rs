@@ -28,7 +28,9 @@ impl<M: Machine> Inner<M> {
                 break;
             };
             if self.inherits(parent, page)
-                && let Err(refusal) = self.pages.inherit(&mut parent.pages, page, mapped, &mut batch)
+                && let Err(refusal) =
+                    self.pages
+                        .inherit(&mut parent.pages, page, mapped, &mut batch)
             {
                 result = Err(refusal);
                 break;

@@ -76,7 +76,8 @@ impl<M: Machine> Pages<M> {
     ) -> Result<Self, Refusal> {
         let mut table_frames = Vec::new();
         let mut refusal = Refusal::OutOfMemory;
-        let tables = machine.new_tables(&mut || take_table(&memory, owner, &mut table_frames, &mut refusal));
+        let tables =
+            machine.new_tables(&mut || take_table(&memory, owner, &mut table_frames, &mut refusal));
         let Some(tables) = tables else {
             for frame in table_frames {
                 memory.release(frame);
@@ -239,7 +240,8 @@ impl<M: Machine> Pages<M> {
             let frame = match mapped {
                 Some(mapped) => {
                     self.tables.unmap(page);
-                    self.memory.inform(mapped.frame, mapped.accessed, mapped.dirty);
+                    self.memory
+                        .inform(mapped.frame, mapped.accessed, mapped.dirty);
                     batch.touch(page);
                     Some(mapped.frame)
                 }
@@ -278,7 +280,8 @@ impl<M: Machine> Pages<M> {
     /// Takes a mapped page out of the tables, but keeps its frame.
     pub(super) fn park(&mut self, page: u64, batch: &mut Batch) {
         if let Some(mapped) = self.tables.unmap(page) {
-            self.memory.inform(mapped.frame, mapped.accessed, mapped.dirty);
+            self.memory
+                .inform(mapped.frame, mapped.accessed, mapped.dirty);
             self.parked.insert(page, mapped.frame);
             batch.touch(page);
         }

@@ -123,8 +123,10 @@ pub(super) struct Regions<M: Machine> {
     bytes: u64,
     /// Mappings are placed from here downwards.
     ceiling: u64,
-    /// Nothing was free between here and the ceiling when it was last looked for.
+    /// Looking for room begins here, as long as all holes above, up to the ceiling, are too small.
     search: u64,
+    /// No hole above where the search begins is larger.
+    skipped: u64,
 }
 
 impl<M: Machine> Regions<M> {
@@ -135,12 +137,14 @@ impl<M: Machine> Regions<M> {
             bytes: 0,
             ceiling,
             search: ceiling,
+            skipped: 0,
         }
     }
 
     pub(super) const fn set_ceiling(&mut self, ceiling: u64) {
         self.ceiling = ceiling;
         self.search = ceiling;
+        self.skipped = 0;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -238,9 +242,7 @@ impl<M: Machine> Regions<M> {
             self.put(region, low);
         }
         middle.end = end;
-        if self.search < end && end <= self.ceiling {
-            self.search = end;
-        }
+        self.note_hole(end);
         Some(middle)
     }
 
@@ -251,27 +253,43 @@ impl<M: Machine> Regions<M> {
         }
     }
 
-    /// Where `length` bytes are free: as high as possible below the ceiling, or else above it.
-    pub(super) fn find_free(&mut self, length: u64) -> Option<u64> {
-        let found = self
-            .find_below(self.search, length)
-            .or_else(|| self.find_below(self.ceiling, length));
-        if let Some(place) = found {
-            self.search = place;
-            return found;
+    /// There is a hole now that ends not below this address.
+    fn note_hole(&mut self, end: u64) {
+        if self.search < end && end <= self.ceiling {
+            let next = self.map.range(end..).next();
+            let edge = next.map_or(self.ceiling, |(&start, region)| region.lower_edge(start));
+            self.search = edge.clamp(end, self.ceiling);
         }
-        self.find_below(USER_END, length)
     }
 
-    fn find_below(&self, ceiling: u64, length: u64) -> Option<u64> {
+    /// Where `length` bytes are free: as high as possible below the ceiling, or else above it.
+    pub(super) fn find_free(&mut self, length: u64) -> Option<u64> {
+        if length <= self.skipped {
+            self.search = self.ceiling;
+            self.skipped = 0;
+        }
+        let mut skipped = 0;
+        let found = self.find_below(self.search, length, &mut skipped);
+        if let Some(place) = found {
+            self.search = place;
+            self.skipped = self.skipped.max(skipped);
+            return found;
+        }
+        self.find_below(USER_END, length, &mut skipped)
+    }
+
+    /// `skipped` is made the size of the largest hole that was too small, if it is larger.
+    fn find_below(&self, ceiling: u64, length: u64, skipped: &mut u64) -> Option<u64> {
         let mut top = ceiling;
         if let Some((start, region)) = self.first(ceiling, USER_END) {
             top = top.min(region.lower_edge(start));
         }
         for (&start, region) in self.map.range(..ceiling).rev() {
-            if top.saturating_sub(region.end) >= length {
+            let hole = top.saturating_sub(region.end);
+            if hole >= length {
                 return Some(top - length);
             }
+            *skipped = hole.max(*skipped);
             top = top.min(region.lower_edge(start));
         }
         (top.saturating_sub(LOWEST) >= length).then(|| top - length)

@@ -1,22 +1,26 @@
 //! `mremap`: a mapping gets longer or shorter, or goes somewhere else with its pages.
 
 use super::change::{is_aligned, round_up};
-use super::pages::Batch;
+use super::pages::{Batch, Pages};
 use super::{Inner, PORTION, Placed, Progress};
 use crate::errno::Errno;
-use crate::machine::{Machine, PAGE_SIZE, PageTables, USER_END};
+use crate::machine::{Machine, Mapped, PAGE_SIZE, PageTables, USER_END};
 use vortex_toolkit::memory::Refusal;
 
 /// Moves that may be under way at once in an address space.
 const MAX_MOVES: usize = 64;
 
-/// A mapping on its way to another place, in portions.
+/// A mapping on its way to another place, or to be shorter in its own, in portions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Move {
     from: u64,
     from_end: u64,
     to: u64,
     to_end: u64,
+    /// There was no memory for tables: the pages go back to where they were.
+    back: bool,
+    /// All pages are where they shall be; the regions left behind go.
+    moved: bool,
 }
 
 impl<M: Machine> Inner<M> {
@@ -29,9 +33,8 @@ impl<M: Machine> Inner<M> {
     ) -> Result<Placed, Errno> {
         let (length, wanted) = check(old, old_length, new_length)?;
         let end = old.checked_add(length).ok_or(Errno::EFAULT)?;
-        let known = |way: &&Move| {
-            way.from == old && way.from_end == end && way.to_end - way.to == wanted
-        };
+        let known =
+            |way: &&Move| way.from == old && way.from_end == end && way.to_end - way.to == wanted;
         if let Some(&way) = self.moves.iter().find(known) {
             return self.go_on(way);
         }
@@ -43,9 +46,13 @@ impl<M: Machine> Inner<M> {
             return Err(Errno::EFAULT);
         }
         if wanted <= length {
-            return Ok(match self.clear(old + wanted, end)? {
-                Progress::Done => Placed::At(old),
-                Progress::More => Placed::More,
+            return self.begin(Move {
+                from: old,
+                from_end: end,
+                to: old,
+                to_end: old + wanted,
+                back: false,
+                moved: true,
             });
         }
         let more = wanted - length;
@@ -71,39 +78,69 @@ impl<M: Machine> Inner<M> {
         tail.content = tail.content.moved(old, to);
         tail.end = to + wanted;
         self.regions.insert(to, tail);
-        let way = Move {
+        self.begin(Move {
             from: old,
             from_end: end,
             to,
             to_end: to + wanted,
-        };
+            back: false,
+            moved: false,
+        })
+    }
+
+    fn begin(&mut self, way: Move) -> Result<Placed, Errno> {
         self.moves.push(way);
         self.go_on(way)
     }
 
-    /// Moves a portion of pages; at the end, what is left behind goes.
-    fn go_on(&mut self, way: Move) -> Result<Placed, Errno> {
-        if !self.is_intact(way) {
-            self.moves.retain(|other| *other != way);
-            return Err(Errno::EFAULT);
-        }
-        let finished = match self.move_pages(way) {
-            Ok(Progress::More) => return Ok(Placed::More),
-            // No memory for tables: the program keeps what it has where it is not yet moved.
-            Err(_) => Err(Errno::ENOMEM),
-            Ok(Progress::Done) => match self.clear(way.from, way.from_end)? {
-                Progress::More => return Ok(Placed::More),
-                Progress::Done => Ok(Placed::At(way.to)),
-            },
-        };
+    /// Does a portion; when nothing is left to do, the move is forgotten.
+    fn go_on(&mut self, mut way: Move) -> Result<Placed, Errno> {
         self.moves.retain(|other| *other != way);
-        finished
+        let result = self.move_portion(&mut way);
+        if result == Ok(Placed::More) {
+            self.moves.push(way);
+        }
+        result
+    }
+
+    /// Moves a portion of pages; at the end, what is left behind goes.
+    fn move_portion(&mut self, way: &mut Move) -> Result<Placed, Errno> {
+        if !way.moved {
+            if !self.is_intact(*way) {
+                return Err(Errno::EFAULT);
+            }
+            let length = way.from_end - way.from;
+            let (from, to) = if way.back {
+                (way.to, way.from)
+            } else {
+                (way.from, way.to)
+            };
+            match self.move_pages((from, from + length), to) {
+                Ok(Progress::Done) => way.moved = true,
+                Ok(Progress::More) => return Ok(Placed::More),
+                Err(_) => {
+                    way.back = true;
+                    return Ok(Placed::More);
+                }
+            }
+        }
+        let (start, end) = if way.back {
+            (way.to, way.to_end)
+        } else if way.to == way.from {
+            (way.to_end, way.from_end)
+        } else {
+            (way.from, way.from_end)
+        };
+        match self.clear(start, end)? {
+            Progress::More => Ok(Placed::More),
+            Progress::Done if way.back => Err(Errno::ENOMEM),
+            Progress::Done => Ok(Placed::At(way.to)),
+        }
     }
 
     /// Whether both ends of a move still show the same: other threads may have changed them.
     fn is_intact(&self, way: Move) -> bool {
-        let (Some((_, from)), Some((_, to))) =
-            (self.regions.at(way.from), self.regions.at(way.to))
+        let (Some((_, from)), Some((_, to))) = (self.regions.at(way.from), self.regions.at(way.to))
         else {
             return false;
         };
@@ -113,43 +150,64 @@ impl<M: Machine> Inner<M> {
             && to.content.continues(&from.content.moved(way.from, way.to))
     }
 
-    fn move_pages(&mut self, way: Move) -> Result<Progress, Refusal> {
-        let mut at = way.from;
+    /// Moves pages between two addresses to another place.
+    fn move_pages(&mut self, (start, end): (u64, u64), to: u64) -> Result<Progress, Refusal> {
+        let mut at = start;
         let mut batch = Batch::new();
         let mut result = Ok(Progress::Done);
         let pages = &mut self.pages;
-        for moved in 0.. {
-            let Some((page, mapped)) = pages.first(at, way.from_end) else {
+        for count in 0.. {
+            let Some((page, mapped)) = pages.first(at, end) else {
                 break;
             };
-            if moved == PORTION {
+            if count == PORTION {
                 result = Ok(Progress::More);
                 break;
             }
-            let target = page - way.from + way.to;
-            match mapped {
-                Some(mapped) => {
-                    pages.memory.inform(mapped.frame, mapped.accessed, mapped.dirty);
-                    pages.memory.share(mapped.frame);
-                    if let Err(refusal) = pages.map(target, mapped.frame, mapped.access) {
-                        result = Err(refusal);
-                        break;
-                    }
-                    pages.tables.unmap(page);
-                    pages.resident -= 1;
-                    batch.touch(page);
-                    batch.hold(mapped.frame);
-                }
-                None => {
-                    if let Some(frame) = pages.parked.remove(&page) {
-                        pages.parked.insert(target, frame);
-                    }
-                }
+            let target = page - start + to;
+            if let Err(refusal) = pages.move_page((page, mapped), target, &mut batch) {
+                result = Err(refusal);
+                break;
             }
             at = page + PAGE_SIZE;
         }
         pages.finish(batch);
         result
+    }
+}
+
+impl<M: Machine> Pages<M> {
+    /// Moves a page that is mapped, or parked, to where there should be none yet. If there is one,
+    /// because another thread was faster, that one stays.
+    fn move_page(
+        &mut self,
+        (page, mapped): (u64, Option<Mapped>),
+        target: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let taken = self.first(target, target + PAGE_SIZE).is_some();
+        let Some(mapped) = mapped else {
+            if let Some(frame) = self.parked.remove(&page) {
+                if taken {
+                    self.resident -= 1;
+                    batch.hold(frame);
+                } else {
+                    self.parked.insert(target, frame);
+                }
+            }
+            return Ok(());
+        };
+        if !taken {
+            self.memory.share(mapped.frame);
+            self.map(target, mapped.frame, mapped.access)?;
+        }
+        self.memory
+            .inform(mapped.frame, mapped.accessed, mapped.dirty);
+        self.tables.unmap(page);
+        self.resident -= 1;
+        batch.touch(page);
+        batch.hold(mapped.frame);
+        Ok(())
     }
 }
 

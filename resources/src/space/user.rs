@@ -65,7 +65,8 @@ impl<M: Machine> Space<M> {
         for (from, part) in by_page(address, into.len()) {
             let mut inner = self.inner.lock();
             let frame = inner.frame(from, false)?;
-            self.machine.read_frame(frame, offset(from), &mut into[part]);
+            self.machine
+                .read_frame(frame, offset(from), &mut into[part]);
         }
         Ok(())
     }

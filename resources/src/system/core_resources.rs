@@ -99,7 +99,12 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                     return thread::ready(context, &thread);
                 }
                 // There is no place where it could run.
-                process::kill(shared, context, thread.process(), ExitStatus::killed(Signal::KILL));
+                process::kill(
+                    shared,
+                    context,
+                    thread.process(),
+                    ExitStatus::killed(Signal::KILL),
+                );
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {

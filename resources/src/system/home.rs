@@ -10,12 +10,13 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
-use vortex_toolkit::scheduler::{ClientParams, LoadSharing};
+use vortex_toolkit::scheduler::{ClientParams, LoadSharing, Weight};
 use vortex_toolkit::{
     Ask, Asker, Context, Control, Grid, Parent, Reason, SchedulerId, SchedulerSpec,
 };
 
-use super::{HomePlan, Kind, Layout, Shared, Vortex};
+use super::layout::HomePlan;
+use super::{Kind, Shared, Vortex};
 use crate::errno::Errno;
 use crate::machine::Machine;
 
@@ -61,27 +62,24 @@ impl Home {
         }
     }
 
-    /// A scheduler that asks this home wherever the home asks.
-    fn below(&self) -> SchedulerSpec<vortex_schedulers::policy::Policy> {
-        let ask = |ask: &Ask| Ask {
-            core: ask.core,
+    /// Another instance of the Thread Resource.
+    pub(crate) fn thread_resource<M: Machine>(&self, grid: &Grid<Vortex<M>>) -> ResourceId {
+        let ask = |core: &CoreId| Ask {
+            core: *core,
             parent: Parent::Scheduler(self.scheduler),
             params: ClientParams::default(),
         };
-        SchedulerSpec {
+        let spec = SchedulerSpec {
             policy: self.plan.policy,
             params: self.plan.params,
-            asks: self.plan.asks.iter().map(ask).collect(),
-        }
+            asks: self.plan.cores.iter().map(ask).collect(),
+        };
+        grid.add_resource(Kind::Thread.name(), spec)
     }
 
-    /// Another instance of the Thread Resource.
-    pub(crate) fn thread_resource<M: Machine>(&self, grid: &Grid<Vortex<M>>) -> ResourceId {
-        grid.add_resource(Kind::Thread.name(), self.below())
-    }
-
-    pub(crate) const fn timeslice_ns(&self) -> u64 {
-        self.plan.timeslice_ns
+    /// How long a thread runs before others get a turn, in cycles.
+    pub(crate) const fn timeslice(&self) -> u64 {
+        self.plan.timeslice
     }
 
     /// One more process, with its first thread.
@@ -130,7 +128,9 @@ fn count_up(count: &AtomicU32, limit: u32) -> Result<(), Errno> {
 
 /// A count for each core.
 pub(super) fn counts(cores: usize) -> Vec<AtomicU32> {
-    core::iter::repeat_with(|| AtomicU32::new(0)).take(cores).collect()
+    core::iter::repeat_with(|| AtomicU32::new(0))
+        .take(cores)
+        .collect()
 }
 
 /// The label of what is to stay on a core. Numbers of threads are below it.
@@ -143,9 +143,11 @@ impl<M: Machine> Shared<M> {
     pub(crate) fn home(&self, activity: ActivityId) -> Arc<Home> {
         let mut homes = self.homes.lock();
         let make = || {
-            let params = self.grid.activity_params(activity).unwrap_or_default();
-            let plan = self.layout.home(activity, params, self.grid.cores());
-            let scheduler = self.grid.add_scheduler(plan.spec());
+            let scheduler = self.layout.home(activity).unwrap_or_else(|| {
+                let params = self.grid.activity_params(activity).unwrap_or_default();
+                self.grid.add_scheduler(self.layout.new_home(params))
+            });
+            let plan = self.layout.threads(activity, scheduler);
             Arc::new(Home::new(activity, scheduler, plan, self.grid.cores()))
         };
         homes.entry(activity).or_insert_with(make).clone()
@@ -172,7 +174,8 @@ impl<M: Machine> Shared<M> {
             return ResourceId(known);
         }
         let made = self.layout.own(kind).unwrap_or_else(|| {
-            let made = self.grid.add_resource(kind.name(), home.below());
+            let spec = self.layout.kernel_instance(home.scheduler);
+            let made = self.grid.add_resource(kind.name(), spec);
             if kind == Kind::Executable {
                 self.memory.register(made);
             }
@@ -186,13 +189,20 @@ impl<M: Machine> Shared<M> {
     /// activity's cores the one with the fewest of the activity's threads, then of all threads;
     /// then the one that this is, for the creator of threads often waits for them. (The policy
     /// itself sees one process's threads only, so all first threads could meet on one core.)
-    pub(crate) fn place(&self, home: &Home, here: CoreId, may: impl Fn(CoreId) -> bool) -> Option<CoreId> {
+    pub(crate) fn place(
+        &self,
+        home: &Home,
+        here: CoreId,
+        may: impl Fn(CoreId) -> bool,
+    ) -> Option<CoreId> {
         if home.plan.params.load_sharing != LoadSharing::LeastBound {
             return None;
         }
-        let asks = home.plan.asks.iter().map(|ask| ask.core);
+        let asks = home.plan.cores.iter().copied();
         let count = |counts: &[AtomicU32], core: CoreId| {
-            counts.get(core.index()).map_or(u32::MAX, |count| count.load(Ordering::Relaxed))
+            counts
+                .get(core.index())
+                .map_or(u32::MAX, |count| count.load(Ordering::Relaxed))
         };
         let order = |core: &CoreId| {
             let (own, all) = (count(&home.placed, *core), count(&self.placed, *core));
@@ -248,6 +258,13 @@ impl<M: Machine> Shared<M> {
         self.grid.ask(asker, core).map(|ask| ask.params)
     }
 
+    /// What an activity's home weighs, where it asks first; `None` if it asks nobody.
+    pub fn weight(&self, activity: ActivityId) -> Option<Weight> {
+        let cores = u16::try_from(self.grid.cores()).unwrap_or(u16::MAX);
+        let mut shares = (0..cores).filter_map(|core| self.share(activity, CoreId(core)));
+        shares.next().map(|params| params.weight)
+    }
+
     /// Ends an activity that has no processes: its home and its resources go.
     ///
     /// # Errors
@@ -276,19 +293,11 @@ impl<M: Machine> Shared<M> {
                     context.control(&Control::RemoveResource(ResourceId(made)));
                 }
             }
-            context.control(&Control::RemoveScheduler(home.scheduler));
+            if self.layout.home(activity).is_none() {
+                context.control(&Control::RemoveScheduler(home.scheduler));
+            }
         }
         context.control(&Control::EndActivity(activity));
         Ok(())
     }
-}
-
-/// The homes that the configuration names are there from the start.
-pub(super) fn initial<M: Machine>(layout: &Layout, grid: &Grid<Vortex<M>>) -> Homes {
-    let home = |(activity, plan): &(ActivityId, HomePlan)| {
-        let scheduler = grid.add_scheduler(plan.spec());
-        let home = Home::new(*activity, scheduler, plan.clone(), grid.cores());
-        (*activity, Arc::new(home))
-    };
-    Mutex::new(layout.homes.iter().map(home).collect())
 }

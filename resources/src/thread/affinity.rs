@@ -93,8 +93,14 @@ pub(super) fn move_away<M: Machine>(
 }
 
 /// The thread of a number that the caller may ask about; its own for 0.
-pub(super) fn of_process<M: Machine>(caller: &Caller<'_, '_, M>, id: u64) -> Result<Arc<Thread<M>>, Errno> {
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+pub(super) fn of_process<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    id: u64,
+) -> Result<Arc<Thread<M>>, Errno> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     match id as u32 {
         0 => Ok(caller.thread.clone()),
         id => caller.shared.processes.thread(id).ok_or(Errno::ESRCH),
@@ -112,7 +118,11 @@ pub(super) fn set<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6
     }
     let asked = u64::from_le_bytes(bytes);
     let cores = caller.shared.grid.cores();
-    let existing = if cores >= 64 { u64::MAX } else { (1 << cores) - 1 };
+    let existing = if cores >= 64 {
+        u64::MAX
+    } else {
+        (1 << cores) - 1
+    };
     if asked & existing == 0 {
         return Err(Errno::EINVAL.into());
     }

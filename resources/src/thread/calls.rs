@@ -3,8 +3,8 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{affinity, create, end, futex as futexes, itimer, sleep};
 use super::{Attention, attend, unpark};
+use super::{affinity, create, end, futex as futexes, itimer, sleep};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -23,7 +23,7 @@ macro_rules! calls {
 
 calls! {
     /// clone(2): threads, and what fork(2) and vfork(2) do.
-    clone = create::clone;
+    clone = create::clone_call;
     /// clone3(2).
     clone3 = create::clone3;
     /// exit(2): of the calling thread.
@@ -39,7 +39,7 @@ calls! {
     /// `clock_nanosleep`(2).
     clock_nanosleep = sleep::clock_nanosleep;
     /// pause(2).
-    pause = sleep::pause;
+    pause = sleep::pause_call;
     /// alarm(2).
     alarm = itimer::alarm;
     /// setitimer(2): `ITIMER_REAL`.
@@ -60,10 +60,7 @@ pub fn gettid<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcom
 ///
 /// # Errors
 /// None.
-pub fn set_tid_address<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    arguments: [u64; 6],
-) -> Outcome {
+pub fn set_tid_address<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let address = &caller.thread.clear_child_tid;
     address.store(arguments[0], Ordering::Relaxed);
     Ok(u64::from(caller.thread.id()))
@@ -76,10 +73,7 @@ const ROBUST_HEAD: u64 = 24;
 ///
 /// # Errors
 /// EINVAL for a length that is not that of the head.
-pub fn set_robust_list<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    arguments: [u64; 6],
-) -> Outcome {
+pub fn set_robust_list<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [head, length, ..] = arguments;
     if length != ROBUST_HEAD {
         return Err(Errno::EINVAL.into());
@@ -92,10 +86,7 @@ pub fn set_robust_list<M: Machine>(
 ///
 /// # Errors
 /// ESRCH, EPERM, EFAULT.
-pub fn get_robust_list<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    arguments: [u64; 6],
-) -> Outcome {
+pub fn get_robust_list<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [id, head, length, ..] = arguments;
     let thread = affinity::of_process(caller, id)?;
     if !caller.process.may_signal(thread.process()) {

@@ -98,7 +98,10 @@ const FOR_THREADS: u64 = THREAD
         | linux::CLONE_DETACHED) as u64;
 
 /// clone(2).
-pub(super) fn clone<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+pub(super) fn clone_call<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    arguments: [u64; 6],
+) -> Outcome {
     let [flags, stack, parent_tid, child_tid, tls, _] = arguments;
     let exit_signal = flags & u64::from(linux::CSIGNAL);
     let what = Clone {
@@ -125,7 +128,16 @@ pub(super) fn clone3<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
         return Err(Errno::E2BIG.into());
     }
     let words: [u64; 8] = read_words(caller.process.space(), address)?;
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls] = words;
+    let [
+        flags,
+        _pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+    ] = words;
     let csignal = u64::from(linux::CSIGNAL);
     if flags & csignal != 0 || exit_signal & !csignal != 0 || (stack == 0) != (stack_size == 0) {
         return Err(Errno::EINVAL.into());

@@ -23,7 +23,10 @@ const ROBUST_LIMIT: usize = 2048;
 /// exit(2).
 pub(super) fn exit<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     say_farewell(caller)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the status is the lowest byte")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the status is the lowest byte"
+    )]
     let status = ExitStatus::Exited(arguments[0] as u8);
     caller.process.note_exit(caller.thread, status);
     Err(Verdict::Exited)

@@ -131,7 +131,9 @@ pub(crate) fn fetch<M: Machine>(
         }
         Err(refusal) => {
             let message = Message::Starved(starved(shared, thread, refusal));
-            let request = thread.process().request(shared, context, Kind::Memory, message);
+            let request = thread
+                .process()
+                .request(shared, context, Kind::Memory, message);
             context.send(request);
         }
     }
@@ -160,11 +162,7 @@ fn starved<M: Machine>(
     again(thread, refusal, rounds)
 }
 
-fn again<M: Machine>(
-    thread: &Arc<Thread<M>>,
-    refusal: Refusal,
-    rounds: usize,
-) -> Arc<Starved<M>> {
+fn again<M: Machine>(thread: &Arc<Thread<M>>, refusal: Refusal, rounds: usize) -> Arc<Starved<M>> {
     Arc::new(Starved {
         thread: thread.clone(),
         refusal,
@@ -250,7 +248,8 @@ fn give_up<M: Machine>(
     let own = starved.thread.process();
     let largest = || {
         let all = shared.processes.all();
-        all.into_iter().max_by_key(|process| process.space().usage().0)
+        all.into_iter()
+            .max_by_key(|process| process.space().usage().0)
     };
     let victim = match starved.refusal {
         Refusal::OverBudget => None,

@@ -38,7 +38,9 @@ impl Key {
         const SPREAD: u64 = 0x517c_c1b7_2722_0a95;
         let mixed = [self.word.0, self.word.1, u64::from(self.process)]
             .iter()
-            .fold(0_u64, |hash, part| (hash.rotate_left(5) ^ part).wrapping_mul(SPREAD));
+            .fold(0_u64, |hash, part| {
+                (hash.rotate_left(5) ^ part).wrapping_mul(SPREAD)
+            });
         usize::try_from(mixed >> 32).unwrap_or(0) % count
     }
 }
@@ -199,7 +201,10 @@ struct Operation {
 }
 
 /// futex(2).
-#[expect(clippy::cast_possible_truncation, reason = "the arguments are 32 bits wide")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the arguments are 32 bits wide"
+)]
 pub(super) fn futex<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [address, operation, value, timeout, second, third] = arguments;
     let operation = operation as u32;
@@ -312,7 +317,10 @@ fn requeue<M: Machine>(
     let from = key(caller.process, this.address, this.private)?;
     let to = key(caller.process, second, this.private)?;
     let wakes = i32::try_from(this.value).map_err(|_| Errno::EINVAL)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     let moves = i32::try_from(limit as u32).map_err(|_| Errno::EINVAL)?;
     let (wakes, moves) = (wakes.unsigned_abs() as usize, moves.unsigned_abs() as usize);
     let futexes = &caller.shared.futexes;
@@ -341,7 +349,13 @@ fn requeue<M: Machine>(
     drop(low);
     let mut woken = 0;
     for waiter in taken {
-        let success = wait::wake(caller.shared, caller.context, &waiter.thread, waiter.wait, Ok(0));
+        let success = wait::wake(
+            caller.shared,
+            caller.context,
+            &waiter.thread,
+            waiter.wait,
+            Ok(0),
+        );
         woken += u64::from(success);
     }
     Ok(woken + moved as u64)
@@ -407,7 +421,10 @@ fn wake_op<M: Machine>(
     let (shared, context) = (caller.shared, &mut *caller.context);
     let mut woken = wake_key(shared, context, &first, count(this.value), u32::MAX);
     if operation.compare(old) {
-        #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the argument is 32 bits wide"
+        )]
         let limit = count(limit as u32);
         woken += wake_key(shared, context, &other, limit, u32::MAX);
     }

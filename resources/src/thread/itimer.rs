@@ -31,7 +31,10 @@ fn set<M: Machine>(caller: &mut Caller<'_, '_, M>, first_ns: u64, interval_ns: u
         shared.cancel_timer(old.key);
     }
     if first_ns > 0 {
-        let deadline = shared.machine.now().saturating_add(shared.clock.cycles(first_ns));
+        let deadline = shared
+            .machine
+            .now()
+            .saturating_add(shared.clock.cycles(first_ns));
         *timer = Some(IntervalTimer {
             key: arm(shared, caller.context, process, deadline),
             interval_ns,
@@ -106,7 +109,10 @@ pub(super) fn alarm<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64;
 }
 
 fn is_real(which: u64) -> Result<(), Errno> {
-    #[expect(clippy::cast_possible_truncation, reason = "the argument is 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
     match which as u32 {
         linux::ITIMER_REAL => Ok(()),
         _ => Err(Errno::EINVAL),

@@ -33,11 +33,7 @@ impl Timespec {
         }
     }
 
-    pub(crate) fn write<M: Machine>(
-        self,
-        space: &Space<M>,
-        address: u64,
-    ) -> Result<(), UserError> {
+    pub(crate) fn write<M: Machine>(self, space: &Space<M>, address: u64) -> Result<(), UserError> {
         write_pair(space, address, [self.seconds, self.nanoseconds])
     }
 
@@ -85,11 +81,7 @@ fn read_pair<M: Machine>(space: &Space<M>, address: u64) -> Result<[i64; 2], Use
     Ok([first.cast_signed(), second.cast_signed()])
 }
 
-fn write_pair<M: Machine>(
-    space: &Space<M>,
-    address: u64,
-    pair: [i64; 2],
-) -> Result<(), UserError> {
+fn write_pair<M: Machine>(space: &Space<M>, address: u64, pair: [i64; 2]) -> Result<(), UserError> {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&pair[0].to_le_bytes());
     bytes[8..].copy_from_slice(&pair[1].to_le_bytes());

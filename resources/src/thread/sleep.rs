@@ -24,7 +24,10 @@ pub(crate) fn relative<M: Machine>(caller: &Caller<'_, '_, M>, nanoseconds: u64)
 }
 
 /// nanosleep(2).
-pub(super) fn nanosleep<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+pub(super) fn nanosleep<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    arguments: [u64; 6],
+) -> Outcome {
     let [request, remain, ..] = arguments;
     sleep_for(caller, request, remain)
 }
@@ -35,7 +38,10 @@ pub(super) fn clock_nanosleep<M: Machine>(
     arguments: [u64; 6],
 ) -> Outcome {
     let [clock, flags, request, remain, ..] = arguments;
-    #[expect(clippy::cast_possible_truncation, reason = "the arguments are 32 bits wide")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the arguments are 32 bits wide"
+    )]
     let (clock, flags) = (clock as u32, flags as u32);
     let real_time = match clock {
         linux::CLOCK_REALTIME | linux::CLOCK_TAI => true,
@@ -72,7 +78,7 @@ fn sleep_until<M: Machine>(caller: &mut Caller<'_, '_, M>, deadline: u64) -> Out
 }
 
 /// pause(2).
-pub(super) fn pause<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Outcome {
+pub(super) fn pause_call<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome {
     wait::block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }

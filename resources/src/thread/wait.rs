@@ -162,7 +162,9 @@ pub(crate) fn call_for<M: Machine>(
     message: Message<M>,
 ) -> Verdict {
     caller.thread.control.lock().state = State::Calling;
-    let request = caller.process.request(caller.shared, caller.context, kind, message);
+    let request = caller
+        .process
+        .request(caller.shared, caller.context, kind, message);
     caller.context.send(request);
     Verdict::Blocked
 }

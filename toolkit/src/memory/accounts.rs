@@ -96,7 +96,9 @@ impl Accounts {
         self.payers
             .get(activity.0)
             .and_then(|payer| self.find(payer, resource))
-            .map_or(0, |number| self.account(number).held.load(Ordering::Relaxed))
+            .map_or(0, |number| {
+                self.account(number).held.load(Ordering::Relaxed)
+            })
     }
 
     /// All accounts that have been opened.

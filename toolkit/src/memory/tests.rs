@@ -127,7 +127,9 @@ fn a_transfer_moves_the_charge_within_the_new_owners_budget() {
     assert_eq!(memory.owner(frame), Some(to));
     assert_eq!(memory.held(ActivityId(1)), 0);
     assert_eq!(memory.held_at(ActivityId(2), ResourceId(5)), 1);
-    memory.transfer(frame, owner(5, 2)).expect("only the cookie");
+    memory
+        .transfer(frame, owner(5, 2))
+        .expect("only the cookie");
     memory.release(frame);
     assert_eq!(memory.held(ActivityId(2)), 0);
 }
