@@ -162,6 +162,18 @@ impl<M: Machine> Regions<M> {
         (region.end > address).then_some((start, region))
     }
 
+    /// Whether there is a region everywhere from `start` to `end`.
+    pub(super) fn cover(&self, start: u64, end: u64) -> bool {
+        let mut at = start;
+        while at < end {
+            let Some((_, region)) = self.at(at) else {
+                return false;
+            };
+            at = region.end;
+        }
+        true
+    }
+
     /// The first region that is, in part, between two addresses.
     pub(super) fn first(&self, start: u64, end: u64) -> Option<(u64, &Region<M>)> {
         if start >= end {
