@@ -25,7 +25,7 @@ use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_sched_config::Plan;
 use vortex_schedulers::Policy;
 use vortex_schedulers::instantiate::{Built, Instantiated};
-use vortex_toolkit::{Core, Grid, SchedulerId, Seed, Step, System};
+use vortex_toolkit::{Context, Core, Grid, SchedulerId, Seed, Step, System};
 
 use self::interrupts::Interrupts;
 use self::platform::Whose;
@@ -149,6 +149,11 @@ impl<Y: Wired> Local<Y> {
             core: seed.map(|seed| Core::new(seed, platform, Y::resources(shared))),
             platform,
         }
+    }
+
+    /// The core, seen from outside the grid.
+    pub(crate) const fn platform(&self) -> &Processor {
+        &self.platform
     }
 
     /// Serves requests for good.

@@ -141,7 +141,7 @@ extern "C" fn start() -> ! {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
-    if local.outside(|context| processes::start_first(&shared.plan, context)) {
+    if processes::start_first(shared, local.platform()) {
         local.run_until(u64::MAX, || processes::ended().is_some());
     }
     if let Some(status) = processes::ended() {

@@ -18,14 +18,14 @@ use vortex_resources::executable::Arguments;
 use vortex_resources::files::{Archive, Descriptors, Kind, NodeId};
 use vortex_resources::object::{Object, References};
 use vortex_resources::process::{ExitStatus, Rights, Spawn};
-use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
-use vortex_sched_config::{Plan, ProcessPlan};
+use vortex_resources::system::{self, CoreResources, Layout, Message, Shared, Vortex};
+use vortex_sched_config::ProcessPlan;
 use vortex_schedulers::instantiate::activity_id;
-use vortex_toolkit::Context;
-use vortex_toolkit::ids::ActivityId;
+use vortex_toolkit::{Context, Request};
+use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::grid::{self, Hardware, Wired, Wiring};
+use crate::grid::{self, Hardware, Processor, Wired, Wiring};
 use crate::ramdisk;
 
 /// The kernel's system.
@@ -49,7 +49,7 @@ impl Wired for System {
 
     fn resources(wired: &'static grid::Shared<Self>) -> CoreResources<Hardware> {
         let shared = SHARED.call_once(|| share(wired));
-        let core = wired.places.here().unwrap_or_default();
+        let core = wired.places.here().unwrap_or(CoreId(0));
         CoreResources::new(shared.clone(), core)
     }
 
@@ -72,8 +72,12 @@ fn share(wired: &'static grid::Shared<System>) -> Arc<Shared<Hardware>> {
     }
     let references: Arc<dyn References> = memory.clone();
     let archive = open_archive(ramdisk::open().as_ref(), &references);
-    let layout = Layout::of_plan(&wired.plan, &wired.schedulers, clock::tsc_hz())
-        .unwrap_or_else(|error| panic!("the configuration's schedulers: {error}"));
+    let layout = Layout {
+        plan: wired.plan.clone(),
+        schedulers: wired.schedulers.clone(),
+        homes: wired.homes.clone(),
+        hertz: clock::tsc_hz(),
+    };
     let on_end = Box::new(|status| {
         ENDED.call_once(|| status);
         grid::wake_boot_core();
@@ -100,7 +104,8 @@ pub(crate) fn ended() -> Option<ExitStatus> {
 }
 
 /// Starts the first process. False, and the log says why, if there is none to start.
-pub(crate) fn start_first(plan: &Plan, context: &mut Context<'_, System>) -> bool {
+pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) -> bool {
+    let plan = &wired.plan;
     let Some(shared) = SHARED.get() else {
         return false;
     };
@@ -122,18 +127,21 @@ pub(crate) fn start_first(plan: &Plan, context: &mut Context<'_, System>) -> boo
     };
     FIRST.call_once(|| path.into());
     let descriptors = Descriptors::new(&shared.archive, path.into());
-    shared.spawn(
-        context,
-        Spawn {
-            caller: None,
-            activity,
-            rights: Rights::all(),
-            file,
-            arguments,
-            descriptors,
-        },
-    );
-    true
+    let spawn = Spawn {
+        caller: None,
+        activity,
+        rights: Rights::all(),
+        file,
+        arguments,
+        descriptors,
+    };
+    let destination = shared.destination(system::Kind::Process, activity);
+    let message = Message::Spawn(Box::new(spawn));
+    let sent = wired.grid.submit(platform, Request::new(destination, activity, message));
+    if sent.is_err() {
+        log::error!("{path}: cannot be started: the inbox is full");
+    }
+    sent.is_ok()
 }
 
 static FIRST: Once<alloc::string::String> = Once::new();
@@ -165,7 +173,7 @@ fn plain(path: &str) -> Arguments {
     Arguments {
         path: path.into(),
         arguments: alloc::vec![path.into()],
-        environment: Vec::new(),
+        ..Arguments::default()
     }
 }
 

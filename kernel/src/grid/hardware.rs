@@ -12,8 +12,14 @@ use vortex_resources::machine::{self, Access, Exit, Machine, Mapped, PageTables}
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::{Frame, Frames};
 
-use super::Processor;
-use super::platform;
+use super::{Places, Processor, Wired, platform};
+use crate::processes::System;
+
+/// Where the cores of the grid are, once it runs.
+fn places() -> Option<&'static Places> {
+    let wiring = System::wiring();
+    wiring.shared.get().map(|shared| &shared.places)
+}
 
 /// The machine.
 #[derive(Clone, Copy, Debug)]
@@ -214,12 +220,6 @@ impl Machine for Hardware {
     type Tables = Tables;
     type Registers = Registers;
 
-    fn frames(&self) -> (usize, usize) {
-        frames::statistics().map_or((0, 0), |statistics| {
-            (statistics.free as usize, statistics.total as usize)
-        })
-    }
-
     fn zero_frame(&self, frame: Frame) {
         user_frames::zero(physical(frame));
     }
@@ -295,7 +295,7 @@ impl Machine for Hardware {
     }
 
     fn interrupt(&self, core: CoreId) {
-        if let Some(core) = super::shared().and_then(|shared| shared.places.of(core)) {
+        if let Some(core) = places().and_then(|places| places.of(core)) {
             wakeup::interrupt(cores::get(core));
         }
     }
