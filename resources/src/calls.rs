@@ -1,17 +1,38 @@
 //! System calls: the table, and what each call does.
 //!
-//! Key types: [`Caller`] (who calls), [`Verdict`] (what becomes of the thread).
+//! Key types: [`table::TABLE`] (what calls there are), [`Caller`] (who calls), [`Verdict`] (what
+//! becomes of the thread), [`work::Work`] (a call that may become a request).
 
 use alloc::sync::Arc;
 
 use vortex_toolkit::Context;
 
 use crate::errno::Errno;
-use crate::machine::Machine;
-use crate::process::Process;
+use crate::machine::{Machine, Registers};
+use crate::process::{Consumption, Process};
 use crate::space::UserError;
-use crate::system::{Shared, Vortex};
+use crate::system::{Call, Shared, Vortex};
 use crate::thread::Thread;
+
+pub mod argument;
+pub mod document;
+pub mod layout;
+pub mod names;
+pub mod program;
+pub mod settings;
+pub mod table;
+pub mod work;
+
+mod files;
+mod identity;
+mod limits;
+mod memory;
+mod native;
+mod scheduling;
+mod snapshot;
+mod system;
+mod time;
+mod unknown;
 
 /// A thread in a system call.
 pub struct Caller<'a, 'c, M: Machine> {
@@ -62,5 +83,56 @@ impl From<UserError> for Verdict {
     }
 }
 
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(result) => Self::Return(result),
+            Err(verdict) => verdict,
+        }
+    }
+}
+
 /// A call's outcome where `?` is wanted: `Ok(rax)` or the verdict.
 pub type Outcome = Result<u64, Verdict>;
+
+/// Makes the call whose number and arguments are in the registers.
+#[inline]
+pub fn dispatch<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Verdict {
+    let arguments = caller.registers.arguments();
+    // As on Linux, the upper half of the number is ignored.
+    let number = caller.registers.number() as u32;
+    table::enter(caller, number, &arguments).into()
+}
+
+/// Performs a call that has become a request, in the resource that it was sent to. `Return` and
+/// `Fail` end it; `Yield` means that there is more to do: a request is sent again for it; `Absent`
+/// has the page brought in and then the thread make the call again; after `Blocked` somebody
+/// completes it by [`crate::thread::complete`].
+pub fn perform<M: Machine>(
+    call: &mut Call<M>,
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+) -> Verdict {
+    let mut work = work::Work {
+        thread: &call.thread,
+        shared,
+        context,
+        arguments: &mut call.arguments,
+        kept: &mut call.kept,
+        resumed: true,
+    };
+    table::step(&mut work, call.number).into()
+}
+
+/// Writes what a process has used, as `struct rusage`.
+pub(crate) fn write_rusage<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    address: u64,
+    used: &Consumption,
+) -> Result<(), UserError> {
+    let usage = time::rusage(used, 0, &caller.shared.clock);
+    argument::Out::<_, { argument::ONE }>::at(address).write(caller.process.space(), &usage)
+}
+
+#[cfg(test)]
+mod tests;

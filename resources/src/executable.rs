@@ -87,11 +87,11 @@ pub fn load<M: Machine>(
     let key = random.first_chunk().copied().unwrap_or_default();
     let contents = stack::contents(&plan, arguments, key, top)?;
     for segment in &plan.segments {
-        space.map(&mapping(segment, file))?;
+        let _ = space.map(&mapping(segment, file))?;
     }
     space.set_heap(plan.heap);
     let bottom = (contents.pointer - STACK_SPARE) / PAGE_SIZE * PAGE_SIZE;
-    space.map(&Mapping {
+    let _ = space.map(&Mapping {
         place: Place::Vacant(bottom),
         length: top - bottom,
         protection: Protection {

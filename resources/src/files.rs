@@ -20,7 +20,7 @@ mod transfer;
 mod walk;
 
 pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
-pub use descriptors::{Descriptors, OpenFile, Opened};
+pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use page_cache::ArchiveFile;
 pub use tar::{Entry, Tar, TarError, What};
 pub use walk::{Found, MAX_LINKS, MAX_PATH};

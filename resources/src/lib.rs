@@ -11,10 +11,13 @@ extern crate std;
 pub mod calls;
 pub mod errno;
 pub mod executable;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod files;
 pub mod machine;
 pub mod object;
 pub mod process;
+pub mod signals;
 pub mod space;
 pub mod system;
 pub mod thread;

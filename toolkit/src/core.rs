@@ -122,6 +122,13 @@ impl<Y: System> Core<Y> {
         Context::between(&mut self.state, &Head::NONE)
     }
 
+    /// Has the resources do something outside any request, such as what they have put off until a
+    /// certain time. It is booked as scheduling.
+    pub fn outside(&mut self, work: impl FnOnce(&mut Y::Resources, &mut Context<'_, Y>)) {
+        let mut context = Context::between(&mut self.state, &Head::NONE);
+        work(&mut self.resources, &mut context);
+    }
+
     /// Policies on this core that have lost their role.
     #[must_use]
     pub const fn demotions(&self) -> u64 {
@@ -139,6 +146,14 @@ impl<Y: System> Core<Y> {
         let node = &self.state.tree.nodes[place.node.index()];
         node.governor
             .client_statistics(&self.state.platform, place.client)
+    }
+
+    /// Places in this core's tables of schedulers and resources, used or kept for new ones: not more
+    /// than there have been at one time, and a few.
+    #[must_use]
+    pub const fn places(&self) -> usize {
+        let state = &self.state;
+        state.tree.nodes.len() + state.resources.len() + state.schedulers.len()
     }
 
     /// Requests and tasks that wait on this core.

@@ -37,8 +37,9 @@ impl Call<'_> {
         Ok(ready)
     }
 
-    /// What a descriptor is ready for, of what is asked.
-    fn ready(&self, descriptor: i32, asked: u16) -> u16 {
+    /// What a descriptor is ready for, of what is asked (`POLL*`); `POLLNVAL` if it is none.
+    #[must_use]
+    pub fn ready(&self, descriptor: i32, asked: u16) -> u16 {
         const ALWAYS: u32 = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
         match self.descriptors.lock().get(descriptor) {
             Err(_) => POLLNVAL as u16,

@@ -1,0 +1,113 @@
+//! What a program is started with, out of the caller's memory: its path, file, arguments and
+//! environment.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::argument::{In, Path};
+use super::{Caller, Verdict};
+use crate::errno::Errno;
+use crate::files::{Archive, Descriptors, Kind};
+use crate::machine::Machine;
+use crate::object::Object;
+use crate::space::Space;
+
+/// Bytes of one string with its zero, at most (`MAX_ARG_STRLEN`).
+const LONGEST: usize = 32 * 4096;
+
+/// Bytes of all strings and of the pointers to them, at most: a quarter of a stack's 8 MiB, as on
+/// Linux.
+const ALL: usize = 2 << 20;
+
+/// A program that can be started.
+#[derive(Debug)]
+pub struct Program {
+    /// Its file.
+    pub file: Arc<dyn Object>,
+    /// Its path, absolute.
+    pub path: Vec<u8>,
+}
+
+impl Program {
+    /// The program at a path.
+    ///
+    /// # Errors
+    /// As execve(2): ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or
+    /// may not be executed.
+    pub fn find(archive: &Archive, from: &Descriptors, path: &[u8]) -> Result<Self, Errno> {
+        let node = archive
+            .walk(from.directory, path, true, &from.program)?
+            .node()?;
+        let node = archive.node(node);
+        let Kind::File(file) = &node.kind else {
+            return Err(Errno::EACCES);
+        };
+        if node.mode & 0o111 == 0 {
+            return Err(Errno::EACCES);
+        }
+        let path = if path.starts_with(b"/") {
+            path.to_vec()
+        } else {
+            let mut whole = archive.path(from.directory);
+            if !whole.ends_with(b"/") {
+                whole.push(b'/');
+            }
+            whole.extend_from_slice(path);
+            whole
+        };
+        Ok(Self {
+            file: file.clone(),
+            path,
+        })
+    }
+
+    /// The program at a path in the caller's memory, for the caller.
+    ///
+    /// # Errors
+    /// As execve(2).
+    pub fn read<M: Machine>(caller: &Caller<'_, '_, M>, path: Path) -> Result<Self, Verdict> {
+        let path = path.read(caller.process.space())?;
+        let descriptors = caller.process.descriptors().lock();
+        Ok(Self::find(&caller.shared.archive, &descriptors, &path)?)
+    }
+}
+
+/// The strings of argv and envp. Null is an empty list.
+///
+/// # Errors
+/// EFAULT; E2BIG if they are more than a program can be given.
+pub fn strings<M: Machine>(
+    space: &Space<M>,
+    arguments: u64,
+    environment: u64,
+) -> Result<[Vec<Vec<u8>>; 2], Verdict> {
+    let mut room = ALL;
+    let arguments = list(space, arguments, &mut room)?;
+    let environment = list(space, environment, &mut room)?;
+    Ok([arguments, environment])
+}
+
+fn list<M: Machine>(
+    space: &Space<M>,
+    address: u64,
+    room: &mut usize,
+) -> Result<Vec<Vec<u8>>, Verdict> {
+    let mut strings = Vec::new();
+    if address == 0 {
+        return Ok(strings);
+    }
+    let pointers = In::<u64>::at(address);
+    loop {
+        let string = pointers.read_at(space, strings.len() as u64)?;
+        if string == 0 {
+            return Ok(strings);
+        }
+        let string = space
+            .read_string(string, LONGEST - 1)?
+            .ok_or(Errno::E2BIG)?;
+        *room = room
+            .checked_sub(string.len() + 1 + size_of::<u64>())
+            .ok_or(Errno::E2BIG)?;
+        strings.push(string);
+    }
+}

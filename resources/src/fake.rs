@@ -1,0 +1,4 @@
+//! A fake machine, for tests on the host: what real hardware would only do wrong silently, panics
+//! here.
+
+pub mod memory;

@@ -1,0 +1,241 @@
+//! Signals (signal(7)): what a process does with each, who has which pending, and their delivery.
+//!
+//! Key types: [`Signal`], [`Info`] (what `siginfo_t` says), [`Action`], [`OfProcess`] and
+//! [`OfThread`] (what each keeps).
+//!
+//! Locks: a process's signals, then a thread's, then its state. A signal is entered as pending
+//! first; then its thread is told ([`crate::thread::attend`]), which delivers it on its way back to
+//! user mode. There is at most one of each signal pending at each place.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+use vortex_toolkit::Context;
+
+use crate::machine::Machine;
+use crate::process::Process;
+use crate::system::{Shared, Vortex};
+
+mod action;
+pub mod calls;
+mod deliver;
+mod frame;
+mod info;
+mod send;
+
+pub use action::{Action, Default};
+pub(crate) use deliver::{Delivery, Interrupted, deliver};
+pub use info::{Cause, Info};
+pub(crate) use send::{force, send_info, send_to_thread};
+
+/// A signal's number: 1 to 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(u8);
+
+macro_rules! signals {
+    ($($name:ident = $number:ident)*) => {$(
+        #[doc = concat!("`", stringify!($number), "`.")]
+        pub const $name: Self = Self(linux::$number as u8);
+    )*};
+}
+
+impl Signal {
+    signals! {
+        HUP = SIGHUP INT = SIGINT ILL = SIGILL TRAP = SIGTRAP ABRT = SIGABRT BUS = SIGBUS
+        FPE = SIGFPE KILL = SIGKILL SEGV = SIGSEGV PIPE = SIGPIPE ALRM = SIGALRM TERM = SIGTERM
+        CHLD = SIGCHLD CONT = SIGCONT STOP = SIGSTOP TSTP = SIGTSTP TTIN = SIGTTIN TTOU = SIGTTOU
+        SYS = SIGSYS
+    }
+
+    /// The signal of this number, if there is one.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 64")]
+        match number {
+            1..=64 => Some(Self(number as u8)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Its bit in a set of signals.
+    #[must_use]
+    pub const fn bit(self) -> u64 {
+        1 << (self.0 - 1)
+    }
+
+    /// The first of a set.
+    const fn first_of(set: u64) -> Option<Self> {
+        match set {
+            0 => None,
+            set => Self::new(set.trailing_zeros() as u64 + 1),
+        }
+    }
+}
+
+/// Signals that cannot be blocked, caught or ignored.
+pub(crate) const UNSTOPPABLE: u64 = Signal::KILL.bit() | Signal::STOP.bit();
+
+/// Those that stop a process unless it does something else with them.
+const STOPS: u64 =
+    Signal::STOP.bit() | Signal::TSTP.bit() | Signal::TTIN.bit() | Signal::TTOU.bit();
+
+/// Signals that wait to be delivered.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    set: u64,
+    infos: Vec<Info>,
+}
+
+impl Pending {
+    const NONE: Self = Self {
+        set: 0,
+        infos: Vec::new(),
+    };
+
+    /// Enters a signal; one that is there already stays as it is.
+    fn add(&mut self, info: Info) {
+        if self.set & info.signal.bit() == 0 {
+            self.set |= info.signal.bit();
+            self.infos.push(info);
+        }
+    }
+
+    /// Takes the first of a set.
+    fn take(&mut self, set: u64) -> Option<Info> {
+        let signal = Signal::first_of(self.set & set)?;
+        self.set &= !signal.bit();
+        let position = self.infos.iter().position(|info| info.signal == signal)?;
+        Some(self.infos.swap_remove(position))
+    }
+
+    fn discard(&mut self, set: u64) {
+        self.set &= !set;
+        self.infos.retain(|info| info.signal.bit() & set == 0);
+    }
+}
+
+/// What a process keeps about signals.
+#[derive(Debug)]
+pub(crate) struct OfProcess {
+    actions: [Action; 64],
+    pending: Pending,
+}
+
+impl OfProcess {
+    pub(crate) const fn new() -> Self {
+        Self {
+            actions: [Action::DEFAULT; 64],
+            pending: Pending::NONE,
+        }
+    }
+
+    pub(crate) const fn action(&self, signal: Signal) -> &Action {
+        &self.actions[signal.0 as usize - 1]
+    }
+
+    /// Whether children that end are not waited for.
+    pub(crate) const fn ignores_children(&self) -> bool {
+        let action = self.action(Signal::CHLD);
+        action.is_ignored() || action.has(linux::SA_NOCLDWAIT)
+    }
+
+    /// Of a child that has just been forked: the same actions, nothing pending.
+    pub(crate) const fn fork(&self) -> Self {
+        Self {
+            actions: self.actions,
+            pending: Pending::NONE,
+        }
+    }
+
+    /// Of the program that takes this one's place: what had handlers has none.
+    pub(crate) fn exec(&self) -> Self {
+        let actions = self.actions.map(|action| match action.is_ignored() {
+            true => action,
+            false => Action::DEFAULT,
+        });
+        Self {
+            actions,
+            pending: Pending::NONE,
+        }
+    }
+}
+
+/// The alternate stack of sigaltstack(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AlternateStack {
+    start: u64,
+    flags: u32,
+    size: u64,
+}
+
+impl AlternateStack {
+    const NONE: Self = Self {
+        start: 0,
+        flags: linux::SS_DISABLE,
+        size: 0,
+    };
+
+    const fn is_usable(&self) -> bool {
+        self.flags & linux::SS_DISABLE == 0
+    }
+
+    /// Whether a stack pointer is on it: above the start, up to the end.
+    const fn has(&self, pointer: u64) -> bool {
+        self.is_usable() && pointer > self.start && pointer - self.start <= self.size
+    }
+}
+
+/// What a thread keeps about signals.
+#[derive(Debug)]
+pub(crate) struct OfThread {
+    /// Those it blocks.
+    mask: u64,
+    pending: Pending,
+    stack: AlternateStack,
+    /// What it blocked before `rt_sigsuspend`(2), until a handler has run.
+    saved_mask: Option<u64>,
+    /// What it waits for in `rt_sigtimedwait`(2).
+    awaited: u64,
+}
+
+impl OfThread {
+    pub(crate) const fn new(mask: u64) -> Self {
+        Self {
+            mask,
+            pending: Pending::NONE,
+            stack: AlternateStack::NONE,
+            saved_mask: None,
+            awaited: 0,
+        }
+    }
+
+    pub(crate) const fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    const fn set_mask(&mut self, mask: u64) {
+        self.mask = mask & !UNSTOPPABLE;
+    }
+
+    /// Those that come through to it now, handled or awaited.
+    const fn open(&self) -> u64 {
+        !self.mask | self.awaited
+    }
+}
+
+/// Sends a signal to a process, from the kernel (`SI_KERNEL`), such as `SIGPIPE` or `SIGINT`.
+pub fn send<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    process: &Arc<Process<M>>,
+    signal: Signal,
+) {
+    send_info(shared, context, process, Info::kernel(signal));
+}

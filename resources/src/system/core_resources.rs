@@ -1,0 +1,166 @@
+//! The resources, as one core sees them: each message to its handler.
+
+use alloc::sync::Arc;
+
+use vortex_toolkit::ids::{ActivityId, CoreId};
+use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
+
+use super::{Call, Kind, Message, Shared, Vortex};
+use crate::calls::{self, Verdict};
+use crate::machine::{Access, Machine};
+use crate::process::{self, ExitStatus};
+use crate::signals::Signal;
+use crate::thread::{self, Resumption};
+
+/// The resources, as one core sees them.
+pub struct CoreResources<M: Machine> {
+    /// What is shared.
+    pub shared: Arc<Shared<M>>,
+    core: CoreId,
+    /// When the machine's deadline is, in cycles; it may have passed.
+    armed: u64,
+}
+
+impl<M: Machine> CoreResources<M> {
+    /// The resources on `core`.
+    pub fn new(shared: Arc<Shared<M>>, core: CoreId) -> Self {
+        Self {
+            shared,
+            core,
+            armed: u64::MAX,
+        }
+    }
+
+    /// When the first sleeper of this core is due, in cycles: a core that halts wakes up then, and
+    /// calls [`Self::run_timers`].
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let first = self.shared.timers(self.core).first();
+        (first != u64::MAX).then_some(first)
+    }
+
+    /// Wakes sleepers of this core that are due, some at a time. To be called in every round of the
+    /// idle loop, before the core looks for requests the last time.
+    pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
+        thread::timers::run_due(&self.shared, context);
+    }
+
+    /// Sees to it that the machine's deadline is no later than `at`, or than the first sleeper. An
+    /// earlier one stays: setting it costs more than an interrupt for nothing now and then.
+    #[inline]
+    pub(crate) fn arm(&mut self, now: u64, at: u64) {
+        let at = at.min(self.shared.timers(self.core).first());
+        if at < self.armed || self.armed <= now {
+            self.shared.machine.set_deadline(at);
+            self.armed = at;
+        }
+    }
+}
+
+impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
+    fn handle(
+        &mut self,
+        message: Message<M>,
+        context: &mut Context<'_, Vortex<M>>,
+    ) -> Outcome<Message<M>> {
+        let shared = &self.shared.clone();
+        match message {
+            Message::Run(thread) => thread::run(self, context, &thread),
+            Message::Call(call) => perform(shared, context, call),
+            Message::Fetch(thread, object, page) => {
+                thread::fetch(shared, context, &thread, &object, page);
+            }
+            Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
+            Message::Reclaim(reclaim, starved) => {
+                thread::give_back(shared, context, &reclaim, &starved);
+            }
+            Message::Spawn(spawn) => process::start(shared, context, *spawn),
+            Message::Kill(process, after) => process::kill_more(shared, context, &process, after),
+            Message::Teardown(process) => process::tear_down(shared, context, &process),
+            Message::Ended(process) => process::end(shared, context, &process),
+            Message::Recharge(process) => process::recharge(shared, context, &process),
+        }
+        Outcome::Done
+    }
+
+    fn returned(
+        &mut self,
+        request: Request<Message<M>>,
+        reason: Reason,
+        context: &mut Context<'_, Vortex<M>>,
+    ) {
+        log::debug!("returned to {:?}: {reason}", request.head.destination);
+        let shared = &self.shared.clone();
+        let infrastructure = ActivityId::INFRASTRUCTURE;
+        let (kind, message) = match request.message {
+            Message::Run(thread) => {
+                // Its process has moved to another activity: there.
+                if thread.process().threads() != request.head.destination {
+                    return thread::ready(context, &thread);
+                }
+                // There is no place where it could run.
+                process::kill(
+                    shared,
+                    context,
+                    thread.process(),
+                    ExitStatus::killed(Signal::KILL),
+                );
+                return thread::die_unrun(shared, context, &thread);
+            }
+            Message::Call(call) => {
+                return thread::complete(context, &call.thread, Err(crate::errno::Errno::EAGAIN));
+            }
+            Message::Fetch(thread, ..) => {
+                return thread::go_on(context, &thread, Resumption::Plain);
+            }
+            Message::Reclaim(reclaim, starved) => {
+                return thread::give_back(shared, context, &reclaim, &starved);
+            }
+            message @ Message::Starved(_) => (Kind::Memory, message),
+            message @ (Message::Teardown(_) | Message::Recharge(_)) => {
+                (Kind::AddressSpace, message)
+            }
+            message @ (Message::Spawn(_) | Message::Kill(..) | Message::Ended(_)) => {
+                (Kind::Process, message)
+            }
+        };
+        // The activity has ended: what is left to do is the infrastructure's.
+        if request.head.activity == infrastructure {
+            let _ = self.handle(message, context);
+        } else {
+            let destination = shared.destination(kind, infrastructure);
+            context.send(Request::new(destination, infrastructure, message));
+        }
+    }
+}
+
+/// Performs a call that has become a request.
+fn perform<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    mut call: alloc::boxed::Box<Call<M>>,
+) {
+    let thread = call.thread.clone();
+    let result = match calls::perform(&mut call, shared, context) {
+        Verdict::Return(value) => Ok(value),
+        Verdict::Fail(error) => Err(error),
+        Verdict::Blocked => return,
+        Verdict::Yield(_) if thread.process().is_dying() => Ok(0),
+        Verdict::Yield(_) => {
+            let destination = context.head().destination;
+            let request = context.request(destination, Message::Call(call));
+            return context.send(request);
+        }
+        Verdict::Absent(address, write) => {
+            let access = Access {
+                write,
+                execute: false,
+            };
+            return thread::bring_in(shared, context, &thread, address, access);
+        }
+        Verdict::Resume | Verdict::Exited => {
+            return thread::go_on(context, &thread, Resumption::Plain);
+        }
+    };
+    thread::complete(context, &thread, result);
+}

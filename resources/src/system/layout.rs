@@ -1,0 +1,136 @@
+//! Which schedulers the configuration gives to the resources of processes.
+//!
+//! Key types: [`Kind`], [`Layout`] (what the configuration says).
+
+use alloc::vec::Vec;
+
+use vortex_sched_config::value::Share;
+use vortex_sched_config::{ActivityIndex, Plan};
+use vortex_schedulers::instantiate::{self, Built};
+use vortex_schedulers::policy::Policy;
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
+use vortex_toolkit::scheduler::{ClientParams, SchedulerParams};
+use vortex_toolkit::{SchedulerId, SchedulerSpec};
+
+/// The kinds of resources there are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `resource.thread`, one instance per process.
+    Thread,
+    /// `resource.process`.
+    Process,
+    /// `resource.addressspace`.
+    AddressSpace,
+    /// `resource.executable`.
+    Executable,
+    /// `resource.memory`: reclaiming.
+    Memory,
+    /// `resource.console`.
+    Console,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Thread,
+        Self::Process,
+        Self::AddressSpace,
+        Self::Executable,
+        Self::Memory,
+        Self::Console,
+    ];
+
+    /// The dotted name in configuration files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Thread => "resource.thread",
+            Self::Process => "resource.process",
+            Self::AddressSpace => "resource.addressspace",
+            Self::Executable => "resource.executable",
+            Self::Memory => "resource.memory",
+            Self::Console => "resource.console",
+        }
+    }
+}
+
+/// What the configuration says about processes: the plan, and what has become of it.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The plan.
+    pub plan: Plan,
+    /// What has become of its schedulers.
+    pub schedulers: Vec<Built>,
+    /// The homes of its activities, in their order.
+    pub homes: Vec<SchedulerId>,
+    /// Cycles of the clock in a second.
+    pub hertz: u64,
+}
+
+/// What the resources of one activity's processes are to be.
+#[derive(Clone, Debug)]
+pub(crate) struct HomePlan {
+    /// The policy and its parameters, for each instance of the Thread Resource.
+    pub(crate) policy: Policy,
+    pub(crate) params: SchedulerParams,
+    /// The cores on which threads may run.
+    pub(crate) cores: Vec<CoreId>,
+    /// How long a thread runs before others get a turn, in cycles.
+    pub(crate) timeslice: u64,
+}
+
+impl Layout {
+    /// The activity's place in the plan, if it is there.
+    fn index(&self, activity: ActivityId) -> Option<ActivityIndex> {
+        let index = activity.0 as usize;
+        (index < self.plan.activities.len()).then_some(ActivityIndex(index))
+    }
+
+    /// The home of an activity of the plan's.
+    pub(crate) fn home(&self, activity: ActivityId) -> Option<SchedulerId> {
+        self.homes.get(self.index(activity)?.0).copied()
+    }
+
+    /// The home of an activity that the plan does not have.
+    pub(crate) fn new_home(&self, params: ClientParams) -> SchedulerSpec<Policy> {
+        let share = Share::from_thousandths(params.weight.get()).unwrap_or_default();
+        instantiate::home(&self.plan, share, &self.schedulers, self.hertz)
+    }
+
+    /// What an activity's threads are scheduled by, inside its home.
+    pub(crate) fn threads(&self, activity: ActivityId, home: SchedulerId) -> HomePlan {
+        let index = self.index(activity);
+        let timeslice = instantiate::timeslice(&self.plan, index, self.hertz);
+        match instantiate::thread_instance(&self.plan, index, home, self.hertz) {
+            Ok(spec) => HomePlan {
+                policy: spec.policy,
+                params: spec.params,
+                cores: spec.asks.iter().map(|ask| ask.core).collect(),
+                timeslice,
+            },
+            // A plan with a policy that there is not has not been instantiated.
+            Err(error) => {
+                log::error!("{error}: {} instead", Policy::Wfq.name());
+                let spec = instantiate::kernel_instance(&self.plan, home);
+                HomePlan {
+                    policy: spec.policy,
+                    params: spec.params,
+                    cores: spec.asks.iter().map(|ask| ask.core).collect(),
+                    timeslice,
+                }
+            }
+        }
+    }
+
+    /// An activity's instance of a resource that the plan gives no scheduler.
+    pub(crate) fn kernel_instance(&self, home: SchedulerId) -> SchedulerSpec<Policy> {
+        instantiate::kernel_instance(&self.plan, home)
+    }
+
+    /// The resource of this kind that the configuration gives a scheduler of its own.
+    pub(crate) fn own(&self, kind: Kind) -> Option<ResourceId> {
+        let mut all = self.plan.schedulers.iter().zip(&self.schedulers);
+        all.find(|(plan, _)| plan.resource.as_deref() == Some(kind.name()))
+            .and_then(|(_, built)| built.resource)
+    }
+}

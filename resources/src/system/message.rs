@@ -1,0 +1,56 @@
+//! What resources say to each other.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vortex_toolkit::memory::Reclaim;
+
+use crate::machine::Machine;
+use crate::object::Object;
+use crate::process::{Process, Spawn};
+use crate::space::Pinned;
+use crate::thread::{Starved, Thread};
+
+/// A system call that has become a request (paper, section 3.4): the resource performs it by
+/// [`crate::calls::perform`], then the thread goes on.
+pub struct Call<M: Machine> {
+    /// Who called; it waits.
+    pub thread: Arc<Thread<M>>,
+    /// The call's number.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+    /// The pages that the arguments name, if the stub has pinned them.
+    pub pinned: Option<Pinned<M>>,
+    /// What its steps hand on to each other; empty at first.
+    pub kept: Vec<u8>,
+}
+
+/// What resources say to each other.
+pub enum Message<M: Machine> {
+    /// To a thread resource: the thread is ready; let it run.
+    Run(Arc<Thread<M>>),
+    /// To any resource: performs a system call.
+    Call(Box<Call<M>>),
+    /// To the executable resource: bring in a page of an object for a thread that waits.
+    Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the memory resource: there is no frame for a thread that waits; get some back.
+    Starved(Arc<Starved<M>>),
+    /// To the owner of a frame: give it back, for who waits for one.
+    Reclaim(Reclaim, Arc<Starved<M>>),
+    /// To the process resource: start a process.
+    Spawn(Box<Spawn<M>>),
+    /// To the process resource: have the next threads of a dying process end, those with numbers
+    /// above this one.
+    Kill(Arc<Process<M>>, u32),
+    /// To the address-space resource: give back the next portion of a process's memory.
+    Teardown(Arc<Process<M>>),
+    /// To the address-space resource: have the next portion of a process's memory be paid by its new
+    /// activity.
+    Recharge(Arc<Process<M>>),
+    /// To the process resource: all of a process has been given back; tell who waits.
+    Ended(Arc<Process<M>>),
+}
+
+impl<M: Machine> vortex_toolkit::Message for Message<M> {}

@@ -1,0 +1,285 @@
+//! Page faults: what is resolved at once, what is fetched by its owner (paper, section 3.2), and
+//! what becomes of a thread for which there is no memory.
+//!
+//! A thread that must wait for a page is `Calling`, until the owner has brought the page in; then it
+//! does again what it did.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use vortex_toolkit::Context;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::memory::{Frame, Owner, Reclaim, Refusal};
+
+use super::{Resumption, State, Thread, wait};
+use crate::errno::Errno;
+use crate::machine::{Access, Machine, PAGE_SIZE};
+use crate::object::{FrameStore, Object, page_of};
+use crate::process::{self, ExitStatus};
+use crate::signals::{Info, Signal};
+use crate::space::{Fault, Progress};
+use crate::system::{Kind, Message, Shared, Vortex};
+
+/// Frames asked back at once.
+const WANTED: usize = 16;
+
+/// Frames that the multiplexor looks at in one search, at least.
+const STRIDE: usize = 4096;
+
+/// How a fault of a thread ends.
+pub(super) enum End {
+    /// It goes on.
+    GoesOn,
+    /// It waits for a request.
+    Waits,
+    /// It gets a signal.
+    Signal(Info),
+}
+
+/// A page fault of the running thread.
+pub(super) fn resolve<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    address: u64,
+    access: Access,
+) -> End {
+    let process = thread.process();
+    let fault = process.space().fault(address, access);
+    thread.used.count_fault(matches!(fault, Fault::Fetch(..)));
+    let (kind, message) = match fault {
+        Fault::Resolved => return End::GoesOn,
+        Fault::Violation(mapped) => return End::Signal(Info::segment(address, mapped)),
+        Fault::BeyondEnd => return End::Signal(Info::bus(address)),
+        Fault::Fetch(object, page) => (
+            Kind::Executable,
+            Message::Fetch(thread.clone(), object, page),
+        ),
+        Fault::Refused(refusal) => (
+            Kind::Memory,
+            Message::Starved(starved(shared, thread, refusal)),
+        ),
+    };
+    thread.control.lock().state = State::Calling;
+    thread.used.count_switch(true);
+    let request = process.request(shared, context, kind, message);
+    context.send(request);
+    End::Waits
+}
+
+/// Brings in a page for a thread whose call, which it will make again, is a request.
+pub(crate) fn bring_in<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    address: u64,
+    access: Access,
+) {
+    thread.control.lock().makes_call_again = true;
+    match resolve(shared, context, thread, address, access) {
+        End::Waits => {}
+        End::GoesOn => wait::go_on(context, thread, Resumption::Plain),
+        End::Signal(_) => {
+            wait::go_on(context, thread, Resumption::Result(Err(Errno::EFAULT)));
+        }
+    }
+}
+
+/// Frames for the pages of objects.
+struct Store<'a, M: Machine> {
+    shared: &'a Shared<M>,
+    resource: ResourceId,
+    activity: ActivityId,
+}
+
+impl<M: Machine> FrameStore for Store<'_, M> {
+    fn allocate(&self, cookie: u64) -> Result<Frame, Refusal> {
+        self.shared.memory.allocate(Owner {
+            resource: self.resource,
+            activity: self.activity,
+            cookie,
+        })
+    }
+
+    fn fill(&self, frame: Frame, bytes: &[u8]) {
+        if (bytes.len() as u64) < PAGE_SIZE {
+            self.shared.machine.zero_frame(frame);
+        }
+        self.shared.machine.write_frame(frame, 0, bytes);
+    }
+}
+
+/// Brings in a page of an object for a thread that waits: the executable resource's work.
+pub(crate) fn fetch<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    object: &Arc<dyn Object>,
+    page: u64,
+) {
+    let store = Store {
+        shared,
+        resource: context.head().destination,
+        activity: context.head().activity,
+    };
+    match object.load(page, &store) {
+        Ok(frame) => {
+            // The object keeps it; the thread maps it when it faults again.
+            shared.memory.release(frame);
+            context.add_memory(PAGE_SIZE);
+            wait::go_on(context, thread, Resumption::Plain);
+        }
+        Err(refusal) => {
+            let message = Message::Starved(starved(shared, thread, refusal));
+            let request = thread
+                .process()
+                .request(shared, context, Kind::Memory, message);
+            context.send(request);
+        }
+    }
+}
+
+/// A thread for which there is no frame.
+pub struct Starved<M: Machine> {
+    thread: Arc<Thread<M>>,
+    refusal: Refusal,
+    /// How often frames may still be asked for in vain.
+    rounds: usize,
+    /// Owners that have not answered.
+    outstanding: AtomicUsize,
+    /// Frames that have been given back.
+    freed: AtomicUsize,
+}
+
+fn starved<M: Machine>(
+    shared: &Shared<M>,
+    thread: &Arc<Thread<M>>,
+    refusal: Refusal,
+) -> Arc<Starved<M>> {
+    // The multiplexor looks at a bounded number of frames at a time, and gives a frame that has
+    // been used a second chance: so often, it has looked at every frame twice.
+    let rounds = 2 * (shared.machine.limit() / STRIDE + 1);
+    again(thread, refusal, rounds)
+}
+
+fn again<M: Machine>(thread: &Arc<Thread<M>>, refusal: Refusal, rounds: usize) -> Arc<Starved<M>> {
+    Arc::new(Starved {
+        thread: thread.clone(),
+        refusal,
+        rounds,
+        outstanding: AtomicUsize::new(0),
+        freed: AtomicUsize::new(0),
+    })
+}
+
+/// Asks owners for frames, for a thread that waits for one: the memory resource's work.
+pub(crate) fn reclaim_for<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    starved: &Arc<Starved<M>>,
+) {
+    let process = starved.thread.process();
+    let whose = (starved.refusal == Refusal::OverBudget).then(|| process.activity());
+    let chosen = shared.memory.reclaim(whose, WANTED);
+    if chosen.is_empty() {
+        return retry(shared, context, starved);
+    }
+    starved.outstanding.store(chosen.len(), Ordering::Relaxed);
+    for reclaim in chosen {
+        let message = Message::Reclaim(reclaim, starved.clone());
+        let request = context.request(reclaim.owner.resource, message);
+        context.send(request);
+    }
+}
+
+/// An owner is asked for a frame back.
+pub(crate) fn give_back<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    reclaim: &Reclaim,
+    starved: &Arc<Starved<M>>,
+) {
+    if evict(shared, reclaim) {
+        starved.freed.fetch_add(1, Ordering::Relaxed);
+    }
+    if starved.outstanding.fetch_sub(1, Ordering::AcqRel) > 1 {
+        return;
+    }
+    if starved.freed.load(Ordering::Relaxed) > 0 {
+        wait::go_on(context, &starved.thread, Resumption::Plain);
+    } else {
+        retry(shared, context, starved);
+    }
+}
+
+/// Gives back a frame of an object's page, after it has been unmapped wherever it is.
+fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
+    let (number, page) = page_of(reclaim.owner.cookie);
+    let Some(object) = shared.archive.object(number) else {
+        return false;
+    };
+    for process in shared.processes.all() {
+        while process.space().evict(number, page, reclaim.frame) == Progress::More {}
+    }
+    object.evict(page)
+}
+
+fn retry<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    starved: &Starved<M>,
+) {
+    if starved.rounds == 0 || starved.thread.process().is_dying() {
+        return give_up(shared, context, starved);
+    }
+    let next = again(&starved.thread, starved.refusal, starved.rounds - 1);
+    let process = starved.thread.process();
+    let request = process.request(shared, context, Kind::Memory, Message::Starved(next));
+    context.send(request);
+}
+
+/// Nothing can be had by asking: who is over its budget ends; if memory is out, the process with
+/// the most of it does, and the thread waits for that.
+fn give_up<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    starved: &Starved<M>,
+) {
+    let own = starved.thread.process();
+    let largest = || {
+        let all = shared.processes.all();
+        all.into_iter()
+            .max_by_key(|process| process.space().usage().0)
+    };
+    let victim = match starved.refusal {
+        Refusal::OverBudget => None,
+        Refusal::OutOfMemory => largest(),
+    };
+    let victim = victim.unwrap_or_else(|| own.clone());
+    if !victim.is_dying() {
+        log::warn!(
+            "out of memory ({:?}): process {} is killed",
+            starved.refusal,
+            victim.id()
+        );
+        process::kill(shared, context, &victim, ExitStatus::killed(Signal::KILL));
+    }
+    if Arc::ptr_eq(&victim, own) || own.is_dying() {
+        return wait::go_on(context, &starved.thread, Resumption::Plain);
+    }
+    let mut waiting = shared.starved.lock();
+    if victim.has_ended() {
+        drop(waiting);
+        wait::go_on(context, &starved.thread, Resumption::Plain);
+    } else {
+        waiting.push(starved.thread.clone());
+    }
+}
+
+/// A process's memory has been given back: who waits for memory tries again.
+pub(crate) fn feed<M: Machine>(shared: &Shared<M>, context: &mut Context<'_, Vortex<M>>) {
+    let waiting = core::mem::take(&mut *shared.starved.lock());
+    for thread in waiting {
+        wait::go_on(context, &thread, Resumption::Plain);
+    }
+}

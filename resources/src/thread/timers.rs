@@ -1,0 +1,146 @@
+//! Each core's sleepers, by deadline.
+//!
+//! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
+//! cancelled timer is gone at once: there are never more than one for each thread that waits and
+//! one for each process.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Mutex;
+use vortex_toolkit::Context;
+use vortex_toolkit::ids::CoreId;
+
+use super::{Thread, WaitId, wake};
+use crate::errno::Errno;
+use crate::machine::Machine;
+use crate::process::Process;
+use crate::system::{Shared, Vortex};
+
+/// Timers run at once, so that many that are due together do not hold up the core.
+const BATCH: usize = 32;
+
+/// Where a timer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey {
+    core: CoreId,
+    deadline: u64,
+    serial: u64,
+}
+
+impl TimerKey {
+    pub(crate) const fn deadline(self) -> u64 {
+        self.deadline
+    }
+}
+
+/// What happens at a deadline.
+pub(crate) enum Alarm<M: Machine> {
+    /// The thread's wait ends with this result.
+    Wake(Arc<Thread<M>>, WaitId, Result<u64, Errno>),
+    /// The process's interval timer is due.
+    Interval(Weak<Process<M>>),
+}
+
+struct Queue<M: Machine> {
+    alarms: BTreeMap<(u64, u64), Alarm<M>>,
+    serial: u64,
+}
+
+/// One core's timers.
+pub(crate) struct Timers<M: Machine> {
+    core: CoreId,
+    queue: Mutex<Queue<M>>,
+    /// The first deadline; `u64::MAX` for none.
+    first: AtomicU64,
+}
+
+impl<M: Machine> Timers<M> {
+    pub(crate) fn new(core: CoreId) -> Self {
+        Self {
+            core,
+            queue: Mutex::new(Queue {
+                alarms: BTreeMap::new(),
+                serial: 0,
+            }),
+            first: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The first deadline, in cycles; `u64::MAX` for none.
+    pub(crate) fn first(&self) -> u64 {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().alarms.len()
+    }
+
+    /// Adds a timer; on this core only.
+    pub(crate) fn add(&self, deadline: u64, alarm: Alarm<M>) -> TimerKey {
+        let mut queue = self.queue.lock();
+        queue.serial += 1;
+        let serial = queue.serial;
+        queue.alarms.insert((deadline, serial), alarm);
+        self.note_first(&queue);
+        TimerKey {
+            core: self.core,
+            deadline,
+            serial,
+        }
+    }
+
+    /// Takes a timer out; nothing happens if it has run.
+    fn cancel(&self, key: TimerKey) {
+        let mut queue = self.queue.lock();
+        let alarm = queue.alarms.remove(&(key.deadline, key.serial));
+        self.note_first(&queue);
+        drop(queue);
+        // A thread may go with it.
+        drop(alarm);
+    }
+
+    fn take_due(&self, now: u64) -> Option<Alarm<M>> {
+        if self.first() > now {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let entry = queue.alarms.first_entry()?;
+        let alarm = (entry.key().0 <= now).then(|| entry.remove());
+        self.note_first(&queue);
+        alarm
+    }
+
+    fn note_first(&self, queue: &Queue<M>) {
+        let first = queue.alarms.first_key_value();
+        let first = first.map_or(u64::MAX, |((deadline, _), _)| *deadline);
+        self.first.store(first, Ordering::Relaxed);
+    }
+}
+
+impl<M: Machine> Shared<M> {
+    /// Takes a timer out, wherever it is; nothing happens if it has run.
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        self.timers(key.core).cancel(key);
+    }
+}
+
+/// Runs timers of this core that are due, some at a time.
+pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
+    let timers = shared.timers(context.core());
+    let now = shared.machine.now();
+    for _ in 0..BATCH {
+        match timers.take_due(now) {
+            Some(Alarm::Wake(thread, wait, result)) => {
+                let _ = wake(shared, context, &thread, wait, result);
+            }
+            Some(Alarm::Interval(process)) => {
+                if let Some(process) = process.upgrade() {
+                    super::itimer::expire(shared, context, &process);
+                }
+            }
+            None => return,
+        }
+    }
+}
