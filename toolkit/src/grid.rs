@@ -297,6 +297,15 @@ impl<Y: System> Grid<Y> {
             .is_some_and(|activity| activity.suspended)
     }
 
+    /// An activity's parameters wherever nothing else was said; `None` if there is no such activity,
+    /// or it has ended.
+    #[must_use]
+    pub fn activity_params(&self, id: ActivityId) -> Option<ClientParams> {
+        let activities = self.activities.read();
+        let entry = activities.get(id.0).filter(|entry| !entry.ended)?;
+        Some(entry.params)
+    }
+
     /// What `activity` is to the scheduler of `resource`; `None` if it does not exist or has ended.
     pub(crate) fn client_params(
         &self,
