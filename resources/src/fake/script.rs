@@ -11,15 +11,16 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
-use vortex_schedulers::policy::Policy;
+use vortex_sched_config::{Configuration, Known};
+use vortex_schedulers::instantiate::instantiate;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::{Frame, Frames, Multiplexor};
-use vortex_toolkit::scheduler::{ClientParams, SchedulerParams};
-use vortex_toolkit::{Builder, Core, Platform, Step};
+use vortex_toolkit::scheduler::ClientParams;
+use vortex_toolkit::{Core, Platform, Step};
 
 use super::memory::{Memory, Root, Tables};
 use crate::executable::Arguments;
-use crate::files::{Archive, Descriptors};
+use crate::files::{Archive, Descriptors, Found, Kind, NodeId};
 use crate::machine::{Exit, Machine, Registers};
 use crate::process::{ExitStatus, Rights, Spawn};
 use crate::system::{CoreResources, Layout, Shared, Vortex};
@@ -29,6 +30,9 @@ pub type Call = [u64; 7];
 
 /// Where the program begins.
 const ENTRY: u64 = 0x40_0000;
+
+/// Cycles in a second.
+const HERTZ: u64 = 1_000_000_000;
 
 /// Bytes of a `syscall` instruction.
 const INSTRUCTION: u64 = 2;
@@ -219,12 +223,7 @@ impl Machine for Script {
     fn new_tables(&self, frames: &mut dyn FnMut() -> Option<Frame>) -> Option<Tables> {
         self.0.memory.new_tables(frames)
     }
-    fn run(
-        &self,
-        _: &Root,
-        registers: &mut State,
-        may_enter: &mut dyn FnMut() -> bool,
-    ) -> Exit {
+    fn run(&self, _: &Root, registers: &mut State, may_enter: &mut dyn FnMut() -> bool) -> Exit {
         if !may_enter() {
             return Exit::NotEntered;
         }
@@ -238,7 +237,7 @@ impl Machine for Script {
         self.0.now.fetch_add(10, Ordering::Relaxed)
     }
     fn hertz(&self) -> u64 {
-        1_000_000_000
+        HERTZ
     }
     fn epoch_ns(&self) -> u64 {
         1_700_000_000_000_000_000
@@ -309,6 +308,7 @@ pub struct Bench {
     /// What the core's resources share.
     pub shared: Arc<Shared<Script>>,
     ended: Arc<Mutex<Option<ExitStatus>>>,
+    activity: ActivityId,
 }
 
 /// How a program has ended.
@@ -334,20 +334,30 @@ impl Bench {
             console: Mutex::default(),
         }));
         let memory = Arc::new(Multiplexor::new(machine.clone()));
-        let multiplexor = (Policy::RoundRobin, SchedulerParams::default());
-        let mut builder = Builder::<Vortex<Script>>::new([multiplexor]);
-        builder.activity("test", ClientParams::default());
-        let (grid, mut seeds) = builder.build();
+        let plan = Configuration::builtin(1)
+            .plan(&Known::standard(1))
+            .expect("the built-in configuration is good");
+        let made = instantiate(&plan, HERTZ).expect("the built-in configuration can be built");
+        let (grid, mut seeds) = made.builder.build();
+        let activity = grid.add_activity("test", ClientParams::default());
+        let layout = Layout {
+            plan,
+            schedulers: made.schedulers,
+            homes: made.homes,
+            hertz: HERTZ,
+        };
         let references: Arc<dyn crate::object::References> = memory.clone();
-        let files = [(PROGRAM, program_file()), ("/data", b"twenty bytes of data".as_slice())];
-        let (archive, problems) = Archive::new(&[], &files, &references);
+        let files = [
+            (PROGRAM, program_file()),
+            ("/data", b"twenty bytes of data".as_slice()),
+        ];
+        let (archive, problems) = Archive::new(&[0; 1024], &files, &references);
         assert!(problems.is_empty(), "{problems:?}");
         let ended = Arc::new(Mutex::new(None));
         let on_end = {
             let ended = ended.clone();
             Box::new(move |status| *ended.lock() = Some(status))
         };
-        let layout = Layout::default();
         let shared = Shared::new(machine.clone(), memory, archive, grid, layout, on_end);
         let seed = seeds.remove(0);
         let resources = CoreResources::new(shared.clone(), CoreId(0));
@@ -359,6 +369,7 @@ impl Bench {
             resources,
             shared,
             ended,
+            activity,
         }
     }
 
@@ -410,16 +421,18 @@ impl Bench {
 
     fn spawn(&mut self) {
         let descriptors = Descriptors::new(&self.shared.archive, PROGRAM.into());
-        let found = crate::calls::program::Program::find(
-            &self.shared.archive,
-            &descriptors,
-            PROGRAM.as_bytes(),
-        );
+        let archive = &self.shared.archive;
+        let found = archive
+            .walk(NodeId::ROOT, PROGRAM.as_bytes(), true, b"")
+            .and_then(Found::node);
+        let Ok(Kind::File(file)) = found.map(|node| &archive.node(node).kind) else {
+            panic!("the program is there");
+        };
         let spawn = Spawn {
             caller: None,
-            activity: ActivityId(1),
+            activity: self.activity,
             rights: Rights::all(),
-            file: found.expect("the program is there").file,
+            file: file.clone(),
             arguments: Arguments {
                 path: PROGRAM.into(),
                 arguments: vec![PROGRAM.into()],

@@ -125,6 +125,14 @@ impl Object for File {
         self.memory.share(frame);
         Ok(frame)
     }
+
+    fn read(&self, _: u64, _: &mut [u8]) -> usize {
+        0
+    }
+
+    fn evict(&self, _: u64) -> bool {
+        false
+    }
 }
 
 /// A machine with one address space, and what its page faults need.
