@@ -1,7 +1,7 @@
 //! TLB shootdown: having cores forget translations that are no longer true.
 //!
-//! Key functions: [`flush`] for the kernel's pages, on all cores; [`flush_space`] for those of a
-//! user's address space, on the cores that have it loaded, and [`evict`] to have them unload it.
+//! Key functions: [`flush`] for the kernel's pages, on all cores; `flush_space` for those of a
+//! user's address space, on the cores that have it loaded, and `evict` to have them unload it.
 //!
 //! Invariants: there is one request at a time, and it ends when all cores that it is for have
 //! carried it out. Any core may carry it out: for one that it does not concern it is without
