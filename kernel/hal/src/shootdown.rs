@@ -5,7 +5,8 @@
 //!
 //! Invariants: there is one request at a time, and it ends when all cores that it is for have
 //! carried it out. Any core may carry it out: for one that it does not concern it is without
-//! effect. A core that waits, for its turn or for the others, carries out requests meanwhile, so that two that ask at once do not wait for each other. The caller holds no
+//! effect. A core that waits, for its turn or for the others, carries out requests meanwhile, so
+//! that two that ask at once do not wait for each other. The caller holds no
 //! [`IrqLock`](crate::sync::IrqLock): a core that waits for such a lock has its interrupts off
 //! and does not answer.
 
