@@ -52,7 +52,7 @@ pub use finding::{Finding, Kind, Location, Place, Report};
 pub use known::{ALGORITHMS, Algorithm, Known, RESOURCES, Resource, Takes};
 pub use load::{Loaded, load, load_within, parse};
 pub use plan::{
-    ActivityIndex, ActivityPlan, Asks, Budget, CorePlan, Instance, LoadSharingPlan, Parameters,
-    Plan, ProcessPlan, SchedulerIndex, SchedulerPlan,
+    ActivityIndex, ActivityPlan, Asker, Asks, Budget, CorePlan, Instance, LoadSharingPlan,
+    Parameters, Plan, ProcessPlan, SchedulerIndex, SchedulerPlan,
 };
 pub use scan::Limits;

@@ -5,11 +5,19 @@
 //! faults, and holds: every index is in range; `activities[0]` is the infrastructure; `cores` is
 //! in the order of core numbers; a scheduler stands after all schedulers that it asks; following
 //! [`Asks::Scheduler`] always ends at cores.
+//!
+//! Every activity has a *home*: a scheduler of schedulers that asks on every core, and below which
+//! is all that is done for the activity but what has a scheduler in the file: its threads, and its
+//! part of every resource that the file does not name. What it gets on a core is what the file
+//! gives the activity's threads there ([`Plan::home`]).
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 mod build;
+mod home;
+
+pub(crate) use home::HomeRule;
 
 use crate::config::{Network, Variable};
 use crate::value::{Bytes, Core, LoadSharingPolicy, Metric, Microseconds, Priority, Share, Ttl};
@@ -35,8 +43,12 @@ pub struct Plan {
     pub activities: Vec<ActivityPlan>,
     /// The CPU multiplexors, one per core that is used.
     pub cores: Vec<CorePlan>,
-    /// The schedulers, each after all that it asks.
+    /// The schedulers, each after all that it asks. Those of threads ask nobody themselves: see
+    /// [`Self::threads`].
     pub schedulers: Vec<SchedulerPlan>,
+    /// For each activity, in their order, whom its home asks, and what it gets there.
+    pub homes: Vec<Vec<(Asks, Parameters)>>,
+    pub(crate) rule: HomeRule,
     /// The network interfaces.
     pub networks: Vec<Network>,
     /// The processes to start, in this order.
@@ -88,7 +100,16 @@ pub struct CorePlan {
     /// The dotted name of its algorithm.
     pub algorithm: String,
     /// The schedulers that ask it, and what each gets.
-    pub clients: Vec<(SchedulerIndex, Parameters)>,
+    pub clients: Vec<(Asker, Parameters)>,
+}
+
+/// Who asks for CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// A scheduler of the plan.
+    Scheduler(SchedulerIndex),
+    /// The home of an activity.
+    Home(ActivityIndex),
 }
 
 /// Whom a scheduler asks for CPU time.
@@ -107,10 +128,7 @@ pub enum Instance {
     Only,
     /// The instance of this activity's processes.
     Of(ActivityIndex),
-    /// The pattern for instances of activities that the file does not name.
-    ///
-    /// It is in no list of clients if the plan has other instances made from it: those divide its
-    /// shares among them in proportion to the weights of their activities.
+    /// The instances of all activities without one of their own.
     Pattern,
 }
 
@@ -131,7 +149,8 @@ pub struct SchedulerPlan {
     pub load_sharing: LoadSharingPlan,
     /// How long a thread runs at a time; of use to `resource.thread` only.
     pub timeslice: Microseconds,
-    /// Whom it asks, and what it gets there.
+    /// Whom it asks, and what it gets there. For threads: what the homes of their activities get;
+    /// all those that have a pattern in common divide its shares by their weights.
     pub asks: Vec<(Asks, Parameters)>,
     /// The indices into [`Plan::cores`] of all cores it is bound to, also through schedulers that
     /// it asks; ascending, never empty.
@@ -140,10 +159,16 @@ pub struct SchedulerPlan {
     /// [`SchedulerPlan::client`] says.
     pub clients: Vec<(ActivityIndex, Parameters)>,
     /// The schedulers that ask this one, and what each gets.
-    pub schedulers: Vec<(SchedulerIndex, Parameters)>,
+    pub schedulers: Vec<(Asker, Parameters)>,
 }
 
 impl SchedulerPlan {
+    /// Whether it is of the threads of processes: then it asks the home of their activity.
+    #[must_use]
+    pub const fn is_of_threads(&self) -> bool {
+        matches!(self.instance, Instance::Of(_) | Instance::Pattern)
+    }
+
     /// What an activity of this weight gets here.
     #[must_use]
     pub fn client(&self, activity: ActivityIndex, weight: Share) -> Parameters {

@@ -8,8 +8,8 @@ use std::path::Path;
 use vortex_sched_config::schema::{Content, ElementRule, ROOT};
 use vortex_sched_config::value::{Core, LoadSharingPolicy, Metric, Share};
 use vortex_sched_config::{
-    ALGORITHMS, Asks, Configuration, CorePlan, Instance, Known, LoadSharingPlan, Loaded, Plan,
-    RESOURCES, load,
+    ALGORITHMS, ActivityIndex, Asker, Asks, Configuration, CorePlan, Instance, Known,
+    LoadSharingPlan, Loaded, Plan, RESOURCES, load,
 };
 
 fn file(name: &str) -> String {
@@ -27,18 +27,27 @@ fn share(text: &str) -> Share {
     text.parse().expect("a share")
 }
 
-/// What each scheduler gets of a core, in thousandths of a per cent.
+/// What each scheduler and each activity's home gets of a core, in thousandths of a per cent, while
+/// the infrastructure has no work.
 fn parts(plan: &Plan, core: &CorePlan) -> Vec<(String, u64)> {
     let thousandths = |share: Share| u64::from(share.thousandths());
-    let total: u64 = core
-        .clients
+    let infrastructure = Asker::Home(ActivityIndex::INFRASTRUCTURE);
+    let clients = core.clients.iter();
+    let clients: Vec<_> = clients
+        .filter(|(asker, _)| *asker != infrastructure)
+        .collect();
+    let total: u64 = clients
         .iter()
         .map(|(_, given)| thousandths(given.share))
         .sum();
     let part = |share| (thousandths(share) * 100_000 + total / 2) / total;
-    core.clients
-        .iter()
-        .map(|(index, given)| (plan.schedulers[index.0].name.clone(), part(given.share)))
+    let name = |asker| match asker {
+        Asker::Scheduler(index) => plan.schedulers[index.0].name.clone(),
+        Asker::Home(activity) => format!("home of {}", plan.activities[activity.0].name),
+    };
+    let named = clients.into_iter();
+    named
+        .map(|(asker, given)| (name(*asker), part(given.share)))
         .collect()
 }
 
@@ -74,7 +83,14 @@ fn figure_6_says_what_the_paper_says() {
             )
         })
         .collect();
+    // An activity that comes has what the file gives threads, where it gives them something.
+    let home = plan.home(None, Share::DEFAULT);
+    let home: Vec<_> = home
+        .iter()
+        .map(|(asks, given)| (*asks, given.share))
+        .collect();
     let (zero, one) = (Asks::Core(0), Asks::Core(1));
+    assert_eq!(home, [(zero, share("40")), (one, share("40"))]);
     assert_eq!(
         schedulers,
         [
@@ -98,27 +114,34 @@ fn the_cpu_experiment_divides_every_core_50_33_17() {
     assert_eq!(plan.cores.len(), 4);
     for core in &plan.cores {
         let expected = [("cpu50", 50_000), ("cpu33", 33_000), ("cpu17", 17_000)]
-            .map(|(name, part)| (format!("resource.thread ({name})"), part));
+            .map(|(name, part)| (format!("home of {name}"), part));
         assert_eq!(parts(&plan, core), expected);
     }
-    let pattern = plan.schedulers.last().expect("the pattern is last");
-    assert_eq!(pattern.instance, Instance::Pattern);
+    let threads = plan.threads(Some(plan.processes[0].activity));
+    assert_eq!(threads.instance, Instance::Pattern);
+    assert_eq!(threads.timeslice.get(), 5000);
 }
 
 #[test]
 fn resources_have_half_of_every_core_in_the_other_experiments() {
     for (name, cores) in [("files", 4), ("web", 8), ("disk", 8)] {
         let plan = example(name, cores).plan;
-        let threads_somewhere = plan.cores.iter().any(|core| {
+        let threads = &plan.threads(None).cores;
+        assert!(!threads.is_empty(), "{name}");
+        for (index, core) in plan.cores.iter().enumerate() {
             let parts = parts(&plan, core);
-            let threads = parts
-                .iter()
-                .filter(|(name, _)| name.starts_with("resource.thread"));
-            let sum: u64 = threads.map(|(_, part)| part).sum();
-            assert!(sum == 50_000 || sum == 0, "{name}: {parts:?}");
-            sum > 0
-        });
-        assert!(threads_somewhere, "{name}");
+            let homes = parts.iter().filter(|(name, _)| name.starts_with("home of"));
+            let sum: u64 = homes.map(|(_, part)| part).sum();
+            // Elsewhere, as much as one resource more.
+            let resources = parts.len() as u64 - 3;
+            let elsewhere = 100_000 / (resources + 1);
+            let expected = if threads.contains(&index) {
+                50_000
+            } else {
+                elsewhere
+            };
+            assert!(sum.abs_diff(expected) <= 3, "{name}: {parts:?}");
+        }
     }
 }
 
@@ -175,7 +198,7 @@ fn the_built_in_configuration_is_sound_on_any_machine() {
         );
         let plan = configuration.plan(&Known::standard(cores)).expect("sound");
         assert_eq!(plan.cores.len(), cores as usize);
-        assert_eq!(plan.schedulers.len(), RESOURCES.len());
+        assert_eq!(plan.schedulers.len(), 1);
     }
 }
 

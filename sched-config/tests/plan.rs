@@ -3,7 +3,7 @@
 
 use vortex_sched_config::value::{LoadSharingPolicy, Metric, Priority, Share, Ttl};
 use vortex_sched_config::{
-    ActivityIndex, Asks, Instance, Known, LoadSharingPlan, Plan, SchedulerIndex, load,
+    ActivityIndex, Asker, Asks, Instance, Known, LoadSharingPlan, Plan, SchedulerIndex, load,
 };
 
 fn plan(elements: &str) -> Plan {
@@ -63,12 +63,12 @@ fn schedulers_stand_after_those_they_ask_and_share_their_cores() {
         (upper.metric, upper.resource.as_deref()),
         (Metric::Bytes, None)
     );
-    assert_eq!(upper.schedulers, [(SchedulerIndex(2), drwr.asks[0].1)]);
+    let third = Asker::Scheduler(SchedulerIndex(2));
+    assert_eq!(upper.schedulers, [(third, drwr.asks[0].1)]);
     assert_eq!(drwr.asks[0].1.share, share("3"));
-    assert_eq!(
-        plan.cores[0].clients,
-        [(SchedulerIndex(0), lower.asks[1].1)]
-    );
+    let first = Asker::Scheduler(SchedulerIndex(0));
+    assert_eq!(plan.cores[0].clients[0], (first, lower.asks[1].1));
+    assert_eq!(plan.cores[0].clients.len(), 2);
 }
 
 #[test]
@@ -133,24 +133,30 @@ fn thread_instances_divide_a_share_unless_they_have_one_of_their_own() {
     ));
     let clients = plan.cores[1].clients.iter();
     let shares: Vec<_> = clients
-        .map(|(index, given)| (plan.schedulers[index.0].name.as_str(), given.share))
+        .map(|(asker, given)| (*asker, given.share))
         .collect();
+    let home = |index| Asker::Home(ActivityIndex(index));
     assert_eq!(
         shares,
         [
-            ("resource.thread (a)", share("75")),
-            ("resource.thread (b)", share("25")),
-            ("resource.thread (c)", share("9")),
+            (home(0), share("250")),
+            (home(1), share("75")),
+            (home(2), share("25")),
+            (home(3), share("9")),
         ]
     );
+    let later = plan.home(None, share("20"));
+    assert_eq!(later[0].1.share, share("50"));
+    // Core 0 gives threads nothing, and has no resource.
+    let zero = plan.cores[0].clients.iter().map(|(_, given)| given.share);
+    let shares = ["250", "75", "25", "150"].map(share);
+    assert_eq!(zero.collect::<Vec<_>>(), shares);
     let instances: Vec<_> = plan.schedulers.iter().map(|one| one.instance).collect();
     assert_eq!(
         instances,
-        [
-            Instance::Of(ActivityIndex(1)),
-            Instance::Of(ActivityIndex(2)),
-            Instance::Pattern,
-            Instance::Of(ActivityIndex(3)),
-        ]
+        [Instance::Pattern, Instance::Of(ActivityIndex(3))]
     );
+    let of = |index| plan.threads(Some(ActivityIndex(index))).instance;
+    assert_eq!(of(1), Instance::Pattern);
+    assert_eq!(of(3), Instance::Of(ActivityIndex(3)));
 }

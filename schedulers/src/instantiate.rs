@@ -7,14 +7,23 @@
 //!
 //! A scheduler that has a resource and is asked by other schedulers, too, becomes two: the one
 //! that is asked, and the resource's own, which is one more of its clients with the default share.
+//!
+//! Each activity gets a *home*: a weighted fair queueing scheduler of schedulers with the activity's
+//! share of every core ([`Plan::home`]). The thread resource of each of its processes
+//! ([`thread_instance`]) asks the home, and so does its instance of each resource that the plan
+//! does not name ([`kernel_instance`]): whatever is done for an activity is done inside its share,
+//! however many processes it has. A resource that the plan does name is one for all activities, and
+//! asks the multiplexors by itself. An activity that comes later gets its home by [`home`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use vortex_sched_config::value::{LoadSharingPolicy, Metric as MetricName, Microseconds, Ttl};
+use vortex_sched_config::value::{
+    LoadSharingPolicy, Metric as MetricName, Microseconds, Share, Ttl,
+};
 use vortex_sched_config::{
-    ActivityIndex, Asks, Instance, LoadSharingPlan, Parameters, Plan, SchedulerIndex, SchedulerPlan,
+    ActivityIndex, Asks, LoadSharingPlan, Parameters, Plan, SchedulerIndex, SchedulerPlan,
 };
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::record::Metric;
@@ -33,12 +42,14 @@ pub struct Instantiated<Y: System> {
     pub cores: Vec<u32>,
     /// For each scheduler of the plan, what it has become.
     pub schedulers: Vec<Built>,
+    /// For each activity of the plan, its home.
+    pub homes: Vec<SchedulerId>,
 }
 
 /// What a scheduler of the plan has become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The resource it governs, if it has one and is no pattern.
+    /// The resource it governs, if it has one and is not of threads.
     pub resource: Option<ResourceId>,
     /// What others ask, if it is one of those that can be asked.
     pub scheduler: Option<SchedulerId>,
@@ -84,26 +95,95 @@ pub fn instantiate<Y: System<Policy = Policy>>(
     for (index, scheduler) in plan.schedulers.iter().enumerate() {
         work.add(SchedulerIndex(index), scheduler)?;
     }
+    for asks in &plan.homes {
+        let spec = home_that_asks(resolve(plan, asks, &work.done.schedulers, hertz));
+        let home = work.done.builder.scheduler(spec);
+        work.done.homes.push(home);
+    }
     Ok(work.done)
 }
 
-/// The scheduler of one more instance of a plan's resource, such as the thread resource of a
-/// process whose activity the plan does not name: what [`vortex_toolkit::Grid::add_resource`]
-/// takes. `built` is what [`instantiate`] has made of the plan's schedulers.
+/// The home of an activity that comes while the system runs, for
+/// [`vortex_toolkit::Grid::add_scheduler`]; `built` is what [`instantiate`] has made of the plan's
+/// schedulers.
+#[must_use]
+pub fn home(plan: &Plan, weight: Share, built: &[Built], hertz: u64) -> SchedulerSpec<Policy> {
+    home_that_asks(resolve(plan, &plan.home(None, weight), built, hertz))
+}
+
+/// What the home of an activity asks with after its weight has changed: parameters for
+/// [`vortex_toolkit::Control::SetAsk`], core by core. `activity` is `None` for one that the plan
+/// does not have.
+#[must_use]
+pub fn home_params(
+    plan: &Plan,
+    activity: Option<ActivityIndex>,
+    weight: Share,
+    built: &[Built],
+    hertz: u64,
+) -> Vec<(CoreId, ClientParams)> {
+    let planned = activity.map_or(weight, |activity| plan.activities[activity.0].weight);
+    let mut asks = plan.home(activity, planned);
+    for (_, parameters) in &mut asks {
+        let (new, old) = (weight.thousandths(), planned.thousandths());
+        parameters.share = parameters.share.scaled(new.into(), old.into());
+    }
+    let asks = resolve(plan, &asks, built, hertz);
+    asks.iter().map(|ask| (ask.core, ask.params)).collect()
+}
+
+/// The thread resource of one process, for [`vortex_toolkit::Grid::add_resource`]. Its activity is
+/// `None` if the plan does not have it; `home` is the activity's. How long a thread runs at a time
+/// is [`timeslice`].
 ///
 /// # Errors
 /// [`InstantiateError::UnknownPolicy`].
-pub fn instance_of(
+pub fn thread_instance(
     plan: &Plan,
-    scheduler: &SchedulerPlan,
-    built: &[Built],
+    activity: Option<ActivityIndex>,
+    home: SchedulerId,
     hertz: u64,
 ) -> Result<SchedulerSpec<Policy>, InstantiateError> {
+    let threads = plan.threads(activity);
     Ok(SchedulerSpec {
-        policy: policy(&scheduler.name, &scheduler.algorithm)?,
-        params: scheduler_params(scheduler, hertz),
-        asks: asks(plan, scheduler, built, hertz),
+        policy: policy(&threads.name, &threads.algorithm)?,
+        params: scheduler_params(threads, hertz),
+        asks: at_home(threads.cores.iter().copied(), home),
     })
+}
+
+/// How long a thread of an activity runs at a time, in cycles.
+#[must_use]
+pub fn timeslice(plan: &Plan, activity: Option<ActivityIndex>, hertz: u64) -> u64 {
+    cycles(plan.threads(activity).timeslice, hertz)
+}
+
+/// An activity's instance of a resource that the plan does not name: on all cores, first come,
+/// first served, by affinity hash.
+#[must_use]
+pub fn kernel_instance(plan: &Plan, home: SchedulerId) -> SchedulerSpec<Policy> {
+    SchedulerSpec {
+        policy: Policy::Wfq,
+        params: SchedulerParams::default(),
+        asks: at_home(0..plan.cores.len(), home),
+    }
+}
+
+fn at_home(cores: impl Iterator<Item = usize>, home: SchedulerId) -> Vec<Ask> {
+    let ask = |core| Ask {
+        core: core_id(core),
+        parent: Parent::Scheduler(home),
+        params: ClientParams::default(),
+    };
+    cores.map(ask).collect()
+}
+
+fn home_that_asks(asks: Vec<Ask>) -> SchedulerSpec<Policy> {
+    SchedulerSpec {
+        policy: Policy::Wfq,
+        params: SchedulerParams::default(),
+        asks,
+    }
 }
 
 struct Work<'a, Y: System> {
@@ -141,42 +221,49 @@ impl<'a, Y: System<Policy = Policy>> Work<'a, Y> {
             builder,
             cores: plan.cores.iter().map(|core| core.core.0).collect(),
             schedulers: Vec::with_capacity(plan.schedulers.len()),
+            homes: Vec::with_capacity(plan.activities.len()),
         };
         Ok(Self { plan, hertz, done })
     }
 
-    /// One scheduler; all that it asks have been added.
+    /// One scheduler; all that it asks have been added. One of threads is instantiated for each
+    /// process.
     fn add(
         &mut self,
         index: SchedulerIndex,
         scheduler: &SchedulerPlan,
     ) -> Result<(), InstantiateError> {
-        let mut spec = instance_of(self.plan, scheduler, &self.done.schedulers, self.hertz)?;
         let mut built = Built {
             resource: None,
             scheduler: None,
         };
-        let is_asked = self.plan.schedulers.iter().any(|other| {
-            let mut asked = other.asks.iter();
-            asked.any(|(asks, _)| *asks == Asks::Scheduler(index))
-        });
-        if is_asked || scheduler.resource.is_none() {
+        let policy = policy(&scheduler.name, &scheduler.algorithm)?;
+        if scheduler.is_of_threads() {
+            self.done.schedulers.push(built);
+            return Ok(());
+        }
+        let mut spec = SchedulerSpec {
+            policy,
+            params: scheduler_params(scheduler, self.hertz),
+            asks: resolve(
+                self.plan,
+                &scheduler.asks,
+                &self.done.schedulers,
+                self.hertz,
+            ),
+        };
+        if scheduler.resource.is_none() || self.is_asked(index) {
             let asks = spec.asks.clone();
-            let (policy, params) = (spec.policy, spec.params);
+            let params = spec.params;
             let id = self.done.builder.scheduler(spec);
             built.scheduler = Some(id);
-            let below = |ask: &Ask| Ask {
-                parent: Parent::Scheduler(id),
-                params: ClientParams::default(),
-                ..*ask
-            };
             spec = SchedulerSpec {
                 policy,
                 params,
-                asks: asks.iter().map(below).collect(),
+                asks: at_home(asks.iter().map(|ask| ask.core.index()), id),
             };
         }
-        if scheduler.resource.is_some() && scheduler.instance != Instance::Pattern {
+        if scheduler.resource.is_some() {
             let resource = self.done.builder.resource(&scheduler.name, spec);
             built.resource = Some(resource);
             for (activity, parameters) in &scheduler.clients {
@@ -188,6 +275,12 @@ impl<'a, Y: System<Policy = Policy>> Work<'a, Y> {
         }
         self.done.schedulers.push(built);
         Ok(())
+    }
+
+    fn is_asked(&self, index: SchedulerIndex) -> bool {
+        let schedulers = self.plan.schedulers.iter().map(|other| &other.asks);
+        let mut asks = schedulers.chain(&self.plan.homes).flatten();
+        asks.any(|(asks, _)| *asks == Asks::Scheduler(index))
     }
 }
 
@@ -210,14 +303,14 @@ fn policy(scheduler: &str, algorithm: &str) -> Result<Policy, InstantiateError> 
 }
 
 /// Where a scheduler asks, at most once per core: a multiplexor rather than another scheduler.
-fn asks(plan: &Plan, scheduler: &SchedulerPlan, built: &[Built], hertz: u64) -> Vec<Ask> {
-    let mut asks: Vec<Ask> = Vec::new();
+fn resolve(plan: &Plan, asks: &[(Asks, Parameters)], built: &[Built], hertz: u64) -> Vec<Ask> {
+    let mut resolved: Vec<Ask> = Vec::new();
     let mut push = |ask: Ask| {
-        if asks.iter().all(|other| other.core != ask.core) {
-            asks.push(ask);
+        if resolved.iter().all(|other| other.core != ask.core) {
+            resolved.push(ask);
         }
     };
-    for (target, parameters) in &scheduler.asks {
+    for (target, parameters) in asks {
         if let Asks::Core(core) = target {
             push(Ask {
                 core: core_id(*core),
@@ -226,7 +319,7 @@ fn asks(plan: &Plan, scheduler: &SchedulerPlan, built: &[Built], hertz: u64) -> 
             });
         }
     }
-    for (target, parameters) in &scheduler.asks {
+    for (target, parameters) in asks {
         let Asks::Scheduler(asked) = target else {
             continue;
         };
@@ -241,7 +334,7 @@ fn asks(plan: &Plan, scheduler: &SchedulerPlan, built: &[Built], hertz: u64) -> 
             });
         }
     }
-    asks
+    resolved
 }
 
 fn scheduler_params(scheduler: &SchedulerPlan, hertz: u64) -> SchedulerParams {

@@ -10,35 +10,42 @@ use crate::ids::{ActivityId, ClientId};
 
 const PAGE_BITS: u32 = 8;
 const PAGE: usize = 1 << PAGE_BITS;
-const NONE: u32 = u32::MAX;
+
+/// An activity's number above its client's. No entry is all ones: no client has that number.
+type Entry = u64;
+const NONE: Entry = Entry::MAX;
 
 #[derive(Debug, Default)]
 pub(crate) struct ActivityMap {
-    pages: Vec<Option<Box<[u32; PAGE]>>>,
+    pages: Vec<Option<Box<[Entry; PAGE]>>>,
 }
 
 impl ActivityMap {
     #[inline(always)]
     pub(crate) fn get(&self, activity: ActivityId) -> Option<ClientId> {
-        let page = self
-            .pages
-            .get((activity.0 >> PAGE_BITS) as usize)?
-            .as_ref()?;
-        let client = page[activity.index() % PAGE];
-        (client != NONE).then_some(ClientId(client))
+        let page = self.pages.get(activity.index() >> PAGE_BITS)?.as_ref()?;
+        let entry = page[activity.index() % PAGE];
+        // Compares with the whole number: the place may belong to a successor.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low half is the client"
+        )]
+        ((entry >> 32) as u32 == activity.0 && entry != NONE).then_some(ClientId(entry as u32))
     }
 
     pub(crate) fn insert(&mut self, activity: ActivityId, client: ClientId) {
-        let number = (activity.0 >> PAGE_BITS) as usize;
+        let number = activity.index() >> PAGE_BITS;
         if number >= self.pages.len() {
             self.pages.resize_with(number + 1, || None);
         }
         let page = self.pages[number].get_or_insert_with(|| Box::new([NONE; PAGE]));
-        page[activity.index() % PAGE] = client.0;
+        page[activity.index() % PAGE] = u64::from(activity.0) << 32 | u64::from(client.0);
     }
 
     pub(crate) fn remove(&mut self, activity: ActivityId) {
-        if let Some(Some(page)) = self.pages.get_mut((activity.0 >> PAGE_BITS) as usize) {
+        if self.get(activity).is_some()
+            && let Some(Some(page)) = self.pages.get_mut(activity.index() >> PAGE_BITS)
+        {
             page[activity.index() % PAGE] = NONE;
         }
     }
@@ -52,12 +59,15 @@ mod tests {
     #[test]
     fn what_is_put_in_comes_out_until_removed() {
         let mut map = ActivityMap::default();
-        for activity in [0, 1, 255, 256, 100_000] {
+        for activity in [0, 1, 255, 256, 100_000, 3 << 20 | 17] {
             assert_eq!(map.get(ActivityId(activity)), None);
             map.insert(ActivityId(activity), ClientId(activity + 7));
             assert_eq!(map.get(ActivityId(activity)), Some(ClientId(activity + 7)));
         }
         map.remove(ActivityId(256));
+        map.remove(ActivityId(2 << 20 | 17));
+        assert_eq!(map.get(ActivityId(17)), None);
+        assert!(map.get(ActivityId(3 << 20 | 17)).is_some());
         map.remove(ActivityId(4_000_000_000));
         assert_eq!(map.get(ActivityId(256)), None);
         assert_eq!(map.get(ActivityId(255)), Some(ClientId(262)));

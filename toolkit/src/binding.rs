@@ -7,7 +7,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::sync::{self, Mutex};
 use hashbrown::HashMap;
@@ -75,7 +75,11 @@ pub(crate) struct Binding {
     settled: AtomicU64,
     /// Cycles until it is reconsidered; `u64::MAX` for ever.
     lifetime_cycles: AtomicU64,
+    /// The core that it is to name for ever, whatever the policy says; [`UNPINNED`] if none.
+    pinned: AtomicU32,
 }
+
+const UNPINNED: u32 = u32::MAX;
 
 impl Binding {
     fn new(core: CoreId, lifetime_cycles: u64) -> Self {
@@ -88,7 +92,18 @@ impl Binding {
             word: sync::AtomicU64::new(word.pack()),
             settled: AtomicU64::new(0),
             lifetime_cycles: AtomicU64::new(lifetime_cycles),
+            pinned: AtomicU32::new(UNPINNED),
         }
+    }
+
+    pub(crate) fn pinned(&self) -> Option<CoreId> {
+        let core = u16::try_from(self.pinned.load(Ordering::Relaxed));
+        core.ok().map(CoreId)
+    }
+
+    pub(crate) fn pin(&self, core: Option<CoreId>) {
+        let word = core.map_or(UNPINNED, |core| core.0.into());
+        self.pinned.store(word, Ordering::Relaxed);
     }
 
     #[inline]
@@ -118,6 +133,11 @@ impl Binding {
     pub(crate) fn set_lifetime_cycles(&self, cycles: u64) {
         self.lifetime_cycles.store(cycles, Ordering::Relaxed);
     }
+}
+
+fn is_current(table: &FastMap<Key, Arc<Binding>>, key: Key, binding: &Arc<Binding>) -> bool {
+    let current = table.get(&key);
+    current.is_some_and(|current| Arc::ptr_eq(current, binding))
 }
 
 /// All bindings of one resource.
@@ -172,20 +192,40 @@ impl Bindings {
     /// Forgets a binding that is dead.
     pub(crate) fn forget(&self, key: Key, binding: &Arc<Binding>) {
         let mut table = self.table.lock();
-        if table
-            .get(&key)
-            .is_some_and(|current| Arc::ptr_eq(current, binding))
-        {
+        if is_current(&table, key, binding) {
             table.remove(&key);
+            self.count(binding.word().core, u64::MAX);
         }
-        drop(table);
-        self.count(binding.word().core, u64::MAX);
     }
 
-    /// A binding has gone from one core to another.
-    pub(crate) fn moved(&self, from: CoreId, to: CoreId) {
-        self.count(from, u64::MAX);
-        self.count(to, 1);
+    /// Forgets all bindings of an activity, which will not be used any more.
+    pub(crate) fn forget_all_of(&self, activity: ActivityId) {
+        let mut table = self.table.lock();
+        table.retain(|key, binding| {
+            let stays = key.0 != activity;
+            if !stays {
+                self.count(binding.word().core, u64::MAX);
+            }
+            stays
+        });
+    }
+
+    /// Brings a binding from one state to another that names another core. False if it is not in
+    /// the first any more, or has been forgotten.
+    pub(crate) fn begin_move(
+        &self,
+        key: Key,
+        binding: &Arc<Binding>,
+        from: Word,
+        to: Word,
+    ) -> bool {
+        let table = self.table.lock();
+        let moves = is_current(&table, key, binding) && binding.change(from, to);
+        if moves {
+            self.count(from.core, u64::MAX);
+            self.count(to.core, 1);
+        }
+        moves
     }
 
     /// Adds to a core's count, modulo 2^64.

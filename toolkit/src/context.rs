@@ -7,7 +7,7 @@ use crate::envelope::Control;
 use crate::grid::Grid;
 use crate::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
 use crate::record::{Field, Metric};
-use crate::request::{Head, Request, Trigger};
+use crate::request::{Head, Reason, Request, Trigger};
 use crate::system::System;
 use crate::task::{Port, derived, reply};
 
@@ -168,5 +168,65 @@ impl<'a, Y: System> Context<'a, Y> {
     /// Says that an affinity label will not be used any more, so that its binding can end.
     pub fn release(&mut self, resource: ResourceId, activity: ActivityId, affinity: AffinityLabel) {
         self.0.release(resource, (activity, affinity));
+    }
+
+    /// Binds an affinity label to a core for ever, whatever the resource's scheduler would say; if
+    /// it is bound to another, it moves as soon as no request of it waits in the resource, with the
+    /// order of its requests kept. Until [`Self::release`] or another `bind`.
+    ///
+    /// # Errors
+    /// [`Reason::NoResource`], [`Reason::NoActivity`]; [`Reason::NoCore`] if the resource does not
+    /// ask for time on that core.
+    pub fn bind(
+        &mut self,
+        resource: ResourceId,
+        activity: ActivityId,
+        affinity: AffinityLabel,
+        core: CoreId,
+    ) -> Result<(), Reason> {
+        let cores = &self.0.learn(resource)?.shared.cores;
+        if !cores.contains(&core) {
+            return Err(Reason::NoCore);
+        }
+        // With one core there is nothing to bind.
+        if cores.len() > 1 {
+            if !self.0.grid.is_live(activity) {
+                return Err(Reason::NoActivity);
+            }
+            self.0.pin(resource, (activity, affinity), core);
+        }
+        Ok(())
+    }
+
+    /// The handler is about to let a thread run in user mode, inside this request. From here on the
+    /// core is to others as if it slept: who sends something to it wakes it, by an interrupt. And
+    /// whoever reads a [`crate::Snapshot`] sees the time that has passed in this request.
+    ///
+    /// False if there is something to do already: a request of another core's, or a timer. Then the
+    /// thread is not to be let run; the handler ends soon. To be asked with interrupts off, so that
+    /// none is lost between the answer and user mode; and only while a request is handled.
+    #[must_use]
+    pub fn enter_user(&mut self) -> bool {
+        self.0.enter_user()
+    }
+
+    /// The thread is not in user mode any more. The time in this request goes on.
+    pub fn leave_user(&mut self) {
+        self.0.leave_user();
+    }
+
+    /// Whether the handler of a thread should end although the thread could go on: this core has
+    /// received something, or a timer is due, or something has become ready since
+    /// [`Self::enter_user`] was first asked in this request.
+    #[must_use]
+    pub fn should_yield(&self) -> bool {
+        self.0.should_yield()
+    }
+
+    /// When this core has something to do by itself, in cycles, if nothing comes before. A handler
+    /// that lets a thread run sees to it that a timer ends that by then.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        self.0.next_due()
     }
 }

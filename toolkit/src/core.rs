@@ -16,6 +16,7 @@ mod control;
 mod execute;
 mod send;
 mod state;
+mod user;
 
 pub(crate) use state::CoreState;
 

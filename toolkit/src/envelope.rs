@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::binding::{Binding, Key};
-use crate::grid::Shared;
+use crate::grid::{Asker, SchedulerId, Shared};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Reason, Request};
 use crate::scheduler::ClientParams;
@@ -19,6 +19,8 @@ pub(crate) enum Envelope<Y: System> {
     Returned(Request<Y::Message>, Reason),
     /// A change to what this core has.
     Control(Control<Y>),
+    /// A change for all cores, to be announced by this one.
+    Announce(Control<Y>),
     /// Part of the protocol of [`crate::migration`].
     Migration(Migration<Y>),
 }
@@ -52,6 +54,12 @@ pub(crate) enum Migration<Y: System> {
     Echo { round: u64 },
     /// The label will not be used any more.
     Release { resource: ResourceId, key: Key },
+    /// The label is to be bound to a core for ever.
+    Pin {
+        resource: ResourceId,
+        key: Key,
+        core: CoreId,
+    },
 }
 
 /// A change to the running system, for all cores.
@@ -60,7 +68,9 @@ pub enum Control<Y: System> {
     SuspendActivity(ActivityId),
     /// Undoes [`Control::SuspendActivity`].
     ResumeActivity(ActivityId),
-    /// The activity is over: what is queued for it, waits, or is sent later is handed back.
+    /// The activity is over: what is queued for it, waits, or is sent later is handed back. When
+    /// all cores have followed, its number means nobody, and its accounts are
+    /// [`ActivityId::ENDED`]'s.
     EndActivity(ActivityId),
     /// New parameters for an activity at a resource's scheduler.
     SetClient(ResourceId, ActivityId, ClientParams),
@@ -71,8 +81,16 @@ pub enum Control<Y: System> {
     SuspendResource(ResourceId),
     /// Undoes [`Control::SuspendResource`] and the suspension after a rejection.
     ResumeResource(ResourceId),
-    /// The resource is over: what is queued, waits, or is sent later is handed back.
+    /// The resource is over: what is queued, waits, or is sent later is handed back. When all cores
+    /// have followed, its number means nobody, and its accounts are added to those of a resource
+    /// of the same name that takes no requests.
     RemoveResource(ResourceId),
+    /// The scheduler is over. On each core it goes when the last of those that ask it has gone;
+    /// from now on nobody begins to ask it.
+    RemoveScheduler(SchedulerId),
+    /// What a scheduler is to the one that it asks: on one core, or wherever it asks. Counts from
+    /// the next decision; what it is ahead or behind by stays.
+    SetAsk(Asker, Option<CoreId>, ClientParams),
     /// Another policy governs the resource; clients and requests stay.
     ReplacePolicy(ResourceId, NewPolicy<Y>),
 }
@@ -106,6 +124,8 @@ impl<Y: System> Clone for Control<Y> {
             Self::SuspendResource(resource) => Self::SuspendResource(*resource),
             Self::ResumeResource(resource) => Self::ResumeResource(*resource),
             Self::RemoveResource(resource) => Self::RemoveResource(*resource),
+            Self::RemoveScheduler(scheduler) => Self::RemoveScheduler(*scheduler),
+            Self::SetAsk(asker, core, params) => Self::SetAsk(*asker, *core, *params),
             Self::ReplacePolicy(resource, policy) => Self::ReplacePolicy(*resource, policy.clone()),
         }
     }

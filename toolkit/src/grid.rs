@@ -6,30 +6,54 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sync::{Mutex, RwLock};
 use vortex_queue::{Sender, Wake};
 
-use crate::binding::{Bindings, FastMap};
-use crate::envelope::Envelope;
-use crate::ids::{ActivityId, CoreId, ResourceId};
-use crate::record::Metric;
+use crate::envelope::{Control, Envelope};
+use crate::ids::{ActivityId, CoreId, INDEX_BITS, ResourceId};
 use crate::request::Request;
-use crate::scheduler::{ClientParams, LoadView, Scheduler, SchedulerParams, Weight};
-use crate::statistics::{Account, Ledger, LedgerReading, Usage};
+use crate::scheduler::{ClientParams, Scheduler, SchedulerParams, Weight};
+use crate::span::SpanReader;
+use crate::statistics::Ledger;
 use crate::system::{Platform, System};
 
 mod build;
+mod readings;
+mod resource;
+mod retire;
+mod table;
 
 pub use build::{Builder, Seed};
+pub use readings::{AccountReading, Snapshot};
+pub(crate) use resource::Resource;
+use resource::{Inner, Instance, Removal};
+use retire::Heirs;
+use table::Table;
 
 /// The shared state of a scheduler's policy.
 pub(crate) type Shared<Y> = <<Y as System>::Policy as Scheduler>::Shared;
 
-/// A scheduler between resources' schedulers and a multiplexor, such as an I/O bus's.
+/// A scheduler between resources' schedulers and a multiplexor, such as an I/O bus's or the one
+/// that all schedulers of one activity ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SchedulerId(pub(crate) usize);
+pub struct SchedulerId(pub(crate) u32);
+
+impl SchedulerId {
+    /// The index into a core's table.
+    pub(crate) const fn index(self) -> usize {
+        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
+    }
+}
+
+/// Whose share [`Control::SetAsk`] changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// The scheduler before a resource.
+    Resource(ResourceId),
+    /// A scheduler without a resource.
+    Scheduler(SchedulerId),
+}
 
 /// Whom a scheduler asks for time on a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,100 +105,40 @@ impl<S> SchedulerSpec<S> {
     }
 }
 
-/// One scheduler instance, as its cores share it.
-pub(crate) struct Instance<Y: System> {
-    pub(crate) policy: RwLock<Arc<Shared<Y>>>,
-    pub(crate) asks: Vec<Ask>,
-}
-
-impl<Y: System> Instance<Y> {
-    fn new(spec: SchedulerSpec<Y::Policy>) -> Self {
-        let shared = Arc::new(spec.policy.init(&spec.params));
-        Self {
-            policy: RwLock::new(shared),
-            asks: spec.asks,
-        }
-    }
-
-    pub(crate) fn ask(&self, core: CoreId) -> Option<&Ask> {
-        self.asks.iter().find(|ask| ask.core == core)
-    }
-}
-
-/// One resource, as cores share it.
-pub(crate) struct Resource<Y: System> {
-    pub(crate) id: ResourceId,
-    pub(crate) name: String,
-    pub(crate) instance: Instance<Y>,
-    pub(crate) cores: Vec<CoreId>,
-    pub(crate) clients: Mutex<FastMap<ActivityId, ClientParams>>,
-    pub(crate) bindings: Bindings,
-    pub(crate) accounts: Mutex<FastMap<(CoreId, ActivityId), Arc<Account>>>,
-    /// Suspended by [`crate::Control::SuspendResource`].
-    pub(crate) suspended: AtomicBool,
-    /// Cores on which it has rejected a request since it was resumed.
-    pub(crate) full: Vec<AtomicBool>,
-    pub(crate) removed: AtomicBool,
-}
-
-impl<Y: System> Resource<Y> {
-    fn new(id: ResourceId, name: String, spec: SchedulerSpec<Y::Policy>, cores: usize) -> Self {
-        Self {
-            id,
-            name,
-            cores: spec.asks.iter().map(|ask| ask.core).collect(),
-            instance: Instance::new(spec),
-            clients: Mutex::new(FastMap::default()),
-            bindings: Bindings::new(cores),
-            accounts: Mutex::new(FastMap::default()),
-            suspended: AtomicBool::new(false),
-            full: core::iter::repeat_with(|| AtomicBool::new(false))
-                .take(cores)
-                .collect(),
-            removed: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn account(&self, core: CoreId, activity: ActivityId) -> Arc<Account> {
-        self.accounts
-            .lock()
-            .entry((core, activity))
-            .or_default()
-            .clone()
-    }
-}
-
 /// An activity, as cores share it.
 struct Activity {
     name: String,
     params: ClientParams,
     ended: bool,
     suspended: bool,
+    /// Cores that may still have queues of it when it has ended.
+    remaining: usize,
+}
+
+impl Activity {
+    fn new(name: &str, params: ClientParams, cores: usize) -> Self {
+        Self {
+            name: name.into(),
+            params,
+            ended: false,
+            suspended: false,
+            remaining: cores,
+        }
+    }
 }
 
 /// All that cores share.
 pub struct Grid<Y: System> {
     pub(crate) senders: Vec<Sender<Envelope<Y>>>,
-    resources: RwLock<Vec<Arc<Resource<Y>>>>,
-    pub(crate) schedulers: Vec<Instance<Y>>,
+    resources: RwLock<Table<Arc<Resource<Y>>>>,
+    schedulers: RwLock<Table<Arc<Inner<Y>>>>,
     pub(crate) multiplexors: Vec<Instance<Y>>,
-    activities: RwLock<Vec<Activity>>,
+    activities: RwLock<Table<Activity>>,
+    heirs: Mutex<Heirs>,
     ledgers: Vec<Arc<Ledger>>,
+    spans: Vec<SpanReader>,
     /// See [`Builder::patience`].
     pub(crate) patience_cycles: u64,
-}
-
-/// One account with its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountReading {
-    /// The core.
-    pub core: CoreId,
-    /// The resource.
-    pub resource: ResourceId,
-    /// The activity.
-    pub activity: ActivityId,
-    /// What was used.
-    pub usage: Usage,
 }
 
 impl<Y: System> Grid<Y> {
@@ -185,25 +149,29 @@ impl<Y: System> Grid<Y> {
     }
 
     /// Adds a resource while the system runs, such as the thread resource of a new process.
+    ///
+    /// Its name is of its kind, not of this one: when it has been removed, its accounts are added
+    /// up with those of others of the same name.
+    ///
+    /// # Panics
+    /// If there are 2^20 - 1 already.
     pub fn add_resource(&self, name: &str, spec: SchedulerSpec<Y::Policy>) -> ResourceId {
-        let mut resources = self.resources.write();
-        let id = ResourceId(u32::try_from(resources.len()).expect("resources are u32"));
-        let resource = Resource::new(id, name.into(), spec, self.cores());
-        resources.push(Arc::new(resource));
-        id
+        let cores = self.cores();
+        let make = |number| Arc::new(Resource::new(ResourceId(number), name.into(), spec, cores));
+        ResourceId(self.resources.write().insert(make))
     }
 
     pub(crate) fn resource(&self, id: ResourceId) -> Option<Arc<Resource<Y>>> {
-        self.resources.read().get(id.index()).cloned()
+        self.resources.read().get(id.0).cloned()
     }
 
     /// The resource of that name; the first, if several have it.
     #[must_use]
     pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
-        self.resources
-            .read()
-            .iter()
-            .find(|resource| resource.name == name)
+        let resources = self.resources.read();
+        let mut named = resources.iter().map(|(_, resource)| resource);
+        named
+            .find(|resource| resource.name == name && !resource.is_removed())
             .map(|found| found.id)
     }
 
@@ -213,55 +181,111 @@ impl<Y: System> Grid<Y> {
         self.resource(id).map(|resource| resource.name.clone())
     }
 
-    /// Adds an activity; `params` are its parameters wherever nothing else was said.
-    pub fn add_activity(&self, name: &str, params: ClientParams) -> ActivityId {
-        let mut activities = self.activities.write();
-        let id = ActivityId(u32::try_from(activities.len()).expect("activities are u32"));
-        activities.push(Activity {
-            name: name.into(),
-            params,
-            ended: false,
-            suspended: false,
-        });
-        id
+    /// Resources that there are, with those that keep the accounts of removed ones.
+    #[must_use]
+    pub fn resources(&self) -> usize {
+        self.resources.read().len()
     }
 
-    /// The activity of that name; the first, if several have it.
+    /// Adds a scheduler that others may ask, while the system runs. See
+    /// [`Control::RemoveScheduler`].
+    ///
+    /// # Panics
+    /// If there are 2^20 - 1 already.
+    pub fn add_scheduler(&self, spec: SchedulerSpec<Y::Policy>) -> SchedulerId {
+        let inner = Inner {
+            instance: Instance::new(spec),
+            removal: Removal::of(self.cores()),
+        };
+        SchedulerId(self.schedulers.write().insert(|_| Arc::new(inner)))
+    }
+
+    pub(crate) fn scheduler(&self, id: SchedulerId) -> Option<Arc<Inner<Y>>> {
+        self.schedulers.read().get(id.0).cloned()
+    }
+
+    /// What a scheduler is to the one it asks on a core.
+    #[must_use]
+    pub fn ask(&self, asker: Asker, core: CoreId) -> Option<Ask> {
+        match asker {
+            Asker::Resource(id) => self.resource(id)?.instance.ask(core),
+            Asker::Scheduler(id) => self.scheduler(id)?.instance.ask(core),
+        }
+    }
+
+    pub(crate) fn set_ask(&self, asker: Asker, core: Option<CoreId>, params: ClientParams) {
+        match asker {
+            Asker::Resource(id) => {
+                if let Some(resource) = self.resource(id) {
+                    resource.instance.set_ask(core, params);
+                }
+            }
+            Asker::Scheduler(id) => {
+                if let Some(scheduler) = self.scheduler(id) {
+                    scheduler.instance.set_ask(core, params);
+                }
+            }
+        }
+    }
+
+    /// Adds an activity; `params` are its parameters wherever nothing else was said.
+    ///
+    /// # Panics
+    /// If there are 2^20 - 1 already.
+    pub fn add_activity(&self, name: &str, params: ClientParams) -> ActivityId {
+        let activity = Activity::new(name, params, self.cores());
+        ActivityId(self.activities.write().insert(|_| activity))
+    }
+
+    /// The activity of that name that has not ended; the first, if several have it.
     #[must_use]
     pub fn activity_named(&self, name: &str) -> Option<ActivityId> {
-        let position = self
-            .activities
-            .read()
-            .iter()
-            .position(|activity| activity.name == name)?;
-        u32::try_from(position).ok().map(ActivityId)
+        let activities = self.activities.read();
+        let mut all = activities.iter();
+        all.find(|(_, activity)| activity.name == name && !activity.ended)
+            .map(|(number, _)| ActivityId(number))
     }
 
     /// An activity's name.
     #[must_use]
     pub fn activity_name(&self, id: ActivityId) -> Option<String> {
-        self.activities
-            .read()
-            .get(id.index())
-            .map(|activity| activity.name.clone())
+        if id == ActivityId::ENDED {
+            return Some("ended activities".into());
+        }
+        let activities = self.activities.read();
+        activities.get(id.0).map(|activity| activity.name.clone())
     }
 
-    pub(crate) fn end_activity(&self, id: ActivityId) {
-        if let Some(activity) = self.activities.write().get_mut(id.index()) {
-            activity.ended = true;
-        }
+    /// Activities that there are.
+    #[must_use]
+    pub fn activities(&self) -> usize {
+        self.activities.read().len()
+    }
+
+    /// Marks an activity as ended. True for the first who does.
+    pub(crate) fn end_activity(&self, id: ActivityId) -> bool {
+        let mut activities = self.activities.write();
+        let Some(activity) = activities.get_mut(id.0) else {
+            return false;
+        };
+        !core::mem::replace(&mut activity.ended, true)
+    }
+
+    pub(crate) fn is_live(&self, id: ActivityId) -> bool {
+        let activities = self.activities.read();
+        activities.get(id.0).is_some_and(|activity| !activity.ended)
     }
 
     pub(crate) fn set_suspended(&self, id: ActivityId, suspended: bool) {
-        if let Some(activity) = self.activities.write().get_mut(id.index()) {
+        if let Some(activity) = self.activities.write().get_mut(id.0) {
             activity.suspended = suspended;
         }
     }
 
     pub(crate) fn is_suspended(&self, id: ActivityId) -> bool {
-        self.activities
-            .read()
-            .get(id.index())
+        let activities = self.activities.read();
+        activities
+            .get(id.0)
             .is_some_and(|activity| activity.suspended)
     }
 
@@ -272,24 +296,65 @@ impl<Y: System> Grid<Y> {
         activity: ActivityId,
     ) -> Option<ClientParams> {
         let activities = self.activities.read();
-        let entry = activities
-            .get(activity.index())
-            .filter(|entry| !entry.ended)?;
-        Some(
-            resource
-                .clients
-                .lock()
-                .get(&activity)
-                .copied()
-                .unwrap_or(entry.params),
-        )
+        let entry = activities.get(activity.0).filter(|entry| !entry.ended)?;
+        let own = resource.clients.lock().get(&activity).copied();
+        Some(own.unwrap_or(entry.params))
     }
 
     /// Sets what `activity` is to the scheduler of `resource`, before it is used. While the system
     /// runs, see [`crate::Control::SetClient`].
     pub fn set_client(&self, resource: ResourceId, activity: ActivityId, params: ClientParams) {
-        if let Some(resource) = self.resource(resource) {
+        // With the activities locked: it does not end between the look and the entry.
+        let activities = self.activities.read();
+        if let Some(resource) = self.resource(resource)
+            && activities.get(activity.0).is_some_and(|entry| !entry.ended)
+        {
             resource.clients.lock().insert(activity, params);
+        }
+    }
+
+    /// Changes the running system from outside the grid: as [`crate::Context::control`], by way of
+    /// the core of `platform`.
+    ///
+    /// # Errors
+    /// The change, if that core's inbox is full; nothing has happened then.
+    pub fn control(&self, platform: &Y::Platform, control: Control<Y>) -> Result<(), Control<Y>> {
+        self.control_by(platform, platform.core(), control)
+    }
+
+    /// As [`Self::control`], by way of another core.
+    ///
+    /// # Errors
+    /// The change, if that core's inbox is full or there is no such core.
+    pub fn control_by(
+        &self,
+        platform: &Y::Platform,
+        core: CoreId,
+        control: Control<Y>,
+    ) -> Result<(), Control<Y>> {
+        match self.deliver(platform, core, Envelope::Announce(control)) {
+            Err(Envelope::Announce(control)) => Err(control),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts something into a core's inbox, and wakes the core.
+    fn deliver(
+        &self,
+        platform: &Y::Platform,
+        core: CoreId,
+        envelope: Envelope<Y>,
+    ) -> Result<(), Envelope<Y>> {
+        let Some(sender) = self.senders.get(core.index()) else {
+            return Err(envelope);
+        };
+        match sender.push(envelope) {
+            Ok(Wake::Awake) => Ok(()),
+            Ok(Wake::WasAsleep) => {
+                platform.wake(core);
+                Ok(())
+            }
+            Err(full) => Err(full.0),
         }
     }
 
@@ -318,63 +383,10 @@ impl<Y: System> Grid<Y> {
         mut request: Request<Y::Message>,
     ) -> Result<(), Request<Y::Message>> {
         request.head.sent_at = platform.now();
-        let Some(sender) = self.senders.get(core.index()) else {
-            return Err(request);
-        };
-        match sender.push(Envelope::Submitted(request)) {
-            Ok(Wake::Awake) => Ok(()),
-            Ok(Wake::WasAsleep) => {
-                platform.wake(core);
-                Ok(())
-            }
-            Err(full) => match full.0 {
-                Envelope::Submitted(request) => Err(request),
-                _ => unreachable!("what did not fit is what was pushed"),
-            },
+        match self.deliver(platform, core, Envelope::Submitted(request)) {
+            Err(Envelope::Submitted(request)) => Err(request),
+            _ => Ok(()),
         }
-    }
-
-    /// One core's ledger.
-    #[must_use]
-    pub fn ledger(&self, core: CoreId) -> Option<LedgerReading> {
-        self.ledgers.get(core.index()).map(|ledger| ledger.read())
-    }
-
-    pub(crate) fn ledger_of(&self, core: CoreId) -> Arc<Ledger> {
-        self.ledgers[core.index()].clone()
-    }
-
-    /// All accounts: who has used what, on which core. Ordered by resource, core and activity.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<AccountReading> {
-        let mut readings = Vec::new();
-        for resource in self.resources.read().iter() {
-            let from = readings.len();
-            for ((core, activity), account) in resource.accounts.lock().iter() {
-                readings.push(AccountReading {
-                    core: *core,
-                    resource: resource.id,
-                    activity: *activity,
-                    usage: account.read(),
-                });
-            }
-            readings[from..].sort_unstable_by_key(|reading| (reading.core, reading.activity));
-        }
-        readings
-    }
-
-    /// What `activity` has used of `resource` on all cores.
-    #[must_use]
-    pub fn usage(&self, resource: ResourceId, activity: ActivityId) -> Usage {
-        let mut sum = Usage::default();
-        if let Some(resource) = self.resource(resource) {
-            for ((_, payer), account) in resource.accounts.lock().iter() {
-                if *payer == activity {
-                    sum += &account.read();
-                }
-            }
-        }
-        sum
     }
 
     /// Affinity labels of a resource that are bound to cores now.
@@ -382,67 +394,5 @@ impl<Y: System> Grid<Y> {
     pub fn bindings(&self, resource: ResourceId) -> usize {
         self.resource(resource)
             .map_or(0, |resource| resource.bindings.len())
-    }
-}
-
-/// What a load-sharing decision may look at.
-pub(crate) struct View<'a, Y: System> {
-    pub(crate) resource: &'a Resource<Y>,
-    pub(crate) activity: ActivityId,
-}
-
-impl<Y: System> LoadView for View<'_, Y> {
-    fn cores(&self) -> &[CoreId] {
-        &self.resource.cores
-    }
-
-    fn bound(&self, core: CoreId) -> u64 {
-        self.resource.bindings.bound(core)
-    }
-
-    fn received(&self, core: CoreId, metric: Metric) -> u64 {
-        let accounts = self.resource.accounts.lock();
-        accounts
-            .get(&(core, self.activity))
-            .map_or(0, |account| match metric {
-                Metric::Cpu => account.cycles.get(),
-                Metric::Bytes => account.bytes.get(),
-                Metric::Requests => account.requests.get(),
-                Metric::Memory => account.memory.get(),
-            })
-    }
-
-    fn share(&self, core: CoreId) -> Weight {
-        self.resource
-            .instance
-            .ask(core)
-            .map_or(Weight::DEFAULT, |ask| ask.params.weight)
-    }
-}
-
-impl<Y: System> Resource<Y> {
-    /// Asks the policy where a label goes, for how many cycles. A core that the resource does not
-    /// ask for time is not believed.
-    pub(crate) fn load_share(
-        &self,
-        platform: &Y::Platform,
-        key: crate::binding::Key,
-    ) -> (CoreId, u64) {
-        let shared = self.instance.policy.read().clone();
-        let view = View {
-            resource: self,
-            activity: key.0,
-        };
-        let answer = platform.guard(|| <Y::Policy as Scheduler>::load_share(&shared, key.1, &view));
-        match answer {
-            Ok(answer) if self.cores.contains(&answer.core) => {
-                (answer.core, answer.lifetime_cycles())
-            }
-            _ => (self.cores[0], u64::MAX),
-        }
-    }
-
-    pub(crate) fn is_removed(&self) -> bool {
-        self.removed.load(Ordering::Acquire)
     }
 }

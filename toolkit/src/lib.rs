@@ -31,6 +31,7 @@ pub mod record;
 mod request;
 pub mod scheduler;
 mod slab;
+mod span;
 pub mod statistics;
 mod sync;
 mod system;
@@ -41,7 +42,9 @@ mod waiting;
 pub use self::core::{Core, Step};
 pub use context::Context;
 pub use envelope::{Control, NewPolicy};
-pub use grid::{AccountReading, Ask, Builder, Grid, Parent, SchedulerId, SchedulerSpec, Seed};
+pub use grid::{
+    AccountReading, Ask, Asker, Builder, Grid, Parent, SchedulerId, SchedulerSpec, Seed, Snapshot,
+};
 pub use request::{Head, Message, Reason, Request, Trigger};
 pub use system::{Outcome, Platform, PolicyPanicked, Resources, System};
 pub use task::{Answer, Port, Task};

@@ -17,6 +17,9 @@
 //!   `Retiring`, and still nothing is queued, nobody uses the label: the binding is dead, and the
 //!   next request of the label makes a new one.
 //!
+//! A binding may be *pinned* to a core, by [`crate::Context::bind`]: then it does not retire, and
+//! whenever it is reconsidered that core is the answer.
+//!
 //! Changes are made in rounds, one at a time for each owner, so a round's barrier serves all
 //! bindings that have become due. A label of which a request waits in a resource on this core does
 //! not change until that has ended, and none does while values wait in the outboxes.
@@ -196,18 +199,27 @@ impl<Y: System> CoreState<Y> {
         if word.core != self.id || word.phase == Phase::Dead {
             return;
         }
-        let shared = self
-            .resources
-            .get(resource.index())
-            .map(|local| local.shared.clone());
-        let waits = self.is_awaited(resource, key);
-        let (Some(shared), false, Phase::Bound) = (shared, waits, word.phase) else {
-            // Not yet settled here, or not now: later.
-            return self
-                .owned
-                .push(self.later(&binding, now), resource, key, binding);
+        // With the resource, its bindings have gone; with the activity, those of it.
+        if !self.grid.is_live(key.0) {
+            return;
+        }
+        let Ok(local) = self.learn(resource) else {
+            return;
         };
-        if in_use || self.is_queued(resource, key) {
+        let shared = local.shared.clone();
+        if self.is_awaited(resource, key) || word.phase != Phase::Bound {
+            // Not yet settled here, or not now: later.
+            let at = self.later(&binding, now);
+            return self.owned.push_due(Due {
+                at,
+                number: 0,
+                resource,
+                key,
+                binding,
+                in_use,
+            });
+        }
+        if in_use || binding.pinned().is_some() || self.is_queued(resource, key) {
             return self.rebind(&shared, key, binding, word);
         }
         let generation = word.generation + 1;
@@ -229,7 +241,10 @@ impl<Y: System> CoreState<Y> {
     /// Asks the governing scheduler for a new core; the binding stays or moves.
     fn rebind(&mut self, shared: &Resource<Y>, key: Key, binding: Arc<Binding>, word: Word) {
         let resource = shared.id;
-        let (core, lifetime_cycles) = shared.load_share(&self.platform, key);
+        let (core, lifetime_cycles) = match binding.pinned() {
+            Some(core) => (core, u64::MAX),
+            None => shared.load_share(&self.platform, key),
+        };
         binding.set_lifetime_cycles(lifetime_cycles);
         if core == self.id {
             return self.adopt(resource, key, binding);
@@ -239,9 +254,8 @@ impl<Y: System> CoreState<Y> {
             phase: Phase::Moving,
             generation: word.generation + 1,
         };
-        if binding.change(word, moving) {
+        if shared.bindings.begin_move(key, &binding, word, moving) {
             self.owned.moving.insert((resource, key), core);
-            shared.bindings.moved(self.id, core);
             self.forward_queued(resource, key, core);
             self.owned.changes.push(Change {
                 resource,
@@ -339,8 +353,9 @@ impl<Y: System> CoreState<Y> {
             },
         );
         if changed && !queued {
-            let local = &self.resources[resource.index()];
-            local.shared.bindings.forget(key, &binding);
+            if let Some(local) = self.local(resource) {
+                local.shared.bindings.forget(key, &binding);
+            }
         } else {
             // It is in use after all, but its time is over.
             let at = self.books.mark;
@@ -415,6 +430,11 @@ impl<Y: System> CoreState<Y> {
                 }
             }
             Migration::Release { resource, key } => self.retire_soon(resource, key),
+            Migration::Pin {
+                resource,
+                key,
+                core,
+            } => self.pin(resource, key, core),
         }
     }
 
@@ -431,7 +451,52 @@ impl<Y: System> CoreState<Y> {
             let release = Migration::Release { resource, key };
             return self.push(word.core, Envelope::Migration(release));
         }
+        binding.pin(None);
         self.owned.push(self.books.mark, resource, key, binding);
+        self.attention = true;
+    }
+
+    /// Binds a label to one of its resource's cores for ever. If another core owns the binding,
+    /// that one is told to.
+    pub(crate) fn pin(&mut self, resource: ResourceId, key: Key, core: CoreId) {
+        let Ok(local) = self.learn(resource) else {
+            return;
+        };
+        let shared = local.shared.clone();
+        if !self.grid.is_live(key.0) {
+            return;
+        }
+        let (binding, is_new) = shared.bindings.find_or_bind(key, || (core, u64::MAX));
+        binding.pin(Some(core));
+        if is_new {
+            return;
+        }
+        let word = binding.word();
+        let pin = Migration::Pin {
+            resource,
+            key,
+            core,
+        };
+        if word.core != self.id {
+            return self.push(word.core, Envelope::Migration(pin));
+        }
+        if word.phase == Phase::Retiring {
+            // As a sender does that needs it.
+            let bound = Word {
+                phase: Phase::Bound,
+                generation: word.generation + 1,
+                ..word
+            };
+            binding.change(word, bound);
+        }
+        self.owned.push_due(Due {
+            at: self.books.mark,
+            number: 0,
+            resource,
+            key,
+            binding,
+            in_use: true,
+        });
         self.attention = true;
     }
 }

@@ -27,6 +27,12 @@ impl Histogram {
         self.0[bucket.min(BUCKETS - 1)].add(1);
     }
 
+    fn set(&self, counts: &[u64; BUCKETS]) {
+        for (bucket, count) in self.0.iter().zip(counts) {
+            bucket.set(*count);
+        }
+    }
+
     /// The counts.
     #[must_use]
     pub fn read(&self) -> [u64; BUCKETS] {
@@ -99,6 +105,20 @@ impl core::ops::AddAssign<&Usage> for Usage {
 }
 
 impl Account {
+    /// One with these numbers.
+    pub(crate) fn of(usage: &Usage) -> Self {
+        let account = Self::default();
+        account.cycles.set(usage.cycles);
+        account.requests.set(usage.requests);
+        account.bytes.set(usage.bytes);
+        account.memory.set(usage.memory);
+        account.returned.set(usage.returned);
+        account.queue_length.set(usage.queue_length);
+        account.waiting.set(&usage.waiting);
+        account.service.set(&usage.service);
+        account
+    }
+
     /// The numbers as they are now.
     #[must_use]
     pub fn read(&self) -> Usage {

@@ -295,8 +295,16 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// Warns about multiplexors that nobody asks.
+    /// Warns about multiplexors that nobody asks. If the file says nothing of threads, they do.
     pub(super) fn unasked(&mut self, graph: &Graph<'a>) {
+        let of_threads = |node: &Node<'_>| {
+            let resource = node.scheduler.resource.as_deref();
+            let known = resource.and_then(|name| self.known.resource(name));
+            known.is_some_and(|resource| resource.per_process)
+        };
+        if !graph.nodes.iter().any(of_threads) {
+            return;
+        }
         let mut asked = vec![false; self.configuration.multiplexors.len()];
         for asking in graph.nodes.iter().flat_map(|node| &node.asks) {
             if let Some(Asked::Multiplexor(index)) = asking.target {
@@ -308,7 +316,8 @@ impl<'a> Checker<'a, '_> {
                 let place = Place::default().item("cpumultiplexor", index);
                 let tag = quote(&multiplexor.tag);
                 let message = format!(
-                    "no scheduler asks {tag}: core {} will do nothing",
+                    "no scheduler asks {tag}: core {} serves no thread, and only resources \
+                     without a scheduler",
                     multiplexor.core
                 );
                 let expected = "a scheduler with a share there";

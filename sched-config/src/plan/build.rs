@@ -1,15 +1,16 @@
 //! From a configuration without faults to its plan.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::home::DEFAULT_TIMESLICE;
 use super::{
-    ActivityIndex, ActivityPlan, Asks, Budget, CorePlan, Instance, LoadSharingPlan, Parameters,
-    Plan, ProcessPlan, SchedulerIndex, SchedulerPlan,
+    ActivityIndex, ActivityPlan, Asker, Asks, Budget, CorePlan, HomeRule, Instance,
+    LoadSharingPlan, Parameters, Plan, ProcessPlan, SchedulerIndex, SchedulerPlan,
 };
 use crate::config::{Configuration, CpuBudget, LoadSharing, Parent, Process};
 use crate::finding::{Findings, Kind, Place};
@@ -20,9 +21,6 @@ use crate::value::{Core, LoadSharingPolicy, Microseconds};
 
 /// How often the budget of an activity is renewed when the file does not say.
 const DEFAULT_PERIOD: Microseconds = Microseconds::of(100_000);
-/// How long a thread runs at a time when the file does not say.
-const DEFAULT_TIMESLICE: Microseconds = Microseconds::of(5_000);
-
 impl Plan {
     /// The plan of a configuration in which [`crate::check`] found no fault. `None`, and the fault,
     /// if it would be larger than the limits allow.
@@ -42,11 +40,12 @@ impl Plan {
             known,
             activities: indices.collect(),
             ranks: ranks(configuration),
-            own_instances: own_instances(configuration),
             plan: Self {
                 activities: activities(configuration, &names),
                 cores: cores(configuration),
                 schedulers: Vec::new(),
+                homes: Vec::new(),
+                rule: HomeRule::new(configuration.multiplexors.len()),
                 networks: configuration.networks.clone(),
                 processes: Vec::new(),
             },
@@ -63,6 +62,7 @@ impl Plan {
             return None;
         };
         builder.schedulers(&graph, &bound);
+        builder.homes();
         builder.plan.processes = configuration
             .processes
             .iter()
@@ -77,24 +77,33 @@ struct Builder<'a> {
     activities: BTreeMap<&'a str, ActivityIndex>,
     /// For each multiplexor of the file, its index in [`Plan::cores`].
     ranks: Vec<usize>,
-    /// The activities that have schedulers of their own, for each resource.
-    own_instances: BTreeMap<&'a str, BTreeSet<&'a str>>,
     plan: Plan,
 }
 
 impl<'a> Builder<'a> {
-    /// An upper bound of the entries in the lists of schedulers, instances counted.
+    /// An upper bound of the entries in the lists of schedulers and homes.
     fn entries(&self, graph: &Graph<'_>) -> u64 {
+        let cores = self.plan.cores.len();
         let count = |node: &Node<'_>| {
-            let instances = if self.is_pattern(node) {
-                self.activities.len() + 1
+            let entries = node.asks.len().max(cores) + node.scheduler.clients.len();
+            // Each home asks what the threads' scheduler asks, and may look at all of them.
+            let homes = if self.is_of_threads(node) {
+                self.activities.len()
             } else {
-                1
+                0
             };
-            let cores = node.asks.len().max(self.plan.cores.len());
-            (instances as u64).saturating_mul((cores + node.scheduler.clients.len()) as u64)
+            (entries as u64).saturating_mul(1 + homes as u64)
         };
-        graph.nodes.iter().map(count).fold(0, u64::saturating_add)
+        let homes = (self.activities.len() as u64).saturating_mul(cores as u64);
+        graph
+            .nodes
+            .iter()
+            .map(count)
+            .fold(homes, u64::saturating_add)
+    }
+
+    fn is_of_threads(&self, node: &Node<'_>) -> bool {
+        node.scheduler.activity.is_some() || self.is_pattern(node)
     }
 
     /// Whether a node stands for the instances of all activities without one of their own.
@@ -114,11 +123,7 @@ impl<'a> Builder<'a> {
             let node = &graph.nodes[node_index];
             let plan = self.scheduler(node, &index_of, &bound[node_index]);
             index_of[node_index] = SchedulerIndex(self.plan.schedulers.len());
-            if plan.instance == Instance::Pattern {
-                self.pattern(plan);
-            } else {
-                self.add(plan);
-            }
+            self.add(plan);
         }
     }
 
@@ -189,57 +194,36 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds a pattern, and the instances that can be made from it now: one for each activity that
-    /// may have processes and has no scheduler of its own. They divide its shares.
-    fn pattern(&mut self, pattern: SchedulerPlan) {
-        let resource = pattern.resource.clone().unwrap_or_default();
-        let own = self
-            .own_instances
-            .get(resource.as_str())
-            .cloned()
-            .unwrap_or_default();
-        let takes_part = |(index, activity): &(usize, &ActivityPlan)| {
-            *index != ActivityIndex::INFRASTRUCTURE.0 && !own.contains(&activity.name.as_str())
-        };
-        let all = self.plan.activities.iter().enumerate();
-        let members: Vec<_> = all
-            .filter(takes_part)
-            .map(|(index, activity)| (ActivityIndex(index), activity.name.clone(), activity.weight))
-            .collect();
-        let total: u64 = members
-            .iter()
-            .map(|(_, _, weight)| u64::from(weight.thousandths()))
-            .sum();
-        if members.is_empty() {
-            return self.add(pattern);
-        }
-        for (activity, name, weight) in members {
-            let mut instance = pattern.clone();
-            instance.instance = Instance::Of(activity);
-            instance.name = name_of(instance.name, Some(&name));
-            for (_, parameters) in &mut instance.asks {
-                let weight = u64::from(weight.thousandths());
-                parameters.share = parameters.share.scaled(weight, total);
-            }
-            self.add(instance);
-        }
-        self.plan.schedulers.push(pattern);
-    }
-
-    /// Adds a scheduler, and makes it a client of those that it asks.
+    /// Adds a scheduler, and makes it a client of those that it asks. One of threads asks by way of
+    /// the homes.
     fn add(&mut self, scheduler: SchedulerPlan) {
-        let index = SchedulerIndex(self.plan.schedulers.len());
-        for (asks, parameters) in &scheduler.asks {
-            match asks {
-                Asks::Core(core) => self.plan.cores[*core].clients.push((index, *parameters)),
-                Asks::Scheduler(asked) => {
-                    self.plan.schedulers[asked.0]
-                        .schedulers
-                        .push((index, *parameters));
-                }
-            }
+        let asker = Asker::Scheduler(SchedulerIndex(self.plan.schedulers.len()));
+        if !scheduler.is_of_threads() {
+            self.add_client(asker, &scheduler.asks);
         }
         self.plan.schedulers.push(scheduler);
+    }
+
+    /// Adds the home of each activity.
+    fn homes(&mut self) {
+        self.plan.rule = HomeRule::of(&self.plan);
+        for index in 0..self.plan.activities.len() {
+            let activity = ActivityIndex(index);
+            let weight = self.plan.activities[index].weight;
+            let asks = self.plan.home(Some(activity), weight);
+            self.add_client(Asker::Home(activity), &asks);
+            self.plan.homes.push(asks);
+        }
+    }
+
+    fn add_client(&mut self, asker: Asker, asks: &[(Asks, Parameters)]) {
+        for (asks, parameters) in asks {
+            let clients = match asks {
+                Asks::Core(core) => &mut self.plan.cores[*core].clients,
+                Asks::Scheduler(asked) => &mut self.plan.schedulers[asked.0].schedulers,
+            };
+            clients.push((asker, *parameters));
+        }
     }
 
     fn process(&self, process: &Process) -> ProcessPlan {
@@ -304,18 +288,6 @@ fn ranks(configuration: &Configuration) -> Vec<usize> {
         ranks[index] = rank;
     }
     ranks
-}
-
-fn own_instances(configuration: &Configuration) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut own = BTreeMap::<_, BTreeSet<_>>::new();
-    for scheduler in &configuration.schedulers {
-        if let (Some(resource), Some(activity)) = (&scheduler.resource, &scheduler.activity) {
-            own.entry(resource.as_str())
-                .or_default()
-                .insert(activity.as_str());
-        }
-    }
-    own
 }
 
 fn parameters(parent: &Parent) -> Parameters {

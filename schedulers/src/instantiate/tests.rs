@@ -2,13 +2,19 @@
 
 use alloc::vec::Vec;
 
-use vortex_sched_config::{Known, Plan, load};
-use vortex_toolkit::ids::{CoreId, ResourceId};
+use vortex_sched_config::value::Share;
+use vortex_sched_config::{ActivityIndex, Known, Plan, load};
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::scheduler::{ClientParams, LoadSharing, Reservation, Weight};
-use vortex_toolkit::{Ask, Context, Message, Outcome, Parent, Platform, Reason, Request};
+use vortex_toolkit::{
+    Ask, Asker, Context, Grid, Message, Outcome, Parent, Platform, Reason, Request,
+};
 use vortex_toolkit::{Resources, System};
 
-use super::{InstantiateError, asks, instance_of, instantiate};
+use super::{
+    InstantiateError, Instantiated, home, home_params, instantiate, kernel_instance,
+    scheduler_params, thread_instance, timeslice,
+};
 use crate::Policy;
 
 struct Nothing;
@@ -80,11 +86,10 @@ fn cores_are_numbered_without_gaps_and_schedulers_ask_schedulers() {
     let bus = done.schedulers[0].scheduler.expect("the bus can be asked");
     assert_eq!(done.schedulers[0].resource, None);
     assert_eq!(done.schedulers[1].resource, Some(ResourceId(0)));
-    let of_bus = asks(&plan, &plan.schedulers[0], &done.schedulers, HERTZ);
-    assert_eq!(
-        of_bus[0].params.weight,
-        Weight::new(20_000).expect("in range")
-    );
+    let grid = done.builder.build().0;
+    let ask = |asker, core| grid.ask(asker, CoreId(core)).expect("it asks there");
+    let of_bus = ask(Asker::Scheduler(bus), 0);
+    assert_eq!(of_bus.params.weight, Weight::new(20_000).expect("in range"));
     let reserved = ClientParams {
         weight: Weight::new(100_000).expect("in range"),
         deadline_cycles: 200_000,
@@ -99,14 +104,15 @@ fn cores_are_numbered_without_gaps_and_schedulers_ask_schedulers() {
         parent: Parent::Multiplexor,
         params: reserved,
     };
-    assert_eq!(of_bus[1], on_second);
-    let dwr = instance_of(&plan, &plan.schedulers[1], &done.schedulers, HERTZ);
-    let dwr = dwr.expect("the algorithm is there");
-    let cores: Vec<_> = dwr.asks.iter().map(|ask| (ask.core, ask.parent)).collect();
+    assert_eq!(ask(Asker::Scheduler(bus), 1), on_second);
     let parent = Parent::Scheduler(bus);
-    assert_eq!(cores, [(CoreId(0), parent), (CoreId(1), parent)]);
-    assert_eq!(dwr.asks[0].params.deadline_cycles, 14_000);
-    assert_eq!(dwr.params.load_sharing, LoadSharing::Fixed(CoreId(1)));
+    for core in 0..2 {
+        let dwr = ask(Asker::Resource(ResourceId(0)), core);
+        assert_eq!((dwr.core, dwr.parent), (CoreId(core), parent));
+        assert_eq!(dwr.params.deadline_cycles, 14_000);
+    }
+    let params = scheduler_params(&plan.schedulers[1], HERTZ);
+    assert_eq!(params.load_sharing, LoadSharing::Fixed(CoreId(1)));
 }
 
 #[test]
@@ -121,23 +127,67 @@ fn an_algorithm_that_is_not_there_is_named() {
     assert_eq!(error, Some(expected));
 }
 
+fn weight(ask: &Ask) -> u32 {
+    ask.params.weight.get()
+}
+
+/// The weights that the homes of a plan's activities have on a core, in order.
+fn homes(grid: &Grid<Nothing>, done: &[vortex_toolkit::SchedulerId], core: u16) -> Vec<u32> {
+    let asks = done
+        .iter()
+        .filter_map(|home| grid.ask(Asker::Scheduler(*home), CoreId(core)));
+    asks.map(|ask| {
+        assert_eq!(ask.parent, Parent::Multiplexor);
+        weight(&ask)
+    })
+    .collect()
+}
+
 #[test]
-fn an_instance_for_each_activity_and_none_for_the_pattern() {
+fn every_activity_has_a_home_and_threads_ask_it() {
+    let plan = plan(include_str!("../../../sched-config/examples/cpu.xml"));
+    let Instantiated {
+        builder,
+        schedulers,
+        homes: of,
+        ..
+    } = instantiate::<Nothing>(&plan, HERTZ).expect("all algorithms are there");
+    assert!(schedulers.iter().all(|built| built.resource.is_none()));
+    let grid = builder.build().0;
+    for core in 0..4 {
+        assert_eq!(homes(&grid, &of, core), [100_000, 50_000, 33_000, 17_000]);
+    }
+    assert_eq!(grid.activity_named("cpu33"), Some(ActivityId(2)));
+    let threads = thread_instance(&plan, Some(ActivityIndex(2)), of[2], HERTZ);
+    let threads = threads.expect("the algorithm is there");
+    assert_eq!(threads.policy, Policy::RoundRobin);
+    assert_eq!(threads.params.load_sharing, LoadSharing::LeastBound);
+    let cores: Vec<_> = threads.asks.iter().map(|ask| ask.core.0).collect();
+    assert_eq!(cores, [0, 1, 2, 3]);
+    let kernel = kernel_instance(&plan, of[2]);
+    for ask in threads.asks.iter().chain(&kernel.asks) {
+        assert_eq!(ask.parent, Parent::Scheduler(of[2]));
+    }
+    assert_eq!(timeslice(&plan, None, HERTZ), 10_000_000);
+}
+
+#[test]
+fn an_activity_that_comes_later_or_changes_its_weight_gets_what_the_weight_says() {
     let plan = plan(include_str!("../../../sched-config/examples/cpu.xml"));
     let done = instantiate::<Nothing>(&plan, HERTZ).expect("all algorithms are there");
-    let made = done
-        .schedulers
-        .iter()
-        .filter(|built| built.resource.is_some());
-    assert_eq!(made.count(), 3);
-    let weights: Vec<_> = plan.schedulers[..3]
-        .iter()
-        .map(|scheduler| {
-            asks(&plan, scheduler, &done.schedulers, HERTZ)[0]
-                .params
-                .weight
-                .get()
-        })
-        .collect();
-    assert_eq!(weights, [50_000, 33_000, 17_000]);
+    let share: Share = "66".parse().expect("a share");
+    let later = home(&plan, share, &done.schedulers, HERTZ);
+    assert_eq!(
+        later.asks.iter().map(weight).collect::<Vec<_>>(),
+        [66_000; 4]
+    );
+    let changed = home_params(
+        &plan,
+        Some(ActivityIndex(2)),
+        share,
+        &done.schedulers,
+        HERTZ,
+    );
+    let weights = changed.iter().map(|(_, params)| params.weight.get());
+    assert_eq!(weights.collect::<Vec<_>>(), [66_000; 4]);
 }

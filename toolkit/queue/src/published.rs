@@ -39,6 +39,15 @@ pub struct Publisher<const N: usize> {
 }
 
 impl<const N: usize> Publisher<N> {
+    /// From here to the next [`Self::write`], readers find no words: for a change of other relaxed
+    /// words that belong to the published ones ([`Published::read_with`]).
+    pub fn begin(&mut self) {
+        let version = self.shared.version.load(Ordering::Relaxed);
+        self.shared.version.store(version | 1, Ordering::Relaxed);
+        // A reader that sees a word written from here on also sees the odd version.
+        fence(Ordering::Release);
+    }
+
     /// Publishes `words` in the place of those before. Takes N + 3 plain loads and stores.
     pub fn write(&mut self, words: &[u64; N]) {
         let Shared {
@@ -46,15 +55,15 @@ impl<const N: usize> Publisher<N> {
             words: cells,
         } = &*self.shared;
         // Nobody else writes it, so this is the newest.
-        let even = version.load(Ordering::Relaxed);
-        version.store(even.wrapping_add(1), Ordering::Relaxed);
+        let odd = version.load(Ordering::Relaxed) | 1;
+        version.store(odd, Ordering::Relaxed);
         // A reader that sees one of the words below also sees the odd version above.
         fence(Ordering::Release);
         for (cell, word) in cells.iter().zip(words) {
             cell.store(*word, Ordering::Relaxed);
         }
         // A reader that starts from this version sees all the words above.
-        version.store(even.wrapping_add(2), Ordering::Release);
+        version.store(odd.wrapping_add(1), Ordering::Release);
     }
 }
 
@@ -72,16 +81,28 @@ impl<const N: usize> Published<N> {
     /// interrupted a write; elsewhere a handful fail only if the core writes without pause.
     #[must_use]
     pub fn read(&self, attempts: usize) -> Option<[u64; N]> {
-        (0..attempts).find_map(|_| self.attempt())
+        (0..attempts).find_map(|_| self.attempt(|| true))
     }
 
-    fn attempt(&self) -> Option<[u64; N]> {
+    /// As [`Self::read`], and calls `others` in each attempt, which reads relaxed words of the same
+    /// writer: if the writer changes them only between [`Publisher::begin`] and
+    /// [`Publisher::write`], they belong to the words that are returned. An attempt in which
+    /// `others` says false fails.
+    #[must_use]
+    pub fn read_with(&self, attempts: usize, mut others: impl FnMut() -> bool) -> Option<[u64; N]> {
+        (0..attempts).find_map(|_| self.attempt(&mut others))
+    }
+
+    fn attempt(&self, others: impl FnOnce() -> bool) -> Option<[u64; N]> {
         let before = self.shared.version.load(Ordering::Acquire);
         if before & 1 != 0 {
             core::hint::spin_loop();
             return None;
         }
         let words = core::array::from_fn(|i| self.shared.words[i].load(Ordering::Relaxed));
+        if !others() {
+            return None;
+        }
         // The words above are read before the version below.
         fence(Ordering::Acquire);
         let after = self.shared.version.load(Ordering::Relaxed);

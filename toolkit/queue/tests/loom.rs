@@ -304,6 +304,35 @@ fn published_words_are_of_one_write() {
     });
 }
 
+/// What the writer moves from one place to another, with the publication closed meanwhile, a reader
+/// finds in one of the two.
+#[test]
+fn words_beside_the_published_ones_belong_to_them() {
+    loom::model(|| {
+        let (mut publisher, reader) = published();
+        let booked = Arc::new(AtomicU64::new(0));
+        publisher.write(&[7]);
+        let writer = {
+            let booked = booked.clone();
+            thread::spawn(move || {
+                publisher.begin();
+                booked.store(7, Ordering::Relaxed);
+                publisher.write(&[0]);
+            })
+        };
+        let mut other = 0;
+        let words = reader.read_with(1, || {
+            other = booked.load(Ordering::Relaxed);
+            true
+        });
+        if let Some([running]) = words {
+            assert_eq!(running + other, 7);
+        }
+        writer.join().unwrap();
+        assert_eq!(reader.read_with(1, || false), None);
+    });
+}
+
 #[test]
 fn published_words_never_go_back() {
     bounded(3, || {

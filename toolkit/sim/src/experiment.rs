@@ -1,7 +1,9 @@
 //! A configuration file's grid under a workload: what `cargo xtask simulate` shows.
 //!
-//! An [`Experiment`] is made of a [`Plan`] and a workload known by name ([`WORKLOADS`]). Its
-//! [`Results`] are plain numbers: shares, waiting times, where each core's time went.
+//! An [`Experiment`] is made of a [`Plan`] and a workload known by name ([`WORKLOADS`]). Each
+//! activity has one process, whose thread resource is in the activity's home; so are the activity's
+//! instances of those resources that the plan does not name. Its [`Results`] are plain numbers:
+//! shares, waiting times, where each core's time went.
 
 mod built_in;
 mod results;
@@ -9,14 +11,15 @@ mod results;
 use std::fmt;
 
 use vortex_sched_config::{ActivityIndex, Plan};
-use vortex_schedulers::instantiate::{Built, InstantiateError, activity_id, instantiate};
-use vortex_schedulers::{Instantiated, Policy};
+use vortex_schedulers::Policy;
+use vortex_schedulers::instantiate::{InstantiateError, activity_id, instantiate};
 
 use crate::machine::Timing;
 use crate::readings::sum;
 use crate::simulation::Simulation;
 use crate::workload::Flow;
 
+use built_in::Station;
 pub use built_in::{WORKLOADS, WorkloadName};
 pub use results::{ActivityRow, CoreRow, FlowRow, ResourceRow, Results};
 
@@ -27,7 +30,7 @@ pub const HERTZ: u64 = 1_000_000_000;
 pub struct Experiment {
     simulation: Simulation<Policy>,
     plan: Plan,
-    built: Vec<Built>,
+    stations: Vec<Station>,
     machine_cores: Vec<u32>,
     flows: Vec<Flow>,
 }
@@ -39,15 +42,6 @@ pub enum ExperimentError {
     Plan(InstantiateError),
     /// The plan has no activity besides the infrastructure.
     NoActivity,
-    /// The workload sends to a resource that the plan does not have, for this activity.
-    NoResource {
-        /// The workload.
-        workload: &'static str,
-        /// The resource's dotted name.
-        resource: &'static str,
-        /// The activity.
-        activity: String,
-    },
 }
 
 impl fmt::Display for ExperimentError {
@@ -57,16 +51,6 @@ impl fmt::Display for ExperimentError {
             Self::NoActivity => f.write_str(
                 "the configuration has no activity that could use anything: \
                  expected at least one `<activity name=\"...\">`",
-            ),
-            Self::NoResource {
-                workload,
-                resource,
-                activity,
-            } => write!(
-                f,
-                "the workload `{workload}` sends to `{resource}`, for which the configuration \
-                 has no scheduler that serves the activity `{activity}`: add a \
-                 `<resourcescheduler>` for it, or take another workload"
             ),
         }
     }
@@ -85,18 +69,15 @@ impl Experiment {
         timing: Timing,
         seed: u64,
     ) -> Result<Self, ExperimentError> {
-        let Instantiated {
-            builder,
-            cores,
-            schedulers,
-        } = instantiate(&plan, HERTZ).map_err(ExperimentError::Plan)?;
-        let flows = built_in::flows(&plan, &schedulers, workload)?;
-        let simulation = Simulation::new(builder, flows.clone(), timing, seed);
+        let mut done = instantiate(&plan, HERTZ).map_err(ExperimentError::Plan)?;
+        let (flows, stations) = built_in::flows(&plan, &mut done, workload)?;
+        let machine_cores = done.cores;
+        let simulation = Simulation::new(done.builder, flows.clone(), timing, seed);
         Ok(Self {
             simulation,
             plan,
-            built: schedulers,
-            machine_cores: cores,
+            stations,
+            machine_cores,
             flows,
         })
     }

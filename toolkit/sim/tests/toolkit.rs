@@ -289,6 +289,6 @@ fn a_resource_that_was_removed_hands_back_what_is_sent_to_it() {
     let returned = |machine: &mut Machine<Scripted>, core: usize| {
         machine.cores()[core].resources().returned.clone()
     };
-    assert_eq!(returned(&mut machine, 1), [Reason::NoResource; 2]);
-    assert_eq!(returned(&mut machine, 0), [Reason::NoResource; 2]);
+    assert_eq!(returned(&mut machine, 1), [Reason::NoResource]);
+    assert_eq!(returned(&mut machine, 0), [Reason::NoResource; 3]);
 }

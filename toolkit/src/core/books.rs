@@ -45,6 +45,11 @@ impl Books {
         elapsed - stolen
     }
 
+    /// Interrupt cycles in the span that has begun.
+    pub(crate) fn interrupted(&self, platform: &impl Platform) -> u64 {
+        platform.interrupt_cycles().wrapping_sub(self.interrupts)
+    }
+
     #[inline(always)]
     pub(crate) fn cut_scheduling(&mut self, platform: &impl Platform) {
         let cycles = self.cut(platform);

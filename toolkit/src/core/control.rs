@@ -1,12 +1,15 @@
 //! Changes to the running system, as one core carries them out.
 //!
 //! A change is announced to all cores through their inboxes and takes effect between two requests.
+//! What is to go is told to each core exactly once; the last one to have followed frees its number
+//! (see `crate::grid`).
 
 use core::sync::atomic::Ordering;
 
 use crate::binding::Key;
 use crate::envelope::{Control, Envelope, Migration};
 use crate::governor::Governor;
+use crate::grid::{Asker, SchedulerId};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Link, Reason};
 use crate::scheduler::{ClientKind, ClientParams};
@@ -24,30 +27,46 @@ impl<Y: System> CoreState<Y> {
         match control {
             Control::SuspendActivity(activity) => self.grid.set_suspended(*activity, true),
             Control::ResumeActivity(activity) => self.grid.set_suspended(*activity, false),
-            Control::EndActivity(activity) => self.grid.end_activity(*activity),
             Control::SetClient(resource, activity, params) => {
                 self.grid.set_client(*resource, *activity, *params);
             }
+            Control::SetAsk(asker, core, params) => self.grid.set_ask(*asker, *core, *params),
             Control::SuspendResource(resource) => {
                 if let Some(shared) = self.grid.resource(*resource) {
                     shared.suspended.store(true, Ordering::SeqCst);
                 }
             }
             Control::ResumeResource(resource) => return self.resume_resource(*resource),
-            Control::RemoveResource(resource) => {
-                if let Some(shared) = self.grid.resource(*resource) {
-                    shared.removed.store(true, Ordering::Release);
-                }
-            }
             Control::ReplacePolicy(resource, policy) => {
                 if let Some(shared) = self.grid.resource(*resource) {
                     *shared.instance.policy.write() = policy.0.clone();
                 }
             }
             Control::RemoveClient(..) => {}
+            Control::EndActivity(_) | Control::RemoveResource(_) | Control::RemoveScheduler(_) => {
+                if !self.begin_removal(control) {
+                    return;
+                }
+            }
         }
         for core in self.all_cores() {
             self.push(core, Envelope::Control(control.clone()));
+        }
+    }
+
+    /// False if there is nothing to remove, or somebody else has begun.
+    fn begin_removal(&self, control: &Control<Y>) -> bool {
+        match control {
+            Control::EndActivity(activity) => self.grid.end_activity(*activity),
+            Control::RemoveResource(resource) => {
+                let shared = self.grid.resource(*resource);
+                shared.is_some_and(|shared| shared.removal.begin())
+            }
+            Control::RemoveScheduler(scheduler) => {
+                let shared = self.grid.scheduler(*scheduler);
+                shared.is_some_and(|shared| shared.removal.begin())
+            }
+            _ => false,
         }
     }
 
@@ -62,9 +81,7 @@ impl<Y: System> CoreState<Y> {
             Control::SuspendActivity(activity) | Control::ResumeActivity(activity) => {
                 self.follow_activity(*activity);
             }
-            Control::EndActivity(activity) => self.for_queues_of(*activity, |state, place| {
-                state.remove_queue(place, Reason::NoActivity);
-            }),
+            Control::EndActivity(activity) => self.end_activity(*activity),
             Control::SetClient(resource, activity, params) => {
                 self.update_client(*resource, *activity, params);
             }
@@ -77,6 +94,11 @@ impl<Y: System> CoreState<Y> {
                 self.follow_resource(*resource);
             }
             Control::RemoveResource(resource) => self.remove_resource(*resource),
+            Control::RemoveScheduler(scheduler) => {
+                self.leaving.push(*scheduler);
+                self.let_schedulers_go();
+            }
+            Control::SetAsk(asker, ..) => self.follow_ask(*asker),
             Control::ReplacePolicy(resource, policy) => {
                 let resource = *resource;
                 if let Some(node) = self.known_node(resource) {
@@ -108,10 +130,12 @@ impl<Y: System> CoreState<Y> {
 
     /// Suspends or resumes a resource here.
     fn follow_resource(&mut self, resource: ResourceId) {
-        let Some(node) = self.known_node(resource) else {
+        let Some(local) = self.local(resource) else {
             return;
         };
-        let shared = &self.resources[resource.index()].shared;
+        let (Some(node), shared) = (local.node, local.shared.clone()) else {
+            return;
+        };
         if shared.suspended.load(Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         } else if !shared.full[self.id.index()].load(Ordering::SeqCst) {
@@ -120,13 +144,25 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
+    /// A scheduler's parameters where it asks on this core have changed.
+    fn follow_ask(&mut self, asker: Asker) {
+        let node = match asker {
+            Asker::Resource(resource) => self.known_node(resource),
+            Asker::Scheduler(scheduler) => self.known_scheduler(scheduler),
+        };
+        if let (Some(node), Some(ask)) = (node, self.grid.ask(asker, self.id)) {
+            let place = self.tree.node(node).parent;
+            self.update_place(place, &ask.params);
+        }
+    }
+
     fn known_node(&self, resource: ResourceId) -> Option<NodeIndex> {
-        self.resources.get(resource.index())?.node
+        self.local(resource)?.node
     }
 
     fn for_queues_of(&mut self, activity: ActivityId, mut change: impl FnMut(&mut Self, Place)) {
-        for resource in 0..self.resources.len() {
-            let node = self.resources[resource].node;
+        for index in 0..self.resources.len() {
+            let node = self.resources[index].as_ref().and_then(|local| local.node);
             if let Some(place) = node.and_then(|node| self.tree.place(node, activity)) {
                 change(self, place);
             }
@@ -135,12 +171,16 @@ impl<Y: System> CoreState<Y> {
 
     fn update_client(&mut self, resource: ResourceId, activity: ActivityId, params: &ClientParams) {
         if let Some(place) = self.place(resource, activity) {
-            let node = self.tree.node(place.node);
-            node.params[place.client.index()] = *params;
-            node.clients[place.client.index()].limit = params.queue_limit;
-            node.governor
-                .update_client(&self.platform, place.client, params);
+            self.update_place(place, params);
         }
+    }
+
+    fn update_place(&mut self, place: Place, params: &ClientParams) {
+        let node = self.tree.node(place.node);
+        node.params[place.client.index()] = *params;
+        node.clients[place.client.index()].limit = params.queue_limit;
+        node.governor
+            .update_client(&self.platform, place.client, params);
     }
 
     /// Removes a queue; its requests, queued or waiting, are handed back. Its tasks are dropped:
@@ -184,22 +224,52 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    fn remove_resource(&mut self, resource: ResourceId) {
-        let Some(node) = self.known_node(resource) else {
-            return;
-        };
-        for place in self.tree.queues_of(node) {
-            self.remove_queue(place, Reason::NoResource);
+    fn end_activity(&mut self, activity: ActivityId) {
+        self.for_queues_of(activity, |state, place| {
+            state.remove_queue(place, Reason::NoActivity);
+        });
+        for local in self.resources.iter_mut().flatten() {
+            local.forget_all_of(activity);
         }
-        self.tree.remove_node(&self.platform, node);
-        self.resources[resource.index()].node = None;
+        self.grid.leave_activity(activity);
+    }
+
+    fn remove_resource(&mut self, resource: ResourceId) {
+        if let Some(node) = self.known_node(resource) {
+            for place in self.tree.queues_of(node) {
+                self.remove_queue(place, Reason::NoResource);
+            }
+            self.tree.remove_node(&self.platform, node);
+        }
+        if self.local(resource).is_some() {
+            self.resources[resource.index()] = None;
+        }
+        self.grid.leave_resource(resource);
+        self.let_schedulers_go();
+    }
+
+    /// Those schedulers go that are to, and that nobody here asks any more.
+    fn let_schedulers_go(&mut self) {
+        while let Some(position) = self.leaving.iter().position(|id| self.is_unasked(*id)) {
+            let id = self.leaving.swap_remove(position);
+            if let Some(node) = self.known_scheduler(id) {
+                self.tree.remove_node(&self.platform, node);
+                self.schedulers[id.index()] = None;
+            }
+            self.grid.leave_scheduler(id);
+        }
+    }
+
+    fn is_unasked(&self, id: SchedulerId) -> bool {
+        let node = self.known_scheduler(id);
+        node.is_none_or(|node| self.tree.nodes[node.index()].has_no_clients())
     }
 
     /// Says to whoever makes room in a resource that this core waits for it. True if that had been
     /// said already.
     pub(crate) fn flag_rejection(&mut self, resource: ResourceId) -> bool {
-        let shared = &self.resources[resource.index()].shared;
-        shared.full[self.id.index()].swap(true, Ordering::SeqCst)
+        let shared = self.local(resource).map(|local| &local.shared);
+        shared.is_none_or(|shared| shared.full[self.id.index()].swap(true, Ordering::SeqCst))
     }
 
     /// Resumes a resource on every core on which it is suspended.

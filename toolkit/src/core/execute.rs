@@ -248,6 +248,9 @@ impl<Y: System> CoreState<Y> {
     /// Ends the span of an execution, books it, and tells the schedulers.
     #[inline(always)]
     fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
+        if self.span.is_open() {
+            return self.conclude_user(place, kind, requests);
+        }
         let cycles = self.books.cut(&self.platform);
         self.books.close();
         let tree = &self.tree;
@@ -258,6 +261,16 @@ impl<Y: System> CoreState<Y> {
         } else {
             self.conclude_for_another(place, kind, cycles, requests);
         }
+    }
+
+    /// As [`Self::conclude`], if a thread was let run in user mode.
+    #[cold]
+    #[inline(never)]
+    fn conclude_user(&mut self, place: Place, kind: RecordKind, requests: u64) {
+        self.leave_user();
+        self.span.close();
+        self.conclude(place, kind, requests);
+        self.span.booked();
     }
 
     /// As [`Self::conclude`], if the activity found is another than the served one.

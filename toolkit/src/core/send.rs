@@ -9,7 +9,7 @@ use vortex_queue::{Full, Sender, Wake};
 use crate::binding::{Binding, FastMap, Key, Phase, Word};
 use crate::envelope::{Envelope, Migration};
 use crate::governor::Governor;
-use crate::grid::{Grid, Parent, Resource};
+use crate::grid::{Grid, Parent, Resource, SchedulerId};
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::request::{Head, Link, Reason, Request};
 use crate::scheduler::ClientKind;
@@ -91,6 +91,7 @@ impl<Y: System> Outboxes<Y> {
 
 /// A resource as this core knows it.
 pub(crate) struct LocalResource<Y: System> {
+    pub(crate) id: ResourceId,
     pub(crate) shared: Arc<Resource<Y>>,
     /// The resource's scheduler on this core, once it was needed.
     pub(crate) node: Option<NodeIndex>,
@@ -107,12 +108,18 @@ impl<Y: System> LocalResource<Y> {
             _ => None,
         };
         Self {
+            id: shared.id,
             shared,
             node: None,
             sole,
             bindings: FastMap::default(),
             purge_at: PURGE_AT,
         }
+    }
+
+    /// The labels of an activity will not be used any more.
+    pub(crate) fn forget_all_of(&mut self, activity: ActivityId) {
+        self.bindings.retain(|key, _| key.0 != activity);
     }
 
     fn remember(&mut self, key: Key, binding: Arc<Binding>) {
@@ -138,7 +145,7 @@ impl<Y: System> CoreState<Y> {
     #[inline]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
         let head = &request.head;
-        if let Some(local) = self.resources.get(head.destination.index())
+        if let Some(local) = self.local(head.destination)
             && local.sole == Some(self.id)
             && let Some(node) = local.node
             && let Some(place) = self.tree.place(node, head.activity)
@@ -188,7 +195,7 @@ impl<Y: System> CoreState<Y> {
         if let Link::Reply(trigger) = head.link {
             return Route::To(trigger.core);
         }
-        let Some(local) = self.resources.get(head.destination.index()) else {
+        let Some(local) = self.local(head.destination) else {
             return self.route_to_unknown(head);
         };
         if let Some(core) = local.sole {
@@ -207,7 +214,7 @@ impl<Y: System> CoreState<Y> {
     #[cold]
     fn route_to_unknown(&mut self, head: &Head) -> Route {
         match self.learn(head.destination) {
-            Ok(()) => self.route(head),
+            Ok(_) => self.route(head),
             Err(reason) => Route::Nowhere(reason),
         }
     }
@@ -216,8 +223,14 @@ impl<Y: System> CoreState<Y> {
     #[cold]
     fn route_by_changing_binding(&mut self, resource: ResourceId, key: Key) -> Route {
         loop {
-            let local = &mut self.resources[resource.index()];
+            let Some(local) = self.local_mut(resource) else {
+                return Route::Nowhere(Reason::NoResource);
+            };
             let Some(binding) = local.bindings.get(&key) else {
+                // Not for one that has ended: its labels have been forgotten, or will be.
+                if !self.grid.is_live(key.0) {
+                    return Route::Nowhere(Reason::NoActivity);
+                }
                 self.bind(resource, key);
                 continue;
             };
@@ -247,10 +260,15 @@ impl<Y: System> CoreState<Y> {
 
     /// Finds a label's binding, or makes it and tells the core it names.
     fn bind(&mut self, resource: ResourceId, key: Key) {
-        let shared = self.resources[resource.index()].shared.clone();
+        let Some(local) = self.local(resource) else {
+            return;
+        };
+        let shared = local.shared.clone();
         let decide = || shared.load_share(&self.platform, key);
         let (binding, is_new) = shared.bindings.find_or_bind(key, decide);
-        self.resources[resource.index()].remember(key, binding.clone());
+        if let Some(local) = self.local_mut(resource) {
+            local.remember(key, binding.clone());
+        }
         if !is_new || binding.lifetime_cycles() == u64::MAX {
             return;
         }
@@ -292,8 +310,21 @@ impl<Y: System> CoreState<Y> {
     /// An activity's queue at a resource, if there is one.
     #[inline(always)]
     pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
-        let node = self.resources.get(resource.index())?.node?;
+        let node = self.local(resource)?.node?;
         self.tree.place(node, activity)
+    }
+
+    /// A resource, if this core knows it.
+    #[inline(always)]
+    pub(crate) fn local(&self, resource: ResourceId) -> Option<&LocalResource<Y>> {
+        let local = self.resources.get(resource.index())?.as_ref()?;
+        // The place may belong to a successor.
+        (local.id == resource).then_some(local)
+    }
+
+    pub(crate) fn local_mut(&mut self, resource: ResourceId) -> Option<&mut LocalResource<Y>> {
+        let local = self.resources.get_mut(resource.index())?.as_mut()?;
+        (local.id == resource).then_some(local)
     }
 
     /// Makes an activity's queue at a resource.
@@ -307,7 +338,7 @@ impl<Y: System> CoreState<Y> {
         if let Some(place) = self.tree.place(node, activity) {
             return Ok(place);
         }
-        let shared = self.resources[resource.index()].shared.clone();
+        let shared = self.learn(resource)?.shared.clone();
         let params = self
             .grid
             .client_params(&shared, activity)
@@ -325,23 +356,21 @@ impl<Y: System> CoreState<Y> {
 
     /// The resource's scheduler on this core.
     fn node_of(&mut self, resource: ResourceId) -> Result<NodeIndex, Reason> {
-        self.learn(resource)?;
-        let local = &self.resources[resource.index()];
+        let local = self.learn(resource)?;
         if let Some(node) = local.node {
             return Ok(node);
         }
         let shared = local.shared.clone();
-        if shared.is_removed() {
-            return Err(Reason::NoResource);
-        }
-        let ask = *shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
+        let ask = shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         let parent = self.parent(ask.parent)?;
         let policy = shared.instance.policy.read().clone();
         let policy = Governor::start(&self.platform, &policy, self.id);
         let node = self
             .tree
             .add_node(&self.platform, parent, policy, &ask.params);
-        self.resources[resource.index()].node = Some(node);
+        if let Some(local) = self.local_mut(resource) {
+            local.node = Some(node);
+        }
         if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         }
@@ -350,36 +379,59 @@ impl<Y: System> CoreState<Y> {
 
     /// The node of whom a scheduler asks.
     fn parent(&mut self, parent: Parent) -> Result<NodeIndex, Reason> {
-        let Parent::Scheduler(id) = parent else {
-            return Ok(ROOT);
-        };
-        if let Some(node) = self.schedulers[id.0] {
+        match parent {
+            Parent::Multiplexor => Ok(ROOT),
+            Parent::Scheduler(id) => self.node_of_scheduler(id),
+        }
+    }
+
+    fn node_of_scheduler(&mut self, id: SchedulerId) -> Result<NodeIndex, Reason> {
+        let shared = self.grid.scheduler(id).ok_or(Reason::NoCore)?;
+        // Nobody begins to ask one that is to go.
+        if shared.removal.has_begun() {
+            return Err(Reason::NoCore);
+        }
+        if let Some(node) = self.known_scheduler(id) {
             return Ok(node);
         }
-        let grid = self.grid.clone();
-        let instance = &grid.schedulers[id.0];
-        let ask = *instance.ask(self.id).ok_or(Reason::NoCore)?;
+        let ask = shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         // A scheduler asks only those made before it, so this ends.
         let upper = self.parent(ask.parent)?;
-        let policy = Governor::start(&self.platform, &instance.policy.read(), self.id);
+        let policy = Governor::start(&self.platform, &shared.instance.policy.read(), self.id);
         let node = self
             .tree
             .add_node(&self.platform, upper, policy, &ask.params);
-        self.schedulers[id.0] = Some(node);
+        if self.schedulers.len() <= id.index() {
+            self.schedulers.resize(id.index() + 1, None);
+        }
+        self.schedulers[id.index()] = Some((id, node));
         Ok(node)
     }
 
-    /// Takes note of resources up to `resource`.
-    pub(crate) fn learn(&mut self, resource: ResourceId) -> Result<(), Reason> {
-        while self.resources.len() <= resource.index() {
-            let next = ResourceId(u32::try_from(self.resources.len()).unwrap_or(u32::MAX));
-            let shared = self.grid.resource(next).ok_or(Reason::NoResource)?;
-            self.resources.push(LocalResource::new(shared));
+    /// A scheduler's node, if it has one here.
+    pub(crate) fn known_scheduler(&self, id: SchedulerId) -> Option<NodeIndex> {
+        let (known, node) = (*self.schedulers.get(id.index())?)?;
+        (known == id).then_some(node)
+    }
+
+    /// Takes note of a resource.
+    pub(crate) fn learn(&mut self, resource: ResourceId) -> Result<&LocalResource<Y>, Reason> {
+        if self.local(resource).is_none() {
+            let shared = self.grid.resource(resource).ok_or(Reason::NoResource)?;
+            // Not one that is being removed: this core may have done its part.
+            if shared.is_removed() {
+                return Err(Reason::NoResource);
+            }
+            if self.resources.len() <= resource.index() {
+                self.resources.resize_with(resource.index() + 1, || None);
+            }
+            self.resources[resource.index()] = Some(LocalResource::new(shared));
         }
-        if self.resources[resource.index()].shared.cores.is_empty() {
-            return Err(Reason::NoCore);
+        match self.local(resource) {
+            Some(local) if !local.shared.cores.is_empty() => Ok(local),
+            Some(_) => Err(Reason::NoCore),
+            None => Err(Reason::NoResource),
         }
-        Ok(())
     }
 
     /// Sees to it that a request that is not executed comes back to who waits for it.

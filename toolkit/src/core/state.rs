@@ -8,11 +8,12 @@ use vortex_queue::Receiver;
 
 use crate::envelope::{Envelope, Migration};
 use crate::governor::Governor;
-use crate::grid::{Grid, Seed};
+use crate::grid::{Grid, SchedulerId, Seed};
 use crate::ids::CoreId;
 use crate::migration::Owned;
 use crate::request::{Link, Reason, Request, Trigger};
 use crate::slab::Work;
+use crate::span::{Span, SpanPublisher};
 use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
 use crate::tree::{NodeIndex, Tree};
@@ -29,6 +30,7 @@ use super::Step;
 use super::books::Books;
 use super::execute::Current;
 use super::send::{LocalResource, Outboxes};
+use super::user::Beside;
 
 /// Values taken from the inbox in one step, so that a flood of them cannot keep the core from
 /// serving.
@@ -38,18 +40,24 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) platform: Y::Platform,
     pub(crate) id: CoreId,
     pub(crate) grid: Arc<Grid<Y>>,
-    inbox: Receiver<Envelope<Y>>,
+    pub(crate) inbox: Receiver<Envelope<Y>>,
+    pub(crate) span: SpanPublisher,
     pub(crate) outboxes: Outboxes<Y>,
     pub(crate) tree: Tree<Y::Policy, Y::Message>,
-    pub(crate) resources: Vec<LocalResource<Y>>,
-    /// The nodes of the grid's schedulers on this core, once they were needed.
-    pub(crate) schedulers: Vec<Option<NodeIndex>>,
+    /// By the index of their numbers; see [`Self::local`].
+    pub(crate) resources: Vec<Option<LocalResource<Y>>>,
+    /// The nodes of the grid's schedulers on this core, once they were needed; see
+    /// [`Self::known_scheduler`].
+    pub(crate) schedulers: Vec<Option<(SchedulerId, NodeIndex)>>,
+    /// Schedulers that go when nobody here asks them any more.
+    pub(crate) leaving: Vec<SchedulerId>,
     pub(crate) waiting: Waiting<Y::Message>,
     pub(crate) woken: Vec<WaiterId>,
     pub(crate) returns: VecDeque<(Request<Y::Message>, Reason)>,
     pub(crate) owned: Owned<Y>,
     pub(crate) books: Books,
     pub(crate) current: Current,
+    pub(crate) beside: Beside,
     pub(crate) asleep: bool,
     /// Attend at the next step.
     pub(crate) attention: bool,
@@ -69,6 +77,7 @@ impl<Y: System> CoreState<Y> {
             grid,
             core: id,
             inbox,
+            span,
         } = seed;
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
         let root = Governor::start(&platform, &multiplexor, id);
@@ -76,16 +85,19 @@ impl<Y: System> CoreState<Y> {
         Self {
             id,
             inbox,
+            span,
             outboxes: Outboxes::new(&grid),
             tree: Tree::new(root, grid.patience_cycles),
             resources: Vec::new(),
-            schedulers: core::iter::repeat_n(None, grid.schedulers.len()).collect(),
+            schedulers: Vec::new(),
+            leaving: Vec::new(),
             waiting: Waiting::new(),
             woken: Vec::new(),
             returns: VecDeque::new(),
             owned: Owned::new(),
             books,
             current: Current::new(),
+            beside: Beside::NOTHING,
             asleep: false,
             attention: false,
             attention_at: u64::MAX,
@@ -113,10 +125,18 @@ impl<Y: System> CoreState<Y> {
         self.attention_at = self.attention_at.min(self.owned.next_due());
     }
 
+    /// When this core has something to do by itself, if at all.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let due = self.attention_at.min(self.tree.timer_at);
+        (due != u64::MAX).then_some(due)
+    }
+
     pub(crate) fn wake_up(&mut self) {
         self.asleep = false;
         self.inbox.wake();
+        self.span.close();
         self.books.cut_idle(&self.platform);
+        self.span.booked();
     }
 
     /// Nothing is ready: sleeps, unless something is still under way.
@@ -128,8 +148,9 @@ impl<Y: System> CoreState<Y> {
             return Step::Worked;
         }
         self.asleep = true;
-        let until = self.attention_at.min(self.tree.timer_at);
-        let until = (until != u64::MAX).then_some(until);
+        let since = self.books.mark;
+        self.span.open(Span::Idle { since });
+        let until = self.next_due();
         if let Some(at) = until {
             self.platform.set_timer(at);
         }
@@ -162,6 +183,7 @@ impl<Y: System> CoreState<Y> {
                 self.attention = true;
             }
             Envelope::Control(control) => self.control(&control),
+            Envelope::Announce(control) => self.announce(&control),
             Envelope::Migration(message) => self.migrate(message),
         }
     }

@@ -3,16 +3,18 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use vortex_queue::{Receiver, channel};
 
 use crate::envelope::Envelope;
 use crate::ids::{ActivityId, CoreId, ResourceId};
 use crate::scheduler::{ClientParams, SchedulerParams};
+use crate::span::{SpanPublisher, spans};
 use crate::statistics::Ledger;
 use crate::system::System;
 
-use super::{Activity, Grid, Instance, Resource, SchedulerId, SchedulerSpec};
+use super::resource::{Inner, Instance, Removal, Resource};
+use super::{Activity, Grid, Heirs, SchedulerId, SchedulerSpec, Table};
 
 /// Values an inbox holds unless told otherwise.
 const INBOX_CAPACITY: usize = 1024;
@@ -23,9 +25,9 @@ const PATIENCE_CYCLES: u64 = 10_000_000_000;
 /// Builds a [`Grid`].
 pub struct Builder<Y: System> {
     multiplexors: Vec<Instance<Y>>,
-    schedulers: Vec<Instance<Y>>,
-    resources: Vec<Resource<Y>>,
-    activities: Vec<Activity>,
+    schedulers: Table<Arc<Inner<Y>>>,
+    resources: Table<Arc<Resource<Y>>>,
+    activities: Table<Activity>,
     inbox_capacity: usize,
     patience_cycles: u64,
 }
@@ -40,17 +42,16 @@ impl<Y: System> Builder<Y> {
                 asks: Vec::new(),
             })
         };
-        let infrastructure = Activity {
-            name: "infrastructure".into(),
-            params: ClientParams::default(),
-            ended: false,
-            suspended: false,
-        };
+        let multiplexors: Vec<_> = multiplexors.into_iter().map(instance).collect();
+        let params = ClientParams::default();
+        let infrastructure = Activity::new("infrastructure", params, multiplexors.len());
+        let mut activities = Table::new();
+        activities.insert(|_| infrastructure);
         Self {
-            multiplexors: multiplexors.into_iter().map(instance).collect(),
-            schedulers: Vec::new(),
-            resources: Vec::new(),
-            activities: alloc::vec![infrastructure],
+            multiplexors,
+            schedulers: Table::new(),
+            resources: Table::new(),
+            activities,
             inbox_capacity: INBOX_CAPACITY,
             patience_cycles: PATIENCE_CYCLES,
         }
@@ -71,49 +72,46 @@ impl<Y: System> Builder<Y> {
 
     /// Parameters of the infrastructure activity.
     pub fn infrastructure(&mut self, params: ClientParams) -> &mut Self {
-        self.activities[ActivityId::INFRASTRUCTURE.index()].params = params;
+        if let Some(activity) = self.activities.get_mut(ActivityId::INFRASTRUCTURE.0) {
+            activity.params = params;
+        }
         self
     }
 
     /// Adds a scheduler that others may ask.
+    ///
+    /// # Panics
+    /// If there are 2^20 - 1 already.
     pub fn scheduler(&mut self, spec: SchedulerSpec<Y::Policy>) -> SchedulerId {
-        self.schedulers.push(Instance::new(spec));
-        SchedulerId(self.schedulers.len() - 1)
+        let inner = Inner {
+            instance: Instance::new(spec),
+            removal: Removal::of(self.multiplexors.len()),
+        };
+        SchedulerId(self.schedulers.insert(|_| Arc::new(inner)))
     }
 
     /// Adds a resource.
     ///
     /// # Panics
-    /// Beyond 2^32 - 1 resources.
+    /// If there are 2^20 - 1 already.
     pub fn resource(&mut self, name: &str, spec: SchedulerSpec<Y::Policy>) -> ResourceId {
-        let id = ResourceId(u32::try_from(self.resources.len()).expect("resources are u32"));
-        self.resources.push(Resource::new(
-            id,
-            name.into(),
-            spec,
-            self.multiplexors.len(),
-        ));
-        id
+        let cores = self.multiplexors.len();
+        let make = |number| Arc::new(Resource::new(ResourceId(number), name.into(), spec, cores));
+        ResourceId(self.resources.insert(make))
     }
 
     /// Adds an activity; `params` are its parameters wherever nothing else was said.
     ///
     /// # Panics
-    /// Beyond 2^32 - 1 activities.
+    /// If there are 2^20 - 1 already.
     pub fn activity(&mut self, name: &str, params: ClientParams) -> ActivityId {
-        let id = ActivityId(u32::try_from(self.activities.len()).expect("activities are u32"));
-        self.activities.push(Activity {
-            name: name.into(),
-            params,
-            ended: false,
-            suspended: false,
-        });
-        id
+        let activity = Activity::new(name, params, self.multiplexors.len());
+        ActivityId(self.activities.insert(|_| activity))
     }
 
     /// Says what an activity is to one resource's scheduler.
     pub fn client(&mut self, resource: ResourceId, activity: ActivityId, params: ClientParams) {
-        if let Some(resource) = self.resources.get(resource.index()) {
+        if let Some(resource) = self.resources.get(resource.0) {
             resource.clients.lock().insert(activity, params);
         }
     }
@@ -123,23 +121,28 @@ impl<Y: System> Builder<Y> {
         let cores = self.multiplexors.len();
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             (0..cores).map(|_| channel(self.inbox_capacity)).unzip();
+        let (publishers, readers): (Vec<_>, Vec<_>) = (0..cores).map(|_| spans()).unzip();
         let grid = Arc::new(Grid {
             senders,
-            resources: RwLock::new(self.resources.into_iter().map(Arc::new).collect()),
-            schedulers: self.schedulers,
+            resources: RwLock::new(self.resources),
+            schedulers: RwLock::new(self.schedulers),
             multiplexors: self.multiplexors,
             activities: RwLock::new(self.activities),
+            heirs: Mutex::new(Heirs::default()),
             ledgers: core::iter::repeat_with(|| Arc::new(Ledger::default()))
                 .take(cores)
                 .collect(),
+            spans: readers,
             patience_cycles: self.patience_cycles,
         });
-        let seed = |(number, inbox)| Seed {
+        let seed = |(number, (inbox, span))| Seed {
             grid: grid.clone(),
             core: CoreId(u16::try_from(number).expect("cores are u16")),
             inbox,
+            span,
         };
-        let seeds = inboxes.into_iter().enumerate().map(seed).collect();
+        let ends = inboxes.into_iter().zip(publishers);
+        let seeds = ends.enumerate().map(seed).collect();
         (grid, seeds)
     }
 }
@@ -149,6 +152,7 @@ pub struct Seed<Y: System> {
     pub(crate) grid: Arc<Grid<Y>>,
     pub(crate) core: CoreId,
     pub(crate) inbox: Receiver<Envelope<Y>>,
+    pub(crate) span: SpanPublisher,
 }
 
 impl<Y: System> Seed<Y> {

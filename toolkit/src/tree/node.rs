@@ -144,6 +144,10 @@ impl<S: Scheduler> Node<S> {
         id
     }
 
+    pub(crate) const fn has_no_clients(&self) -> bool {
+        self.vacant.len() == self.clients.len()
+    }
+
     pub(crate) fn remove(&mut self, id: ClientId) {
         let client = &mut self.clients[id.index()];
         if client.state == ClientState::Ready {

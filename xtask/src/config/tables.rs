@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use vortex_sched_config::value::Ttl;
+use vortex_sched_config::value::{Share, Ttl};
 use vortex_sched_config::{
-    ActivityIndex, Asks, Budget, CorePlan, Instance, Known, LoadSharingPlan, Parameters, Plan,
-    SchedulerIndex, SchedulerPlan, Takes,
+    ActivityIndex, Asks, Budget, Instance, Known, LoadSharingPlan, Parameters, Plan, SchedulerPlan,
+    Takes,
 };
 
 const TITLE: Style = Style::new().bold();
@@ -15,12 +15,20 @@ const TITLE: Style = Style::new().bold();
 const LINES: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
+/// What the table of schedulers needs to be read.
+const NOTE: &str = "\
+ An activity's home runs its threads and its part of every resource that is not named here.
+ * while there is work that is no activity's; the others divide what that leaves.
+";
+
 /// All tables of a plan.
 pub(super) fn plan(plan: &Plan) -> String {
     let mut out = String::new();
     let groups = alike(plan);
     section(&mut out, "Cores", &cores(plan, &groups));
     section(&mut out, "Schedulers", &schedulers(plan, &groups));
+    out.push_str(NOTE);
+    section(&mut out, "Threads", &threads(plan));
     section(&mut out, "Activities", &activities(plan));
     section(
         &mut out,
@@ -108,6 +116,55 @@ fn cores(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     table
 }
 
+/// A scheduler that asks for CPU time: one of the file, or the home of an activity.
+struct Row<'a> {
+    name: String,
+    describing: [String; 3],
+    asks: &'a [(Asks, Parameters)],
+    /// The infrastructure's home: what it gets is not counted in what the others get.
+    is_aside: bool,
+}
+
+/// The weight of an activity that comes later, for which there is a line when no other has one.
+const NEW: Share = Share::DEFAULT;
+
+fn rows<'a>(plan: &'a Plan, new: &'a [(Asks, Parameters)]) -> Vec<Row<'a>> {
+    let mut rows = Vec::new();
+    let of_resources = plan.schedulers.iter();
+    for scheduler in of_resources.filter(|scheduler| !scheduler.is_of_threads()) {
+        rows.push(Row {
+            name: scheduler.name.clone(),
+            describing: describing(plan, scheduler),
+            asks: &scheduler.asks,
+            is_aside: false,
+        });
+    }
+    let home = |of: String, asks, is_aside| Row {
+        name: format!("home of {of}"),
+        describing: ["propshare.wfq".into(), "cpu".into(), String::new()],
+        asks,
+        is_aside,
+    };
+    let named = plan.activities.iter().zip(&plan.homes).enumerate();
+    let homes = named.map(|(index, (activity, asks))| {
+        let is_aside = index == ActivityIndex::INFRASTRUCTURE.0;
+        home(activity.name.clone(), asks.as_slice(), is_aside)
+    });
+    rows.extend(homes);
+    if plan.activities.len() == 1 {
+        rows.push(home(format!("a new activity of {NEW}"), new, false));
+    }
+    rows
+}
+
+fn describing(plan: &Plan, scheduler: &SchedulerPlan) -> [String; 3] {
+    [
+        scheduler.algorithm.clone(),
+        scheduler.metric.to_string(),
+        load_sharing(plan, scheduler),
+    ]
+}
+
 fn schedulers(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     let headers = ["scheduler", "algorithm", "by", "load sharing"].map(String::from);
     let cores = groups
@@ -117,54 +174,61 @@ fn schedulers(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     for column in table.column_iter_mut().skip(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for (index, scheduler) in plan.schedulers.iter().enumerate() {
-        let index = SchedulerIndex(index);
-        let cells = groups
-            .iter()
-            .map(|group| cell(plan, index, scheduler, group[0]));
-        let cells: Vec<_> = cells.collect();
-        // A pattern whose instances are listed is no scheduler of its own.
-        if scheduler.instance == Instance::Pattern && cells.iter().all(String::is_empty) {
-            continue;
-        }
-        let describing = [
+    let new = plan.home(None, NEW);
+    let rows = rows(plan, &new);
+    for row in &rows {
+        let cells = groups.iter().map(|group| cell(plan, row, &rows, group[0]));
+        let describing = std::iter::once(&row.name).chain(&row.describing).cloned();
+        table.add_row(describing.chain(cells));
+    }
+    table
+}
+
+/// The schedulers of threads: each process has one, in the home of its activity.
+fn threads(plan: &Plan) -> Table {
+    let header = [
+        "threads",
+        "algorithm",
+        "by",
+        "load sharing",
+        "timeslice",
+        "cores",
+    ];
+    let mut table = table(header);
+    let own = plan.schedulers.iter();
+    let own = own.filter(|scheduler| matches!(scheduler.instance, Instance::Of(_)));
+    for scheduler in std::iter::once(plan.threads(None)).chain(own) {
+        let [algorithm, by, sharing] = describing(plan, scheduler);
+        table.add_row([
             scheduler.name.clone(),
-            scheduler.algorithm.clone(),
-            scheduler.metric.to_string(),
-            load_sharing(plan, scheduler),
-        ];
-        table.add_row(describing.into_iter().chain(cells));
+            algorithm,
+            by,
+            sharing,
+            format!("{} µs", scheduler.timeslice),
+            core_numbers(plan, &scheduler.cores),
+        ]);
     }
     table
 }
 
 /// What a scheduler gets on a core: from its multiplexor, or from schedulers there.
-fn cell(plan: &Plan, index: SchedulerIndex, scheduler: &SchedulerPlan, core: usize) -> String {
-    let there: &CorePlan = &plan.cores[core];
+fn cell(plan: &Plan, row: &Row<'_>, rows: &[Row<'_>], core: usize) -> String {
     let mut parts = Vec::new();
-    if let Some((_, own)) = there.clients.iter().find(|(client, _)| *client == index) {
-        parts.push(entitlement(
-            &there.algorithm,
-            own,
-            there.clients.iter().map(|(_, all)| all),
-        ));
-    }
-    for (asks, _) in &scheduler.asks {
-        let Asks::Scheduler(asked) = asks else {
-            continue;
+    for (asks, own) in row.asks {
+        let (algorithm, of) = match asks {
+            Asks::Core(asked) if *asked == core => (&plan.cores[core].algorithm, String::new()),
+            Asks::Scheduler(asked) if plan.schedulers[asked.0].cores.contains(&core) => {
+                let asked = &plan.schedulers[asked.0];
+                (&asked.algorithm, format!(" of {}", asked.name))
+            }
+            _ => continue,
         };
-        let asked = &plan.schedulers[asked.0];
-        if !asked.cores.contains(&core) {
-            continue;
-        }
-        if let Some((_, own)) = asked.schedulers.iter().find(|(client, _)| *client == index) {
-            let all = asked.schedulers.iter().map(|(_, all)| all);
-            parts.push(format!(
-                "{} of {}",
-                entitlement(&asked.algorithm, own, all),
-                asked.name
-            ));
-        }
+        let beside = rows.iter().filter(|other| row.is_aside || !other.is_aside);
+        let beside = beside.flat_map(|other| other.asks);
+        let all = beside.filter(|(other, _)| other == asks);
+        let part = entitlement(algorithm, own, all.map(|(_, all)| all));
+        let aside = if row.is_aside { " *" } else { "" };
+        parts.push(format!("{part}{of}{aside}"));
     }
     parts.join(", ")
 }

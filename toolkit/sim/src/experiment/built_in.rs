@@ -4,11 +4,13 @@
 //! The times are round numbers of the size that the paper's figures suggest; what matters is which
 //! resource is the bottleneck.
 
-use vortex_sched_config::{ActivityIndex, Asks, Instance, Plan, SchedulerPlan};
-use vortex_schedulers::instantiate::{Built, activity_id};
+use vortex_sched_config::{ActivityIndex, Plan, SchedulerPlan};
+use vortex_schedulers::instantiate::{activity_id, kernel_instance, thread_instance, timeslice};
+use vortex_schedulers::{Instantiated, Policy};
 use vortex_toolkit::ids::ResourceId;
 
 use super::{ExperimentError, HERTZ};
+use crate::simulation::Load;
 use crate::workload::{Amount, Arrivals, Flow, Stage};
 
 /// A workload's name.
@@ -126,78 +128,118 @@ impl WorkloadName {
 
 const THREAD: &str = "resource.thread";
 
-/// The flows of a workload: one for each activity but the infrastructure.
+/// A resource that a workload sends to.
+pub(super) struct Station {
+    /// What tables call it.
+    pub(super) name: String,
+    pub(super) resource: ResourceId,
+    /// Its scheduler in the plan; `None` for an activity's instance of a resource that the plan
+    /// does not name.
+    pub(super) scheduler: Option<SchedulerPlan>,
+}
+
+/// The grid of a plan, as it grows by what a workload needs.
+struct Stations<'a> {
+    plan: &'a Plan,
+    done: &'a mut Instantiated<Load<Policy>>,
+    stations: Vec<Station>,
+}
+
+/// The flows of a workload: one for each activity but the infrastructure. And the resources that
+/// they send to.
 pub(super) fn flows(
     plan: &Plan,
-    built: &[Built],
+    done: &mut Instantiated<Load<Policy>>,
     workload: WorkloadName,
-) -> Result<Vec<Flow>, ExperimentError> {
+) -> Result<(Vec<Flow>, Vec<Station>), ExperimentError> {
     if plan.activities.len() < 2 {
         return Err(ExperimentError::NoActivity);
     }
-    let activities = (1..plan.activities.len()).map(ActivityIndex);
-    let flow = |activity: ActivityIndex| {
+    let mut stations = Stations {
+        plan,
+        done,
+        stations: Vec::new(),
+    };
+    stations.add_named();
+    let mut flows = Vec::new();
+    for activity in (1..plan.activities.len()).map(ActivityIndex) {
+        flows.push(stations.flow(activity, workload)?);
+    }
+    Ok((flows, stations.stations))
+}
+
+impl Stations<'_> {
+    /// Those that the plan names.
+    fn add_named(&mut self) {
+        let all = self.plan.schedulers.iter().zip(&self.done.schedulers);
+        let named = all.filter_map(|(scheduler, built)| {
+            Some(Station {
+                name: scheduler.name.clone(),
+                resource: built.resource?,
+                scheduler: Some(scheduler.clone()),
+            })
+        });
+        self.stations.extend(named);
+    }
+
+    fn flow(
+        &mut self,
+        activity: ActivityIndex,
+        workload: WorkloadName,
+    ) -> Result<Flow, ExperimentError> {
+        let threads = self.plan.threads(Some(activity));
         let mut outstanding = workload.outstanding();
         let mut route = Vec::new();
-        for &(resource, microseconds, bytes) in workload.route() {
-            let found = find(plan, built, activity, resource);
-            let (scheduler, id) = found.ok_or_else(|| ExperimentError::NoResource {
-                workload: workload.name(),
-                resource,
-                activity: plan.activities[activity.0].name.clone(),
-            })?;
+        for &(name, microseconds, bytes) in workload.route() {
             let mean = microseconds * (HERTZ / 1_000_000);
             let mut cycles = Amount::Uniform(mean / 2, mean * 3 / 2);
             if workload == WorkloadName::Cpu {
-                outstanding = threads(scheduler);
-                cycles = Amount::Fixed(scheduler.timeslice.get() * (HERTZ / 1_000_000));
+                // One thread for each core.
+                outstanding = u32::try_from(threads.cores.len()).unwrap_or(u32::MAX);
+                cycles = Amount::Fixed(timeslice(self.plan, Some(activity), HERTZ));
             }
             route.push(Stage {
-                resource: id,
+                resource: self.station(activity, name)?,
                 cycles,
                 bytes: Amount::Fixed(bytes),
             });
         }
-        let name = &plan.activities[activity.0].name;
+        let name = &self.plan.activities[activity.0].name;
         let arrivals = Arrivals::Closed { outstanding };
         Ok(Flow::new(name, activity_id(activity), route, arrivals))
-    };
-    activities.map(flow).collect()
-}
+    }
 
-/// One thread for each core of a scheduler.
-fn threads(scheduler: &SchedulerPlan) -> u32 {
-    let direct = scheduler
-        .asks
-        .iter()
-        .all(|(asks, _)| matches!(asks, Asks::Core(_)));
-    let cores = if direct {
-        scheduler.asks.len()
-    } else {
-        scheduler.cores.len()
-    };
-    u32::try_from(cores).unwrap_or(u32::MAX)
-}
-
-/// The resource of that name that serves an activity: its own instance, or the only one.
-fn find<'a>(
-    plan: &'a Plan,
-    built: &[Built],
-    activity: ActivityIndex,
-    name: &str,
-) -> Option<(&'a SchedulerPlan, ResourceId)> {
-    let named = plan
-        .schedulers
-        .iter()
-        .zip(built)
-        .filter_map(|(scheduler, built)| {
-            let is_named = scheduler.resource.as_deref() == Some(name);
-            is_named.then_some((scheduler, built.resource?))
+    /// The resource of that name that serves an activity: the only one, if the plan has a scheduler
+    /// for it, else the instance in the activity's home.
+    fn station(
+        &mut self,
+        activity: ActivityIndex,
+        name: &str,
+    ) -> Result<ResourceId, ExperimentError> {
+        let own = format!("{name} ({})", self.plan.activities[activity.0].name);
+        let mut known = self.stations.iter();
+        let known = known.find(|station| {
+            let scheduler = station.scheduler.as_ref().filter(|_| name != THREAD);
+            let named = scheduler.and_then(|scheduler| scheduler.resource.as_deref());
+            named == Some(name) || station.name == own
         });
-    let mut serving = named.filter(|(scheduler, _)| match scheduler.instance {
-        Instance::Only => true,
-        Instance::Of(of) => of == activity,
-        Instance::Pattern => false,
-    });
-    serving.next()
+        if let Some(station) = known {
+            return Ok(station.resource);
+        }
+        let home = self.done.homes[activity.0];
+        let (spec, scheduler) = if name == THREAD {
+            let spec = thread_instance(self.plan, Some(activity), home, HERTZ);
+            let spec = spec.map_err(ExperimentError::Plan)?;
+            (spec, Some(self.plan.threads(Some(activity)).clone()))
+        } else {
+            (kernel_instance(self.plan, home), None)
+        };
+        let resource = self.done.builder.resource(&own, spec);
+        self.stations.push(Station {
+            name: own,
+            resource,
+            scheduler,
+        });
+        Ok(resource)
+    }
 }

@@ -151,11 +151,10 @@ impl Experiment {
 
     fn resource_rows(&self) -> Vec<ResourceRow> {
         let mut rows = Vec::new();
-        for (scheduler, built) in self.plan.schedulers.iter().zip(&self.built) {
-            let Some(resource) = built.resource else {
-                continue;
-            };
-            let metric = match scheduler.metric {
+        for station in &self.stations {
+            let (resource, scheduler) = (station.resource, station.scheduler.as_ref());
+            let charged_by = scheduler.map_or(MetricName::Cpu, |scheduler| scheduler.metric);
+            let metric = match charged_by {
                 MetricName::Cpu => Metric::Cpu,
                 MetricName::Bytes => Metric::Bytes,
                 MetricName::Requests => Metric::Requests,
@@ -166,9 +165,10 @@ impl Experiment {
                 .map(|activity| {
                     let id = activity_id(activity);
                     let weight = self.plan.activities[activity.0].weight;
-                    let share = scheduler.client(activity, weight).share.thousandths();
+                    let share = scheduler
+                        .map_or(weight, |scheduler| scheduler.client(activity, weight).share);
                     let usage = self.simulation.grid().usage(resource, id);
-                    (activity, u64::from(share), usage)
+                    (activity, u64::from(share.thousandths()), usage)
                 })
                 .filter(|(_, _, usage)| usage.requests > 0)
                 .collect();
@@ -180,10 +180,11 @@ impl Experiment {
             for (activity, share, usage) in users {
                 let waiting = |per_mille| percentile(&usage.waiting, per_mille).unwrap_or(0);
                 rows.push(ResourceRow {
-                    resource: scheduler.name.clone(),
+                    resource: station.name.clone(),
                     activity: self.plan.activities[activity.0].name.clone(),
-                    metric: scheduler.metric.name().into(),
-                    entitled: (scheduler.algorithm == "propshare.wfq")
+                    metric: charged_by.name().into(),
+                    entitled: scheduler
+                        .is_none_or(|scheduler| scheduler.algorithm == "propshare.wfq")
                         .then(|| ratio(share, shares)),
                     received: ratio(amount(&usage, metric), given),
                     requests: usage.requests,

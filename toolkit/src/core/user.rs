@@ -1,0 +1,77 @@
+//! Threads that run in user mode, for long, inside the handling of a request.
+//!
+//! While one does, the core is to other cores as if it slept: who sends something to it wakes it,
+//! which here means an interrupt that ends the thread's stay in user mode.
+
+use crate::span::Span;
+use crate::system::{Platform, System};
+use crate::tree::ROOT;
+
+use super::CoreState;
+
+/// What was ready beside an execution when it first let a thread run.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside {
+    /// When the execution began.
+    mark: u64,
+    ready: u32,
+}
+
+impl Beside {
+    pub(crate) const NOTHING: Self = Self { mark: 0, ready: 0 };
+}
+
+impl<Y: System> CoreState<Y> {
+    pub(crate) fn enter_user(&mut self) -> bool {
+        self.note_timers();
+        if self.is_due() || !self.inbox.try_sleep() {
+            return false;
+        }
+        let mark = self.books.mark;
+        if self.beside.mark != mark {
+            let ready = self.ready_beside();
+            self.beside = Beside { mark, ready };
+        }
+        self.span.open(Span::User {
+            since: mark,
+            resource: self.current.head.destination,
+            activity: self.current.activity,
+            interrupted: self.books.interrupted(&self.platform),
+        });
+        true
+    }
+
+    pub(crate) fn leave_user(&mut self) {
+        self.inbox.wake();
+    }
+
+    pub(crate) fn should_yield(&self) -> bool {
+        let beside = &self.beside;
+        !self.inbox.is_empty()
+            || self.is_due()
+            || beside.mark == self.books.mark && self.ready_beside() > beside.ready
+    }
+
+    /// Whether this core has something to do besides requests.
+    fn is_due(&self) -> bool {
+        let due = self.next_due();
+        self.attention || due.is_some_and(|due| self.platform.now() >= due)
+    }
+
+    /// How many clients are ready on the way from the current request's scheduler to the root.
+    fn ready_beside(&self) -> u32 {
+        let local = self.local(self.current.head.destination);
+        let Some(mut index) = local.and_then(|local| local.node) else {
+            return 0;
+        };
+        let mut ready = 0;
+        loop {
+            let node = &self.tree.nodes[index.index()];
+            ready += node.ready;
+            if index == ROOT {
+                return ready;
+            }
+            index = node.parent.node;
+        }
+    }
+}
