@@ -25,7 +25,7 @@ use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_sched_config::Plan;
 use vortex_schedulers::Policy;
 use vortex_schedulers::instantiate::{Built, Instantiated};
-use vortex_toolkit::{Core, Grid, Seed, Step, System};
+use vortex_toolkit::{Core, Grid, SchedulerId, Seed, Step, System};
 
 use self::interrupts::Interrupts;
 pub(crate) use self::platform::{Hardware, Places};
@@ -72,6 +72,8 @@ pub(crate) struct Shared<Y: System> {
     pub(crate) plan: Plan,
     /// What has become of the plan's schedulers.
     pub(crate) schedulers: Vec<Built>,
+    /// For each activity of the plan, its home.
+    pub(crate) homes: Vec<SchedulerId>,
     /// Which core of the machine each core of the grid is.
     pub(crate) places: Places,
 }
@@ -85,6 +87,7 @@ pub(crate) fn start<Y: Wired>(ramdisk: Option<&Ramdisk<'_>>) -> (&'static Shared
         builder,
         cores,
         schedulers,
+        homes,
     } = chosen.instantiated;
     let (grid, seeds) = builder.build();
     let wiring = Y::wiring();
@@ -92,6 +95,7 @@ pub(crate) fn start<Y: Wired>(ramdisk: Option<&Ramdisk<'_>>) -> (&'static Shared
         grid,
         plan: chosen.plan,
         schedulers,
+        homes,
         places: Places::new(&online, &cores),
     });
     summary::log(shared, chosen.source, &online);
