@@ -119,6 +119,12 @@ pub fn timestamp() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// This core's flags register (Intel SDM volume 1, 3.4.3).
+#[must_use]
+pub fn flags() -> u64 {
+    x86_64::registers::rflags::read_raw()
+}
+
 /// Whether this core takes interrupts.
 #[must_use]
 pub fn interrupts_enabled() -> bool {

@@ -1,6 +1,7 @@
 //! User mode with a second core: a thread that moves, and a page that is taken away under a thread
 //! that uses it elsewhere.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Mutex;
@@ -8,6 +9,7 @@ use vortex_hal::address_space::Access;
 use vortex_hal::cores::{self, Core};
 use vortex_hal::user::{self, Exit};
 use vortex_hal::{user_frames, wakeup};
+use vortex_kernel_base::address::Frame;
 
 use super::super::wait_for;
 use super::{
@@ -166,5 +168,17 @@ fn check_release(other: &Core) -> Result<(), Failure> {
     STOP.store(true, Ordering::Release);
     wakeup::interrupt(other);
     result()?;
-    take_process()?.end()
+    take_process()?.end()?;
+    overwrite_free_frames();
+    jobs::give(other, || *RESULT.lock() = Some(Ok(())));
+    result()
+}
+
+/// Zeros the frames that were freed last: a core whose tables are there does not go on.
+fn overwrite_free_frames() {
+    let frames: Vec<Frame> = core::iter::from_fn(user_frames::allocate)
+        .take(64)
+        .collect();
+    frames.iter().copied().for_each(user_frames::zero);
+    frames.into_iter().for_each(user_frames::free);
 }
