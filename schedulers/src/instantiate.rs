@@ -13,7 +13,8 @@
 //! ([`thread_instance`]) asks the home, and so does its instance of each resource that the plan
 //! does not name ([`kernel_instance`]): whatever is done for an activity is done inside its share,
 //! however many processes it has. A resource that the plan does name is one for all activities, and
-//! asks the multiplexors by itself. An activity that comes later gets its home by [`home`].
+//! asks the multiplexors by itself. An activity that comes later gets its home by [`home`]. The home
+//! of one with a CPU budget is a [`crate::capped`] one.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ use vortex_sched_config::value::{
     LoadSharingPolicy, Metric as MetricName, Microseconds, Share, Ttl,
 };
 use vortex_sched_config::{
-    ActivityIndex, Asks, LoadSharingPlan, Parameters, Plan, SchedulerIndex, SchedulerPlan,
+    ActivityIndex, Asks, Budget, LoadSharingPlan, Parameters, Plan, SchedulerIndex, SchedulerPlan,
 };
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::record::Metric;
@@ -95,8 +96,12 @@ pub fn instantiate<Y: System<Policy = Policy>>(
     for (index, scheduler) in plan.schedulers.iter().enumerate() {
         work.add(SchedulerIndex(index), scheduler)?;
     }
-    for asks in &plan.homes {
-        let spec = home_that_asks(resolve(plan, asks, &work.done.schedulers, hertz));
+    for (asks, activity) in plan.homes.iter().zip(&plan.activities) {
+        let mut spec = home_that_asks(resolve(plan, asks, &work.done.schedulers, hertz));
+        if let Some(budget) = activity.cpu {
+            spec.policy = Policy::Capped;
+            spec.params.limit = Some(reservation(budget, hertz));
+        }
         let home = work.done.builder.scheduler(spec);
         work.done.homes.push(home);
     }
@@ -149,6 +154,17 @@ pub fn thread_instance(
         policy: policy(&threads.name, &threads.algorithm)?,
         params: scheduler_params(threads, hertz),
         asks: at_home(threads.cores.iter().copied(), home),
+    })
+}
+
+/// The resource of this dotted name that is one for all activities, if the plan has a scheduler for
+/// it; else each activity has an instance of its own ([`kernel_instance`]).
+#[must_use]
+pub fn shared_resource(plan: &Plan, built: &[Built], name: &str) -> Option<ResourceId> {
+    let mut all = plan.schedulers.iter().zip(built);
+    all.find_map(|(scheduler, built)| {
+        let named = scheduler.resource.as_deref() == Some(name);
+        built.resource.filter(|_| named)
     })
 }
 
@@ -354,6 +370,7 @@ fn scheduler_params(scheduler: &SchedulerPlan, hertz: u64) -> SchedulerParams {
             Ttl::Forever => Lifetime::Forever,
             Ttl::For(time) => Lifetime::Cycles(cycles(time, hertz)),
         },
+        ..SchedulerParams::default()
     }
 }
 
@@ -370,10 +387,7 @@ const fn load_sharing(policy: LoadSharingPolicy) -> LoadSharing {
 /// The toolkit's parameters of a client: a share's thousandths are its weight.
 #[must_use]
 pub fn client_params(parameters: &Parameters, hertz: u64) -> ClientParams {
-    let reservation = parameters.budget.map(|budget| Reservation {
-        budget: cycles(budget.time, hertz),
-        period_cycles: cycles(budget.period, hertz),
-    });
+    let reservation = parameters.budget.map(|budget| reservation(budget, hertz));
     ClientParams {
         weight: Weight::new(parameters.share.thousandths()).unwrap_or(Weight::DEFAULT),
         priority: parameters.priority.0,
@@ -382,6 +396,13 @@ pub fn client_params(parameters: &Parameters, hertz: u64) -> ClientParams {
             .map_or(u64::MAX, |deadline| cycles(deadline, hertz)),
         reservation,
         ..ClientParams::default()
+    }
+}
+
+fn reservation(budget: Budget, hertz: u64) -> Reservation {
+    Reservation {
+        budget: cycles(budget.time, hertz),
+        period_cycles: cycles(budget.period, hertz),
     }
 }
 

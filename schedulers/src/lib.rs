@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod capped;
 pub mod edf;
 pub mod fifo;
 mod heap;

@@ -14,7 +14,7 @@ use vortex_toolkit::scheduler::{
     SchedulerParams,
 };
 
-use crate::{edf, fifo, round_robin, strict, wfq};
+use crate::{capped, edf, fifo, round_robin, strict, wfq};
 
 macro_rules! policies {
     (@usual $usual:ident = $usual_policy:path;
@@ -215,6 +215,7 @@ policies! {
     Strict = strict::Strict, "priority.strict";
     Edf = edf::Edf, "realtime.edf";
     Fifo = fifo::Fifo, "fifo";
+    Capped = capped::Capped, "propshare.capped";
 }
 
 impl Policy {

@@ -141,6 +141,14 @@ impl<Y: System> Core<Y> {
             .client_statistics(&self.state.platform, place.client)
     }
 
+    /// Places in this core's tables of schedulers and resources, used or kept for new ones: not more
+    /// than there have been at one time, and a few.
+    #[must_use]
+    pub const fn places(&self) -> usize {
+        let state = &self.state;
+        state.tree.nodes.len() + state.resources.len() + state.schedulers.len()
+    }
+
     /// Requests and tasks that wait on this core.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -70,7 +70,7 @@ pub enum Control<Y: System> {
     ResumeActivity(ActivityId),
     /// The activity is over: what is queued for it, waits, or is sent later is handed back. When
     /// all cores have followed, its number means nobody, and its accounts are
-    /// [`ActivityId::ENDED`]'s.
+    /// [`ActivityId::ENDED`]'s. The infrastructure does not end.
     EndActivity(ActivityId),
     /// New parameters for an activity at a resource's scheduler.
     SetClient(ResourceId, ActivityId, ClientParams),

@@ -113,6 +113,9 @@ pub struct SchedulerParams {
     pub load_sharing: LoadSharing,
     /// How long these bindings last.
     pub lifetime: Lifetime,
+    /// All cores together give no more than this: for policies that know it. The toolkit lets an
+    /// instance with a limit choose nobody for as long as it says.
+    pub limit: Option<Reservation>,
 }
 
 impl Default for SchedulerParams {
@@ -121,6 +124,7 @@ impl Default for SchedulerParams {
             metric: Metric::Cpu,
             load_sharing: LoadSharing::AffinityHash,
             lifetime: Lifetime::Forever,
+            limit: None,
         }
     }
 }

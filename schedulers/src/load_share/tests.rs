@@ -63,6 +63,7 @@ fn bound_core(load_sharing: LoadSharing, label: u64, view: &View) -> CoreId {
         metric: Metric::Bytes,
         load_sharing,
         lifetime: Lifetime::Cycles(17),
+        ..SchedulerParams::default()
     };
     let binding = bind(&params, AffinityLabel(label), view);
     assert_eq!(binding.lifetime, Lifetime::Cycles(17));

@@ -75,7 +75,7 @@ impl Model {
                 waiting.sent_at + self.number(waiting.client),
                 u64::from(waiting.client),
             ),
-            Policy::RoundRobin | Policy::Wfq => (0, 0),
+            Policy::RoundRobin | Policy::Wfq | Policy::Capped => (0, 0),
         };
         let positions = 0..self.ready.len();
         positions.min_by_key(|&position| key(&self.ready[position]))

@@ -39,7 +39,8 @@ pub struct Chances {
     pub attribute: u8,
     /// An activity or a resource is suspended, or resumed.
     pub suspend: u8,
-    /// A policy is replaced, or a client's parameters are.
+    /// A policy is replaced, or the parameters of a client or of a scheduler where it asks are, or a
+    /// label is bound to a core for ever.
     pub change: u8,
     /// A client is removed.
     pub remove_client: u8,
@@ -228,14 +229,19 @@ fn scheduler_params<P>(scenario: &Scenario<P>, rng: &mut fastrand::Rng) -> Sched
         lifetime: scenario
             .lifetime_cycles
             .map_or(Lifetime::Forever, Lifetime::Cycles),
+        limit: scenario.reservations.then(|| reservation(rng)),
+    }
+}
+
+fn reservation(rng: &mut fastrand::Rng) -> Reservation {
+    Reservation {
+        budget: rng.u64(1..=10_000),
+        period_cycles: rng.u64(1_000..=100_000),
     }
 }
 
 fn client_params<P>(scenario: &Scenario<P>, rng: &mut fastrand::Rng) -> ClientParams {
-    let reservation = scenario.reservations.then(|| Reservation {
-        budget: rng.u64(1..=10_000),
-        period_cycles: rng.u64(1_000..=100_000),
-    });
+    let reservation = scenario.reservations.then(|| reservation(rng));
     ClientParams {
         weight: weight(rng),
         priority: rng.u8(..4),

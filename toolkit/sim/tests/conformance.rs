@@ -15,6 +15,7 @@ fn rows() -> Vec<Row<Policy>> {
         row("priority.strict", Policy::Strict, Promise::Priority, false),
         row("realtime.edf", Policy::Edf, Promise::Deadlines, true),
         row("fifo", Policy::Fifo, Promise::SendOrder, false),
+        row("propshare.capped", Policy::Capped, Promise::Proportional, true),
     ]
 }
 

@@ -233,6 +233,10 @@ fn processes_that_come_and_go_leave_nothing_behind() {
     }
     // The resident's, a guest's or two on their way, and the heir of all "threads".
     assert!(most.0 <= 4 && most.1 <= 4 && most.2 <= 16, "{most:?}");
+    // Two tables with places that are not used again at once, and the nodes.
+    for core in machine.cores() {
+        assert!(core.places() <= 80, "{}", core.places());
+    }
     assert_eq!(
         grid.activity_name(ActivityId::ENDED).as_deref(),
         Some("ended activities")

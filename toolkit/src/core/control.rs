@@ -57,7 +57,9 @@ impl<Y: System> CoreState<Y> {
     /// False if there is nothing to remove, or somebody else has begun.
     fn begin_removal(&self, control: &Control<Y>) -> bool {
         match control {
-            Control::EndActivity(activity) => self.grid.end_activity(*activity),
+            Control::EndActivity(activity) => {
+                *activity != ActivityId::INFRASTRUCTURE && self.grid.end_activity(*activity)
+            }
             Control::RemoveResource(resource) => {
                 let shared = self.grid.resource(*resource);
                 shared.is_some_and(|shared| shared.removal.begin())

@@ -368,6 +368,7 @@ impl<Y: System> CoreState<Y> {
         let node = self
             .tree
             .add_node(&self.platform, parent, policy, &ask.params);
+        self.tree.node(node).is_limited = shared.instance.is_limited;
         if let Some(local) = self.local_mut(resource) {
             local.node = Some(node);
         }
@@ -401,6 +402,7 @@ impl<Y: System> CoreState<Y> {
         let node = self
             .tree
             .add_node(&self.platform, upper, policy, &ask.params);
+        self.tree.node(node).is_limited = shared.instance.is_limited;
         if self.schedulers.len() <= id.index() {
             self.schedulers.resize(id.index() + 1, None);
         }

@@ -64,7 +64,7 @@ impl<Y: System> Builder<Y> {
     }
 
     /// Cycles that a policy may let ready clients wait while it chooses nobody, before it loses its
-    /// role.
+    /// role. One with a limit ([`SchedulerParams::limit`]) may let them wait for as long as it says.
     pub const fn patience(&mut self, cycles: u64) -> &mut Self {
         self.patience_cycles = cycles;
         self

@@ -18,6 +18,8 @@ use super::{Ask, SchedulerSpec, Shared};
 /// One scheduler instance, as its cores share it.
 pub(crate) struct Instance<Y: System> {
     pub(crate) policy: RwLock<Arc<Shared<Y>>>,
+    /// See [`crate::scheduler::SchedulerParams::limit`].
+    pub(crate) is_limited: bool,
     asks: RwLock<Vec<Ask>>,
 }
 
@@ -26,6 +28,7 @@ impl<Y: System> Instance<Y> {
         let shared = Arc::new(spec.policy.init(&spec.params));
         Self {
             policy: RwLock::new(shared),
+            is_limited: spec.params.limit.is_some(),
             asks: RwLock::new(spec.asks),
         }
     }
@@ -114,6 +117,7 @@ impl<Y: System> Resource<Y> {
     pub(crate) fn heir(id: ResourceId, of: &Self) -> Self {
         let instance = Instance {
             policy: RwLock::new(of.instance.policy.read().clone()),
+            is_limited: false,
             asks: RwLock::new(Vec::new()),
         };
         let heir = Self::with(id, of.name.clone(), instance, Vec::new(), of.full.len());

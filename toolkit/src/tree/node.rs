@@ -108,6 +108,8 @@ pub(crate) struct Node<S: Scheduler> {
     pub(crate) params: Vec<ClientParams>,
     vacant: Vec<ClientId>,
     pub(crate) by_activity: ActivityMap,
+    /// The policy may choose nobody for as long as it says.
+    pub(crate) is_limited: bool,
     /// Since when the policy has chosen nobody although there are ready clients.
     pub(crate) declining_since: Option<u64>,
     /// The earliest entry for this node in the tree's timers.
@@ -126,6 +128,7 @@ impl<S: Scheduler> Node<S> {
             params: Vec::new(),
             vacant: Vec::new(),
             by_activity: ActivityMap::default(),
+            is_limited: false,
             declining_since: None,
             timer_at: None,
         }

@@ -117,7 +117,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     pub(crate) fn may_delay(&mut self, index: NodeIndex, at: u64, now: u64) -> bool {
         let patience_cycles = self.patience_cycles;
         let since = *self.node(index).declining_since.get_or_insert(now);
-        at > now && at <= since.saturating_add(patience_cycles)
+        let is_limited = self.node(index).is_limited;
+        at > now && (is_limited || at <= since.saturating_add(patience_cycles))
     }
 
     pub(crate) fn delay(&mut self, index: NodeIndex, at: u64) {

@@ -5,7 +5,9 @@
 //! resource is the bottleneck.
 
 use vortex_sched_config::{ActivityIndex, Plan, SchedulerPlan};
-use vortex_schedulers::instantiate::{activity_id, kernel_instance, thread_instance, timeslice};
+use vortex_schedulers::instantiate::{
+    activity_id, kernel_instance, shared_resource, thread_instance, timeslice,
+};
 use vortex_schedulers::{Instantiated, Policy};
 use vortex_toolkit::ids::ResourceId;
 
@@ -217,14 +219,12 @@ impl Stations<'_> {
         name: &str,
     ) -> Result<ResourceId, ExperimentError> {
         let own = format!("{name} ({})", self.plan.activities[activity.0].name);
-        let mut known = self.stations.iter();
-        let known = known.find(|station| {
-            let scheduler = station.scheduler.as_ref().filter(|_| name != THREAD);
-            let named = scheduler.and_then(|scheduler| scheduler.resource.as_deref());
-            named == Some(name) || station.name == own
-        });
-        if let Some(station) = known {
-            return Ok(station.resource);
+        let mut stations = self.stations.iter();
+        let instance = stations.find(|station| station.name == own);
+        let known = instance.map(|station| station.resource);
+        let shared = || shared_resource(self.plan, &self.done.schedulers, name);
+        if let Some(resource) = known.or_else(shared) {
+            return Ok(resource);
         }
         let home = self.done.homes[activity.0];
         let (spec, scheduler) = if name == THREAD {
