@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use spin::Mutex;
-use vortex_sched_config::{Configuration, Known};
+use vortex_sched_config::Known;
 use vortex_schedulers::instantiate;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
@@ -113,7 +113,7 @@ impl World {
         let machine = FakeMachine::new(cores, frames);
         let text = configuration(cores, activities, timeslice_us);
         let known = Known::standard(u32::from(cores));
-        let plan = Configuration::parse(&text)
+        let plan = vortex_sched_config::parse(&text)
             .and_then(|configuration| configuration.plan(&known))
             .expect("the configuration is right");
         let made = instantiate::<System>(&plan, HERTZ).expect("the plan can be built");

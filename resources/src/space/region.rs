@@ -174,13 +174,14 @@ impl<M: Machine> Regions<M> {
         true
     }
 
-    /// The first region that is, in part, at or above `start`, and begins below `end`.
+    /// The first region that is, in part, between two addresses.
     pub(super) fn first(&self, start: u64, end: u64) -> Option<(u64, &Region<M>)> {
+        if start >= end {
+            return None;
+        }
         self.at(start).or_else(|| {
-            (start < end)
-                .then(|| self.map.range(start..end).next())
-                .flatten()
-                .map(|(&start, region)| (start, region))
+            let (&start, region) = self.map.range(start..end).next()?;
+            Some((start, region))
         })
     }
 
