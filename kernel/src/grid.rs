@@ -10,10 +10,10 @@
 //! decision and the halt ends the halt: see [`vortex_hal::wakeup`].
 
 mod configuration;
+mod hardware;
 pub(crate) mod interrupts;
 mod platform;
 mod summary;
-mod system;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,12 +25,13 @@ use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_sched_config::Plan;
 use vortex_schedulers::Policy;
 use vortex_schedulers::instantiate::{Built, Instantiated};
-use vortex_toolkit::{Core, Grid, SchedulerId, Seed, Step, System};
+use vortex_toolkit::{Context, Core, Grid, SchedulerId, Seed, Step, System};
 
 use self::interrupts::Interrupts;
 use self::platform::Whose;
 pub(crate) use self::platform::{Places, Processor};
-pub(crate) use self::system::Vortex;
+pub(crate) use self::configuration::FILE as CONFIGURATION;
+pub(crate) use self::hardware::Hardware;
 use crate::jobs;
 
 /// How long a core with nothing to do looks for work before it halts, in nanoseconds: waking a
@@ -44,6 +45,17 @@ pub(crate) trait Wired: System<Platform = Processor, Policy = Policy> {
 
     /// The resources of the core that this runs on, which is entering the grid.
     fn resources(shared: &'static Shared<Self>) -> Self::Resources;
+
+    /// When the resources of this core have something to do by themselves, in cycles.
+    fn next_due(resources: &Self::Resources) -> Option<u64> {
+        let _ = resources;
+        None
+    }
+
+    /// Has them do what is due.
+    fn run_due(resources: &mut Self::Resources, context: &mut Context<'_, Self>) {
+        let _ = (resources, context);
+    }
 }
 
 /// The statics of a system.
@@ -139,6 +151,11 @@ impl<Y: Wired> Local<Y> {
         }
     }
 
+    /// The core, seen from outside the grid.
+    pub(crate) const fn platform(&self) -> &Processor {
+        &self.platform
+    }
+
     /// Serves requests for good.
     pub(crate) fn run(mut self) -> ! {
         loop {
@@ -166,17 +183,19 @@ impl<Y: Wired> Local<Y> {
         let until = match &mut self.core {
             Some(core) => {
                 Y::wiring().interrupts.submit_latched(core.platform());
+                let due = Y::next_due(core.resources()).unwrap_or(u64::MAX);
+                if due <= cpu::timestamp() {
+                    core.outside(Y::run_due);
+                }
                 match core.step() {
                     Step::Worked => return,
-                    Step::Asleep { until } => until,
+                    Step::Asleep { until } => Some(until.unwrap_or(u64::MAX).min(due)),
                 }
             }
             None => None,
         };
         let until = until.unwrap_or(u64::MAX);
-        if end < until {
-            platform::set_deadline(Whose::Kernel, end);
-        }
+        platform::set_deadline(Whose::Kernel, until.min(end));
         rest(until.min(end));
     }
 }

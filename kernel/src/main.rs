@@ -16,6 +16,7 @@ mod jobs;
 mod machine;
 mod options;
 mod panic;
+mod processes;
 mod ramdisk;
 mod selftest;
 
@@ -30,7 +31,7 @@ use vortex_kernel_base::options::OnIdle;
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
-use crate::grid::{Local, Vortex, Wired};
+use crate::grid::{Local, Wired};
 
 #[global_allocator]
 static HEAP: heap::KernelHeap = heap::KernelHeap;
@@ -139,7 +140,13 @@ extern "C" fn start() -> ! {
     if options.self_tests.grid {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
-    let (_, local) = grid::start::<Vortex>(ramdisk.as_ref());
+    let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
+    if processes::start_first(shared, local.platform()) {
+        local.run_until(u64::MAX, || processes::ended().is_some());
+    }
+    if let Some(status) = processes::ended() {
+        processes::report(status);
+    }
     on_idle(options.on_idle, local)
 }
 

@@ -122,6 +122,13 @@ impl<Y: System> Core<Y> {
         Context::between(&mut self.state, &Head::NONE)
     }
 
+    /// Has the resources do something outside any request, such as what they have put off until a
+    /// certain time. It is booked as scheduling.
+    pub fn outside(&mut self, work: impl FnOnce(&mut Y::Resources, &mut Context<'_, Y>)) {
+        let mut context = Context::between(&mut self.state, &Head::NONE);
+        work(&mut self.resources, &mut context);
+    }
+
     /// Policies on this core that have lost their role.
     #[must_use]
     pub const fn demotions(&self) -> u64 {

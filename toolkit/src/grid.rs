@@ -262,14 +262,6 @@ impl<Y: System> Grid<Y> {
         self.activities.read().len()
     }
 
-    /// What an activity is wherever nothing else was said; `None` if it does not exist or has ended.
-    #[must_use]
-    pub fn activity_params(&self, id: ActivityId) -> Option<ClientParams> {
-        let activities = self.activities.read();
-        let entry = activities.get(id.0).filter(|entry| !entry.ended)?;
-        Some(entry.params)
-    }
-
     /// Marks an activity as ended. True for the first who does.
     pub(crate) fn end_activity(&self, id: ActivityId) -> bool {
         let mut activities = self.activities.write();
@@ -295,6 +287,15 @@ impl<Y: System> Grid<Y> {
         activities
             .get(id.0)
             .is_some_and(|activity| activity.suspended)
+    }
+
+    /// An activity's parameters wherever nothing else was said; `None` if there is no such activity,
+    /// or it has ended.
+    #[must_use]
+    pub fn activity_params(&self, id: ActivityId) -> Option<ClientParams> {
+        let activities = self.activities.read();
+        let entry = activities.get(id.0).filter(|entry| !entry.ended)?;
+        Some(entry.params)
     }
 
     /// What `activity` is to the scheduler of `resource`; `None` if it does not exist or has ended.

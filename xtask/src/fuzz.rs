@@ -54,6 +54,12 @@ const TARGETS: &[Target] = &[
         seeds: &[],
         longest: 8192,
     },
+    Target {
+        name: "resources",
+        package: "resources/fuzz",
+        seeds: &[],
+        longest: 8192,
+    },
 ];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.

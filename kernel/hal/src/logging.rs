@@ -1,7 +1,8 @@
 //! The `log` crate's output: lines on the serial port and, where there is one, the framebuffer.
 //!
 //! Key functions: [`init`], [`print_line`] for lines with no prefix, [`print_dying`] for a core
-//! that reports its own death.
+//! that reports its own death; [`write_console`] and [`read_console`] for processes, on the second
+//! serial port where there is one.
 //!
 //! Invariant: a line is written whole, under one lock; [`print_dying`] takes that lock by force
 //! when its holder does not let go.
@@ -50,6 +51,9 @@ static OUTPUTS: IrqLock<Outputs> = IrqLock::new(
     },
 );
 
+/// The processes' own port.
+static CONSOLE: IrqLock<Option<SerialPort>> = IrqLock::new(Level::Log, None);
+
 struct Logger;
 
 impl Log for Logger {
@@ -89,9 +93,13 @@ impl fmt::Display for Milliseconds {
     }
 }
 
-/// Finds the serial port and starts logging at `Info` and above.
+/// Finds the serial ports and starts logging at `Info` and above.
 pub fn init() {
     OUTPUTS.lock().serial = SerialPort::com1();
+    if let Some(mut port) = SerialPort::com2() {
+        port.write(CONSOLE_BEGINS);
+        *CONSOLE.lock() = Some(port);
+    }
     // Fails only when a logger is set already, which is then this one.
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -125,11 +133,31 @@ pub fn print_line(line: fmt::Arguments<'_>) {
     let _ = outputs.write_str("\n");
 }
 
-/// Writes what a process has written, as it is, to the serial port.
+/// What comes before all that processes write, on a port of their own: the firmware has written
+/// there, too. The one that reads it (`xtask`) leaves out everything up to here.
+const CONSOLE_BEGINS: &[u8] = b"\nvortex: console\n";
+
+/// Writes what a process has written, as it is, to the processes' own serial port, or to the log's
+/// if there is no other. Nothing else comes between these bytes.
 pub fn write_console(bytes: &[u8]) {
+    if let Some(port) = CONSOLE.lock().as_mut() {
+        return port.write(bytes);
+    }
     if let Some(serial) = &mut OUTPUTS.lock().serial {
         serial.write(bytes);
     }
+}
+
+/// Takes what was typed for processes; the number of bytes.
+pub fn read_console(into: &mut [u8]) -> usize {
+    if let Some(port) = CONSOLE.lock().as_mut() {
+        return port.read(into);
+    }
+    let mut outputs = OUTPUTS.lock();
+    outputs
+        .serial
+        .as_mut()
+        .map_or(0, |serial| serial.read(into))
 }
 
 /// Writes a line from a core that will never return to what it did before, taking the outputs by

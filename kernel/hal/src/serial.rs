@@ -1,4 +1,5 @@
-//! The first serial port (COM1) as the log's output: an NS16550 at I/O port 0x3f8, 115200 baud.
+//! Serial ports: NS16550s at I/O ports 0x3f8 (COM1, the log's output) and 0x2f8 (COM2, the console
+//! of processes where there is one), 115200 baud.
 //!
 //! Invariant: writing never hangs: a port that stops taking bytes is given up.
 
@@ -7,8 +8,9 @@ use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::cpu;
 
-/// The I/O port of COM1 on every PC.
+/// The I/O ports of COM1 and COM2 on every PC.
 const COM1: u16 = 0x3f8;
+const COM2: u16 = 0x2f8;
 
 /// Polls of a port that takes no byte until it is given up: far beyond the 87 µs that one byte
 /// takes at 115200 baud.
@@ -25,13 +27,30 @@ impl SerialPort {
     #[must_use]
     pub fn com1() -> Option<Self> {
         // SAFETY: 0x3f8 to 0x3ff are COM1's or nobody's, and only this module uses them.
-        let mut uart = unsafe { Uart16550::new_port(COM1) }.ok()?;
+        let uart = unsafe { Uart16550::new_port(COM1) }.ok()?;
+        Self::set_up(uart)
+    }
+
+    /// Finds and sets up COM2; `None` when nothing answers there.
+    #[must_use]
+    pub fn com2() -> Option<Self> {
+        // SAFETY: 0x2f8 to 0x2ff are COM2's or nobody's, and only this module uses them.
+        let uart = unsafe { Uart16550::new_port(COM2) }.ok()?;
+        Self::set_up(uart)
+    }
+
+    fn set_up(mut uart: Uart16550<PioBackend>) -> Option<Self> {
         let config = Config {
             baud_rate: BaudRate::Baud115200,
             ..Config::DEFAULT
         };
         uart.init(config).ok()?;
         Some(Self { uart, dead: false })
+    }
+
+    /// Takes what has come; the number of bytes.
+    pub fn read(&mut self, into: &mut [u8]) -> usize {
+        self.uart.receive_bytes(into)
     }
 
     /// Sends all of `bytes`, or gives the port up for good when it takes none for long.

@@ -7,7 +7,7 @@ use vortex_schedulers::instantiate::{Instantiated, instantiate};
 use super::Wired;
 
 /// The file in the ramdisk that has it.
-const FILE: &str = "vortex.xml";
+pub(crate) const FILE: &str = "vortex.xml";
 
 /// The configuration that is used.
 pub(super) struct Chosen<Y: Wired> {

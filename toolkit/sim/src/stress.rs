@@ -39,7 +39,8 @@ pub struct Chances {
     pub attribute: u8,
     /// An activity or a resource is suspended, or resumed.
     pub suspend: u8,
-    /// A policy is replaced, or a client's parameters are.
+    /// A policy is replaced, or the parameters of a client or of a scheduler where it asks are, or a
+    /// label is bound to a core for ever.
     pub change: u8,
     /// A client is removed.
     pub remove_client: u8,

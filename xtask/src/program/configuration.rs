@@ -1,6 +1,7 @@
 //! The configuration that starts one program.
 
 use anyhow::{Context, Result, bail};
+use vortex_sched_config::value::Right;
 use vortex_sched_config::{Configuration, INFRASTRUCTURE, Known, Process, Variable, load, parse};
 
 use super::Program;
@@ -42,6 +43,8 @@ fn process(program: &Program) -> Process {
         args: program.arguments.clone(),
         env: program.environment.iter().map(variable).collect(),
         stdout: None,
+        // There is nobody else whom it could do harm.
+        rights: Right::ALL.to_vec(),
     }
 }
 

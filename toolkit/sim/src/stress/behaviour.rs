@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vortex_toolkit::ids::{ActivityId, AffinityLabel, DependencyLabel, ResourceId};
+use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, DependencyLabel, ResourceId};
 use vortex_toolkit::record::{Field, Metric};
 use vortex_toolkit::scheduler::{Scheduler, SchedulerParams};
 use vortex_toolkit::{
-    Context, Control, Head, Message, NewPolicy, Outcome, Port, Reason, Request, Resources, System,
-    Task,
+    Asker, Context, Control, Head, Message, NewPolicy, Outcome, Port, Reason, Request, Resources,
+    System, Task,
 };
 
 use super::{Chances, Scenario, StressGrid, client_params, control_resource, scheduler_params};
@@ -356,15 +356,9 @@ impl<P: Scheduler + Clone> Prober<P> {
             (Some(0), true, _) => Control::ResumeActivity(activity),
             (Some(0), false, 0) => Control::SuspendResource(resource),
             (Some(0), false, _) => Control::ResumeResource(resource),
-            (Some(1), true, _) => {
-                let params = client_params(&self.shared.scenario, &mut rng);
-                Control::SetClient(resource, activity, params)
-            }
-            (Some(1), false, _) => {
-                let policies = &self.shared.scenario.policies;
-                let policy = &policies[rng.usize(..policies.len())];
-                let params: SchedulerParams = scheduler_params(&self.shared.scenario, &mut rng);
-                Control::ReplacePolicy(resource, NewPolicy::new(policy, &params))
+            (Some(1), ..) => {
+                drop(rng);
+                return self.adjust(context, activity, resource);
             }
             (Some(2), _, _) => Control::RemoveClient(resource, activity),
             (Some(3), is_activity, _) => {
@@ -384,6 +378,38 @@ impl<P: Scheduler + Clone> Prober<P> {
                 }
             }
             _ => return,
+        };
+        drop(rng);
+        context.control(&control);
+    }
+
+    /// Changes a policy, parameters or a binding.
+    fn adjust(&self, context: &mut Ctx<'_, P>, activity: ActivityId, resource: ResourceId) {
+        let scenario = &self.shared.scenario;
+        let mut rng = self.shared.rng();
+        let core = CoreId(rng.u16(..scenario.cores));
+        let control = match rng.u8(..6) {
+            0 => {
+                let label = AffinityLabel(rng.u64(0..=scenario.labels));
+                drop(rng);
+                // Refused where the resource or the activity is gone, or does not ask there.
+                let _refused = context.bind(resource, activity, label, core);
+                return;
+            }
+            1 => {
+                let params = client_params(scenario, &mut rng);
+                let core = rng.bool().then_some(core);
+                Control::SetAsk(Asker::Resource(resource), core, params)
+            }
+            2 | 3 => {
+                let params = client_params(scenario, &mut rng);
+                Control::SetClient(resource, activity, params)
+            }
+            _ => {
+                let policy = &scenario.policies[rng.usize(..scenario.policies.len())];
+                let params: SchedulerParams = scheduler_params(scenario, &mut rng);
+                Control::ReplacePolicy(resource, NewPolicy::new(policy, &params))
+            }
         };
         drop(rng);
         context.control(&control);

@@ -1,0 +1,190 @@
+//! Processes: the kernel's own system on the grid, and the first process of it.
+//!
+//! Key functions: [`start_first`], [`ended`]. What processes are is in `vortex_resources`; here it
+//! gets the machine, the root file system (`rootfs.tar` in the boot ramdisk, with the configuration
+//! as `/etc/vortex.xml`) and the memory budgets of the configuration.
+//!
+//! The first process is the only one that the configuration lists; if it lists several, it is
+//! `/bin/spawner`, which starts them, for the infrastructure. It has all rights.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use spin::Once;
+use vortex_hal::{clock, logging};
+use vortex_kernel_base::ramdisk::Ramdisk;
+use vortex_resources::executable::Arguments;
+use vortex_resources::files::{Archive, Descriptors, Kind, NodeId};
+use vortex_resources::object::{Object, References};
+use vortex_resources::process::{ExitStatus, Rights, Spawn};
+use vortex_resources::system::{self, CoreResources, Layout, Message, Shared, Vortex};
+use vortex_sched_config::ProcessPlan;
+use vortex_schedulers::instantiate::activity_id;
+use vortex_toolkit::{Context, Request};
+use vortex_toolkit::ids::{ActivityId, CoreId};
+use vortex_toolkit::memory::Multiplexor;
+
+use crate::grid::{self, Hardware, Processor, Wired, Wiring};
+use crate::ramdisk;
+
+/// The kernel's system.
+pub(crate) type System = Vortex<Hardware>;
+
+/// The root file system in the ramdisk.
+const ROOTFS: &str = "rootfs.tar";
+/// Starts what a configuration with several processes lists.
+const SPAWNER: &str = "/bin/spawner";
+/// Bytes of a frame.
+const FRAME: u64 = 4096;
+
+static WIRING: Wiring<System> = Wiring::new();
+static SHARED: Once<Arc<Shared<Hardware>>> = Once::new();
+static ENDED: Once<ExitStatus> = Once::new();
+
+impl Wired for System {
+    fn wiring() -> &'static Wiring<Self> {
+        &WIRING
+    }
+
+    fn resources(wired: &'static grid::Shared<Self>) -> CoreResources<Hardware> {
+        let shared = SHARED.call_once(|| share(wired));
+        let core = wired.places.here().unwrap_or(CoreId(0));
+        CoreResources::new(shared.clone(), core)
+    }
+
+    #[inline]
+    fn next_due(resources: &CoreResources<Hardware>) -> Option<u64> {
+        resources.next_deadline()
+    }
+
+    fn run_due(resources: &mut CoreResources<Hardware>, context: &mut Context<'_, Self>) {
+        resources.run_timers(context);
+    }
+}
+
+/// What the cores share.
+fn share(wired: &'static grid::Shared<System>) -> Arc<Shared<Hardware>> {
+    let memory = Arc::new(Multiplexor::new(Hardware));
+    for (activity, number) in wired.plan.activities.iter().zip(0..) {
+        let frames = activity.memory.map(|bytes| bytes.get() / FRAME);
+        memory.set_budget(ActivityId(number), frames);
+    }
+    let references: Arc<dyn References> = memory.clone();
+    let archive = open_archive(ramdisk::open().as_ref(), &references);
+    let layout = Layout {
+        plan: wired.plan.clone(),
+        schedulers: wired.schedulers.clone(),
+        homes: wired.homes.clone(),
+        hertz: clock::tsc_hz(),
+    };
+    let on_end = Box::new(|status| {
+        ENDED.call_once(|| status);
+        grid::wake_boot_core();
+    });
+    Shared::new(Hardware, memory, archive, wired.grid.clone(), layout, on_end)
+}
+
+/// The root file system; what is wrong with it is told, and left out.
+fn open_archive(ramdisk: Option<&Ramdisk<'static>>, references: &Arc<dyn References>) -> Archive {
+    let file = |name| ramdisk.and_then(|ramdisk| ramdisk.file(name));
+    let configuration = file(grid::CONFIGURATION).map(|bytes| ("/etc/vortex.xml", bytes));
+    let tar = file(ROOTFS).unwrap_or_default();
+    let extra: Vec<_> = configuration.into_iter().collect();
+    let (archive, problems) = Archive::new(tar, &extra, references);
+    for problem in problems {
+        log::warn!("{ROOTFS}: {problem}");
+    }
+    archive
+}
+
+/// How the first process has ended, once no process is left.
+pub(crate) fn ended() -> Option<ExitStatus> {
+    ENDED.get().copied()
+}
+
+/// Starts the first process. False, and the log says why, if there is none to start.
+pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) -> bool {
+    let plan = &wired.plan;
+    let Some(shared) = SHARED.get() else {
+        return false;
+    };
+    let (path, activity, arguments) = match plan.processes.as_slice() {
+        [] => {
+            log::info!("the configuration lists no process");
+            return false;
+        }
+        [only] => (
+            only.path.as_str(),
+            activity_id(only.activity),
+            arguments_of(only),
+        ),
+        _ => (SPAWNER, ActivityId::INFRASTRUCTURE, plain(SPAWNER)),
+    };
+    let Some(file) = find(&shared.archive, path) else {
+        log::error!("{path}: there is no such program in the root file system");
+        return false;
+    };
+    FIRST.call_once(|| path.into());
+    let descriptors = Descriptors::new(&shared.archive, path.into());
+    let spawn = Spawn {
+        caller: None,
+        activity,
+        rights: Rights::all(),
+        file,
+        arguments,
+        descriptors,
+    };
+    let destination = shared.destination(system::Kind::Process, activity);
+    let message = Message::Spawn(Box::new(spawn));
+    let sent = wired.grid.submit(platform, Request::new(destination, activity, message));
+    if sent.is_err() {
+        log::error!("{path}: cannot be started: the inbox is full");
+    }
+    sent.is_ok()
+}
+
+static FIRST: Once<alloc::string::String> = Once::new();
+
+/// Says how the first process has ended, for whoever reads the log.
+pub(crate) fn report(status: ExitStatus) {
+    let path = FIRST.get().map_or("?", alloc::string::String::as_str);
+    match status {
+        ExitStatus::Signalled(signal, _) => logging::print_line(format_args!(
+            "vortex: process {path} killed by signal {}",
+            signal.number()
+        )),
+        status => logging::print_line(format_args!(
+            "vortex: process {path} exited with status {}",
+            status.for_shell()
+        )),
+    }
+}
+
+fn find(archive: &Archive, path: &str) -> Option<Arc<dyn Object>> {
+    let found = archive.walk(NodeId::ROOT, path.as_bytes(), true, b"").ok()?;
+    match &archive.node(found.node().ok()?).kind {
+        Kind::File(file) => Some(file.clone()),
+        _ => None,
+    }
+}
+
+fn plain(path: &str) -> Arguments {
+    Arguments {
+        path: path.into(),
+        arguments: alloc::vec![path.into()],
+        ..Arguments::default()
+    }
+}
+
+fn arguments_of(process: &ProcessPlan) -> Arguments {
+    let mut arguments = plain(&process.path);
+    let further = process.args.iter().map(|argument| argument.as_bytes().to_vec());
+    arguments.arguments.extend(further);
+    arguments.environment = process
+        .env
+        .iter()
+        .map(|variable| alloc::format!("{}={}", variable.name, variable.value).into_bytes())
+        .collect();
+    arguments
+}
