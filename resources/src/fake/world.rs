@@ -136,7 +136,7 @@ impl World {
             machine.add_program(entry, program);
         }
         let references: Arc<dyn References> = memory.clone();
-        let (archive, problems) = Archive::new(&[], &files, &references);
+        let (archive, problems) = Archive::new(&[0; 1024], &files, &references);
         assert!(problems.is_empty(), "{problems:?}");
         let ended = Arc::new(Mutex::new(None));
         let report = ended.clone();
