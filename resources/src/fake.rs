@@ -2,3 +2,6 @@
 //! here.
 
 pub mod memory;
+pub mod processor;
+pub mod program;
+pub mod world;

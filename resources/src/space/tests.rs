@@ -125,6 +125,18 @@ impl Object for File {
         self.memory.share(frame);
         Ok(frame)
     }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> usize {
+        let length = into.len().min((self.length - self.length.min(offset)) as usize);
+        for (at, byte) in (offset..).zip(&mut into[..length]) {
+            *byte = Self::byte(self.number, at);
+        }
+        length
+    }
+
+    fn evict(&self, page: u64) -> bool {
+        self.forget(page)
+    }
 }
 
 /// A machine with one address space, and what its page faults need.
