@@ -5,3 +5,4 @@ pub mod memory;
 pub mod processor;
 pub mod program;
 pub mod world;
+pub mod script;

@@ -175,3 +175,5 @@ proptest! {
         prop_assert_eq!(Timeval::from_ns(ns).to_ns(), Some(ns / 1000 * 1000));
     }
 }
+
+mod programs;
