@@ -4,5 +4,5 @@
 pub mod memory;
 pub mod processor;
 pub mod program;
-pub mod world;
 pub mod script;
+pub mod world;
