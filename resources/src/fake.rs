@@ -2,4 +2,7 @@
 //! here.
 
 pub mod memory;
+pub mod processor;
+pub mod program;
 pub mod script;
+pub mod world;

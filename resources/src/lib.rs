@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 extern crate std;
 
 pub mod calls;
@@ -19,5 +19,7 @@ pub mod object;
 pub mod process;
 pub mod signals;
 pub mod space;
+#[cfg(test)]
+mod stories;
 pub mod system;
 pub mod thread;

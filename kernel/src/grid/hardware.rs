@@ -6,7 +6,7 @@
 
 use vortex_hal::address_space::{self, AddressSpace, Root};
 use vortex_hal::user;
-use vortex_hal::{clock, cores, cpu, frames, logging, random, user_frames, wakeup};
+use vortex_hal::{clock, cores, cpu, frames, logging, random, timer, user_frames, wakeup};
 use vortex_kernel_base::address::Frame as Physical;
 use vortex_resources::machine::{self, Access, Exit, Machine, Mapped, PageTables};
 use vortex_toolkit::ids::CoreId;
@@ -262,9 +262,18 @@ impl Machine for Hardware {
         may_enter: &mut dyn FnMut() -> bool,
     ) -> Exit {
         wakeup::set_interruptible(true);
+        // A deadline that came since the caller set it has been told to nobody yet.
+        let mut is_late = false;
         // A wake-up that has come already is taken: the caller looks for work.
-        let entered = || !wakeup::take_wanted() && may_enter();
+        let entered = || {
+            is_late = !timer::is_armed();
+            !is_late && !wakeup::take_wanted() && may_enter()
+        };
         match user::run(root, &mut registers.0, entered) {
+            user::Exit::NotEntered if is_late => {
+                platform::rearm();
+                Exit::Interrupt
+            }
             user::Exit::SystemCall => Exit::SystemCall,
             user::Exit::Interrupt => {
                 platform::rearm();

@@ -1,4 +1,3 @@
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -6,7 +5,7 @@ use alloc::vec::Vec;
 
 use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
-use vortex_toolkit::memory::{Frames, Multiplexor, Owner, Refusal};
+use vortex_toolkit::memory::{Multiplexor, Owner, Refusal};
 
 use super::{
     Backing, Fault, Mapping, Place, Placed, Progress, Protection, Space, UserError, region,
@@ -126,12 +125,18 @@ impl Object for File {
         Ok(frame)
     }
 
-    fn read(&self, _: u64, _: &mut [u8]) -> usize {
-        0
+    fn read(&self, offset: u64, into: &mut [u8]) -> usize {
+        let length = into
+            .len()
+            .min((self.length - self.length.min(offset)) as usize);
+        for (at, byte) in (offset..).zip(&mut into[..length]) {
+            *byte = Self::byte(self.number, at);
+        }
+        length
     }
 
-    fn evict(&self, _: u64) -> bool {
-        false
+    fn evict(&self, page: u64) -> bool {
+        self.forget(page)
     }
 }
 

@@ -1,0 +1,607 @@
+//! Fake processors with virtual time, which run [`Program`]s.
+//!
+//! Key types: [`FakeMachine`], [`Registers`], [`FakeCore`] (a toolkit's platform). Each core has a
+//! clock of its own, which only its own work moves.
+//!
+//! Noticed by a panic: a thread that runs on two processors, or that runs before the last one has
+//! left it; tables that are run on after the space has been taken apart.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::Cell;
+
+use spin::Mutex;
+use vortex_toolkit::Platform;
+use vortex_toolkit::ids::CoreId;
+use vortex_toolkit::memory::Frames;
+
+use super::memory::{Memory, PageFault, Root, Tables};
+use super::program::{Condition, Instruction, Operand, Program, register};
+use crate::machine::{Access, Exit, Frame, Machine, USER_END};
+
+/// Never.
+const NEVER: u64 = u64::MAX;
+
+/// Cycles of a second.
+pub const HERTZ: u64 = 1_000_000_000;
+
+/// What things cost, in cycles.
+pub const INSTRUCTION: u64 = 1;
+pub const ENTRY: u64 = 100;
+pub const INTERRUPT: u64 = 500;
+pub const STEP: u64 = 300;
+
+/// One core's clock and interrupts.
+#[derive(Debug)]
+struct Core {
+    now: AtomicU64,
+    interrupted: AtomicU64,
+    deadline: AtomicU64,
+    timer: AtomicU64,
+    wake_at: AtomicU64,
+    /// An interrupt from another core is to be taken.
+    pending: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    memory: Memory,
+    cores: Vec<Core>,
+    programs: Mutex<BTreeMap<u64, Arc<Program>>>,
+    notes: Mutex<Vec<Note>>,
+    random: AtomicU64,
+    console: Mutex<Vec<u8>>,
+    interrupts: AtomicU64,
+}
+
+/// What a program has written into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// When, in cycles of the core's clock.
+    pub at: u64,
+    /// Where.
+    pub core: CoreId,
+    /// What.
+    pub value: u64,
+}
+
+/// The machine; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct FakeMachine(Arc<State>);
+
+std::thread_local! {
+    /// The core that this host thread is stepping.
+    static CURRENT: Cell<u16> = const { Cell::new(0) };
+}
+
+/// A toolkit's platform: one core.
+#[derive(Clone, Debug)]
+pub struct FakeCore {
+    machine: FakeMachine,
+    core: CoreId,
+}
+
+impl FakeMachine {
+    /// With so many cores and frames.
+    #[must_use]
+    pub fn new(cores: u16, frames: u32) -> Self {
+        let core = |_| Core {
+            now: AtomicU64::new(0),
+            interrupted: AtomicU64::new(0),
+            deadline: AtomicU64::new(NEVER),
+            timer: AtomicU64::new(NEVER),
+            wake_at: AtomicU64::new(NEVER),
+            pending: AtomicBool::new(false),
+        };
+        Self(Arc::new(State {
+            memory: Memory::new(frames),
+            cores: (0..cores).map(core).collect(),
+            programs: Mutex::new(BTreeMap::new()),
+            notes: Mutex::new(Vec::new()),
+            random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
+            console: Mutex::new(Vec::new()),
+            interrupts: AtomicU64::new(0),
+        }))
+    }
+
+    /// The frames.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// The platform of a core.
+    #[must_use]
+    pub fn platform(&self, core: CoreId) -> FakeCore {
+        FakeCore {
+            machine: self.clone(),
+            core,
+        }
+    }
+
+    /// A program whose text begins at an address.
+    pub fn add_program(&self, entry: u64, program: Program) {
+        self.0.programs.lock().insert(entry, Arc::new(program));
+    }
+
+    /// What programs have written into the log, and forgets it.
+    #[must_use]
+    pub fn take_notes(&self) -> Vec<Note> {
+        core::mem::take(&mut *self.0.notes.lock())
+    }
+
+    /// Interrupts that one core has asked another for.
+    #[must_use]
+    pub fn interrupts(&self) -> u64 {
+        self.0.interrupts.load(Ordering::Relaxed)
+    }
+
+    fn core(&self) -> &Core {
+        &self.0.cores[usize::from(CURRENT.get())]
+    }
+
+    /// The core with the earliest time at which something is to be done, and that time; those that
+    /// sleep wait for a timer or for being woken.
+    pub(super) fn wakes_at(&self, core: CoreId) -> u64 {
+        let core = &self.0.cores[core.index()];
+        [&core.wake_at, &core.timer, &core.deadline]
+            .map(|time| time.load(Ordering::SeqCst))
+            .into_iter()
+            .min()
+            .unwrap_or(NEVER)
+    }
+
+    pub(super) fn clock_of(&self, core: CoreId) -> u64 {
+        self.0.cores[core.index()].now.load(Ordering::SeqCst)
+    }
+
+    /// A core that has slept goes on at a time.
+    pub(super) fn wake_up(&self, core: CoreId, at: u64) {
+        let core = &self.0.cores[core.index()];
+        core.now.fetch_max(at, Ordering::SeqCst);
+        core.wake_at.store(NEVER, Ordering::SeqCst);
+        let now = core.now.load(Ordering::SeqCst);
+        for time in [&core.timer, &core.deadline] {
+            if time.load(Ordering::SeqCst) <= now {
+                time.store(NEVER, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// The host thread steps this core from now on.
+    pub(super) fn be(&self, core: CoreId) {
+        CURRENT.set(core.0);
+    }
+
+    /// Lets time pass on this core.
+    pub fn spend(&self, cycles: u64) {
+        self.core().now.fetch_add(cycles, Ordering::SeqCst);
+    }
+}
+
+impl Core {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    /// When the next timer interrupts, and whether something does so now.
+    fn is_interrupted(&self) -> bool {
+        let now = self.now();
+        let mut any = self.pending.swap(false, Ordering::SeqCst);
+        any |= self.wake_at.load(Ordering::SeqCst) <= now;
+        for time in [&self.timer, &self.deadline, &self.wake_at] {
+            if time.load(Ordering::SeqCst) <= now {
+                time.store(NEVER, Ordering::SeqCst);
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn next_timer(&self) -> u64 {
+        let times = [&self.timer, &self.deadline, &self.wake_at];
+        let times = times.map(|time| time.load(Ordering::SeqCst));
+        times.into_iter().min().unwrap_or(NEVER)
+    }
+}
+
+impl Platform for FakeCore {
+    fn now(&self) -> u64 {
+        self.machine.clock_of(self.core)
+    }
+
+    fn core(&self) -> CoreId {
+        self.core
+    }
+
+    fn interrupt_cycles(&self) -> u64 {
+        let core = &self.machine.0.cores[self.core.index()];
+        core.interrupted.load(Ordering::SeqCst)
+    }
+
+    fn wake(&self, core: CoreId) {
+        let at = self.now();
+        let core = &self.machine.0.cores[core.index()];
+        core.wake_at.fetch_min(at, Ordering::SeqCst);
+    }
+
+    fn set_timer(&self, at: u64) {
+        let core = &self.machine.0.cores[self.core.index()];
+        core.timer.store(at, Ordering::SeqCst);
+    }
+}
+
+/// Bytes of the extended state: FXSAVE's part, XSAVE's header, and a little more.
+const EXTENDED: usize = 640;
+
+/// A thread's state.
+#[derive(Debug)]
+pub struct Registers {
+    general: [u64; 18],
+    bases: [u64; 2],
+    extended: Vec<u8>,
+    /// Cycles left of a computation.
+    left: u64,
+    /// The processor that has not left it.
+    held_by: Option<u16>,
+}
+
+impl crate::machine::Registers for Registers {
+    fn new(entry: u64, stack: u64) -> Self {
+        let mut general = [0; 18];
+        general[register::RIP] = entry;
+        general[register::RSP] = stack;
+        Self {
+            general,
+            bases: [0; 2],
+            extended: vec![0; EXTENDED],
+            left: 0,
+            held_by: None,
+        }
+    }
+
+    fn fork(&mut self) -> Self {
+        Self {
+            extended: self.extended.clone(),
+            held_by: None,
+            ..*self
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.general[register::RAX]
+    }
+
+    fn arguments(&self) -> [u64; 6] {
+        use register::{R8, R9, R10, RDI, RDX, RSI};
+        [RDI, RSI, RDX, R10, R8, R9].map(|register| self.general[register])
+    }
+
+    fn set_result(&mut self, value: u64) {
+        self.general[register::RAX] = value;
+    }
+
+    fn instruction_pointer(&self) -> u64 {
+        self.general[register::RIP]
+    }
+
+    fn stack_pointer(&self) -> u64 {
+        self.general[register::RSP]
+    }
+
+    fn set_stack_pointer(&mut self, value: u64) {
+        self.general[register::RSP] = value;
+    }
+
+    fn restart_call(&mut self, number: u64) {
+        self.general[register::RAX] = number;
+        self.general[register::RIP] -= 1;
+    }
+
+    fn fs_base(&self) -> u64 {
+        self.bases[0]
+    }
+
+    fn set_fs_base(&mut self, base: u64) -> bool {
+        self.bases[0] = base;
+        base < USER_END
+    }
+
+    fn gs_base(&self) -> u64 {
+        self.bases[1]
+    }
+
+    fn set_gs_base(&mut self, base: u64) -> bool {
+        self.bases[1] = base;
+        base < USER_END
+    }
+
+    fn general(&mut self) -> [u64; 18] {
+        self.general
+    }
+
+    fn set_general(&mut self, values: &[u64; 18]) {
+        self.general = *values;
+    }
+
+    fn floating_point(&mut self) -> &[u8] {
+        &self.extended
+    }
+
+    fn set_floating_point(&mut self, state: &[u8]) -> bool {
+        let fits = state.len() == EXTENDED;
+        if fits {
+            self.extended.copy_from_slice(state);
+        }
+        fits
+    }
+}
+
+impl Registers {
+    fn value(&self, program: &Program, entry: u64, operand: Operand) -> u64 {
+        match operand {
+            Operand::Value(value) => value,
+            Operand::Register(register) => self.general[register],
+            Operand::Address(label) => entry + program.resolve(label) as u64,
+        }
+    }
+}
+
+impl From<PageFault> for Exit {
+    fn from(fault: PageFault) -> Self {
+        Self::PageFault {
+            address: fault.address,
+            write: fault.access.write,
+            execute: fault.access.execute,
+        }
+    }
+}
+
+impl FakeMachine {
+    /// Executes one instruction.
+    fn execute(&self, root: &Root, registers: &mut Registers) -> Result<Option<Exit>, PageFault> {
+        let core = self.core();
+        let at = registers.general[register::RIP];
+        let access = Access {
+            write: false,
+            execute: true,
+        };
+        root.translate(at, access)?;
+        let Some((program, entry)) = self.program(at) else {
+            return Ok(Some(Exit::Exception { vector: 6, code: 0 }));
+        };
+        let index = usize::try_from(at - entry).unwrap_or(usize::MAX);
+        let Some(instruction) = program.instructions.get(index).copied() else {
+            return Ok(Some(Exit::Exception { vector: 6, code: 0 }));
+        };
+        let value = |operand| registers.value(&program, entry, operand);
+        let mut next = at + 1;
+        let mut exit = None;
+        match instruction {
+            Instruction::Compute(cycles) => {
+                let total = if registers.left > 0 {
+                    registers.left
+                } else {
+                    value(cycles)
+                };
+                let now = core.now();
+                let room = core.next_timer().saturating_sub(now);
+                let part = total.min(room);
+                core.now.fetch_add(part, Ordering::SeqCst);
+                registers.left = total - part;
+                if registers.left > 0 {
+                    next = at;
+                }
+            }
+            Instruction::Set(register, to) => registers.general[register] = value(to),
+            Instruction::Add(register, what) => {
+                registers.general[register] = registers.general[register].wrapping_add(value(what));
+            }
+            Instruction::Load(register, address) => {
+                let mut bytes = [0; 4];
+                root.load(value(address), &mut bytes)?;
+                registers.general[register] = u64::from(u32::from_le_bytes(bytes));
+            }
+            Instruction::Store(address, what) => {
+                root.store(value(address), &value(what).to_le_bytes()[..4])?;
+            }
+            Instruction::StoreLong(address, what) => {
+                root.store(value(address), &value(what).to_le_bytes())?;
+            }
+            Instruction::FetchAdd(register, address, what) => {
+                let (address, what) = (value(address), value(what));
+                registers.general[register] = self.fetch_add(root, address, what)?;
+            }
+            Instruction::Jump(to) => next = value(to),
+            Instruction::JumpIf(condition, one, other, to) => {
+                let (one, other) = (value(one), value(other));
+                if match condition {
+                    Condition::Equal => one == other,
+                    Condition::NotEqual => one != other,
+                    Condition::Below => one < other,
+                } {
+                    next = entry + program.resolve(to) as u64;
+                }
+            }
+            Instruction::Call => exit = Some(Exit::SystemCall),
+            Instruction::Return => {
+                let mut bytes = [0; 8];
+                root.load(registers.general[register::RSP], &mut bytes)?;
+                registers.general[register::RSP] += 8;
+                next = u64::from_le_bytes(bytes);
+            }
+            Instruction::Trap(vector) => return Ok(Some(Exit::Exception { vector, code: 0 })),
+            Instruction::Note(what) => self.0.notes.lock().push(Note {
+                at: core.now(),
+                core: CoreId(CURRENT.get()),
+                value: value(what),
+            }),
+        }
+        registers.general[register::RIP] = next;
+        core.now.fetch_add(INSTRUCTION, Ordering::SeqCst);
+        Ok(exit)
+    }
+
+    fn fetch_add(&self, root: &Root, address: u64, what: u64) -> Result<u64, PageFault> {
+        let access = Access {
+            write: true,
+            execute: false,
+        };
+        let frame = root.translate(address, access)?;
+        let offset = (address % 4096) as usize;
+        let mut old = self.0.memory.load_u32(frame, offset);
+        loop {
+            let new = old.wrapping_add(what as u32);
+            match self.0.memory.compare_exchange_u32(frame, offset, old, new) {
+                Ok(_) => return Ok(u64::from(old)),
+                Err(found) => old = found,
+            }
+        }
+    }
+
+    /// The program that an address is in, and where it begins.
+    fn program(&self, at: u64) -> Option<(Arc<Program>, u64)> {
+        let programs = self.0.programs.lock();
+        let (entry, program) = programs.range(..=at).next_back()?;
+        Some((program.clone(), *entry))
+    }
+}
+
+impl Frames for FakeMachine {
+    fn take(&self) -> Option<Frame> {
+        self.0.memory.take()
+    }
+
+    fn give(&self, frame: Frame) {
+        self.0.memory.give(frame);
+    }
+
+    fn limit(&self) -> usize {
+        self.0.memory.limit()
+    }
+
+    fn available(&self) -> usize {
+        self.0.memory.available()
+    }
+}
+
+impl Machine for FakeMachine {
+    type Platform = FakeCore;
+    type Tables = Tables;
+    type Registers = Registers;
+
+    fn zero_frame(&self, frame: Frame) {
+        self.0.memory.zero_frame(frame);
+    }
+
+    fn copy_frame(&self, from: Frame, to: Frame) {
+        self.0.memory.copy_frame(from, to);
+    }
+
+    fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
+        self.0.memory.read_frame(frame, offset, into);
+    }
+
+    fn write_frame(&self, frame: Frame, offset: usize, from: &[u8]) {
+        self.0.memory.write_frame(frame, offset, from);
+    }
+
+    fn load_u32(&self, frame: Frame, offset: usize) -> u32 {
+        self.0.memory.load_u32(frame, offset)
+    }
+
+    fn compare_exchange_u32(
+        &self,
+        frame: Frame,
+        offset: usize,
+        current: u32,
+        new: u32,
+    ) -> Result<u32, u32> {
+        self.0
+            .memory
+            .compare_exchange_u32(frame, offset, current, new)
+    }
+
+    fn new_tables(&self, frames: &mut dyn FnMut() -> Option<Frame>) -> Option<Tables> {
+        self.0.memory.new_tables(frames)
+    }
+
+    fn run(
+        &self,
+        root: &Root,
+        registers: &mut Registers,
+        may_enter: &mut dyn FnMut() -> bool,
+    ) -> Exit {
+        let here = CURRENT.get();
+        let core = self.core();
+        assert!(
+            registers.held_by.is_none_or(|holder| holder == here),
+            "a thread runs on core {here} before another has left it"
+        );
+        core.now.fetch_add(ENTRY, Ordering::SeqCst);
+        if !may_enter() {
+            return Exit::NotEntered;
+        }
+        registers.held_by = Some(here);
+        loop {
+            if core.is_interrupted() {
+                core.now.fetch_add(INTERRUPT, Ordering::SeqCst);
+                core.interrupted.fetch_add(INTERRUPT, Ordering::SeqCst);
+                return Exit::Interrupt;
+            }
+            match self.execute(root, registers) {
+                Ok(None) => {}
+                Ok(Some(exit)) => return exit,
+                Err(fault) => return fault.into(),
+            }
+        }
+    }
+
+    fn leave(&self, registers: &mut Registers) {
+        registers.held_by = None;
+    }
+
+    fn set_deadline(&self, at: u64) {
+        self.core().deadline.store(at, Ordering::SeqCst);
+    }
+
+    fn interrupt(&self, core: CoreId) {
+        self.0.interrupts.fetch_add(1, Ordering::SeqCst);
+        let at = self.core().now();
+        let core = &self.0.cores[core.index()];
+        core.pending.store(true, Ordering::SeqCst);
+        core.wake_at.fetch_min(at, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> u64 {
+        self.core().now()
+    }
+
+    fn hertz(&self) -> u64 {
+        HERTZ
+    }
+
+    fn epoch_ns(&self) -> u64 {
+        1_700_000_000_000_000_000
+    }
+
+    fn random(&self, into: &mut [u8]) {
+        for byte in into {
+            let state = self.0.random.load(Ordering::SeqCst);
+            let next = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            self.0.random.store(next, Ordering::SeqCst);
+            *byte = (next >> 56) as u8;
+        }
+    }
+
+    fn write_console(&self, bytes: &[u8]) {
+        self.0.console.lock().extend_from_slice(bytes);
+    }
+
+    fn read_console(&self, _into: &mut [u8]) -> usize {
+        0
+    }
+}

@@ -1,0 +1,309 @@
+//! A whole system on a fake machine: grid, resources, programs.
+//!
+//! [`World`] steps, again and again, the core whose clock is behind all others: two runs do exactly
+//! the same.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use spin::Mutex;
+use vortex_sched_config::Known;
+use vortex_schedulers::instantiate;
+use vortex_toolkit::ids::{ActivityId, CoreId};
+use vortex_toolkit::memory::Multiplexor;
+use vortex_toolkit::{Core, Step};
+
+use super::processor::{FakeMachine, HERTZ, STEP};
+use super::program::{DATA, DATA_BYTES, Program, TEXT};
+use crate::executable::Arguments;
+use crate::files::{Archive, Descriptors};
+use crate::object::References;
+use crate::process::{ExitStatus, Rights, Spawn};
+use crate::system::{CoreResources, Layout, Shared, Vortex};
+
+/// The system's types.
+pub type System = Vortex<FakeMachine>;
+
+/// A whole system.
+pub struct World {
+    /// The machine.
+    pub machine: FakeMachine,
+    /// What its cores share.
+    pub shared: Arc<Shared<FakeMachine>>,
+    cores: Vec<Core<System>>,
+    asleep: Vec<bool>,
+    ended: Arc<Mutex<Option<ExitStatus>>>,
+    /// Frames that are in use before there is a process.
+    pub frames_at_start: usize,
+}
+
+/// A program as an ELF file: text of one page for each 4,096 instructions, and [`DATA_BYTES`] of
+/// data.
+fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
+    const HEADERS: usize = 64 + 2 * 56;
+    let mut file = Vec::new();
+    let put16 = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
+    let put32 = |file: &mut Vec<u8>, value: u32| file.extend(value.to_le_bytes());
+    let put64 = |file: &mut Vec<u8>, value: u64| file.extend(value.to_le_bytes());
+    file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    put16(&mut file, 2);
+    put16(&mut file, 62);
+    put32(&mut file, 1);
+    put64(&mut file, entry);
+    put64(&mut file, 64);
+    put64(&mut file, 0);
+    put32(&mut file, 0);
+    for value in [64, 56, 2, 64, 0, 0] {
+        put16(&mut file, value);
+    }
+    let text = text_bytes as u64;
+    for (flags, offset, address, in_file, in_memory) in [
+        (5_u32, 4096_u64, entry, text, text),
+        (6, 0, DATA, 0, DATA_BYTES),
+    ] {
+        put32(&mut file, 1);
+        put32(&mut file, flags);
+        for value in [offset, address, address, in_file, in_memory, 4096] {
+            put64(&mut file, value);
+        }
+    }
+    assert_eq!(file.len(), HEADERS);
+    file.resize(4096 + text_bytes, 0);
+    file
+}
+
+/// Configuration of so many cores with activities of these names and weights.
+fn configuration(cores: u16, activities: &[(&str, u32)], timeslice_us: u64) -> String {
+    let mut text = String::from("<schedulerconfig>\n");
+    for (name, weight) in activities {
+        text += &format!("<activity name=\"{name}\"><weight>{weight}</weight></activity>\n");
+    }
+    for core in 0..cores {
+        text += &format!(
+            "<cpumultiplexor tag=\"c{core}\"><core>{core}</core>\
+             <algorithm>propshare.wfq</algorithm></cpumultiplexor>\n"
+        );
+    }
+    text += "<resourcescheduler><resource>resource.thread</resource>\
+             <algorithm>propshare.wfq</algorithm>";
+    text += &format!("<timeslice>{timeslice_us}</timeslice>");
+    text += "<loadsharing><policy>least-bound</policy><ttl>forever</ttl></loadsharing>";
+    for core in 0..cores {
+        text += &format!("<cpumultiplexor><tag>c{core}</tag><share>100</share></cpumultiplexor>");
+    }
+    text + "</resourcescheduler>\n</schedulerconfig>\n"
+}
+
+impl World {
+    /// A system of so many cores and frames, with activities of these names and weights (numbered
+    /// from 1) and these programs, at `/0`, `/1` and so on.
+    ///
+    /// # Panics
+    /// If something does not fit.
+    #[must_use]
+    pub fn new(
+        cores: u16,
+        frames: u32,
+        activities: &[(&str, u32)],
+        timeslice_us: u64,
+        programs: Vec<Program>,
+    ) -> Self {
+        let machine = FakeMachine::new(cores, frames);
+        let text = configuration(cores, activities, timeslice_us);
+        let known = Known::standard(u32::from(cores));
+        let plan = vortex_sched_config::parse(&text)
+            .and_then(|configuration| configuration.plan(&known))
+            .expect("the configuration is right");
+        let made = instantiate::<System>(&plan, HERTZ).expect("the plan can be built");
+        let (grid, seeds) = made.builder.build();
+        let layout = Layout {
+            plan,
+            schedulers: made.schedulers,
+            homes: made.homes,
+            hertz: HERTZ,
+        };
+        let memory = Arc::new(Multiplexor::new(machine.clone()));
+        let mut files: Vec<(&'static str, &'static [u8])> = Vec::new();
+        for (index, program) in programs.into_iter().enumerate() {
+            let length = program.instructions.len().max(1);
+            let name: &'static str = Box::leak(format!("/{index}").into_boxed_str());
+            // Every program has its text at the same address but the fake tells them apart by it.
+            let entry = TEXT + (index as u64) * 0x1_0000;
+            let file: &'static [u8] = Box::leak(elf(entry, length).into_boxed_slice());
+            files.push((name, file));
+            machine.add_program(entry, program);
+        }
+        let references: Arc<dyn References> = memory.clone();
+        let (archive, problems) = Archive::new(&[0; 1024], &files, &references);
+        assert!(problems.is_empty(), "{problems:?}");
+        let ended = Arc::new(Mutex::new(None));
+        let report = ended.clone();
+        let on_end = Box::new(move |status| *report.lock() = Some(status));
+        let shared = Shared::new(machine.clone(), memory, archive, grid, layout, on_end);
+        let start = |seed: vortex_toolkit::Seed<System>| {
+            let core = seed.core();
+            machine.be(core);
+            let resources = CoreResources::new(shared.clone(), core);
+            Core::new(seed, machine.platform(core), resources)
+        };
+        let cores: Vec<_> = seeds.into_iter().map(start).collect();
+        Self {
+            frames_at_start: machine.memory().taken(),
+            asleep: cores.iter().map(|_| false).collect(),
+            machine,
+            shared,
+            cores,
+            ended,
+        }
+    }
+
+    /// Starts the program of a number, for an activity, with all rights.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    pub fn start(&mut self, program: usize, activity: u32) {
+        let archive = &self.shared.archive;
+        let path = format!("/{program}").into_bytes();
+        let spawn = Spawn {
+            caller: None,
+            activity: ActivityId(activity),
+            rights: Rights::all(),
+            file: archive.program(&path).expect("the program is there"),
+            arguments: Arguments {
+                path: path.clone(),
+                arguments: alloc::vec![path.clone()],
+                ..Arguments::default()
+            },
+            descriptors: Descriptors::new(archive, path),
+        };
+        let shared = self.shared.clone();
+        self.machine.be(CoreId(0));
+        let mut context = self.cores[0].context();
+        shared.spawn(&mut context, spawn);
+        drop(context);
+        self.asleep[0] = false;
+    }
+
+    /// Steps the core that is behind. False if all sleep for ever.
+    fn step(&mut self) -> bool {
+        let next = |core: CoreId| match self.asleep[core.index()] {
+            true => self.machine.wakes_at(core).max(self.machine.clock_of(core)),
+            false => self.machine.clock_of(core),
+        };
+        let cores = (0..self.cores.len()).map(|core| CoreId(u16::try_from(core).unwrap_or(0)));
+        let Some(core) = cores.min_by_key(|core| next(*core)) else {
+            return false;
+        };
+        let at = next(core);
+        let wakes = self.machine.wakes_at(core);
+        if self.asleep[core.index()] && wakes == u64::MAX {
+            return false;
+        }
+        self.machine.be(core);
+        if self.asleep[core.index()] {
+            self.machine.wake_up(core, at);
+            self.asleep[core.index()] = false;
+        }
+        self.machine.spend(STEP);
+        let shared = self.shared.clone();
+        let state = &mut self.cores[core.index()];
+        // As the kernel's idle loop does.
+        if state
+            .resources()
+            .next_deadline()
+            .is_some_and(|at| at <= self.machine.clock_of(core))
+        {
+            let mut context = state.context();
+            CoreResources::new(shared, core).run_timers(&mut context);
+        }
+        if let Step::Asleep { .. } = state.step() {
+            if let Some(at) = state.resources().next_deadline() {
+                crate::machine::Machine::set_deadline(&self.machine, at);
+            }
+            self.asleep[core.index()] = true;
+        }
+        true
+    }
+
+    /// Runs until the last process has ended, at most so many cycles; how the first one did.
+    ///
+    /// # Panics
+    /// If it has not, or all cores sleep before.
+    pub fn run(&mut self, limit: u64) -> ExitStatus {
+        while self.ended.lock().is_none() {
+            let now = self.now();
+            assert!(now < limit, "still running after {now} cycles");
+            assert!(
+                self.step(),
+                "all cores sleep, for ever, with processes left"
+            );
+        }
+        let ended = *self.ended.lock();
+        // What is still under way: control messages, requests that nobody waits for.
+        for _ in 0..1000 {
+            if !self.step() {
+                break;
+            }
+        }
+        ended.expect("it was there just now")
+    }
+
+    /// Runs for so many cycles.
+    pub fn run_for(&mut self, cycles: u64) {
+        let end = self.now() + cycles;
+        while self.now() < end && self.step() {}
+    }
+
+    /// The time of the core that is behind.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        let cores = (0..self.cores.len()).map(|core| CoreId(u16::try_from(core).unwrap_or(0)));
+        cores
+            .map(|core| self.machine.clock_of(core))
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// Checks that nothing is left of any process, and that the ledgers add up.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn check_empty(&self) {
+        let shared = &self.shared;
+        assert_eq!(shared.processes.len(), 0, "processes are left");
+        assert!(shared.futexes.is_empty(), "waiters are left");
+        assert_eq!(shared.sleepers(), 0, "sleepers are left");
+        let cached: usize = self.cached();
+        let taken = self.machine.memory().taken();
+        assert_eq!(taken, self.frames_at_start + cached, "frames are left");
+        let snapshot = shared.grid.snapshot(self.now());
+        for core in 0..self.cores.len() {
+            let core = CoreId(u16::try_from(core).unwrap_or(0));
+            assert_eq!(
+                snapshot.missing_cycles(core),
+                0,
+                "cycles in no account on {core:?}"
+            );
+        }
+    }
+
+    /// Frames that hold pages of files.
+    fn cached(&self) -> usize {
+        let mut cached = 0;
+        for number in 0..self.shared.archive.len() as u64 {
+            let Some(object) = self.shared.archive.object(number) else {
+                continue;
+            };
+            for page in 0..object.length().div_ceil(4096) {
+                if let Some(frame) = object.cached(page) {
+                    self.shared.memory.release(frame);
+                    cached += 1;
+                }
+            }
+        }
+        cached
+    }
+}
