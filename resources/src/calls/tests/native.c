@@ -54,6 +54,8 @@ static void environment(const char *data) {
     descriptor(open("/", O_RDONLY | O_DIRECTORY), 5);
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
+    struct rlimit descriptors = {1024, 4096};
+    setrlimit(RLIMIT_NOFILE, &descriptors);
     setgroups(0, NULL);
 }
 
