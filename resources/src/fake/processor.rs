@@ -382,7 +382,11 @@ impl FakeMachine {
         let mut exit = None;
         match instruction {
             Instruction::Compute(cycles) => {
-                let total = if registers.left > 0 { registers.left } else { value(cycles) };
+                let total = if registers.left > 0 {
+                    registers.left
+                } else {
+                    value(cycles)
+                };
                 let now = core.now();
                 let room = core.next_timer().saturating_sub(now);
                 let part = total.min(room);

@@ -60,9 +60,10 @@ fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
         put16(&mut file, value);
     }
     let text = text_bytes as u64;
-    for (flags, offset, address, in_file, in_memory) in
-        [(5_u32, 4096_u64, entry, text, text), (6, 0, DATA, 0, DATA_BYTES)]
-    {
+    for (flags, offset, address, in_file, in_memory) in [
+        (5_u32, 4096_u64, entry, text, text),
+        (6, 0, DATA, 0, DATA_BYTES),
+    ] {
         put32(&mut file, 1);
         put32(&mut file, flags);
         for value in [offset, address, address, in_file, in_memory, 4096] {
@@ -230,7 +231,11 @@ impl World {
         let shared = self.shared.clone();
         let state = &mut self.cores[core.index()];
         // As the kernel's idle loop does.
-        if state.resources().next_deadline().is_some_and(|at| at <= self.machine.clock_of(core)) {
+        if state
+            .resources()
+            .next_deadline()
+            .is_some_and(|at| at <= self.machine.clock_of(core))
+        {
             let mut context = state.context();
             CoreResources::new(shared, core).run_timers(&mut context);
         }
@@ -251,7 +256,10 @@ impl World {
         while self.ended.lock().is_none() {
             let now = self.now();
             assert!(now < limit, "still running after {now} cycles");
-            assert!(self.step(), "all cores sleep, for ever, with processes left");
+            assert!(
+                self.step(),
+                "all cores sleep, for ever, with processes left"
+            );
         }
         let ended = *self.ended.lock();
         // What is still under way: control messages, requests that nobody waits for.
@@ -294,7 +302,11 @@ impl World {
         let snapshot = shared.grid.snapshot(self.now());
         for core in 0..self.cores.len() {
             let core = CoreId(u16::try_from(core).unwrap_or(0));
-            assert_eq!(snapshot.missing_cycles(core), 0, "cycles in no account on {core:?}");
+            assert_eq!(
+                snapshot.missing_cycles(core),
+                0,
+                "cycles in no account on {core:?}"
+            );
         }
     }
 

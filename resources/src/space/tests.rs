@@ -127,7 +127,9 @@ impl Object for File {
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> usize {
-        let length = into.len().min((self.length - self.length.min(offset)) as usize);
+        let length = into
+            .len()
+            .min((self.length - self.length.min(offset)) as usize);
         for (at, byte) in (offset..).zip(&mut into[..length]) {
             *byte = Self::byte(self.number, at);
         }

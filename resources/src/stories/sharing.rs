@@ -37,7 +37,9 @@ fn shares(world: &World, core: u16, activities: u32) -> Vec<u64> {
             .sum()
     };
     let all: u64 = (1..=activities).map(used).sum();
-    (1..=activities).map(|one| used(one) * 1000 / all.max(1)).collect()
+    (1..=activities)
+        .map(|one| used(one) * 1000 / all.max(1))
+        .collect()
 }
 
 #[test]

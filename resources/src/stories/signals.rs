@@ -60,9 +60,18 @@ fn a_handler_runs_and_returns() {
 #[test]
 fn default_actions() {
     let cases = [
-        (linux::SIGTERM, Some(ExitStatus::Signalled(Signal::TERM, false))),
-        (linux::SIGABRT, Some(ExitStatus::Signalled(Signal::ABRT, true))),
-        (linux::SIGKILL, Some(ExitStatus::Signalled(Signal::KILL, false))),
+        (
+            linux::SIGTERM,
+            Some(ExitStatus::Signalled(Signal::TERM, false)),
+        ),
+        (
+            linux::SIGABRT,
+            Some(ExitStatus::Signalled(Signal::ABRT, true)),
+        ),
+        (
+            linux::SIGKILL,
+            Some(ExitStatus::Signalled(Signal::KILL, false)),
+        ),
         (linux::SIGCHLD, None),
         (linux::SIGCONT, None),
     ];
@@ -79,7 +88,13 @@ fn default_actions() {
 
 #[test]
 fn exceptions_are_signals_as_on_linux() {
-    let cases = [(0, "FPE"), (3, "TRAP"), (6, "ILL"), (13, "SEGV"), (17, "BUS")];
+    let cases = [
+        (0, "FPE"),
+        (3, "TRAP"),
+        (6, "ILL"),
+        (13, "SEGV"),
+        (17, "BUS"),
+    ];
     for (vector, name) in cases {
         let mut program = Program::new();
         program.push(Instruction::Trap(vector));
@@ -197,7 +212,13 @@ fn a_fault_is_handled_on_the_alternate_stack() {
     }
     program.call(linux::__NR_sigaltstack, &[stack, 0].map(value));
     let flags = linux::SA_SIGINFO | linux::SA_ONSTACK;
-    action(&mut program, linux::SIGSEGV.into(), handler.into(), flags, restorer);
+    action(
+        &mut program,
+        linux::SIGSEGV.into(),
+        handler.into(),
+        flags,
+        restorer,
+    );
     program.set(crate::fake::program::register::RSP, BAD);
     program.store(value(BAD), value(1));
     let mut world = alone(1, program);

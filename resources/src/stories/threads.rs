@@ -143,7 +143,12 @@ fn a_futex_wait_times_out_and_leaves_nothing() {
     program.exit_group(0);
     let mut world = alone(1, program);
     world.run(100 * MS);
-    let errors = [Errno::ETIMEDOUT, Errno::EAGAIN, Errno::EINVAL, Errno::EFAULT];
+    let errors = [
+        Errno::ETIMEDOUT,
+        Errno::EAGAIN,
+        Errno::EINVAL,
+        Errno::EFAULT,
+    ];
     assert_eq!(values(&world), errors.map(result));
     world.check_empty();
 }
@@ -253,10 +258,7 @@ fn affinity_moves_a_thread() {
         assert_eq!(u64::from(note.core.0), note.value - 100);
     }
     let results: Vec<_> = notes.iter().map(|note| note.value).collect();
-    assert_eq!(
-        results,
-        [0, 101, 0, 100, 0, 102, result(Errno::EINVAL)]
-    );
+    assert_eq!(results, [0, 101, 0, 100, 0, 102, result(Errno::EINVAL)]);
     world.check_empty();
 }
 
@@ -277,7 +279,12 @@ fn threads_of_a_process_are_spread_over_the_cores() {
     program.exit();
     let mut world = alone(4, program);
     world.run(1000 * MS);
-    let mut cores: Vec<_> = world.machine.take_notes().iter().map(|note| note.core.0).collect();
+    let mut cores: Vec<_> = world
+        .machine
+        .take_notes()
+        .iter()
+        .map(|note| note.core.0)
+        .collect();
     cores.sort_unstable();
     assert_eq!(cores, [0, 1, 2, 3]);
     world.check_empty();
