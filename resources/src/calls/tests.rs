@@ -176,4 +176,5 @@ proptest! {
     }
 }
 
+mod hostile;
 mod programs;

@@ -28,6 +28,15 @@ use crate::system::{CoreResources, Layout, Shared, Vortex};
 /// A system call: its number and arguments.
 pub type Call = [u64; 7];
 
+/// What a program does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Makes a call.
+    Call(Call),
+    /// Writes to its memory.
+    Store(u64, Vec<u8>),
+}
+
 /// Where the program begins.
 const ENTRY: u64 = 0x40_0000;
 
@@ -134,7 +143,9 @@ impl Registers for State {
 
 #[derive(Debug, Default)]
 struct Program {
-    calls: Vec<Call>,
+    actions: Vec<Action>,
+    /// The next of them.
+    next: usize,
     results: Vec<u64>,
 }
 
@@ -171,21 +182,35 @@ impl Frames for Script {
 }
 
 impl Script {
-    /// Lets the program make its next call, in the place of user mode. A call that was made and has
-    /// returned leaves its result.
-    fn next_call(&self, registers: &mut State) {
+    /// Goes on with the program, in the place of user mode, up to its next call. A call that was
+    /// made and has returned leaves its result.
+    fn go_on(&self, root: &Root, registers: &mut State) -> Exit {
         let mut program = self.0.program.lock();
-        let position = (registers.general[RIP] - ENTRY) / INSTRUCTION;
-        if position as usize > program.results.len() {
+        let made = (registers.general[RIP] - ENTRY) / INSTRUCTION;
+        if made as usize > program.results.len() {
             program.results.push(registers.general[RAX]);
+            program.next += 1;
         }
-        let exit = [EXIT_GROUP, 0, 0, 0, 0, 0, 0];
-        let call = program.calls.get(program.results.len()).unwrap_or(&exit);
+        while let Some(Action::Store(address, bytes)) = program.actions.get(program.next) {
+            if let Err(fault) = root.store(*address, bytes) {
+                return Exit::PageFault {
+                    address: fault.address,
+                    write: true,
+                    execute: false,
+                };
+            }
+            program.next += 1;
+        }
+        let call = match program.actions.get(program.next) {
+            Some(Action::Call(call)) => *call,
+            _ => [EXIT_GROUP, 0, 0, 0, 0, 0, 0],
+        };
         let places = [RAX, RDI, RSI, RDX, R10, R8, R9];
         for (register, value) in places.into_iter().zip(call) {
-            registers.general[register] = *value;
+            registers.general[register] = value;
         }
         registers.general[RIP] += INSTRUCTION;
+        Exit::SystemCall
     }
 }
 
@@ -223,12 +248,11 @@ impl Machine for Script {
     fn new_tables(&self, frames: &mut dyn FnMut() -> Option<Frame>) -> Option<Tables> {
         self.0.memory.new_tables(frames)
     }
-    fn run(&self, _: &Root, registers: &mut State, may_enter: &mut dyn FnMut() -> bool) -> Exit {
+    fn run(&self, root: &Root, registers: &mut State, may_enter: &mut dyn FnMut() -> bool) -> Exit {
         if !may_enter() {
             return Exit::NotEntered;
         }
-        self.next_call(registers);
-        Exit::SystemCall
+        self.go_on(root, registers)
     }
     fn leave(&self, _: &mut State) {}
     fn set_deadline(&self, _: u64) {}
@@ -385,15 +409,15 @@ impl Bench {
         self.machine.0.console.lock().clone()
     }
 
-    /// Starts a process with all rights that makes these calls and then exits; runs until it has
+    /// Starts a process with all rights that does this and then exits; runs until it has
     /// ended, or nothing can happen any more.
     ///
     /// # Panics
     /// If it does not come to an end in a million steps.
-    pub fn run(&mut self, calls: &[Call]) -> Ended {
+    pub fn run(&mut self, actions: &[Action]) -> Ended {
         *self.machine.0.program.lock() = Program {
-            calls: calls.to_vec(),
-            results: Vec::new(),
+            actions: actions.to_vec(),
+            ..Program::default()
         };
         *self.ended.lock() = None;
         self.spawn();
@@ -406,7 +430,7 @@ impl Bench {
                 return Ended { results, status };
             }
         }
-        panic!("the program does not come to an end: {calls:?}");
+        panic!("the program does not come to an end: {actions:?}");
     }
 
     /// Lets the time come for which somebody waits. False if nobody does.

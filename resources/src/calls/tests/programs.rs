@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
-use crate::fake::script::{Bench, Call};
+use crate::fake::script::{Action, Bench, Call};
 use crate::process::ExitStatus;
 
 /// The results of these calls, of which all return.
 fn results(calls: &[Call]) -> Vec<i64> {
     let mut bench = Bench::new(4096);
-    let ended = bench.run(calls);
+    let actions: Vec<_> = calls.iter().copied().map(Action::Call).collect();
+    let ended = bench.run(&actions);
     assert_eq!(ended.status, Some(ExitStatus::Exited(0)), "{ended:?}");
     assert_eq!(ended.results.len(), calls.len());
     ended.results.into_iter().map(u64::cast_signed).collect()
