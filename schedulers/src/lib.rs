@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod edf;
+mod few;
 pub mod fifo;
 mod heap;
 pub mod instantiate;

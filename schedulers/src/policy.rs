@@ -50,7 +50,8 @@ macro_rules! policies {
             $(#[doc = concat!("Of `", $name, "`.")] $variant(<$policy as Scheduler>::Core),)*
         }
 
-        /// The hot calls for all policies.
+        /// The hot calls for all policies. Records come by value: who is inlined has no use for
+        /// one in memory.
         impl PolicyCore {
             #[inline(never)]
             fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> Option<ClientId> {
@@ -76,10 +77,25 @@ macro_rules! policies {
             }
 
             #[inline(never)]
-            fn resource_record(&mut self, client: ClientId, record: &Record<'_>, now: u64) {
+            fn resource_record(&mut self, client: ClientId, record: Record<'_>, now: u64) {
                 match self {
                     $(Self::$variant(core) => {
-                        <$policy>::resource_record(core, client, record, now);
+                        <$policy>::resource_record(core, client, &record, now);
+                    })*
+                }
+            }
+
+            #[inline(never)]
+            fn client_served(
+                &mut self,
+                client: ClientId,
+                record: Record<'_>,
+                more_since: Option<u64>,
+                now: u64,
+            ) {
+                match self {
+                    $(Self::$variant(core) => {
+                        <$policy>::client_served(core, client, &record, more_since, now);
                     })*
                 }
             }
@@ -130,7 +146,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn schedule<Q: Queues>(
                 core: &mut PolicyCore,
                 queues: &mut Q,
@@ -142,7 +158,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn client_ready(core: &mut PolicyCore, client: ClientId, head_sent_at: u64, now: u64) {
                 match core {
                     PolicyCore::$usual(core) => {
@@ -164,7 +180,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn poll_ready(core: &mut PolicyCore, now: u64) -> Ready {
                 match core {
                     PolicyCore::$usual(core) => <$usual_policy>::poll_ready(core, now),
@@ -172,7 +188,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn resource_record(
                 core: &mut PolicyCore,
                 client: ClientId,
@@ -183,7 +199,23 @@ macro_rules! policies {
                     PolicyCore::$usual(core) => {
                         <$usual_policy>::resource_record(core, client, record, now);
                     }
-                    core => core.resource_record(client, record, now),
+                    core => core.resource_record(client, *record, now),
+                }
+            }
+
+            #[inline(always)]
+            fn client_served(
+                core: &mut PolicyCore,
+                client: ClientId,
+                record: &Record<'_>,
+                more_since: Option<u64>,
+                now: u64,
+            ) {
+                match core {
+                    PolicyCore::$usual(core) => {
+                        <$usual_policy>::client_served(core, client, record, more_since, now);
+                    }
+                    core => core.client_served(client, *record, more_since, now),
                 }
             }
 

@@ -196,6 +196,50 @@ impl Core {
         }
     }
 
+    /// Charges a client that has been chosen and not charged since; says whether it is one.
+    #[inline(always)]
+    fn charge_in_service(&mut self, id: ClientId, amount: u64) -> bool {
+        let Some(client) = self.wheel.get_mut(id.0) else {
+            return false;
+        };
+        if client.state != State::Unpaid {
+            return false;
+        }
+        client.state = State::Idle;
+        client.statistics.charged += amount;
+        client.advance(amount);
+        true
+    }
+
+    /// Makes an idle client ready: puts it into the wheel by its tag, if that counts as it is.
+    #[inline(always)]
+    fn line_up(&mut self, id: ClientId) {
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        let lined_up = self.wheel.insert_by(id.0, |client| {
+            // A tag behind the virtual time is "ahead" by almost 2^128.
+            let ahead = client.tag.wrapping_sub(virtual_time);
+            let counts = client.state == State::Idle && client.period == period && ahead < WINDOW;
+            counts.then(|| {
+                client.state = State::Ready;
+                client.key()
+            })
+        });
+        if !lined_up {
+            self.ready_slowly(id);
+        }
+    }
+
+    /// `client_served` for a client that was not waiting to be charged, or is charged nothing.
+    #[inline(never)]
+    fn served_slowly(&mut self, id: ClientId, amount: u64, more: bool) {
+        if amount > 0 {
+            self.charge_again(id, amount);
+        }
+        if more {
+            self.ready_slowly(id);
+        }
+    }
+
     /// `client_ready` for a client that cannot simply be inserted by its tag.
     #[inline(never)]
     fn ready_slowly(&mut self, id: ClientId) {
@@ -289,7 +333,7 @@ impl Scheduler for Wfq {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
         if !core.far.is_empty() {
             core.gather();
@@ -305,21 +349,9 @@ impl Scheduler for Wfq {
         Some(ClientId(chosen))
     }
 
-    #[inline]
+    #[inline(always)]
     fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
-        let (period, virtual_time) = (core.period, core.virtual_time);
-        let Some(client) = core.wheel.get_mut(id.0) else {
-            return;
-        };
-        // A tag behind the virtual time is "ahead" by almost 2^128.
-        let ahead = client.tag.wrapping_sub(virtual_time);
-        if client.state == State::Idle && client.period == period && ahead < WINDOW {
-            client.state = State::Ready;
-            let key = client.key();
-            core.wheel.insert(id.0, key);
-        } else {
-            core.ready_slowly(id);
-        }
+        core.line_up(id);
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
@@ -345,21 +377,27 @@ impl Scheduler for Wfq {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
         let amount = record.amount(core.metric);
-        let Some(client) = core.wheel.get_mut(id.0) else {
-            return;
-        };
-        if amount == 0 {
-            return;
-        }
-        if client.state == State::Unpaid {
-            client.state = State::Idle;
-            client.statistics.charged += amount;
-            client.advance(amount);
-        } else {
+        if amount > 0 && !core.charge_in_service(id, amount) {
             core.charge_again(id, amount);
+        }
+    }
+
+    #[inline(always)]
+    fn client_served(
+        core: &mut Self::Core,
+        id: ClientId,
+        record: &Record<'_>,
+        more_since: Option<u64>,
+        _now: u64,
+    ) {
+        let amount = record.amount(core.metric);
+        if amount == 0 || !core.charge_in_service(id, amount) {
+            core.served_slowly(id, amount, more_since.is_some());
+        } else if more_since.is_some() {
+            core.line_up(id);
         }
     }
 

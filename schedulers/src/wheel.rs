@@ -5,15 +5,16 @@
 //! do. It is a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with the levels of a hierarchical
 //! timing wheel (Varghese, Lauck 1987): eight levels of 256 slots, one bit for each slot that holds
 //! something, one bit for each group of 64 slots that does. A slot's elements form a ring; the slot
-//! names the first.
+//! names the first. As long as the queued elements are few, they stand in a short sorted line
+//! ([`Few`]) instead, and the slots are empty.
 //!
 //! # Invariants
 //! - Keys go round in a circle of 2^64, in which all of them lie in
 //!   `base ..= base + 2^63 + 2^56`.
 //! - A queued element lies at the level of the highest byte in which its key differs from `base`,
 //!   in the slot which that byte names. So the lowest level that is occupied holds the least keys,
-//!   the first slot there holds the least of them, and equal keys share a slot. An element that is
-//!   queued alone lies in no slot: it is `alone`.
+//!   the first slot there holds the least of them, and equal keys share a slot.
+//! - Either the slots are empty or the line of `few` is.
 //! - A slot is in order of keys, equal keys in order of insertion; or it is marked as unsorted, and
 //!   then only equal keys are in order of insertion.
 //! - `base` moves only to the least key, and only when no element's place depends on the old one.
@@ -27,6 +28,8 @@
 use alloc::vec::Vec;
 use core::mem;
 
+use crate::few::Few;
+
 const DIGIT_BITS: u32 = u8::BITS;
 const LEVELS: u32 = u64::BITS / DIGIT_BITS;
 const LEVEL_SLOTS: u32 = 1 << DIGIT_BITS;
@@ -38,7 +41,7 @@ const TOP_SLOT: usize = ((LEVELS - 1) * LEVEL_SLOTS) as usize;
 const TOP_GROUP: u32 = (LEVELS - 1) * LEVEL_SLOTS / GROUP_SLOTS;
 
 /// A new element looks for its place in a slot among this many of the greatest keys.
-const FEW: u32 = 2;
+const NEAR: u32 = 2;
 
 /// No element.
 const NONE: u32 = u32::MAX;
@@ -60,8 +63,8 @@ pub(crate) struct Wheel<T> {
     base: u64,
     /// One bit for each group of slots that holds something.
     groups: u32,
-    /// The one element that is queued, if the slots are empty.
-    alone: u32,
+    /// All that are queued, if the slots are empty.
+    few: Few,
     /// One bit for each slot that holds something.
     occupied: [u64; GROUPS],
     /// The first element of each slot or `NONE`.
@@ -78,7 +81,7 @@ impl<T: Default> Wheel<T> {
             entries: Vec::new(),
             base: 0,
             groups: 0,
-            alone: NONE,
+            few: Few::new(),
             occupied: [0; GROUPS],
             slots: [NONE; SLOTS],
         }
@@ -113,7 +116,7 @@ impl<T: Default> Wheel<T> {
     /// True if nothing is queued.
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.groups == 0 && self.alone == NONE
+        self.groups == 0 && self.few.is_empty()
     }
 
     /// True if `element` is queued.
@@ -134,28 +137,61 @@ impl<T: Default> Wheel<T> {
 
     /// Queues `element`, which has room and is not queued. `key` is not below the key taken out
     /// last and at most [`Self::WINDOW`] above it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, element: u32, key: u64) {
-        if self.groups == 0 {
-            if self.alone == NONE {
-                let entry = self.entry_mut(element);
-                entry.key = key;
-                entry.next = element;
-                self.alone = element;
-                return;
-            }
-            self.insert_second(element, key);
+        self.insert_by(element, |_| Some(key));
+    }
+
+    /// As [`Self::insert`], by the key that what the element carries has, if it has one; says
+    /// whether it has.
+    #[inline(always)]
+    pub(crate) fn insert_by(
+        &mut self,
+        element: u32,
+        key: impl FnOnce(&mut T) -> Option<u64>,
+    ) -> bool {
+        // Rather than index: without a panic, nothing on this path needs a stack.
+        let Some(entry) = self.entries.get_mut(element as usize) else {
+            return false;
+        };
+        let Some(key) = key(&mut entry.value) else {
+            return false;
+        };
+        if self.few.has_room() {
+            entry.next = element;
+            self.few.insert(element, key, self.base);
         } else {
-            self.place(element, key);
+            self.insert_among_many(element, key);
         }
+        true
     }
 
     /// Takes out the element with the least key; of several, the one inserted first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<(u32, &mut T)> {
+        let Some((first, key)) = self.few.pop() else {
+            return self.pop_of_many();
+        };
+        self.base = key;
+        let entry = self.entries.get_mut(first as usize)?;
+        entry.next = NONE;
+        Some((first, &mut entry.value))
+    }
+
+    #[inline(never)]
+    fn insert_among_many(&mut self, element: u32, key: u64) {
+        self.few.open(false);
+        while let Some((element, key)) = self.few.pop() {
+            self.place(element, key);
+        }
+        self.place(element, key);
+    }
+
+    #[inline(never)]
+    fn pop_of_many(&mut self) -> Option<(u32, &mut T)> {
         let (group, bit, slot, first) = loop {
             if self.groups == 0 {
-                return self.pop_alone();
+                return None;
             }
             let group = self.groups.trailing_zeros();
             let bit = self.occupied[group as usize % GROUPS].trailing_zeros();
@@ -176,6 +212,7 @@ impl<T: Default> Wheel<T> {
             self.occupied[group as usize % GROUPS] &= !(1 << bit);
             if self.occupied[group as usize % GROUPS] == 0 {
                 self.groups &= !(1 << group);
+                self.few.open(self.groups == 0);
             }
         } else {
             let prev = entry.prev;
@@ -192,12 +229,12 @@ impl<T: Default> Wheel<T> {
         let (key, next, prev) = (entry.key, entry.next, entry.prev);
         entry.next = NONE;
         if self.groups == 0 {
-            self.alone = NONE;
-            return;
+            return self.few.remove(element);
         }
         let slot = self.slot_of(key);
         if next == element {
             self.clear(slot);
+            self.few.open(self.groups == 0);
             return;
         }
         let first = &mut self.slots[slot];
@@ -206,17 +243,6 @@ impl<T: Default> Wheel<T> {
         }
         self.entry_mut(next).prev = prev;
         self.entry_mut(prev).next = next;
-    }
-
-    #[inline]
-    fn pop_alone(&mut self) -> Option<(u32, &mut T)> {
-        let element = self.alone;
-        // `NONE` is no place in the table.
-        let entry = self.entries.get_mut(element as usize)?;
-        entry.next = NONE;
-        self.base = entry.key;
-        self.alone = NONE;
-        Some((element, &mut entry.value))
     }
 
     /// Moves the elements of the slot with the least keys to lower levels. `slot` is that slot, or
@@ -252,15 +278,6 @@ impl<T: Default> Wheel<T> {
         slots
             .find(|&slot| self.slots[slot] != NONE)
             .unwrap_or(TOP_SLOT)
-    }
-
-    /// Queues `element` beside the one that was alone until now.
-    #[inline(never)]
-    fn insert_second(&mut self, element: u32, key: u64) {
-        let other = self.alone;
-        self.alone = NONE;
-        self.place(other, self.entry(other).key);
-        self.place(element, key);
     }
 
     /// Puts `element` into its slot.
@@ -310,7 +327,7 @@ impl<T: Default> Wheel<T> {
         let first = self.slots[slot];
         let last = self.entry(first).prev;
         let mut next = last;
-        for _ in 0..FEW {
+        for _ in 0..NEAR {
             let prev = self.entry(next).prev;
             if next == first || self.entry(prev).key <= key {
                 break;

@@ -67,13 +67,10 @@ impl<Y: System> Core<Y> {
         if state.needs_attention() {
             self.attend();
         }
-        let state = &mut self.state;
-        match state.tree.choose(&state.platform, state.books.mark) {
-            Some(place) => {
-                self.dispatch(place);
-                Step::Worked
-            }
-            None => self.state.rest(),
+        if self.serve() {
+            Step::Worked
+        } else {
+            self.state.rest()
         }
     }
 

@@ -150,6 +150,26 @@ impl<S: Scheduler> Governor<S> {
         ));
     }
 
+    /// Told instead of [`Self::resource_record`] and, if there is more, [`Self::client_ready`].
+    #[inline(always)]
+    pub(crate) fn client_served<P: Platform>(
+        &mut self,
+        platform: &P,
+        client: ClientId,
+        record: &Record<'_>,
+        more_since: Option<u64>,
+        now: u64,
+    ) {
+        tell!(
+            self,
+            platform,
+            |policy| S::client_served(policy, client, record, more_since, now),
+            if more_since.is_some() {
+                self.fallback.ready(client);
+            }
+        );
+    }
+
     /// The decision, not yet checked. `None` also if the policy panics.
     #[inline(always)]
     pub(crate) fn schedule<P: Platform>(

@@ -432,7 +432,7 @@ impl<Y: System> CoreState<Y> {
             return self.push(word.core, Envelope::Migration(release));
         }
         self.owned.push(self.books.mark, resource, key, binding);
-        self.attention = true;
+        self.call_attention();
     }
 }
 

@@ -60,7 +60,13 @@ impl Record<'_> {
     #[must_use]
     #[inline]
     pub const fn amount(&self, metric: Metric) -> u64 {
-        self.basic[metric as usize]
+        let [cycles, bytes, requests, memory] = self.basic;
+        match metric {
+            Metric::Cpu => cycles,
+            Metric::Bytes => bytes,
+            Metric::Requests => requests,
+            Metric::Memory => memory,
+        }
     }
 
     /// A further field, if the resource has set it.

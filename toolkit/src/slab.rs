@@ -23,7 +23,8 @@ pub(crate) enum Work<M> {
     Resume(WaiterId),
 }
 
-/// A first-in-first-out list of slots. Belongs to the slab it was filled from.
+/// A first-in-first-out list of slots. Belongs to the slab it was filled from. `tail` has no meaning
+/// while the list is empty.
 #[derive(Debug)]
 pub(crate) struct Chain {
     head: u32,
@@ -115,9 +116,10 @@ impl<M> Slab<M> {
 
     #[inline(always)]
     fn append(&mut self, chain: &mut Chain, index: u32) {
-        match self.slots.get_mut(chain.tail as usize) {
-            Some(tail) => tail.next = index,
-            None => chain.head = index,
+        if chain.is_empty() {
+            chain.head = index;
+        } else if let Some(tail) = self.slots.get_mut(chain.tail as usize) {
+            tail.next = index;
         }
         chain.tail = index;
         chain.len += 1;
@@ -152,9 +154,6 @@ impl<M> Slab<M> {
         slot.next = self.free;
         self.free = index;
         chain.len -= 1;
-        if chain.head == NIL {
-            chain.tail = NIL;
-        }
         Some(message)
     }
 
@@ -167,9 +166,6 @@ impl<M> Slab<M> {
         let index = core::mem::replace(&mut chain.head, slot.next);
         slot.next = core::mem::replace(&mut self.free, index);
         chain.len -= 1;
-        if chain.head == NIL {
-            chain.tail = NIL;
-        }
         Some(Work::Resume(slot.waiter))
     }
 
@@ -220,10 +216,10 @@ impl<M> Slab<M> {
     /// Puts all of `first`, which is empty then, before all of `chain`.
     pub(crate) fn prepend(&mut self, chain: &mut Chain, first: &mut Chain) {
         let first = core::mem::replace(first, Chain::EMPTY);
-        let Some(last) = self.slots.get_mut(first.tail as usize) else {
+        if first.is_empty() {
             return;
-        };
-        last.next = chain.head;
+        }
+        self.slots[first.tail as usize].next = chain.head;
         if chain.is_empty() {
             chain.tail = first.tail;
         }

@@ -49,8 +49,9 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
     vacant: Vec<NodeIndex>,
     /// When delayed nodes are to be asked again. May hold entries that have lost their meaning.
     timers: BinaryHeap<Reverse<(u64, NodeIndex)>>,
-    /// The time of the first of them; `u64::MAX` without any.
-    pub(crate) timer_at: u64,
+    /// When the core has to attend to the first of them, or to something that is not the tree's;
+    /// `u64::MAX` without any.
+    pub(crate) attention_at: u64,
     /// Longest time, in cycles, that a policy may let ready clients wait while it chooses nobody.
     patience_cycles: u64,
     /// Policies that have lost their role.
@@ -66,7 +67,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             slab: Slab::with_capacity(64),
             vacant: Vec::new(),
             timers: BinaryHeap::new(),
-            timer_at: u64::MAX,
+            attention_at: u64::MAX,
             patience_cycles,
             demotions: 0,
         }
@@ -195,28 +196,35 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         taken
     }
 
-    /// Appends a request; gives it back if the queue is at its limit.
+    /// Appends a request to its activity's queue at a resource's scheduler; gives it back if there
+    /// is no such queue or it is at its limit.
     #[inline(always)]
     pub(crate) fn enqueue(
         &mut self,
         platform: &impl Platform,
-        place: Place,
+        index: NodeIndex,
         request: Request<M>,
         now: u64,
     ) -> Result<(), Request<M>> {
-        let node = &mut self.nodes[place.node.index()];
-        let client = &mut node.clients[place.client.index()];
-        // A reply was admitted with the request that it answers.
-        if client.chain.len() >= client.limit && !request.head.is_reply() {
+        let Some(node) = self.nodes.get_mut(index.index()) else {
+            return Err(request);
+        };
+        let client = node.by_activity.get(request.head.activity);
+        let entry = client.and_then(|client| node.clients.get_mut(client.index()));
+        let (Some(client), Some(entry)) = (client, entry) else {
+            return Err(request);
+        };
+        if entry.chain.len() >= entry.limit && !request.head.is_reply() {
             return Err(request);
         }
         let sent_at = request.head.sent_at;
-        self.slab.push_request(&mut client.chain, request);
-        client.account.queue_length.set(client.chain.len().into());
-        if client.state == ClientState::Idle
-            && node.client_ready(platform, place.client, sent_at, now)
-        {
-            self.arm(platform, place.node, now);
+        self.slab.push_request(&mut entry.chain, request);
+        entry.account.queue_length.set(entry.chain.len().into());
+        if entry.state == ClientState::Idle {
+            entry.state = ClientState::Ready;
+            if node.note_ready(platform, client, sent_at, now) {
+                self.arm(platform, index, now);
+            }
         }
         Ok(())
     }

@@ -55,6 +55,17 @@ impl Current {
         }
     }
 
+    /// The record of the execution.
+    #[inline(always)]
+    fn record(&self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
+        Record {
+            kind,
+            activity: self.activity,
+            basic: [cycles, self.bytes, requests, self.memory],
+            further: &self.further,
+        }
+    }
+
     #[inline(always)]
     fn reset(&mut self) {
         self.activity = self.head.activity;
@@ -67,12 +78,22 @@ impl Current {
 }
 
 impl<Y: System> Core<Y> {
-    /// Serves the chosen queue once.
+    /// Chooses a queue and serves it once. False if nobody is ready.
     #[inline(always)]
-    pub(crate) fn dispatch(&mut self, place: Place) {
-        if let Some(message) = self.state.begin(place) {
-            return self.execute(place, message);
+    pub(crate) fn serve(&mut self) -> bool {
+        let Some((place, message)) = self.state.begin() else {
+            return false;
+        };
+        match message {
+            Some(message) => self.execute(place, message),
+            None => self.go_on(place),
         }
+        true
+    }
+
+    /// Serves a queue with something else at its head than a request that can be executed at once.
+    #[cold]
+    fn go_on(&mut self, place: Place) {
         match self.state.take(place) {
             Some(Work::Request(request)) => {
                 self.state.current.begin(&request.head);
@@ -202,28 +223,31 @@ impl<Y: System> Core<Y> {
 }
 
 impl<Y: System> CoreState<Y> {
-    /// Takes the request at the head of a queue, which becomes the current one, and begins the span
-    /// of its execution. `None`, with nothing taken, if there is none or if it may have to wait
-    /// behind another.
+    /// Decides which queue is served, and begins the span of the execution. The request at the head
+    /// of the queue becomes the current one; no message, with nothing taken, if there is none or if
+    /// it may have to wait behind another. `None` if nobody is ready.
     #[inline(always)]
-    fn begin(&mut self, place: Place) -> Option<Y::Message> {
-        self.books.cut_scheduling(&self.platform);
-        let tree = &mut self.tree;
-        let client = &mut tree.nodes[place.node.index()].clients[place.client.index()];
-        if client.holding > 0 {
-            return None;
-        }
-        let current = &mut self.current;
-        let message = tree
-            .slab
-            .pop_request(&mut client.chain, &mut current.head)?;
-        current.reset();
-        let account = &client.account;
-        account.queue_length.set(client.chain.len().into());
-        account
-            .waiting
-            .count(current.head.age_cycles(self.books.mark));
-        Some(message)
+    fn begin(&mut self) -> Option<(Place, Option<Y::Message>)> {
+        let Self {
+            platform,
+            tree,
+            books,
+            current,
+            ..
+        } = self;
+        let now = books.mark;
+        tree.choose(platform, now, |client, slab| {
+            books.cut_scheduling(platform);
+            if client.holding > 0 {
+                return None;
+            }
+            let message = slab.pop_request(&mut client.chain, &mut current.head)?;
+            current.reset();
+            let account = &*client.account;
+            account.queue_length.set(client.chain.len().into());
+            account.waiting.count(current.head.age_cycles(books.mark));
+            Some(message)
+        })
     }
 
     /// The next work of a queue. Requests that must stay behind a waiting one are moved to their
@@ -250,12 +274,16 @@ impl<Y: System> CoreState<Y> {
     fn conclude(&mut self, place: Place, kind: RecordKind, requests: u64) {
         let cycles = self.books.cut(&self.platform);
         self.books.close();
-        let tree = &self.tree;
-        let client = &tree.nodes[place.node.index()].clients[place.client.index()];
-        if client.activity == self.current.activity {
-            self.current.book(&client.account, cycles, requests);
-            self.tell(place, place.client, kind, cycles, requests);
-        } else {
+        let current = &self.current;
+        let now = self.books.mark;
+        let booked = self.tree.finish(&self.platform, place, now, |client| {
+            if client.activity != current.activity {
+                return None;
+            }
+            current.book(&client.account, cycles, requests);
+            Some(current.record(kind, cycles, requests))
+        });
+        if !booked {
             self.conclude_for_another(place, kind, cycles, requests);
         }
     }
@@ -267,29 +295,10 @@ impl<Y: System> CoreState<Y> {
         let payer = Place { client, ..place };
         let account = self.tree.client(payer).account.clone();
         self.current.book(&account, cycles, requests);
-        self.tell(place, client, kind, cycles, requests);
-    }
-
-    /// Tells the schedulers of an execution.
-    #[inline(always)]
-    fn tell(
-        &mut self,
-        place: Place,
-        charged: ClientId,
-        kind: RecordKind,
-        cycles: u64,
-        requests: u64,
-    ) {
-        let current = &self.current;
-        let record = Record {
-            kind,
-            activity: current.activity,
-            basic: [cycles, current.bytes, requests, current.memory],
-            further: &current.further,
-        };
+        let record = self.current.record(kind, cycles, requests);
         let now = self.books.mark;
         self.tree
-            .finish(&self.platform, place, charged, &record, now);
+            .finish_for_another(&self.platform, place, client, &record, now);
     }
 
     fn serve_nothing(&mut self, place: Place) {

@@ -96,12 +96,14 @@ pub(crate) struct LocalResource<Y: System> {
     pub(crate) node: Option<NodeIndex>,
     /// The core, if there is only one.
     sole: Option<CoreId>,
+    /// That is this core.
+    is_here_only: bool,
     bindings: FastMap<Key, Arc<Binding>>,
     purge_at: usize,
 }
 
 impl<Y: System> LocalResource<Y> {
-    fn new(shared: Arc<Resource<Y>>) -> Self {
+    fn new(shared: Arc<Resource<Y>>, here: CoreId) -> Self {
         let sole = match shared.cores[..] {
             [core] => Some(core),
             _ => None,
@@ -110,6 +112,7 @@ impl<Y: System> LocalResource<Y> {
             shared,
             node: None,
             sole,
+            is_here_only: sole == Some(here),
             bindings: FastMap::default(),
             purge_at: PURGE_AT,
         }
@@ -136,19 +139,22 @@ enum Route {
 impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline]
-    pub(crate) fn send(&mut self, request: Request<Y::Message>) {
-        let head = &request.head;
-        if let Some(local) = self.resources.get(head.destination.index())
-            && local.sole == Some(self.id)
+    pub(crate) fn send(&mut self, mut request: Request<Y::Message>) {
+        let now = self.books.mark;
+        if let Some(local) = self.resources.get(request.head.destination.index())
+            && local.is_here_only
             && let Some(node) = local.node
-            && let Some(place) = self.tree.place(node, head.activity)
         {
-            return self.enqueue(place, request);
+            request = match self.tree.enqueue(&self.platform, node, request, now) {
+                Ok(()) => return,
+                Err(request) => request,
+            };
         }
         self.send_by_route(request);
     }
 
     /// Sends a request that has to find its way.
+    #[inline(never)]
     fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
             Route::To(core) if core == self.id => self.accept(request),
@@ -172,7 +178,7 @@ impl<Y: System> CoreState<Y> {
     #[inline]
     pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
         if !self.outboxes.push(&self.platform, core, envelope) {
-            self.attention = true;
+            self.call_attention();
         }
     }
 
@@ -267,25 +273,40 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    /// Puts a request into its queue on this core.
+    /// Puts a request into its queue on this core, or hands it back.
     #[inline(always)]
-    pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
-        let place = match self.place(request.head.destination, request.head.activity) {
-            Some(place) => place,
-            None => match self.make_place(request.head.destination, request.head.activity) {
-                Ok(place) => place,
-                Err(reason) => return self.hand_back(request, reason),
-            },
-        };
-        self.enqueue(place, request);
+    pub(crate) fn accept(&mut self, mut request: Request<Y::Message>) {
+        let now = self.books.mark;
+        if let Some(local) = self.resources.get(request.head.destination.index())
+            && let Some(node) = local.node
+        {
+            request = match self.tree.enqueue(&self.platform, node, request, now) {
+                Ok(()) => return,
+                Err(request) => request,
+            };
+        }
+        self.accept_first(request);
     }
 
-    /// Appends a request to a queue, or hands it back.
-    #[inline(always)]
-    fn enqueue(&mut self, place: Place, request: Request<Y::Message>) {
+    /// Puts a request into a queue that may have to be made; hands it back if that cannot be, or
+    /// if the queue is full.
+    #[cold]
+    fn accept_first(&mut self, request: Request<Y::Message>) {
         let now = self.books.mark;
-        if let Err(request) = self.tree.enqueue(&self.platform, place, request, now) {
-            self.hand_back(request, Reason::QueueFull);
+        let Head {
+            destination,
+            activity,
+            ..
+        } = request.head;
+        let refused = match self.make_place(destination, activity) {
+            Ok(Place { node, .. }) => self
+                .tree
+                .enqueue(&self.platform, node, request, now)
+                .map_err(|request| (request, Reason::QueueFull)),
+            Err(reason) => Err((request, reason)),
+        };
+        if let Err((request, reason)) = refused {
+            self.hand_back(request, reason);
         }
     }
 
@@ -374,7 +395,7 @@ impl<Y: System> CoreState<Y> {
         while self.resources.len() <= resource.index() {
             let next = ResourceId(u32::try_from(self.resources.len()).unwrap_or(u32::MAX));
             let shared = self.grid.resource(next).ok_or(Reason::NoResource)?;
-            self.resources.push(LocalResource::new(shared));
+            self.resources.push(LocalResource::new(shared, self.id));
         }
         if self.resources[resource.index()].shared.cores.is_empty() {
             return Err(Reason::NoCore);
@@ -397,7 +418,7 @@ impl<Y: System> CoreState<Y> {
             }
             Link::Call(_) | Link::Reply(_) | Link::None => {
                 self.returns.push_back((request, reason));
-                self.attention = true;
+                self.call_attention();
             }
         }
     }

@@ -51,10 +51,6 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) books: Books,
     pub(crate) current: Current,
     pub(crate) asleep: bool,
-    /// Attend at the next step.
-    pub(crate) attention: bool,
-    /// Attend at this time.
-    attention_at: u64,
     /// The affinity label that goes with each dependency label of late.
     #[cfg(debug_assertions)]
     labels: FastMap<LabelKey, AffinityLabel>,
@@ -87,8 +83,6 @@ impl<Y: System> CoreState<Y> {
             books,
             current: Current::new(),
             asleep: false,
-            attention: false,
-            attention_at: u64::MAX,
             #[cfg(debug_assertions)]
             labels: FastMap::default(),
             platform,
@@ -98,19 +92,26 @@ impl<Y: System> CoreState<Y> {
 
     #[inline]
     pub(crate) const fn needs_attention(&self) -> bool {
-        let mark = self.books.mark;
-        self.attention || mark >= self.attention_at || mark >= self.tree.timer_at
+        self.books.mark >= self.tree.attention_at
+    }
+
+    /// Attends at the next step.
+    pub(crate) const fn call_attention(&mut self) {
+        self.tree.attention_at = 0;
     }
 
     /// Decides when to attend next.
     pub(crate) fn plan_attention(&mut self) {
-        self.attention = !self.outboxes.is_empty() || !self.returns.is_empty();
-        self.attention_at = self.owned.next_due();
+        if self.outboxes.is_empty() && self.returns.is_empty() {
+            self.tree.attention_at = self.tree.first_timer().min(self.owned.next_due());
+        } else {
+            self.call_attention();
+        }
     }
 
-    /// A timer of the tree or of a binding may be earlier than any before.
+    /// A timer of a binding may be earlier than any before.
     pub(crate) fn note_timers(&mut self) {
-        self.attention_at = self.attention_at.min(self.owned.next_due());
+        self.tree.attention_at = self.tree.attention_at.min(self.owned.next_due());
     }
 
     pub(crate) fn wake_up(&mut self) {
@@ -128,7 +129,7 @@ impl<Y: System> CoreState<Y> {
             return Step::Worked;
         }
         self.asleep = true;
-        let until = self.attention_at.min(self.tree.timer_at);
+        let until = self.tree.attention_at;
         let until = (until != u64::MAX).then_some(until);
         if let Some(at) = until {
             self.platform.set_timer(at);
@@ -159,7 +160,7 @@ impl<Y: System> CoreState<Y> {
             Envelope::Submitted(request) => self.send(request),
             Envelope::Returned(request, reason) => {
                 self.returns.push_back((request, reason));
-                self.attention = true;
+                self.call_attention();
             }
             Envelope::Control(control) => self.control(&control),
             Envelope::Migration(message) => self.migrate(message),

@@ -1,0 +1,98 @@
+//! A short line in order of keys: the priority queue of those who are few.
+//!
+//! [`Few`] is a sorted ring in an array. Who is taken out is at the head; who comes in is compared
+//! with the last ones first, for the keys of fair queueing mostly come in near the end. Nothing
+//! that is in memory in order is slower than that, as long as it is short.
+//!
+//! Invariant: from the head on, keys ascend in their distance from the base that the caller measures
+//! them by; equal ones are in order of insertion.
+
+/// How many fit: a power of two.
+const FEW: usize = 16;
+
+/// Elements in order of their keys.
+pub(crate) struct Few {
+    keys: [u64; FEW],
+    elements: [u32; FEW],
+    /// Where the first one is; counts on without end, modulo [`FEW`].
+    head: u32,
+    len: u32,
+    /// How many may be here: [`FEW`], or none.
+    limit: u32,
+}
+
+const fn index(position: u32) -> usize {
+    position as usize % FEW
+}
+
+impl Few {
+    /// An empty line with room.
+    pub(crate) const fn new() -> Self {
+        Self {
+            keys: [0; FEW],
+            elements: [0; FEW],
+            head: 0,
+            len: 0,
+            limit: FEW as u32,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn has_room(&self) -> bool {
+        self.len < self.limit
+    }
+
+    /// Gives the line room, or takes it away.
+    pub(crate) const fn open(&mut self, open: bool) {
+        self.limit = if open { FEW as u32 } else { 0 };
+    }
+
+    /// Puts an element in its place; there is room. No key is below `base`, on the circle of keys.
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, element: u32, key: u64, base: u64) {
+        let distance = key.wrapping_sub(base);
+        let head = index(self.head);
+        let mut place = index(self.head.wrapping_add(self.len));
+        self.len += 1;
+        while place != head {
+            let before = place.wrapping_sub(1) % FEW;
+            let other = self.keys[before];
+            if other.wrapping_sub(base) <= distance {
+                break;
+            }
+            self.keys[place] = other;
+            self.elements[place] = self.elements[before];
+            place = before;
+        }
+        self.keys[place] = key;
+        self.elements[place] = element;
+    }
+
+    /// Takes out the first one, with its key.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<(u32, u64)> {
+        self.len = self.len.checked_sub(1)?;
+        let first = index(self.head);
+        self.head = self.head.wrapping_add(1);
+        Some((self.elements[first], self.keys[first]))
+    }
+
+    /// Takes out `element`, if it is there.
+    pub(crate) fn remove(&mut self, element: u32) {
+        for _ in 0..self.len {
+            if let Some((other, key)) = self.pop()
+                && other != element
+            {
+                let last = index(self.head.wrapping_add(self.len));
+                self.keys[last] = key;
+                self.elements[last] = other;
+                self.len += 1;
+            }
+        }
+    }
+}
