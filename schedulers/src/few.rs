@@ -4,8 +4,8 @@
 //! with the last ones first, for the keys of fair queueing mostly come in near the end. Nothing
 //! that is in memory in order is slower than that, as long as it is short.
 //!
-//! Invariant: from the head on, keys ascend in their distance from the base that the caller measures
-//! them by; equal ones are in order of insertion.
+//! Invariant: from the head on, keys ascend, on a circle of 2^64 of which they take up less than one
+//! half; equal ones are in order of insertion.
 
 /// How many fit: a power of two.
 const FEW: usize = 16;
@@ -52,17 +52,16 @@ impl Few {
         self.limit = if open { FEW as u32 } else { 0 };
     }
 
-    /// Puts an element in its place; there is room. No key is below `base`, on the circle of keys.
+    /// Puts an element in its place; there is room.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, element: u32, key: u64, base: u64) {
-        let distance = key.wrapping_sub(base);
+    pub(crate) fn insert(&mut self, element: u32, key: u64) {
         let head = index(self.head);
         let mut place = index(self.head.wrapping_add(self.len));
         self.len += 1;
         while place != head {
             let before = place.wrapping_sub(1) % FEW;
             let other = self.keys[before];
-            if other.wrapping_sub(base) <= distance {
+            if key.wrapping_sub(other).cast_signed() >= 0 {
                 break;
             }
             self.keys[place] = other;

@@ -10,7 +10,7 @@
 //!
 //! # Invariants
 //! - Keys go round in a circle of 2^64, in which all of them lie in
-//!   `base ..= base + 2^63 + 2^56`.
+//!   `base ..= base + 2^62 + 2^56`.
 //! - A queued element lies at the level of the highest byte in which its key differs from `base`,
 //!   in the slot which that byte names. So the lowest level that is occupied holds the least keys,
 //!   the first slot there holds the least of them, and equal keys share a slot.
@@ -73,7 +73,7 @@ pub(crate) struct Wheel<T> {
 
 impl<T: Default> Wheel<T> {
     /// How far above the key taken out last a new key may lie.
-    pub(crate) const WINDOW: u64 = 1 << 63;
+    pub(crate) const WINDOW: u64 = 1 << 62;
 
     /// An empty table.
     pub(crate) fn new() -> Self {
@@ -159,7 +159,7 @@ impl<T: Default> Wheel<T> {
         };
         if self.few.has_room() {
             entry.next = element;
-            self.few.insert(element, key, self.base);
+            self.few.insert(element, key);
         } else {
             self.insert_among_many(element, key);
         }

@@ -22,7 +22,7 @@ pub(crate) use node::{Client, ClientState, Node, NodeIndex, NodeState, ROOT};
 
 use crate::governor::Governor;
 use crate::ids::{ActivityId, ClientId};
-use crate::request::{Message, Request};
+use crate::request::{Head, Message, Request};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
 use crate::slab::{Chain, Slab, Slot, Work};
 use crate::statistics::Account;
@@ -41,6 +41,32 @@ impl Place {
         node: ROOT,
         client: ClientId(u32::MAX),
     };
+}
+
+/// A queue that has room.
+pub(crate) struct Queue<'a, S: Scheduler, M> {
+    node: &'a mut Node<S>,
+    client: ClientId,
+    slab: &'a mut Slab<M>,
+}
+
+impl<S: Scheduler, M: Message> Queue<'_, S, M> {
+    /// Appends a request. True if the node may have become ready by that.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn append(self, platform: &impl Platform, request: Request<M>, now: u64) -> bool {
+        let Some(entry) = self.node.clients.get_mut(self.client.index()) else {
+            return false;
+        };
+        let sent_at = request.head.sent_at;
+        self.slab.push_request(&mut entry.chain, request);
+        entry.account.queue_length.set(entry.chain.len().into());
+        if entry.state != ClientState::Idle {
+            return false;
+        }
+        entry.state = ClientState::Ready;
+        self.node.note_ready(platform, self.client, sent_at, now)
+    }
 }
 
 pub(crate) struct Tree<S: Scheduler, M: Message> {
@@ -196,37 +222,19 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         taken
     }
 
-    /// Appends a request to its activity's queue at a resource's scheduler; gives it back if there
-    /// is no such queue or it is at its limit.
+    /// The queue of a request's activity at a resource's scheduler, if there is one that can take
+    /// the request.
     #[inline(always)]
-    pub(crate) fn enqueue(
-        &mut self,
-        platform: &impl Platform,
-        index: NodeIndex,
-        request: Request<M>,
-        now: u64,
-    ) -> Result<(), Request<M>> {
-        let Some(node) = self.nodes.get_mut(index.index()) else {
-            return Err(request);
-        };
-        let client = node.by_activity.get(request.head.activity);
-        let entry = client.and_then(|client| node.clients.get_mut(client.index()));
-        let (Some(client), Some(entry)) = (client, entry) else {
-            return Err(request);
-        };
-        if entry.chain.len() >= entry.limit && !request.head.is_reply() {
-            return Err(request);
+    pub(crate) fn queue_for(&mut self, node: NodeIndex, head: &Head) -> Option<Queue<'_, S, M>> {
+        let node = self.nodes.get_mut(node.index())?;
+        let client = node.by_activity.get(head.activity)?;
+        let entry = node.clients.get(client.index())?;
+        // A reply was admitted with the request that it answers.
+        if entry.chain.len() >= entry.limit && !head.is_reply() {
+            return None;
         }
-        let sent_at = request.head.sent_at;
-        self.slab.push_request(&mut entry.chain, request);
-        entry.account.queue_length.set(entry.chain.len().into());
-        if entry.state == ClientState::Idle {
-            entry.state = ClientState::Ready;
-            if node.note_ready(platform, client, sent_at, now) {
-                self.arm(platform, index, now);
-            }
-        }
-        Ok(())
+        let slab = &mut self.slab;
+        Some(Queue { node, client, slab })
     }
 
     /// Puts work back to the head of its queue.

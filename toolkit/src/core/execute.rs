@@ -8,7 +8,7 @@ use crate::slab::{Chain, Work};
 use crate::statistics::Account;
 use crate::system::{Outcome, Resources, System};
 use crate::task::Task;
-use crate::tree::Place;
+use crate::tree::{Client, Place};
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -71,9 +71,7 @@ impl Current {
         self.activity = self.head.activity;
         self.bytes = 0;
         self.memory = 0;
-        if !self.further.is_empty() {
-            self.further.clear();
-        }
+        self.further.clear();
     }
 }
 
@@ -276,13 +274,15 @@ impl<Y: System> CoreState<Y> {
         self.books.close();
         let current = &self.current;
         let now = self.books.mark;
-        let booked = self.tree.finish(&self.platform, place, now, |client| {
-            if client.activity != current.activity {
-                return None;
+        let book = |client: &Client| {
+            let is_payer = client.activity == current.activity;
+            if is_payer {
+                current.book(&client.account, cycles, requests);
             }
-            current.book(&client.account, cycles, requests);
-            Some(current.record(kind, cycles, requests))
-        });
+            is_payer
+        };
+        let record = || current.record(kind, cycles, requests);
+        let booked = self.tree.finish(&self.platform, place, now, book, record);
         if !booked {
             self.conclude_for_another(place, kind, cycles, requests);
         }

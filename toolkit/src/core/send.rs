@@ -139,16 +139,17 @@ enum Route {
 impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline]
-    pub(crate) fn send(&mut self, mut request: Request<Y::Message>) {
-        let now = self.books.mark;
+    pub(crate) fn send(&mut self, request: Request<Y::Message>) {
         if let Some(local) = self.resources.get(request.head.destination.index())
             && local.is_here_only
             && let Some(node) = local.node
+            && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
-            request = match self.tree.enqueue(&self.platform, node, request, now) {
-                Ok(()) => return,
-                Err(request) => request,
-            };
+            let now = self.books.mark;
+            if queue.append(&self.platform, request, now) {
+                self.tree.arm(&self.platform, node, now);
+            }
+            return;
         }
         self.send_by_route(request);
     }
@@ -275,15 +276,16 @@ impl<Y: System> CoreState<Y> {
 
     /// Puts a request into its queue on this core, or hands it back.
     #[inline(always)]
-    pub(crate) fn accept(&mut self, mut request: Request<Y::Message>) {
-        let now = self.books.mark;
+    pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
         if let Some(local) = self.resources.get(request.head.destination.index())
             && let Some(node) = local.node
+            && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
-            request = match self.tree.enqueue(&self.platform, node, request, now) {
-                Ok(()) => return,
-                Err(request) => request,
-            };
+            let now = self.books.mark;
+            if queue.append(&self.platform, request, now) {
+                self.tree.arm(&self.platform, node, now);
+            }
+            return;
         }
         self.accept_first(request);
     }
@@ -293,20 +295,17 @@ impl<Y: System> CoreState<Y> {
     #[cold]
     fn accept_first(&mut self, request: Request<Y::Message>) {
         let now = self.books.mark;
-        let Head {
-            destination,
-            activity,
-            ..
-        } = request.head;
-        let refused = match self.make_place(destination, activity) {
-            Ok(Place { node, .. }) => self
-                .tree
-                .enqueue(&self.platform, node, request, now)
-                .map_err(|request| (request, Reason::QueueFull)),
-            Err(reason) => Err((request, reason)),
+        let node = match self.make_place(request.head.destination, request.head.activity) {
+            Ok(place) => place.node,
+            Err(reason) => return self.hand_back(request, reason),
         };
-        if let Err((request, reason)) = refused {
-            self.hand_back(request, reason);
+        match self.tree.queue_for(node, &request.head) {
+            None => self.hand_back(request, Reason::QueueFull),
+            Some(queue) => {
+                if queue.append(&self.platform, request, now) {
+                    self.tree.arm(&self.platform, node, now);
+                }
+            }
         }
     }
 

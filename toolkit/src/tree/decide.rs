@@ -11,6 +11,9 @@ use crate::system::Platform;
 
 use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
+/// Of a service in which nothing was executed.
+const NO_RECORD: Option<fn() -> Record<'static>> = None;
+
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
     /// What is to be done first with the queue chosen is done by `begin`, while it is at hand.
@@ -82,32 +85,33 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
         let node = self.node(index);
         let above = (node.parent, node.goes_on());
-        self.finish_above(platform, index, above, None, now);
+        self.finish_above(platform, index, above, NO_RECORD, now);
         Some(())
     }
 
     /// Ends the service of `served`: its path is ready again where there is more to do, and the
-    /// schedulers on it learn what was used, which `book` writes down. `book` gives no record if
-    /// another client of the same scheduler is to be charged: then nothing is done.
+    /// schedulers on it learn what was used, which `book` writes down. If `book` says that another
+    /// client of the same scheduler is to be charged, nothing is done. Says whether it was.
     #[inline(always)]
     pub(crate) fn finish<'r>(
         &mut self,
         platform: &impl Platform,
         served: Place,
         now: u64,
-        book: impl FnOnce(&Client) -> Option<Record<'r>>,
+        book: impl FnOnce(&Client) -> bool,
+        record: impl Fn() -> Record<'r>,
     ) -> bool {
         let node = &mut self.nodes[served.node.index()];
         let client = &mut node.clients[served.client.index()];
-        let Some(record) = book(client) else {
+        if !book(client) {
             return false;
-        };
+        }
         let more_since = client.end_service(&self.slab, now);
         node.ready += u32::from(more_since.is_some());
         node.governor
             .client_served(platform, served.client, &record, more_since, now);
         let above = (node.parent, node.goes_on());
-        self.finish_above(platform, served.node, above, Some(&record), now);
+        self.finish_above(platform, served.node, above, Some(record), now);
         true
     }
 
@@ -124,20 +128,20 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = &mut self.nodes[served.node.index()];
         node.governor
             .resource_record(platform, charged, record, now);
-        self.end_service(platform, served, Some(record), now);
+        self.end_service(platform, served, Some(|| *record), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
-        self.end_service(platform, served, None, now);
+        self.end_service(platform, served, NO_RECORD, now);
     }
 
-    fn end_service(
+    fn end_service<'r>(
         &mut self,
         platform: &impl Platform,
         served: Place,
-        record: Option<&Record<'_>>,
+        record: Option<impl Fn() -> Record<'r>>,
         now: u64,
     ) {
         let node = &mut self.nodes[served.node.index()];
@@ -154,12 +158,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// The node `index` and those above it are not being served any more. `above` says which client
     /// it is of whom, and whether it is ready again.
     #[inline(always)]
-    fn finish_above(
+    fn finish_above<'r>(
         &mut self,
         platform: &impl Platform,
         mut index: NodeIndex,
         (mut place, mut goes_on): (Place, bool),
-        record: Option<&Record<'_>>,
+        record: Option<impl Fn() -> Record<'r>>,
         now: u64,
     ) {
         while index != ROOT {
@@ -175,7 +179,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             };
             node.ready += u32::from(again);
             let ready_since = again.then_some(now);
-            if let Some(record) = record {
+            if let Some(record) = &record {
                 node.governor
                     .client_served(platform, client, record, ready_since, now);
             } else if again {
@@ -233,9 +237,8 @@ impl<S: Scheduler> Node<S> {
         let clients = &mut self.clients;
         let mut queues = View { clients, slab };
         let choice = self.governor.schedule(platform, &mut queues, now);
-        let Some(id) = choice else {
-            return Err(None);
-        };
+        // No client has the greatest number, so one check is enough.
+        let id = choice.unwrap_or(ClientId(u32::MAX));
         match self.clients.get_mut(id.index()) {
             Some(client) if client.state == ClientState::Ready => {
                 client.state = ClientState::Serving;
@@ -243,7 +246,7 @@ impl<S: Scheduler> Node<S> {
                 self.declining_since = None;
                 Ok((id, client))
             }
-            _ => Err(choice),
+            _ => Err((id != ClientId(u32::MAX)).then_some(id)),
         }
     }
 
