@@ -8,7 +8,7 @@
 //! half; equal ones are in order of insertion.
 
 /// How many fit: a power of two.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 /// Elements in order of their keys.
 pub(crate) struct Few {
@@ -17,7 +17,7 @@ pub(crate) struct Few {
     /// Where the first one is; counts on without end, modulo [`FEW`].
     head: u32,
     len: u32,
-    /// How many may be here: [`FEW`], or none.
+    /// With fewer than this, the line is open: [`FEW`] or none.
     limit: u32,
 }
 
@@ -42,12 +42,13 @@ impl Few {
         self.len == 0
     }
 
+    /// Whether anyone may come in, and there is room.
     #[inline(always)]
-    pub(crate) const fn has_room(&self) -> bool {
+    pub(crate) const fn is_open(&self) -> bool {
         self.len < self.limit
     }
 
-    /// Gives the line room, or takes it away.
+    /// Opens the line for all, or closes it.
     pub(crate) const fn open(&mut self, open: bool) {
         self.limit = if open { FEW as u32 } else { 0 };
     }
@@ -81,9 +82,27 @@ impl Few {
         Some((self.elements[first], self.keys[first]))
     }
 
-    /// Takes out `element`, if it is there.
-    pub(crate) fn remove(&mut self, element: u32) {
-        for _ in 0..self.len {
+    /// Whether the greatest key here is greater than this.
+    #[inline(always)]
+    pub(crate) fn is_before_last(&self, key: u64) -> bool {
+        let last = self.head.wrapping_add(self.len).wrapping_sub(1);
+        self.len > 0 && key.wrapping_sub(self.keys[index(last)]).cast_signed() < 0
+    }
+
+    /// Takes out the last one, if the line is full.
+    pub(crate) fn make_room(&mut self) -> Option<(u32, u64)> {
+        if self.len < FEW as u32 {
+            return None;
+        }
+        self.len -= 1;
+        let last = index(self.head.wrapping_add(self.len));
+        Some((self.elements[last], self.keys[last]))
+    }
+
+    /// Takes out `element`; says whether it was there.
+    pub(crate) fn remove(&mut self, element: u32) -> bool {
+        let len = self.len;
+        for _ in 0..len {
             if let Some((other, key)) = self.pop()
                 && other != element
             {
@@ -93,5 +112,6 @@ impl Few {
                 self.len += 1;
             }
         }
+        self.len < len
     }
 }

@@ -381,8 +381,8 @@ impl Scheduler for Wfq {
         more_since: Option<u64>,
         _now: u64,
     ) {
+        let core = &mut **core;
         let mut amount = record.amount(core.metric);
-        let (period, virtual_time) = (core.period, core.virtual_time);
         let mut done = false;
         core.wheel.insert_by(id.0, |client| {
             if client.state != State::Unpaid || amount == 0 {
@@ -393,7 +393,7 @@ impl Scheduler for Wfq {
             client.advance(amount);
             amount = 0;
             done = more_since.is_none();
-            if done || !client.counts(period, virtual_time) {
+            if done || !client.counts(core.period, core.virtual_time) {
                 return None;
             }
             done = true;

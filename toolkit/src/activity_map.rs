@@ -18,14 +18,15 @@ pub(crate) struct ActivityMap {
 }
 
 impl ActivityMap {
-    #[inline(always)]
     pub(crate) fn get(&self, activity: ActivityId) -> Option<ClientId> {
-        let page = self
-            .pages
-            .get((activity.0 >> PAGE_BITS) as usize)?
-            .as_ref()?;
-        let client = page[activity.index() % PAGE];
-        (client != NONE).then_some(ClientId(client))
+        self.find(activity).filter(|client| client.0 != NONE)
+    }
+
+    /// As [`Self::get`], or the greatest number, which no client has.
+    #[inline(always)]
+    pub(crate) fn find(&self, activity: ActivityId) -> Option<ClientId> {
+        let page = self.pages.get((activity.0 >> PAGE_BITS) as usize)?;
+        Some(ClientId(page.as_ref()?[activity.index() % PAGE]))
     }
 
     pub(crate) fn insert(&mut self, activity: ActivityId, client: ClientId) {

@@ -55,21 +55,23 @@ pub struct Record<'a> {
     pub further: &'a [(Field, u64)],
 }
 
+/// Apart, and by value, so that where [`Record::amount`] is inlined the usual metric is at hand and
+/// no record in memory is needed.
+#[cold]
+#[inline(never)]
+const fn pick(basic: [u64; Metric::COUNT], metric: Metric) -> u64 {
+    basic[metric as usize]
+}
+
 impl Record<'_> {
     /// The amount of one metric.
     #[must_use]
     #[inline]
     pub const fn amount(&self, metric: Metric) -> u64 {
-        let [cycles, bytes, requests, memory] = self.basic;
-        // The usual one first, not by a table.
         if matches!(metric, Metric::Cpu) {
-            return cycles;
-        }
-        match metric {
-            Metric::Cpu => cycles,
-            Metric::Bytes => bytes,
-            Metric::Requests => requests,
-            Metric::Memory => memory,
+            self.basic[Metric::Cpu as usize]
+        } else {
+            pick(self.basic, metric)
         }
     }
 

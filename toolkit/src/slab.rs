@@ -89,7 +89,7 @@ impl<M> Slab<M> {
 
     /// A slot with this message and head, linked to nothing.
     #[inline(always)]
-    fn occupy(&mut self, message: Option<M>, head: &Head) -> u32 {
+    fn occupy(&mut self, message: Option<M>, head: Head) -> u32 {
         let index = self.free;
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return self.grow(message, head);
@@ -97,18 +97,18 @@ impl<M> Slab<M> {
         self.free = slot.next;
         slot.next = NIL;
         slot.message = message;
-        slot.head = *head;
+        slot.head = head;
         index
     }
 
     #[cold]
-    fn grow(&mut self, message: Option<M>, head: &Head) -> u32 {
+    fn grow(&mut self, message: Option<M>, head: Head) -> u32 {
         let index = u32::try_from(self.slots.len());
         let index = index.ok().filter(|&index| index != NIL);
         self.slots.push(Slot {
             next: NIL,
             message,
-            head: *head,
+            head,
             waiter: WaiterId::default(),
         });
         index.expect("fewer than 2^32 - 1 requests queued on one core")
@@ -127,7 +127,7 @@ impl<M> Slab<M> {
 
     #[inline(always)]
     pub(crate) fn push_request(&mut self, chain: &mut Chain, request: Request<M>) {
-        let index = self.occupy(Some(request.message), &request.head);
+        let index = self.occupy(Some(request.message), request.head);
         self.append(chain, index);
     }
 
@@ -135,7 +135,7 @@ impl<M> Slab<M> {
         match work {
             Work::Request(request) => self.push_request(chain, request),
             Work::Resume(waiter) => {
-                let index = self.occupy(None, &Head::NONE);
+                let index = self.occupy(None, Head::NONE);
                 self.slots[index as usize].waiter = waiter;
                 self.append(chain, index);
             }

@@ -227,7 +227,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     #[inline(always)]
     pub(crate) fn queue_for(&mut self, node: NodeIndex, head: &Head) -> Option<Queue<'_, S, M>> {
         let node = self.nodes.get_mut(node.index())?;
-        let client = node.by_activity.get(head.activity)?;
+        let client = node.by_activity.find(head.activity)?;
         let entry = node.clients.get(client.index())?;
         // A reply was admitted with the request that it answers.
         if entry.chain.len() >= entry.limit && !head.is_reply() {

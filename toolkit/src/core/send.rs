@@ -138,7 +138,7 @@ enum Route {
 
 impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
         if let Some(local) = self.resources.get(request.head.destination.index())
             && local.is_here_only
@@ -151,7 +151,9 @@ impl<Y: System> CoreState<Y> {
             }
             return;
         }
-        self.send_by_route(request);
+        // Put together anew, so that on the way above it never has to be in memory as a whole.
+        let Request { head, message } = request;
+        self.send_by_route(Request { head, message });
     }
 
     /// Sends a request that has to find its way.

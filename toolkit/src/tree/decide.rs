@@ -42,8 +42,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                         return Some((Place { node, client }, begun));
                     }
                 },
-                Err(choice) => {
-                    if !self.object(platform, index, choice, now) {
+                Err(refused) => {
+                    if !self.object(platform, index, refused, now) {
                         self.give_up(platform, index, now)?;
                         index = ROOT;
                     }
@@ -59,13 +59,13 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         index: NodeIndex,
-        choice: Option<ClientId>,
+        refused: Refused,
         now: u64,
     ) -> bool {
         if self.node(index).ready == 0 {
             return false;
         }
-        if choice.is_none()
+        if refused == Refused::Declined
             && let Ready::At(at) = self.node(index).governor.poll_ready(platform, now)
             && self.may_delay(index, at, now)
         {
@@ -224,6 +224,15 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 }
 
+/// A decision that cannot be followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// The policy has chosen nobody.
+    Declined,
+    /// The policy has chosen someone who is not ready.
+    Wrong,
+}
+
 impl<S: Scheduler> Node<S> {
     /// One scheduler's decision, checked: a client, which is `Serving` from here on. An answer that
     /// cannot be followed is the error.
@@ -233,12 +242,13 @@ impl<S: Scheduler> Node<S> {
         platform: &impl Platform,
         slab: &mut Slab<M>,
         now: u64,
-    ) -> Result<(ClientId, &mut Client), Option<ClientId>> {
+    ) -> Result<(ClientId, &mut Client), Refused> {
         let clients = &mut self.clients;
         let mut queues = View { clients, slab };
         let choice = self.governor.schedule(platform, &mut queues, now);
-        // No client has the greatest number, so one check is enough.
-        let id = choice.unwrap_or(ClientId(u32::MAX));
+        let Some(id) = choice else {
+            return Err(Refused::Declined);
+        };
         match self.clients.get_mut(id.index()) {
             Some(client) if client.state == ClientState::Ready => {
                 client.state = ClientState::Serving;
@@ -246,7 +256,7 @@ impl<S: Scheduler> Node<S> {
                 self.declining_since = None;
                 Ok((id, client))
             }
-            _ => Err((id != ClientId(u32::MAX)).then_some(id)),
+            _ => Err(Refused::Wrong),
         }
     }
 
