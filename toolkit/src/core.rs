@@ -18,6 +18,7 @@ mod send;
 mod state;
 
 pub(crate) use state::CoreState;
+use state::Inbox;
 
 use crate::context::Context;
 use crate::grid::Seed;
@@ -29,6 +30,7 @@ use crate::system::{Resources, System};
 /// One core at work.
 pub struct Core<Y: System> {
     pub(crate) state: CoreState<Y>,
+    inbox: Inbox<Y>,
     resources: Y::Resources,
 }
 
@@ -50,8 +52,10 @@ pub enum Step {
 impl<Y: System> Core<Y> {
     /// Starts a core, on that core.
     pub fn new(seed: Seed<Y>, platform: Y::Platform, resources: Y::Resources) -> Self {
+        let Seed { grid, core, inbox } = seed;
         Self {
-            state: CoreState::new(seed, platform),
+            state: CoreState::new(grid, core, platform),
+            inbox,
             resources,
         }
     }
@@ -61,16 +65,16 @@ impl<Y: System> Core<Y> {
     pub fn step(&mut self) -> Step {
         let state = &mut self.state;
         if state.asleep {
-            state.wake_up();
+            state.wake_up(&mut self.inbox);
         }
-        state.receive();
+        state.receive(&mut self.inbox);
         if state.needs_attention() {
             self.attend();
         }
         if self.serve() {
             Step::Worked
         } else {
-            self.state.rest()
+            self.state.rest(&mut self.inbox)
         }
     }
 

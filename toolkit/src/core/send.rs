@@ -46,11 +46,10 @@ impl<Y: System> Outboxes<Y> {
     }
 
     /// Sends behind all that was sent to `core` before. False if it has to wait here.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, platform: &Y::Platform, core: CoreId, envelope: Envelope<Y>) -> bool {
         if self.waiting > 0 && !self.overflow[core.index()].is_empty() {
-            self.overflow[core.index()].push_back(envelope);
-            self.waiting += 1;
+            self.hold(core, envelope);
             return false;
         }
         match self.senders[core.index()].push(envelope) {
@@ -60,11 +59,17 @@ impl<Y: System> Outboxes<Y> {
                 true
             }
             Err(Full(envelope)) => {
-                self.overflow[core.index()].push_back(envelope);
-                self.waiting += 1;
+                self.hold(core, envelope);
                 false
             }
         }
+    }
+
+    /// Keeps what cannot be sent yet.
+    #[cold]
+    fn hold(&mut self, core: CoreId, envelope: Envelope<Y>) {
+        self.overflow[core.index()].push_back(envelope);
+        self.waiting += 1;
     }
 
     /// Sends what fits now.
@@ -160,6 +165,20 @@ impl<Y: System> CoreState<Y> {
     #[inline(never)]
     fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
+            Route::To(core) if core != self.id => {
+                let request = Envelope::Request(request);
+                if !self.outboxes.push(&self.platform, core, request) {
+                    self.call_attention();
+                }
+            }
+            route => self.send_by_other_route(route, request),
+        }
+    }
+
+    /// Sends a request that stays here or whose binding is changing.
+    #[inline(never)]
+    fn send_by_other_route(&mut self, route: Route, request: Request<Y::Message>) {
+        match route {
             Route::To(core) if core == self.id => self.accept(request),
             Route::To(core) => self.push(core, Envelope::Request(request)),
             Route::Early(core, binding, generation) => {
@@ -178,7 +197,7 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
         if !self.outboxes.push(&self.platform, core, envelope) {
             self.call_attention();

@@ -8,7 +8,7 @@ use vortex_queue::Receiver;
 
 use crate::envelope::{Envelope, Migration};
 use crate::governor::Governor;
-use crate::grid::{Grid, Seed};
+use crate::grid::Grid;
 use crate::ids::CoreId;
 use crate::migration::Owned;
 use crate::request::{Link, Reason, Request, Trigger};
@@ -34,11 +34,13 @@ use super::send::{LocalResource, Outboxes};
 /// serving.
 const RECEIVE_BATCH: usize = 64;
 
+/// What other cores send to this one.
+pub(crate) type Inbox<Y> = Receiver<Envelope<Y>>;
+
 pub(crate) struct CoreState<Y: System> {
     pub(crate) platform: Y::Platform,
     pub(crate) id: CoreId,
     pub(crate) grid: Arc<Grid<Y>>,
-    inbox: Receiver<Envelope<Y>>,
     pub(crate) outboxes: Outboxes<Y>,
     pub(crate) tree: Tree<Y::Policy, Y::Message>,
     pub(crate) resources: Vec<LocalResource<Y>>,
@@ -60,18 +62,12 @@ pub(crate) struct CoreState<Y: System> {
 type LabelKey = (ResourceId, ResourceId, ActivityId, DependencyLabel);
 
 impl<Y: System> CoreState<Y> {
-    pub(crate) fn new(seed: Seed<Y>, platform: Y::Platform) -> Self {
-        let Seed {
-            grid,
-            core: id,
-            inbox,
-        } = seed;
+    pub(crate) fn new(grid: Arc<Grid<Y>>, id: CoreId, platform: Y::Platform) -> Self {
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
         let root = Governor::start(&platform, &multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
         Self {
             id,
-            inbox,
             outboxes: Outboxes::new(&grid),
             tree: Tree::new(root, grid.patience_cycles),
             resources: Vec::new(),
@@ -114,18 +110,18 @@ impl<Y: System> CoreState<Y> {
         self.tree.attention_at = self.tree.attention_at.min(self.owned.next_due());
     }
 
-    pub(crate) fn wake_up(&mut self) {
+    pub(crate) fn wake_up(&mut self, inbox: &mut Inbox<Y>) {
         self.asleep = false;
-        self.inbox.wake();
+        inbox.wake();
         self.books.cut_idle(&self.platform);
     }
 
     /// Nothing is ready: sleeps, unless something is still under way.
-    pub(crate) fn rest(&mut self) -> Step {
+    pub(crate) fn rest(&mut self, inbox: &mut Inbox<Y>) -> Step {
         self.books.cut_scheduling(&self.platform);
         self.tree.note_idle(&self.platform, self.books.mark);
         self.note_timers();
-        if self.needs_attention() || !self.inbox.try_sleep() {
+        if self.needs_attention() || !inbox.try_sleep() {
             return Step::Worked;
         }
         self.asleep = true;
@@ -138,23 +134,26 @@ impl<Y: System> CoreState<Y> {
     }
 
     #[inline(always)]
-    pub(crate) fn receive(&mut self) {
-        if let Some(envelope) = self.inbox.pop() {
-            self.open(envelope);
-            self.receive_more();
-        }
-    }
-
-    fn receive_more(&mut self) {
-        for _ in 1..RECEIVE_BATCH {
-            let Some(envelope) = self.inbox.pop() else {
+    pub(crate) fn receive(&mut self, inbox: &mut Inbox<Y>) {
+        for _ in 0..RECEIVE_BATCH {
+            if inbox.pop_with(|envelope| self.open(envelope)).is_none() {
                 return;
-            };
-            self.open(envelope);
+            }
         }
     }
 
+    #[inline(never)]
     fn open(&mut self, envelope: Envelope<Y>) {
+        // Not by a table of jumps.
+        if let Envelope::Request(request) = envelope {
+            self.arrive(request);
+        } else {
+            self.open_other(envelope);
+        }
+    }
+
+    #[inline(never)]
+    fn open_other(&mut self, envelope: Envelope<Y>) {
         match envelope {
             Envelope::Request(request) => self.arrive(request),
             Envelope::Submitted(request) => self.send(request),
