@@ -277,7 +277,8 @@ pub trait Scheduler: Sized + 'static {
     fn poll_ready(core: &mut Self::Core, now: u64) -> Ready;
 
     /// True if `schedule` always has an answer while a client is ready, so that the toolkit need
-    /// not ask [`Self::poll_ready`] on its way. Not in the paper: it saves calls, nothing else.
+    /// not ask [`Self::poll_ready`] on its way. Asked again when clients are added, updated or
+    /// removed. Not in the paper: it saves calls, nothing else.
     fn is_prompt(_core: &Self::Core) -> bool {
         false
     }

@@ -85,7 +85,7 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
 }
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
-    pub(crate) fn new(multiplexor: (Governor<S>, bool), patience_cycles: u64) -> Self {
+    pub(crate) fn new(multiplexor: Governor<S>, patience_cycles: u64) -> Self {
         let mut root = Node::new(multiplexor, Place::NOWHERE);
         root.state = NodeState::Serving;
         Self {
@@ -118,7 +118,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         parent: NodeIndex,
-        policy: (Governor<S>, bool),
+        policy: Governor<S>,
         params: &ClientParams,
     ) -> NodeIndex {
         let next = u32::try_from(self.nodes.len()).expect("schedulers are u32");
@@ -280,7 +280,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         index: NodeIndex,
-        (mut governor, is_prompt): (Governor<S>, bool),
+        mut governor: Governor<S>,
         kind_of: impl Fn(ActivityId) -> ClientKind,
         now: u64,
     ) {
@@ -309,7 +309,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             }
         }
         node.governor = governor;
-        node.is_prompt = is_prompt;
         node.declining_since = None;
         // A node that is ready stays so for its parent; the next decision finds out what the new
         // policy thinks of it.

@@ -264,7 +264,8 @@ impl<S: Scheduler> Node<S> {
     /// is noted to be so.
     #[inline(always)]
     fn goes_on(&mut self) -> bool {
-        let goes_on = self.state == NodeState::Serving && self.ready > 0 && self.is_prompt;
+        let goes_on =
+            self.state == NodeState::Serving && self.ready > 0 && self.governor.is_prompt();
         if goes_on {
             self.state = NodeState::Ready;
         }

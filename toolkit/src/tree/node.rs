@@ -97,8 +97,6 @@ impl Client {
 /// One scheduler.
 pub(crate) struct Node<S: Scheduler> {
     pub(crate) governor: Governor<S>,
-    /// The governor's decisions are always available while a client is ready.
-    pub(crate) is_prompt: bool,
     pub(crate) state: NodeState,
     /// Clients in state `Ready`.
     pub(crate) ready: u32,
@@ -115,9 +113,8 @@ pub(crate) struct Node<S: Scheduler> {
 }
 
 impl<S: Scheduler> Node<S> {
-    pub(crate) fn new((governor, is_prompt): (Governor<S>, bool), parent: Place) -> Self {
+    pub(crate) fn new(governor: Governor<S>, parent: Place) -> Self {
         Self {
-            is_prompt,
             governor,
             state: NodeState::Idle,
             ready: 0,

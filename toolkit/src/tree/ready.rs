@@ -82,7 +82,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node.note_idle(platform, now);
             return false;
         }
-        node.is_prompt || self.poll_policy(platform, index, now)
+        node.governor.is_prompt() || self.poll_policy(platform, index, now)
     }
 
     fn poll_policy(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
@@ -126,7 +126,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let ready = numbered.filter(|(client, _)| client.state == ClientState::Ready);
         node.governor
             .demote(ready.map(|(_, number)| ClientId(number)));
-        node.is_prompt = true;
         self.demotions += 1;
     }
 
