@@ -90,28 +90,33 @@ impl<M> Slab<M> {
     /// A slot with this message and head, linked to nothing.
     #[inline(always)]
     fn occupy(&mut self, message: Option<M>, head: Head) -> u32 {
+        if self.free as usize >= self.slots.len() {
+            self.grow();
+        }
         let index = self.free;
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return self.grow(message, head);
-        };
-        self.free = slot.next;
-        slot.next = NIL;
-        slot.message = message;
-        slot.head = head;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.free = slot.next;
+            slot.next = NIL;
+            slot.message = message;
+            slot.head = head;
+        }
         index
     }
 
+    /// Makes a free slot. It has nothing of the request that needs it, so that this one is never
+    /// put together in memory but in its slot.
     #[cold]
-    fn grow(&mut self, message: Option<M>, head: Head) -> u32 {
+    #[inline(never)]
+    fn grow(&mut self) {
         let index = u32::try_from(self.slots.len());
         let index = index.ok().filter(|&index| index != NIL);
         self.slots.push(Slot {
             next: NIL,
-            message,
-            head,
+            message: None,
+            head: Head::NONE,
             waiter: WaiterId::default(),
         });
-        index.expect("fewer than 2^32 - 1 requests queued on one core")
+        self.free = index.expect("fewer than 2^32 - 1 requests queued on one core");
     }
 
     #[inline(always)]

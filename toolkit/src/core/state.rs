@@ -135,7 +135,14 @@ impl<Y: System> CoreState<Y> {
 
     #[inline(always)]
     pub(crate) fn receive(&mut self, inbox: &mut Inbox<Y>) {
-        for _ in 0..RECEIVE_BATCH {
+        if inbox.pop_with(|envelope| self.open(envelope)).is_some() {
+            self.receive_more(inbox);
+        }
+    }
+
+    #[inline(always)]
+    fn receive_more(&mut self, inbox: &mut Inbox<Y>) {
+        for _ in 1..RECEIVE_BATCH {
             if inbox.pop_with(|envelope| self.open(envelope)).is_none() {
                 return;
             }
