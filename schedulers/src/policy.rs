@@ -16,6 +16,10 @@ use vortex_toolkit::scheduler::{
 
 use crate::{edf, fifo, round_robin, strict, wfq};
 
+/// No client: a call gives one number back, so that the compiler sees through an `Option` made of
+/// it where the usual policy's is at hand.
+const NOBODY: u32 = u32::MAX;
+
 macro_rules! policies {
     (@usual $usual:ident = $usual_policy:path;
      $($variant:ident = $policy:path, $name:literal;)*) => {
@@ -54,10 +58,11 @@ macro_rules! policies {
         /// one in memory.
         impl PolicyCore {
             #[inline(never)]
-            fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> Option<ClientId> {
-                match self {
+            fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> u32 {
+                let choice = match self {
                     $(Self::$variant(core) => <$policy>::schedule(core, queues, now),)*
-                }
+                };
+                choice.map_or(NOBODY, |client| client.0)
             }
 
             #[inline(never)]
@@ -154,7 +159,10 @@ macro_rules! policies {
             ) -> Option<ClientId> {
                 match core {
                     PolicyCore::$usual(core) => <$usual_policy>::schedule(core, queues, now),
-                    core => core.schedule(queues, now),
+                    core => {
+                        let client = core.schedule(queues, now);
+                        (client != NOBODY).then_some(ClientId(client))
+                    }
                 }
             }
 

@@ -14,6 +14,9 @@ use crate::record::Record;
 use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
 use crate::system::{Platform, PolicyPanicked};
 
+/// The number of no client.
+const NOBODY: u32 = u32::MAX;
+
 /// One call of a policy. Without a closure where panics are not caught, for on the hot path that
 /// would pass the arguments through memory.
 macro_rules! ask {
@@ -197,13 +200,20 @@ impl<S: Scheduler> Governor<S> {
         now: u64,
     ) -> Option<ClientId> {
         let Some(policy) = &mut self.policy else {
-            return self.is_lost.then(|| self.fallback.schedule()).flatten();
+            let client = self.schedule_by_fallback();
+            return (client != NOBODY).then_some(ClientId(client));
         };
         let choice: Result<_, PolicyPanicked> = ask!(platform, S::schedule(policy, queues, now));
         choice.unwrap_or_else(|_| {
             self.policy = None;
             None
         })
+    }
+
+    #[cold]
+    fn schedule_by_fallback(&mut self) -> u32 {
+        let choice = self.is_lost.then(|| self.fallback.schedule()).flatten();
+        choice.map_or(NOBODY, |client| client.0)
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.

@@ -142,11 +142,18 @@ impl<S: Scheduler> Node<S> {
     }
 
     pub(crate) fn remove(&mut self, id: ClientId) {
-        let client = &mut self.clients[id.index()];
-        if client.state == ClientState::Ready {
-            self.ready -= 1;
+        if self.clients[id.index()].state == ClientState::Ready {
+            self.less_ready();
         }
-        client.state = ClientState::Vacant;
+        self.clients[id.index()].state = ClientState::Vacant;
         self.vacant.push(id);
+    }
+
+    /// A client is ready no longer, although it was not chosen.
+    pub(crate) const fn less_ready(&mut self) {
+        self.ready -= 1;
+        if self.ready == 0 {
+            self.declining_since = None;
+        }
     }
 }

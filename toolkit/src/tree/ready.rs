@@ -25,9 +25,6 @@ impl<S: Scheduler> Node<S> {
         sent_at: u64,
         now: u64,
     ) -> bool {
-        if self.ready == 0 {
-            self.declining_since = None;
-        }
         self.ready += 1;
         self.governor.client_ready(platform, client, sent_at, now);
         matches!(self.state, NodeState::Idle | NodeState::Delayed)
@@ -203,7 +200,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = self.node(place.node);
         node.governor.client_suspended(platform, place.client);
         node.clients[place.client.index()].state = ClientState::Idle;
-        node.ready -= 1;
+        node.less_ready();
         self.disarm(platform, place.node);
     }
 
