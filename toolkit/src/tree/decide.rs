@@ -12,7 +12,7 @@ use crate::system::Platform;
 use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
 /// Of a service in which nothing was executed.
-const NO_RECORD: Option<fn() -> Record<'static>> = None;
+const NO_RECORD: Option<&fn() -> Record<'static>> = None;
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
@@ -111,7 +111,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         node.governor
             .client_served(platform, served.client, &record, more_since, now);
         let above = (node.parent, node.goes_on());
-        self.finish_above(platform, served.node, above, Some(record), now);
+        self.finish_above(platform, served.node, above, Some(&record), now);
         true
     }
 
@@ -128,7 +128,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = &mut self.nodes[served.node.index()];
         node.governor
             .resource_record(platform, charged, record, now);
-        self.end_service(platform, served, Some(|| *record), now);
+        self.end_service(platform, served, Some(&|| *record), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
@@ -141,7 +141,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         served: Place,
-        record: Option<impl Fn() -> Record<'r>>,
+        record: Option<&impl Fn() -> Record<'r>>,
         now: u64,
     ) {
         let node = &mut self.nodes[served.node.index()];
@@ -163,7 +163,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         platform: &impl Platform,
         mut index: NodeIndex,
         (mut place, mut goes_on): (Place, bool),
-        record: Option<impl Fn() -> Record<'r>>,
+        record: Option<&impl Fn() -> Record<'r>>,
         now: u64,
     ) {
         while index != ROOT {
@@ -179,7 +179,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             };
             node.ready += u32::from(again);
             let ready_since = again.then_some(now);
-            if let Some(record) = &record {
+            if let Some(record) = record {
                 node.governor
                     .client_served(platform, client, record, ready_since, now);
             } else if again {
