@@ -171,19 +171,11 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             let Place { node, client } = place;
             index = node;
             let node = &mut self.nodes[index.index()];
-            let entry = &mut node.clients[client.index()];
-            entry.state = if again {
-                ClientState::Ready
+            // Each in full, for each is simpler than both in one.
+            if again {
+                node.end_child(platform, client, Some(now), record, now);
             } else {
-                ClientState::Idle
-            };
-            node.ready += u32::from(again);
-            let ready_since = again.then_some(now);
-            if let Some(record) = record {
-                node.governor
-                    .client_served(platform, client, record, ready_since, now);
-            } else if again {
-                node.governor.client_ready(platform, client, now, now);
+                node.end_child(platform, client, None, record, now);
             }
             if index == ROOT {
                 return;
@@ -257,6 +249,30 @@ impl<S: Scheduler> Node<S> {
                 Ok((id, client))
             }
             _ => Err(Refused::Wrong),
+        }
+    }
+
+    /// The scheduler that is `client` is not being served any more; it is ready again if it has been
+    /// so since some time.
+    #[inline(always)]
+    fn end_child<'r>(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        ready_since: Option<u64>,
+        record: Option<&impl Fn() -> Record<'r>>,
+        now: u64,
+    ) {
+        self.clients[client.index()].state = match ready_since {
+            Some(_) => ClientState::Ready,
+            None => ClientState::Idle,
+        };
+        self.ready += u32::from(ready_since.is_some());
+        if let Some(record) = record {
+            self.governor
+                .client_served(platform, client, record, ready_since, now);
+        } else if let Some(since) = ready_since {
+            self.governor.client_ready(platform, client, since, now);
         }
     }
 
