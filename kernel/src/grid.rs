@@ -27,11 +27,11 @@ use vortex_schedulers::Policy;
 use vortex_schedulers::instantiate::{Built, Instantiated};
 use vortex_toolkit::{Context, Core, Grid, SchedulerId, Seed, Step, System};
 
+pub(crate) use self::configuration::FILE as CONFIGURATION;
+pub(crate) use self::hardware::Hardware;
 use self::interrupts::Interrupts;
 use self::platform::Whose;
 pub(crate) use self::platform::{Places, Processor};
-pub(crate) use self::configuration::FILE as CONFIGURATION;
-pub(crate) use self::hardware::Hardware;
 use crate::jobs;
 
 /// How long a core with nothing to do looks for work before it halts, in nanoseconds: waking a

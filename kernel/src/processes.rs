@@ -21,9 +21,9 @@ use vortex_resources::process::{ExitStatus, Rights, Spawn};
 use vortex_resources::system::{self, CoreResources, Layout, Message, Shared, Vortex};
 use vortex_sched_config::ProcessPlan;
 use vortex_schedulers::instantiate::activity_id;
-use vortex_toolkit::{Context, Request};
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
+use vortex_toolkit::{Context, Request};
 
 use crate::grid::{self, Hardware, Processor, Wired, Wiring};
 use crate::ramdisk;
@@ -82,7 +82,14 @@ fn share(wired: &'static grid::Shared<System>) -> Arc<Shared<Hardware>> {
         ENDED.call_once(|| status);
         grid::wake_boot_core();
     });
-    Shared::new(Hardware, memory, archive, wired.grid.clone(), layout, on_end)
+    Shared::new(
+        Hardware,
+        memory,
+        archive,
+        wired.grid.clone(),
+        layout,
+        on_end,
+    )
 }
 
 /// The root file system; what is wrong with it is told, and left out.
@@ -137,7 +144,9 @@ pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) ->
     };
     let destination = shared.destination(system::Kind::Process, activity);
     let message = Message::Spawn(Box::new(spawn));
-    let sent = wired.grid.submit(platform, Request::new(destination, activity, message));
+    let sent = wired
+        .grid
+        .submit(platform, Request::new(destination, activity, message));
     if sent.is_err() {
         log::error!("{path}: cannot be started: the inbox is full");
     }
@@ -162,7 +171,9 @@ pub(crate) fn report(status: ExitStatus) {
 }
 
 fn find(archive: &Archive, path: &str) -> Option<Arc<dyn Object>> {
-    let found = archive.walk(NodeId::ROOT, path.as_bytes(), true, b"").ok()?;
+    let found = archive
+        .walk(NodeId::ROOT, path.as_bytes(), true, b"")
+        .ok()?;
     match &archive.node(found.node().ok()?).kind {
         Kind::File(file) => Some(file.clone()),
         _ => None,
@@ -179,7 +190,10 @@ fn plain(path: &str) -> Arguments {
 
 fn arguments_of(process: &ProcessPlan) -> Arguments {
     let mut arguments = plain(&process.path);
-    let further = process.args.iter().map(|argument| argument.as_bytes().to_vec());
+    let further = process
+        .args
+        .iter()
+        .map(|argument| argument.as_bytes().to_vec());
     arguments.arguments.extend(further);
     arguments.environment = process
         .env

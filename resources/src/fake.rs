@@ -4,4 +4,5 @@
 pub mod memory;
 pub mod processor;
 pub mod program;
+pub mod script;
 pub mod world;

@@ -72,9 +72,9 @@ const FALLBACK: &str = "the built-in configuration is used";
 #[test]
 fn the_cpu_experiment() {
     let expected = [
-        "grid: 4 cores, 3 resources, 4 activities, configuration vortex.xml",
-        "grid: core 0: propshare.wfq for 3 schedulers",
-        "grid: core 3: propshare.wfq for 3 schedulers",
+        "grid: 4 cores, 0 resources, 4 activities, configuration vortex.xml",
+        "grid: core 0: propshare.wfq for 4 schedulers",
+        "grid: core 3: propshare.wfq for 4 schedulers",
         "grid: propshare.round-robin on cores 0-3: resource.thread",
     ];
     says(&example("cpu.xml"), 4, &expected);
@@ -106,7 +106,7 @@ fn a_configuration_for_more_cores_than_there_are() {
         "core 2 is not there: expected a core of the machine, 0 to 1",
         "core 3 is not there",
         FALLBACK,
-        "grid: 2 cores, 25 resources, 1 activities, configuration built-in",
+        "grid: 2 cores, 0 resources, 1 activities, configuration built-in",
     ];
     says(&example("cpu.xml"), 2, &expected);
 }
@@ -128,8 +128,8 @@ fn a_configuration_for_some_of_the_cores() {
 "#;
     let expected = [
         "grid: 2 cores, 1 resources, 1 activities, configuration vortex.xml",
-        "grid: core 1: propshare.wfq for 1 schedulers",
-        "grid: core 2: priority.strict for 1 schedulers",
+        "grid: core 1: propshare.wfq for 2 schedulers",
+        "grid: core 2: priority.strict for 2 schedulers",
         "grid: fifo on cores 1-2: resource.interrupt",
         "grid: not named by the configuration, and idle: cores 0, 3",
     ];

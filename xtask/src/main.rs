@@ -11,6 +11,7 @@ use xtask::{process, ui};
 
 mod bench;
 mod config;
+mod experiment;
 mod fuzz;
 mod image;
 mod run;
@@ -32,6 +33,7 @@ enum Command {
     Run(run::Args),
     Config(config::Args),
     Bench(bench::Args),
+    Experiment(experiment::Args),
     Simulate(simulate::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),

@@ -1,7 +1,7 @@
 //! Each core's descriptor tables: a GDT with flat segments and a TSS that names the
 //! stacks which some traps switch to (Intel SDM volume 3, 3.5 and 7.7).
 //!
-//! Key items: [`load`], [`IstStack`], [`set_trap_stacks`], [`set_user_trap_stack`].
+//! Key items: [`load`], [`IstStack`], [`set_trap_stacks`], `set_user_trap_stack`.
 //!
 //! Invariant: a core's tables are written by that core alone, and only while its traps do not use
 //! what is written.

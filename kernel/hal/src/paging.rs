@@ -223,14 +223,19 @@ pub(crate) fn map(page: u64, frame: Frame, access: Access) -> Result<(), MapErro
         .map(page, frame, access)
 }
 
-/// Maps `count` pages from `page` on to fresh frames with undefined content. After an error the
-/// pages before the failing one stay mapped.
+/// Maps `count` pages from `page` on to fresh frames of zeros. After an error the pages before the
+/// failing one stay mapped.
+///
+/// Zeros not only because leftovers are nobody's business: firmware code was executed in some of
+/// these frames, and an emulator that has translated it (QEMU's TCG) checks every write to such a
+/// page for a change of code, until the whole page has been written. Heap and stacks would be many
+/// times slower.
 ///
 /// # Errors
 /// As [`map`], or when the frames run out.
 pub(crate) fn map_fresh(page: u64, count: u64, access: Access) -> Result<(), MapError> {
     for number in 0..count {
-        let frame = frames::allocate().ok_or(MapError::OutOfFrames)?;
+        let frame = frames::allocate_zeroed().ok_or(MapError::OutOfFrames)?;
         map(page + number * FRAME_SIZE, frame, access)?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! TLB shootdown: having cores forget translations that are no longer true.
 //!
-//! Key functions: [`flush`] for the kernel's pages, on all cores; [`flush_space`] for those of a
-//! user's address space, on the cores that have it loaded, and [`evict`] to have them unload it.
+//! Key functions: [`flush`] for the kernel's pages, on all cores; `flush_space` for those of a
+//! user's address space, on the cores that have it loaded, and `evict` to have them unload it.
 //!
 //! Invariants: there is one request at a time, and it ends when all cores that it is for have
 //! carried it out. Any core may carry it out: for one that it does not concern it is without
-//! effect. A core that waits, for its turn or for the others, carries out requests meanwhile, so that two that ask at once do not wait for each other. The caller holds no
+//! effect. A core that waits, for its turn or for the others, carries out requests meanwhile, so
+//! that two that ask at once do not wait for each other. The caller holds no
 //! [`IrqLock`](crate::sync::IrqLock): a core that waits for such a lock has its interrupts off
 //! and does not answer.
 

@@ -89,6 +89,13 @@ pub fn arm(deadline: u64) {
     }
 }
 
+/// Whether this core's deadline is still to come; false also without one.
+#[inline]
+#[must_use]
+pub fn is_armed() -> bool {
+    cores::current().timer.deadline.load(Ordering::Relaxed) != NEVER
+}
+
 /// The timer's interrupt: the deadline has come, or only nearly.
 fn expire() {
     let timer = &cores::current().timer;

@@ -10,7 +10,7 @@
 //! - in the kernel GS has the core's data, in user mode what the thread set; SWAPGS is the first
 //!   instruction after and the last before user mode;
 //! - user mode gets no flag, segment or control-register bit that could hurt the kernel: see
-//!   `flags` and [`init_core`];
+//!   `flags` and `init_core`;
 //! - debug registers are not used, so no breakpoint of a user's can hit the kernel.
 
 mod entry;

@@ -2,7 +2,7 @@
 //! direct map, never through a user's address.
 //!
 //! Key functions: [`allocate`], [`free`], [`read`], [`write`], [`zero`], [`copy`] and the atomic
-//! operations on words, for futexes. Key types: [`States`], a counter for each frame.
+//! operations on words, for futexes. Key types: `States`, a counter for each frame.
 //!
 //! Invariants: what is touched here is a frame that [`allocate`] gave and [`free`] has not taken
 //! back, and not a page table: each function checks that and panics otherwise, since the caller,

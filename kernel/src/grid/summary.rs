@@ -22,7 +22,7 @@ pub(super) fn log<Y: System>(shared: &Shared<Y>, source: &str, online: &[CoreInd
         "grid: {} cores, {} resources, {} activities, configuration {}",
         plan.cores.len(),
         resources.filter(|built| built.resource.is_some()).count(),
-        plan.activities.len(),
+        shared.homes.len(),
         source
     );
     for (core, index) in plan.cores.iter().zip(places.machine()) {

@@ -2,7 +2,7 @@
 //! file system that cannot be written, and waiting for descriptors.
 
 use super::argument::{Fd, Flags, In, InOut, Out, Path};
-use super::layout::{Layout, Pollfd, SelectMask, Timespec, Timeval};
+use super::layout::{Iovec, Layout, Pollfd, SelectMask, Timespec, Timeval};
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::files::Call;
@@ -50,9 +50,9 @@ at_here! {
     /// symlinkat(2).
     symlinkat(target: Path, directory: Fd, path: Path) = make_from(target, directory, path);
     /// link(2).
-    link(old: Path, new: Path) = make_from(old, HERE, new);
+    link(old: Path, new: Path) = link_from(HERE, old, HERE, new, 0);
     /// linkat(2).
-    linkat(_from: Fd, old: Path, to: Fd, new: Path, _flags: Flags) = make_from(old, to, new);
+    linkat(from: Fd, old: Path, to: Fd, new: Path, flags: Flags) = link_from(from, old, to, new, flags.0);
     /// unlink(2) and rmdir(2).
     unlink(path: Path) = remove(HERE, path);
     /// unlinkat(2).
@@ -79,8 +79,6 @@ at_here! {
     utime(path: Path, times: Option<In<[u8; 16]>>) = set_times(HERE, path, times, 0);
     /// utimes(2).
     utimes(path: Path, times: Option<In<[u8; 32]>>) = set_times(HERE, path, times, 0);
-    /// futimesat(2).
-    futimesat(directory: Fd, path: Path, times: Option<In<[u8; 32]>>) = set_times(directory, path, times, 0);
 }
 
 fn make<M: Machine>(caller: &Caller<'_, '_, M>, directory: Fd, path: Path) -> Outcome {
@@ -95,6 +93,27 @@ fn make_from<M: Machine>(
 ) -> Outcome {
     from.read(caller.process.space())?;
     make(caller, directory, path)
+}
+
+/// What is to be linked is looked up first.
+fn link_from<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    from: Fd,
+    old: Path,
+    to: Fd,
+    new: Path,
+    flags: u32,
+) -> Outcome {
+    if flags & !(general::AT_SYMLINK_FOLLOW | general::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let follow = match flags & general::AT_SYMLINK_FOLLOW {
+        0 => general::AT_SYMLINK_NOFOLLOW,
+        _ => 0,
+    };
+    let flags = follow | flags & general::AT_EMPTY_PATH;
+    of(caller).access_at(from.0, old.address(), general::F_OK, flags)?;
+    make(caller, to, new)
 }
 
 fn remove<M: Machine>(caller: &Caller<'_, '_, M>, directory: Fd, path: Path) -> Outcome {
@@ -139,6 +158,16 @@ fn set_times<M: Machine, T: Layout>(
         times.read(caller.process.space())?;
     }
     change(caller, directory, path, flags)
+}
+
+/// futimesat(2); without a path, what the descriptor stands for.
+pub(super) fn futimesat<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    directory: Fd,
+    path: Path,
+    times: Option<In<[u8; 32]>>,
+) -> Outcome {
+    utimensat(caller, directory, path, times, Flags(0))
 }
 
 /// utimensat(2); without a path, what the descriptor stands for.
@@ -188,7 +217,15 @@ shortened! {
     /// fchown(2).
     fchown(fd: Fd, _user: u32, _group: u32) = change(fd.0);
     /// getdents64(2).
-    getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) = list(fd.0, buffer.address(), size.into());
+    getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) = list(fd.0, buffer.address(), signed(size));
+    /// readv(2).
+    readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) = read_vector(fd.0, buffers.address(), count.into());
+    /// writev(2).
+    writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) = write_vector(fd.0, buffers.address(), count.into());
+    /// preadv(2).
+    preadv(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) = read_vector_at(fd.0, buffers.address(), count.into(), offset);
+    /// pwritev(2).
+    pwritev(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) = write_vector_at(fd.0, buffers.address(), count.into(), offset);
     /// readlink(2).
     readlink(path: Path, buffer: Out<u8, 2>, size: i32) = readlink(path.address(), buffer.address(), positive(size)?);
     /// readlinkat(2).
@@ -197,6 +234,12 @@ shortened! {
     faccessat(directory: Fd, path: Path, mode: Flags) = access_at(directory.0, path.address(), mode.0, 0);
     /// creat(2).
     creat(path: Path, _mode: Flags) = open(path.address(), general::O_CREAT | general::O_WRONLY | general::O_TRUNC);
+}
+
+/// The size of a buffer for directory entries: Linux counts it down as a signed number, so that
+/// nothing fits into one that is too large for that.
+fn signed(size: u32) -> u64 {
+    u64::try_from(size.cast_signed()).unwrap_or(0)
 }
 
 /// The size of a buffer that must not be empty.

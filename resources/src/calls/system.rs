@@ -5,7 +5,7 @@ use super::layout::{Sysinfo, Utsname};
 use super::work::{MORE, Work};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
-use crate::machine::{Machine, PAGE_SIZE, Registers};
+use crate::machine::{Machine, PAGE_SIZE, Registers, USER_END};
 use crate::space::UserError;
 
 use linux_raw_sys::{general, prctl as codes};
@@ -172,18 +172,21 @@ pub(super) fn getrandom<M: Machine>(
         work.arguments[3] = 0;
     }
     let length = length.min(MOST_BYTES);
+    let end = buffer.address().checked_add(length);
+    if end.is_none_or(|end| end > USER_END) {
+        return Err(Errno::EFAULT.into());
+    }
     let written = work.arguments[3];
     let mut bytes = [0; 256];
     let end = length.min(written + RANDOM_IN_A_STEP);
     while work.arguments[3] < end {
         let written = work.arguments[3];
-        let bytes = &mut bytes[..usize::try_from(end - written).unwrap_or(256).min(256)];
+        // Page by page: as much is written as there is room for.
+        let place = buffer.address() + written;
+        let step = (end - written).min(PAGE_SIZE - place % PAGE_SIZE);
+        let bytes = &mut bytes[..usize::try_from(step).unwrap_or(256).min(256)];
         work.shared.machine.random(bytes);
-        let place = buffer.address().checked_add(written);
-        let outcome = place
-            .ok_or(UserError::Bad)
-            .and_then(|place| work.space().write(place, bytes));
-        match outcome {
+        match work.space().write(place, bytes) {
             Ok(()) => work.arguments[3] += bytes.len() as u64,
             Err(UserError::Bad) if written > 0 => return Ok(written),
             Err(error) => return Err(error.into()),

@@ -183,8 +183,8 @@ calls! {
     16 ioctl(fd: Fd, command: u32, argument: Address) direct => file::device_control;
     17 pread64(fd: Fd, buffer: Out<u8, 2>, count: u64, offset: i64) direct => file::read_at;
     18 pwrite64(fd: Fd, buffer: In<u8, 2>, count: u64, offset: i64) direct => file::write_at;
-    19 readv(fd: Fd, buffers: In<Iovec, 2>, count: u64) direct => file::read_vector;
-    20 writev(fd: Fd, buffers: In<Iovec, 2>, count: u64) direct => file::write_vector;
+    19 readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) direct => files::readv;
+    20 writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) direct => files::writev;
     21 access(path: Path, mode: Flags) direct => file::access;
     23 select(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<InOut<Timeval>>) waits => files::select;
     24 sched_yield() direct => threads::sched_yield(..);
@@ -315,8 +315,8 @@ calls! {
     280 utimensat(directory: Fd, path: Path, times: Option<In<[u8; 32]>>, flags: Flags) direct => files::utimensat;
     285 fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) direct => files::fallocate;
     292 dup3(old: Fd, new: Fd, flags: Flags) direct => file::duplicate_with;
-    295 preadv(fd: Fd, buffers: In<Iovec, 2>, count: u64, offset: i64) direct => file::read_vector_at;
-    296 pwritev(fd: Fd, buffers: In<Iovec, 2>, count: u64, offset: i64) direct => file::write_vector_at;
+    295 preadv(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) direct => files::preadv;
+    296 pwritev(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) direct => files::pwritev;
     302 prlimit64(pid: i32, resource: u32, new: Option<In<Rlimit>>, old: Option<Out<Rlimit>>) direct => limits::prlimit64;
     306 syncfs(fd: Fd) direct => file::synchronise;
     309 getcpu(cpu: Option<Out<u32>>, node: Option<Out<u32>>, unused: Address) direct => scheduling::getcpu;

@@ -175,3 +175,6 @@ proptest! {
         prop_assert_eq!(Timeval::from_ns(ns).to_ns(), Some(ns / 1000 * 1000));
     }
 }
+
+mod hostile;
+mod programs;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::Frame;
-use crate::object::{FrameStore, Object, References, page_of};
+use crate::object::{FrameStore, References, page_of};
 use vortex_toolkit::memory::Refusal;
 
 /// Counts references in a map, and hands out frames by number.

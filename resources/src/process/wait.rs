@@ -190,7 +190,16 @@ pub(super) fn waitid<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
         _ => return Err(Errno::EINVAL.into()),
     };
     let what = What::new(options, options & linux::WEXITED != 0);
-    let found = look(caller, whom, &what)?;
+    let found = match look(caller, whom, &what) {
+        Err(Verdict::Fail(error)) => {
+            // As on Linux, there is nothing to be told of, and that is told.
+            if information != 0 {
+                caller.process.space().write(information, &[0; 28])?;
+            }
+            return Err(error.into());
+        }
+        found => found?,
+    };
     if information != 0 {
         let bytes = match &found {
             Some(found) => Info::child(found.child.id(), found.status).encode(),

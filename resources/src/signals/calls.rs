@@ -160,7 +160,9 @@ pub fn rt_sigtimedwait<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u
         0 => None,
         address => Some(Timespec::read(caller.process.space(), address)?.nanoseconds()?),
     };
-    if info != 0 {
+    let is_pending = caller.process.signals.lock().pending.set & set != 0
+        || caller.thread.signals.lock().pending.set & set != 0;
+    if info != 0 && is_pending {
         // Before a signal is taken: writing must not fail then.
         caller
             .process
@@ -203,13 +205,13 @@ pub fn rt_sigqueueinfo<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u
     let process = process as u32;
     let mut bytes = [0; 32];
     caller.process.space().read(info, &mut bytes)?;
-    let target = caller.shared.processes.find(process).ok_or(Errno::ESRCH)?;
     let part = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
     let code = part(8).cast_signed();
     // Nobody says that it is the kernel, or kill(2), to another.
-    if (code >= 0 || code == linux::SI_TKILL) && target.id() != caller.process.id() {
+    if (code >= 0 || code == linux::SI_TKILL) && process != caller.process.id() {
         return Err(Errno::EPERM.into());
     }
+    let target = caller.shared.processes.find(process).ok_or(Errno::ESRCH)?;
     if !caller.process.may_signal(&target) {
         return Err(Errno::EPERM.into());
     }
@@ -303,7 +305,10 @@ pub fn sigaltstack<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 
         if is_on {
             return Err(Errno::EPERM.into());
         }
-        caller.thread.signals.lock().stack = checked(new)?;
+        let is_same = (new.start, new.size, new.flags) == (before.start, before.size, before.flags);
+        if !is_same {
+            caller.thread.signals.lock().stack = checked(new)?;
+        }
     }
     Ok(0)
 }

@@ -1,4 +1,3 @@
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -6,7 +5,7 @@ use alloc::vec::Vec;
 
 use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
-use vortex_toolkit::memory::{Frames, Multiplexor, Owner, Refusal};
+use vortex_toolkit::memory::{Multiplexor, Owner, Refusal};
 
 use super::{
     Backing, Fault, Mapping, Place, Placed, Progress, Protection, Space, UserError, region,

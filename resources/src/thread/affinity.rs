@@ -110,7 +110,8 @@ pub(super) fn of_process<M: Machine>(
 pub(super) fn set<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [id, length, mask, ..] = arguments;
     let mut bytes = [0; 8];
-    let length = usize::try_from(length).unwrap_or(usize::MAX).min(8);
+    // The argument is 32 bits wide.
+    let length = (length as u32).min(8) as usize;
     caller.process.space().read(mask, &mut bytes[..length])?;
     let thread = of_process(caller, id)?;
     if !caller.process.may_signal(thread.process()) {
@@ -135,8 +136,9 @@ pub(super) fn get<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6
     let [id, length, mask, ..] = arguments;
     let cores = caller.shared.grid.cores();
     let needed = cores.div_ceil(64) * 8;
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if length < needed || length % 8 != 0 {
+    // Linux counts the bits in 32 bits.
+    let length = length as u32;
+    if (length.wrapping_mul(8) as usize) < cores || length % 8 != 0 {
         return Err(Errno::EINVAL.into());
     }
     let thread = of_process(caller, id)?;

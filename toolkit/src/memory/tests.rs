@@ -1,5 +1,3 @@
-use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -135,6 +133,19 @@ fn a_transfer_moves_the_charge_within_the_new_owners_budget() {
 }
 
 #[test]
+fn what_is_booked_counts_like_frames() {
+    let memory = Multiplexor::new(Pool::new(4));
+    memory.set_budget(ActivityId(1), Some(3));
+    memory.book(owner(1, 1), 2).expect("within the budget");
+    assert_eq!(memory.book(owner(1, 1), 2), Err(Refusal::OverBudget));
+    memory.allocate(owner(1, 1)).expect("the third");
+    assert_eq!(memory.allocate(owner(1, 1)), Err(Refusal::OverBudget));
+    memory.unbook(owner(1, 1), 2);
+    assert_eq!(memory.held_at(ActivityId(1), ResourceId(1)), 1);
+    assert_eq!(memory.available(), 3);
+}
+
+#[test]
 #[should_panic(expected = "is free")]
 fn a_double_release_is_noticed() {
     let memory = Multiplexor::new(Pool::new(4));
@@ -146,7 +157,7 @@ fn a_double_release_is_noticed() {
 #[test]
 fn clean_unused_frames_of_registered_resources_are_asked_for_first() {
     let memory = Multiplexor::new(Pool::new(32));
-    let mut allocate = |resource, activity| {
+    let allocate = |resource, activity| {
         memory
             .allocate(owner(resource, activity))
             .expect("32 are free")
@@ -182,63 +193,66 @@ fn clean_unused_frames_of_registered_resources_are_asked_for_first() {
     assert!(chosen(None, 32).contains(&late));
 }
 
-/// Threads allocate, share, move and release at random. The pool notices a frame given out twice;
-/// the budget is watched at every step; at the end every count is what is still held.
+const BUDGET: u64 = 40;
+
+/// What a thread does at random; returns the references it still has.
+fn do_at_random(memory: &Multiplexor<Pool>, thread: u32, refused: &AtomicU32) -> Vec<Frame> {
+    let mut random = u64::from(thread) * 0x9E37_79B9 + 1;
+    let mut mine = Vec::new();
+    for _ in 0..20_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let whose = owner(1 + (random >> 40) as u32 % 3, 1 + (random >> 20) as u32 % 2);
+        let place = (random as usize / 8).checked_rem(mine.len());
+        match (random % 8, place) {
+            (0..=2, _) => match memory.allocate(whose) {
+                Ok(frame) => mine.push(frame),
+                Err(_) => _ = refused.fetch_add(1, Ordering::Relaxed),
+            },
+            (3, Some(place)) => {
+                memory.share(mine[place]);
+                mine.push(mine[place]);
+            }
+            (4, Some(place)) => _ = memory.transfer(mine[place], whose),
+            (_, Some(place)) => _ = memory.release(mine.swap_remove(place)),
+            (_, None) => {}
+        }
+        for activity in 1..=2 {
+            assert!(memory.held(ActivityId(activity)) <= BUDGET);
+        }
+    }
+    mine
+}
+
+/// The pool notices a frame given out twice; the budget is watched at every step; at the end every
+/// count is what is still held.
 #[test]
 fn counts_are_exact_and_budgets_hold_whatever_threads_do() {
     const THREADS: u32 = 4;
-    const BUDGET: u64 = 40;
-    let memory = Arc::new(Multiplexor::new(Pool::new(100)));
+    let memory = Multiplexor::new(Pool::new(100));
     for activity in 1..=2 {
         memory.set_budget(ActivityId(activity), Some(BUDGET));
     }
     let start = Barrier::new(THREADS as usize);
     let refused = AtomicU32::new(0);
+    let (memory, start, refused) = (&memory, &start, &refused);
     let left: Vec<Vec<Frame>> = std::thread::scope(|scope| {
-        let work = |thread: u32| {
-            let mut random = u64::from(thread) * 0x9E37_79B9 + 1;
-            let mut mine = Vec::new();
-            start.wait();
-            for _ in 0..20_000 {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let whose = owner(1 + (random >> 40) as u32 % 3, 1 + (random >> 20) as u32 % 2);
-                match random % 8 {
-                    0..=2 => match memory.allocate(whose) {
-                        Ok(frame) => mine.push(frame),
-                        Err(_) => _ = refused.fetch_add(1, Ordering::Relaxed),
-                    },
-                    3 if !mine.is_empty() => {
-                        let frame = mine[random as usize / 8 % mine.len()];
-                        memory.share(frame);
-                        mine.push(frame);
-                    }
-                    4 if !mine.is_empty() => {
-                        let frame = mine[random as usize / 8 % mine.len()];
-                        _ = memory.transfer(frame, whose);
-                    }
-                    _ if !mine.is_empty() => {
-                        let frame = mine.swap_remove(random as usize / 8 % mine.len());
-                        memory.release(frame);
-                    }
-                    _ => {}
-                }
-                assert!(memory.held(ActivityId(1)) <= BUDGET);
-                assert!(memory.held(ActivityId(2)) <= BUDGET);
-            }
-            mine
+        let begin = |thread| {
+            scope.spawn(move || {
+                start.wait();
+                do_at_random(memory, thread, refused)
+            })
         };
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| scope.spawn(move || work(thread)))
-            .collect();
+        let threads: Vec<_> = (0..THREADS).map(begin).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join();
         threads
             .into_iter()
-            .map(|thread| thread.join().expect("no thread panics"))
+            .map(|thread| join(thread).expect("no thread panics"))
             .collect()
     });
-    assert_ne!(refused.into_inner(), 0, "the budgets were reached");
-    let mut counts = vec![[0_u64; 4]; 3];
+    assert_ne!(refused.load(Ordering::Relaxed), 0, "budgets were reached");
+    let mut counts = [[0_u64; 4]; 3];
     let distinct: HashSet<Frame> = left.iter().flatten().copied().collect();
     for &frame in &distinct {
         let owner = memory.owner(frame).expect("it is held");
@@ -247,9 +261,8 @@ fn counts_are_exact_and_budgets_hold_whatever_threads_do() {
     memory.read_accounts(|activity, resource, held| {
         assert_eq!(held, counts[activity.index()][resource.index()]);
     });
-    for activity in 1..=2 {
-        let held = memory.held(ActivityId(activity as u32));
-        assert_eq!(held, counts[activity].iter().sum::<u64>());
+    for (activity, counts) in (0..).map(ActivityId).zip(counts) {
+        assert_eq!(memory.held(activity), counts.iter().sum::<u64>());
     }
     for frame in left.into_iter().flatten() {
         memory.release(frame);

@@ -121,7 +121,10 @@ fn configuration(args: &Args) -> String {
     let mut xml = String::from("<schedulerconfig>\n");
     // Writing to a string does not fail.
     for (name, share) in &shares {
-        let _ = writeln!(xml, "<activity name=\"{name}\"><weight>{share}</weight></activity>");
+        let _ = writeln!(
+            xml,
+            "<activity name=\"{name}\"><weight>{share}</weight></activity>"
+        );
     }
     xml.push_str("<activity name=\"sampler\"><weight>5</weight></activity>\n");
     for core in 0..common.smp {

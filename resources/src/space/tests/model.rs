@@ -365,8 +365,8 @@ impl Run {
         }
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Map(start, count, kind, protection) => {
                 self.map(start, count, kind, protection);
             }
@@ -418,7 +418,7 @@ proptest! {
     #[test]
     fn spaces_show_what_they_should(steps in proptest::collection::vec(step(), 1..80)) {
         let mut run = Run::new();
-        for step in steps {
+        for step in &steps {
             run.step(step);
         }
         run.check_all();

@@ -263,6 +263,24 @@ fn a_file_moves_with_its_offset() {
 }
 
 #[test]
+fn neighbours_that_show_different_parts_stay_apart() {
+    let setup = Setup::new(64);
+    let file = setup.file(3, pages(6));
+    setup.map_file(&file, (0, pages(6)), 3, R);
+    // Begins where the first one did, which is still there behind it.
+    setup.map_file(&file, (pages(4), pages(2)), 1, R);
+    assert_eq!(setup.space.regions(), 2);
+    for (page, shown) in [(0, 4), (1, 1), (2, 2)] {
+        let got = setup.load(BASE + pages(page) + 4, 1).expect("mapped");
+        assert_eq!(got, [File::byte(3, pages(shown) + 4)]);
+    }
+    // The first again: now both are one.
+    setup.map_file(&file, (0, pages(6)), 1, R);
+    assert_eq!(setup.space.regions(), 1);
+    file.forget_all();
+}
+
+#[test]
 fn there_is_an_end_to_regions_and_bytes() {
     let setup = Setup::new(16);
     setup.space.set_limit(pages(10));
