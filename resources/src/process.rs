@@ -229,6 +229,12 @@ impl<M: Machine> Process<M> {
         self.life.lock().has_ended
     }
 
+    /// How it has ended, if all of it has been given back.
+    pub fn end_status(&self) -> Option<ExitStatus> {
+        let life = self.life.lock();
+        life.status.filter(|_| life.has_ended)
+    }
+
     /// Whether it may send signals to another.
     pub fn may_signal(&self, other: &Self) -> bool {
         self.id == other.id

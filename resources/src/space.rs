@@ -44,6 +44,9 @@ pub const PORTION: usize = 64;
 /// Regions that an address space may have.
 pub const MAX_REGIONS: usize = 65_536;
 
+/// Regions whose records the activity pays for as for one frame.
+const REGIONS_A_FRAME: u64 = 32;
+
 /// Pages that one page fault maps, at most.
 const AROUND: u64 = 16;
 
@@ -163,6 +166,8 @@ pub struct Space<M: Machine> {
 struct Inner<M: Machine> {
     regions: region::Regions<M>,
     pages: pages::Pages<M>,
+    /// What is booked for the records of regions, in frames.
+    booked: u64,
     ahead: fault::Ahead,
     heap: Option<heap::Heap>,
     /// Mappings on their way to another place.
@@ -207,6 +212,7 @@ impl<M: Machine> Space<M> {
             inner: Mutex::new(Inner {
                 regions: region::Regions::new(USER_END - TOP_GAP),
                 pages,
+                booked: 0,
                 ahead: fault::Ahead::default(),
                 heap: None,
                 moves: Vec::new(),
@@ -402,7 +408,7 @@ impl<M: Machine> Space<M> {
     /// [`Self::inherit`] on it; until those are done no thread may run in it.
     ///
     /// # Errors
-    /// No memory for its tables.
+    /// No memory for its tables and regions.
     pub fn fork(&self, activity: ActivityId) -> Result<Arc<Self>, Refusal> {
         let child = Self::new(
             self.machine.clone(),
@@ -411,7 +417,7 @@ impl<M: Machine> Space<M> {
             activity,
         )?;
         let parent = self.inner.lock();
-        child.inner.lock().inherit_regions(&parent);
+        child.inner.lock().inherit_regions(&parent)?;
         Ok(child)
     }
 

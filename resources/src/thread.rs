@@ -85,6 +85,10 @@ pub struct Thread<M: Machine> {
     /// When the call that was interrupted, and is made again, would have been late; 0 for none.
     /// Used by the one who runs it.
     kept_deadline: AtomicU64,
+    /// The last address for which it was refused a frame, and how often in a row. Used by the one
+    /// who runs it.
+    refused_at: AtomicU64,
+    refusals: AtomicU32,
     pub(crate) used: Used,
 }
 

@@ -33,6 +33,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 
 use vortex_toolkit::ids::{AffinityLabel, ClientId, CoreId};
 use vortex_toolkit::record::{Metric, Record};
@@ -141,6 +142,8 @@ pub struct Core {
     throttled: Heap<u64>,
     /// `None` for a number that no client has.
     clients: Vec<Option<Client>>,
+    /// Clients with a reservation.
+    reserved: usize,
     metric: Metric,
 }
 
@@ -153,11 +156,12 @@ impl Core {
     /// Puts a ready client where it belongs.
     #[inline]
     fn enqueue(&mut self, id: ClientId) {
-        let Some(&mut client) = self.client(id) else {
+        let Some(client) = self.client(id) else {
             return;
         };
-        match client.throttled_until() {
-            None => self.eligible.insert(id.0, client.deadline()),
+        let (until, deadline) = (client.throttled_until(), client.deadline());
+        match until {
+            None => self.eligible.insert(id.0, deadline),
             Some(until) => self.throttled.insert(id.0, until),
         }
     }
@@ -197,6 +201,7 @@ impl Scheduler for Edf {
             eligible: Heap::new(),
             throttled: Heap::new(),
             clients: Vec::new(),
+            reserved: 0,
             metric: shared.metric,
         })
     }
@@ -209,6 +214,7 @@ impl Scheduler for Edf {
             core.clients.resize(id.index() + 1, None);
         }
         core.clients[id.index()] = Some(Client::new(params));
+        core.reserved += usize::from(params.reservation.is_some());
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
@@ -216,7 +222,9 @@ impl Scheduler for Edf {
             return;
         };
         client.deadline_cycles = params.deadline_cycles;
-        client.reservation = params.reservation;
+        let had = mem::replace(&mut client.reservation, params.reservation).is_some();
+        core.reserved += usize::from(params.reservation.is_some());
+        core.reserved -= usize::from(had);
         if core.dequeue(id) {
             core.enqueue(id);
         }
@@ -224,8 +232,10 @@ impl Scheduler for Edf {
 
     fn remove_client(core: &mut Self::Core, id: ClientId) {
         core.dequeue(id);
-        if let Some(client) = core.clients.get_mut(id.index()) {
-            *client = None;
+        if let Some(client) = core.clients.get_mut(id.index())
+            && let Some(Client { reservation, .. }) = client.take()
+        {
+            core.reserved -= usize::from(reservation.is_some());
         }
     }
 
@@ -252,6 +262,10 @@ impl Scheduler for Edf {
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
         core.dequeue(id);
+    }
+
+    fn is_prompt(core: &Self::Core) -> bool {
+        core.reserved == 0
     }
 
     #[inline]

@@ -83,56 +83,71 @@ impl<K: Ord + Copy> Heap<K> {
     }
 
     fn take(&mut self, place: usize) {
-        let (_, element) = self.entries.swap_remove(place);
-        self.places[element as usize] = NOWHERE;
-        if place < self.entries.len() {
+        let Some(last) = self.entries.pop() else {
+            return;
+        };
+        let taken = match self.entries.get_mut(place) {
+            Some(entry) => core::mem::replace(entry, last),
+            None => last,
+        };
+        note(&mut self.places, taken.1, NOWHERE as usize);
+        // One of both does nothing.
+        if place > 0 {
             self.rise(place);
-            self.sink(place);
         }
+        self.sink(place);
     }
 
-    /// Moves the entry at `place` up to where it belongs, and notes where that is.
+    /// Moves the entry at `place` up to where it belongs, and notes where that is. What is on its
+    /// way moves down one by one, into the hole that the entry has left.
     fn rise(&mut self, mut place: usize) {
+        let entries = self.entries.as_mut_slice();
+        let Some(&entry) = entries.get(place) else {
+            return;
+        };
         while place > 0 {
             let parent = (place - 1) / 2;
-            if self.entries[parent] <= self.entries[place] {
+            let above = entries[parent];
+            if above <= entry {
                 break;
             }
-            self.swap(place, parent);
+            entries[place] = above;
+            note(&mut self.places, above.1, place);
             place = parent;
         }
-        self.note(place);
+        entries[place] = entry;
+        note(&mut self.places, entry.1, place);
     }
 
-    /// Moves the entry at `place` down to where it belongs, and notes where that is.
+    /// Moves the entry at `place` down to where it belongs, in the same way.
     fn sink(&mut self, mut place: usize) {
+        let entries = self.entries.as_mut_slice();
+        let Some(&entry) = entries.get(place) else {
+            return;
+        };
         loop {
             let left = 2 * place + 1;
-            let right = left + 1;
-            let Some(mut child) = (left < self.entries.len()).then_some(left) else {
-                break;
+            let (child, below) = match entries.get(left..) {
+                Some(&[one, other, ..]) if other < one => (left + 1, other),
+                Some(&[one, ..]) => (left, one),
+                _ => break,
             };
-            if right < self.entries.len() && self.entries[right] < self.entries[left] {
-                child = right;
-            }
-            if self.entries[place] <= self.entries[child] {
+            if entry <= below {
                 break;
             }
-            self.swap(place, child);
+            entries[place] = below;
+            note(&mut self.places, below.1, place);
             place = child;
         }
-        self.note(place);
+        entries[place] = entry;
+        note(&mut self.places, entry.1, place);
     }
+}
 
-    fn swap(&mut self, one: usize, other: usize) {
-        self.entries.swap(one, other);
-        self.note(one);
-        self.note(other);
-    }
-
-    fn note(&mut self, place: usize) {
-        let (_, element) = self.entries[place];
-        self.places[element as usize] = place as u32;
+#[inline]
+fn note(places: &mut [u32], element: u32, place: usize) {
+    if let Some(noted) = places.get_mut(element as usize) {
+        *noted = place as u32;
     }
 }
 

@@ -12,6 +12,7 @@ extern crate alloc;
 
 pub mod capped;
 pub mod edf;
+mod few;
 pub mod fifo;
 mod heap;
 pub mod instantiate;

@@ -16,6 +16,10 @@ use vortex_toolkit::scheduler::{
 
 use crate::{capped, edf, fifo, round_robin, strict, wfq};
 
+/// No client: a call gives one number back, so that the compiler sees through an `Option` made of
+/// it where the usual policy's is at hand.
+const NOBODY: u32 = u32::MAX;
+
 macro_rules! policies {
     (@usual $usual:ident = $usual_policy:path;
      $($variant:ident = $policy:path, $name:literal;)*) => {
@@ -50,13 +54,15 @@ macro_rules! policies {
             $(#[doc = concat!("Of `", $name, "`.")] $variant(<$policy as Scheduler>::Core),)*
         }
 
-        /// The hot calls for all policies.
+        /// The hot calls for all policies. Records come by value: who is inlined has no use for
+        /// one in memory.
         impl PolicyCore {
             #[inline(never)]
-            fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> Option<ClientId> {
-                match self {
+            fn schedule<Q: Queues>(&mut self, queues: &mut Q, now: u64) -> u32 {
+                let choice = match self {
                     $(Self::$variant(core) => <$policy>::schedule(core, queues, now),)*
-                }
+                };
+                choice.map_or(NOBODY, |client| client.0)
             }
 
             #[inline(never)]
@@ -76,10 +82,25 @@ macro_rules! policies {
             }
 
             #[inline(never)]
-            fn resource_record(&mut self, client: ClientId, record: &Record<'_>, now: u64) {
+            fn resource_record(&mut self, client: ClientId, record: Record<'_>, now: u64) {
                 match self {
                     $(Self::$variant(core) => {
-                        <$policy>::resource_record(core, client, record, now);
+                        <$policy>::resource_record(core, client, &record, now);
+                    })*
+                }
+            }
+
+            #[inline(never)]
+            fn client_served(
+                &mut self,
+                client: ClientId,
+                record: Record<'_>,
+                more_since: Option<u64>,
+                now: u64,
+            ) {
+                match self {
+                    $(Self::$variant(core) => {
+                        <$policy>::client_served(core, client, &record, more_since, now);
                     })*
                 }
             }
@@ -130,7 +151,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn schedule<Q: Queues>(
                 core: &mut PolicyCore,
                 queues: &mut Q,
@@ -138,11 +159,14 @@ macro_rules! policies {
             ) -> Option<ClientId> {
                 match core {
                     PolicyCore::$usual(core) => <$usual_policy>::schedule(core, queues, now),
-                    core => core.schedule(queues, now),
+                    core => {
+                        let client = core.schedule(queues, now);
+                        (client != NOBODY).then_some(ClientId(client))
+                    }
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn client_ready(core: &mut PolicyCore, client: ClientId, head_sent_at: u64, now: u64) {
                 match core {
                     PolicyCore::$usual(core) => {
@@ -164,7 +188,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn poll_ready(core: &mut PolicyCore, now: u64) -> Ready {
                 match core {
                     PolicyCore::$usual(core) => <$usual_policy>::poll_ready(core, now),
@@ -172,7 +196,7 @@ macro_rules! policies {
                 }
             }
 
-            #[inline]
+            #[inline(always)]
             fn resource_record(
                 core: &mut PolicyCore,
                 client: ClientId,
@@ -183,7 +207,23 @@ macro_rules! policies {
                     PolicyCore::$usual(core) => {
                         <$usual_policy>::resource_record(core, client, record, now);
                     }
-                    core => core.resource_record(client, record, now),
+                    core => core.resource_record(client, *record, now),
+                }
+            }
+
+            #[inline(always)]
+            fn client_served(
+                core: &mut PolicyCore,
+                client: ClientId,
+                record: &Record<'_>,
+                more_since: Option<u64>,
+                now: u64,
+            ) {
+                match core {
+                    PolicyCore::$usual(core) => {
+                        <$usual_policy>::client_served(core, client, record, more_since, now);
+                    }
+                    core => core.client_served(client, *record, more_since, now),
                 }
             }
 

@@ -32,7 +32,7 @@
 //!
 //! The ready clients lie in a [`Wheel`] by the 64 bits of their tags from 2^40 on; tags that differ
 //! in lower bits only, by less than one unit of the metric at any weight, count as equal. A client
-//! that is further ahead than the wheel reaches, 2^39 units at weight 1, waits in a heap until the
+//! that is further ahead than the wheel reaches, 2^38 units at weight 1, waits in a heap until the
 //! virtual time has come closer.
 
 use alloc::boxed::Box;
@@ -101,6 +101,13 @@ impl Client {
     #[inline]
     const fn key(&self) -> u64 {
         (self.tag >> KEY_SHIFT) as u64
+    }
+
+    /// Whether the tag counts as it is, and is within the wheel's reach.
+    #[inline(always)]
+    const fn counts(&self, period: u32, virtual_time: u128) -> bool {
+        // A tag behind the virtual time is "ahead" by almost 2^128.
+        self.period == period && self.tag.wrapping_sub(virtual_time) < WINDOW
     }
 
     /// Raises the tag by `amount` / weight.
@@ -193,6 +200,34 @@ impl Core {
         let in_service = self.wheel.get(self.in_service);
         if in_service.is_none_or(|client| client.state != State::Unpaid) {
             self.period = self.period.wrapping_add(1);
+        }
+    }
+
+    /// Makes an idle client ready: puts it into the wheel by its tag, if that counts as it is.
+    #[inline(always)]
+    fn line_up(&mut self, id: ClientId) {
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        let lined_up = self.wheel.insert_by(id.0, |client| {
+            if client.state != State::Idle || !client.counts(period, virtual_time) {
+                return None;
+            }
+            client.state = State::Ready;
+            Some(client.key())
+        });
+        if !lined_up {
+            self.ready_slowly(id);
+        }
+    }
+
+    /// `client_served` as far as it could not simply be done: what is still to be charged, and
+    /// whether the client is still to become ready.
+    #[inline(never)]
+    fn served_slowly(&mut self, id: ClientId, amount: u64, more: bool) {
+        if amount > 0 {
+            self.charge_again(id, amount);
+        }
+        if more {
+            self.ready_slowly(id);
         }
     }
 
@@ -289,7 +324,7 @@ impl Scheduler for Wfq {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
         if !core.far.is_empty() {
             core.gather();
@@ -305,21 +340,9 @@ impl Scheduler for Wfq {
         Some(ClientId(chosen))
     }
 
-    #[inline]
+    #[inline(always)]
     fn client_ready(core: &mut Self::Core, id: ClientId, _head_sent_at: u64, _now: u64) {
-        let (period, virtual_time) = (core.period, core.virtual_time);
-        let Some(client) = core.wheel.get_mut(id.0) else {
-            return;
-        };
-        // A tag behind the virtual time is "ahead" by almost 2^128.
-        let ahead = client.tag.wrapping_sub(virtual_time);
-        if client.state == State::Idle && client.period == period && ahead < WINDOW {
-            client.state = State::Ready;
-            let key = client.key();
-            core.wheel.insert(id.0, key);
-        } else {
-            core.ready_slowly(id);
-        }
+        core.line_up(id);
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
@@ -345,21 +368,40 @@ impl Scheduler for Wfq {
         }
     }
 
-    #[inline]
-    fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, _now: u64) {
-        let amount = record.amount(core.metric);
-        let Some(client) = core.wheel.get_mut(id.0) else {
-            return;
-        };
-        if amount == 0 {
-            return;
-        }
-        if client.state == State::Unpaid {
+    #[inline(always)]
+    fn resource_record(core: &mut Self::Core, id: ClientId, record: &Record<'_>, now: u64) {
+        Self::client_served(core, id, record, None, now);
+    }
+
+    #[inline(always)]
+    fn client_served(
+        core: &mut Self::Core,
+        id: ClientId,
+        record: &Record<'_>,
+        more_since: Option<u64>,
+        _now: u64,
+    ) {
+        let core = &mut **core;
+        let mut amount = record.amount(core.metric);
+        let mut done = false;
+        core.wheel.insert_by(id.0, |client| {
+            if client.state != State::Unpaid || amount == 0 {
+                return None;
+            }
             client.state = State::Idle;
             client.statistics.charged += amount;
             client.advance(amount);
-        } else {
-            core.charge_again(id, amount);
+            amount = 0;
+            done = more_since.is_none();
+            if done || !client.counts(core.period, core.virtual_time) {
+                return None;
+            }
+            done = true;
+            client.state = State::Ready;
+            Some(client.key())
+        });
+        if !done {
+            core.served_slowly(id, amount, more_since.is_some());
         }
     }
 

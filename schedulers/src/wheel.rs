@@ -2,30 +2,34 @@
 //!
 //! [`Wheel`] is a table of elements (the clients, by number), of which those that are queued are
 //! ordered by a key that never falls below what was taken out last, as start tags of fair queueing
-//! do. It is a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with the levels of a hierarchical
-//! timing wheel (Varghese, Lauck 1987): eight levels of 256 slots, one bit for each slot that holds
-//! something, one bit for each group of 64 slots that does. A slot's elements form a ring; the slot
-//! names the first.
+//! do. Those with the least keys, or all if they are few, stand in a short sorted line ([`Few`]).
+//! The others are in a radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990) with the levels of a
+//! hierarchical timing wheel (Varghese, Lauck 1987): eight levels of 256 slots, one bit for each
+//! slot that holds something, one bit for each group of 64 slots that does. A slot's elements form a
+//! ring; the slot names the first.
 //!
 //! # Invariants
 //! - Keys go round in a circle of 2^64, in which all of them lie in
-//!   `base ..= base + 2^63 + 2^56`.
-//! - A queued element lies at the level of the highest byte in which its key differs from `base`,
-//!   in the slot which that byte names. So the lowest level that is occupied holds the least keys,
-//!   the first slot there holds the least of them, and equal keys share a slot. An element that is
-//!   queued alone lies in no slot: it is `alone`.
+//!   `base ..= base + 2^62 + 2^56`.
+//! - No key in the line is greater than one in the slots; if they are equal, the one in the line was
+//!   inserted before.
+//! - An element in the slots lies at the level of the highest byte in which its key differs from
+//!   `base`, in the slot which that byte names. So the lowest level that is occupied holds the least
+//!   keys, the first slot there holds the least of them, and equal keys share a slot.
 //! - A slot is in order of keys, equal keys in order of insertion; or it is marked as unsorted, and
 //!   then only equal keys are in order of insertion.
 //! - `base` moves only to the least key, and only when no element's place depends on the old one.
 //!
 //! # Cost
 //! Insertion and removal take constant time. Taking out the least element takes constant time but
-//! for an unsorted slot, all of whose elements first move to lower levels. That happens to an
-//! element at most seven times; if the keys of n elements are spread evenly, fewer than log256(n)
-//! times. Nothing allocates once an element has its place in the table.
+//! for an unsorted slot with more elements than fit into the line, which all move to lower levels. That
+//! happens to an element at most seven times; if the keys of n elements are spread evenly, fewer
+//! than log256(n) times. Nothing allocates once an element has its place in the table.
 
 use alloc::vec::Vec;
 use core::mem;
+
+use crate::few::{FEW, Few};
 
 const DIGIT_BITS: u32 = u8::BITS;
 const LEVELS: u32 = u64::BITS / DIGIT_BITS;
@@ -37,13 +41,19 @@ const SLOTS: usize = (LEVELS * LEVEL_SLOTS) as usize;
 const TOP_SLOT: usize = ((LEVELS - 1) * LEVEL_SLOTS) as usize;
 const TOP_GROUP: u32 = (LEVELS - 1) * LEVEL_SLOTS / GROUP_SLOTS;
 
-/// A new element looks for its place in a slot among this many of the greatest keys.
-const FEW: u32 = 2;
-
 /// No element.
 const NONE: u32 = u32::MAX;
+
 /// The mark of a slot that is not sorted, beside the number of its first element.
 const UNSORTED: u32 = 1 << 31;
+
+/// Where a key lies: level and digit in one number.
+#[inline(always)]
+fn slot_of(key: u64, base: u64) -> usize {
+    let level_bits = ((key ^ base) | 1).ilog2() & !(DIGIT_BITS - 1);
+    let digit = (key >> level_bits) as u8;
+    ((level_bits * (LEVEL_SLOTS / DIGIT_BITS)) as usize | usize::from(digit)) % SLOTS
+}
 
 struct Entry<T> {
     key: u64,
@@ -56,12 +66,14 @@ struct Entry<T> {
 /// The table and the queue; elements are dense numbers below 2^31 and carry a `T`.
 pub(crate) struct Wheel<T> {
     entries: Vec<Entry<T>>,
-    /// No key is below it.
+    /// The key taken out last.
+    last: u64,
+    /// No key in the slots is below it.
     base: u64,
     /// One bit for each group of slots that holds something.
     groups: u32,
-    /// The one element that is queued, if the slots are empty.
-    alone: u32,
+    /// Those with the least keys. It is open if the slots are empty.
+    few: Few,
     /// One bit for each slot that holds something.
     occupied: [u64; GROUPS],
     /// The first element of each slot or `NONE`.
@@ -70,15 +82,16 @@ pub(crate) struct Wheel<T> {
 
 impl<T: Default> Wheel<T> {
     /// How far above the key taken out last a new key may lie.
-    pub(crate) const WINDOW: u64 = 1 << 63;
+    pub(crate) const WINDOW: u64 = 1 << 62;
 
     /// An empty table.
     pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
+            last: 0,
             base: 0,
             groups: 0,
-            alone: NONE,
+            few: Few::new(),
             occupied: [0; GROUPS],
             slots: [NONE; SLOTS],
         }
@@ -113,7 +126,7 @@ impl<T: Default> Wheel<T> {
     /// True if nothing is queued.
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.groups == 0 && self.alone == NONE
+        self.groups == 0 && self.few.is_empty()
     }
 
     /// True if `element` is queued.
@@ -129,61 +142,130 @@ impl<T: Default> Wheel<T> {
             self.is_empty(),
             "keys in the queue are relative to the old base"
         );
-        self.base = key;
+        self.last = key;
     }
 
     /// Queues `element`, which has room and is not queued. `key` is not below the key taken out
     /// last and at most [`Self::WINDOW`] above it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, element: u32, key: u64) {
-        if self.groups == 0 {
-            if self.alone == NONE {
-                let entry = self.entry_mut(element);
-                entry.key = key;
-                entry.next = element;
-                self.alone = element;
-                return;
-            }
-            self.insert_second(element, key);
+        self.insert_by(element, |_| Some(key));
+    }
+
+    /// As [`Self::insert`], by the key that what the element carries has, if it has one; says
+    /// whether it has.
+    #[inline(always)]
+    pub(crate) fn insert_by(
+        &mut self,
+        element: u32,
+        key: impl FnOnce(&mut T) -> Option<u64>,
+    ) -> bool {
+        // Rather than index: without a panic, nothing on this path needs a stack.
+        let Some(entry) = self.entries.get_mut(element as usize) else {
+            return false;
+        };
+        let Some(key) = key(&mut entry.value) else {
+            return false;
+        };
+        entry.next = element;
+        if self.few.is_open() {
+            self.few.insert(element, key);
+        } else {
+            self.insert_among_many(element, key);
+        }
+        true
+    }
+
+    /// Takes out the element with the least key; of several, the one inserted first.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<(u32, &mut T)> {
+        if self.few.is_empty() {
+            self.refill();
+        }
+        let (first, key) = self.few.pop()?;
+        self.last = key;
+        let entry = self.entries.get_mut(first as usize)?;
+        entry.next = NONE;
+        Some((first, &mut entry.value))
+    }
+
+    /// Queues an element when not all fit into the line.
+    #[inline(never)]
+    fn insert_among_many(&mut self, element: u32, key: u64) {
+        if self.groups == 0 || self.few.is_before_last(key) {
+            self.insert_into_line(element, key);
         } else {
             self.place(element, key);
         }
     }
 
-    /// Takes out the element with the least key; of several, the one inserted first.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<(u32, &mut T)> {
-        let (group, bit, slot, first) = loop {
+    /// Queues an element that belongs into the line, unless that is full of lesser ones.
+    #[inline(never)]
+    fn insert_into_line(&mut self, element: u32, key: u64) {
+        if self.groups == 0 {
+            self.base = self.last;
+        }
+        if self.few.is_before_last(key) {
+            if let Some((element, key)) = self.few.make_room() {
+                self.place(element, key);
+                // It was before all that are in the slots.
+                let slot = &mut self.slots[slot_of(key, self.base)];
+                *slot = element | *slot & UNSORTED;
+            }
+            self.few.insert(element, key);
+        } else {
+            self.place(element, key);
+        }
+        self.few.open(self.groups == 0);
+    }
+
+    /// Moves the least elements from the slots to the line, which is empty: those of one slot.
+    #[inline(never)]
+    fn refill(&mut self) {
+        let slot = loop {
             if self.groups == 0 {
-                return self.pop_alone();
+                return;
             }
             let group = self.groups.trailing_zeros();
             let bit = self.occupied[group as usize % GROUPS].trailing_zeros();
             let slot = (group * GROUP_SLOTS + bit) as usize % SLOTS;
-            let first = self.slots[slot];
-            if group < TOP_GROUP && first & UNSORTED == 0 {
-                break (group, bit, slot, first);
+            let is_sorted = self.slots[slot] & UNSORTED == 0;
+            if group < TOP_GROUP && (is_sorted || !self.is_crowd(slot)) {
+                break slot;
             }
             self.sort_out(slot);
         };
-        let entries = self.entries.as_mut_slice();
-        let entry = &mut entries[first as usize];
-        let next = entry.next;
-        entry.next = NONE;
-        if next == first {
-            self.base = entry.key;
-            self.slots[slot] = NONE;
-            self.occupied[group as usize % GROUPS] &= !(1 << bit);
-            if self.occupied[group as usize % GROUPS] == 0 {
-                self.groups &= !(1 << group);
+        let mut element = self.slots[slot] & !UNSORTED;
+        let last = self.entry(element).prev;
+        for _ in 0..FEW {
+            let entry = self.entry_mut(element);
+            let next = mem::replace(&mut entry.next, element);
+            let key = entry.key;
+            self.few.insert(element, key);
+            if element == last {
+                self.clear(slot);
+                self.few.open(self.groups == 0);
+                return;
             }
-        } else {
-            let prev = entry.prev;
-            self.slots[slot] = next;
-            entries[next as usize].prev = prev;
-            entries[prev as usize].next = next;
+            element = next;
         }
-        Some((first, &mut entries[first as usize].value))
+        let marked = &mut self.slots[slot];
+        *marked = element | *marked & UNSORTED;
+        self.entry_mut(element).prev = last;
+        self.entry_mut(last).next = element;
+    }
+
+    /// Whether there are more in an occupied slot than the line has room for.
+    fn is_crowd(&self, slot: usize) -> bool {
+        let first = self.slots[slot] & !UNSORTED;
+        let mut element = first;
+        for _ in 0..FEW {
+            element = self.entry(element).next;
+            if element == first {
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes `element`, which is queued, out.
@@ -191,13 +273,13 @@ impl<T: Default> Wheel<T> {
         let entry = self.entry_mut(element);
         let (key, next, prev) = (entry.key, entry.next, entry.prev);
         entry.next = NONE;
-        if self.groups == 0 {
-            self.alone = NONE;
+        if self.few.remove(element) {
             return;
         }
-        let slot = self.slot_of(key);
+        let slot = slot_of(key, self.base);
         if next == element {
             self.clear(slot);
+            self.few.open(self.groups == 0);
             return;
         }
         let first = &mut self.slots[slot];
@@ -206,17 +288,6 @@ impl<T: Default> Wheel<T> {
         }
         self.entry_mut(next).prev = prev;
         self.entry_mut(prev).next = next;
-    }
-
-    #[inline]
-    fn pop_alone(&mut self) -> Option<(u32, &mut T)> {
-        let element = self.alone;
-        // `NONE` is no place in the table.
-        let entry = self.entries.get_mut(element as usize)?;
-        entry.next = NONE;
-        self.base = entry.key;
-        self.alone = NONE;
-        Some((element, &mut entry.value))
     }
 
     /// Moves the elements of the slot with the least keys to lower levels. `slot` is that slot, or
@@ -254,81 +325,34 @@ impl<T: Default> Wheel<T> {
             .unwrap_or(TOP_SLOT)
     }
 
-    /// Queues `element` beside the one that was alone until now.
-    #[inline(never)]
-    fn insert_second(&mut self, element: u32, key: u64) {
-        let other = self.alone;
-        self.alone = NONE;
-        self.place(other, self.entry(other).key);
-        self.place(element, key);
-    }
-
-    /// Puts `element` into its slot.
-    #[inline]
+    /// Puts `element` into its slot, behind those that are there.
+    #[inline(always)]
     fn place(&mut self, element: u32, key: u64) {
-        let slot = self.slot_of(key);
-        if self.slots[slot] != NONE {
-            self.place_beside_others(slot, element, key);
-            return;
-        }
-        // Rather than index: without a panic, nothing on this path needs a stack.
-        let Some(entry) = self.entries.get_mut(element as usize) else {
-            return;
-        };
-        entry.key = key;
-        entry.next = element;
-        entry.prev = element;
-        self.slots[slot] = element;
-        let group = slot / GROUP_SLOTS as usize;
-        self.groups |= 1 << group;
-        self.occupied[group] |= 1 << (slot % GROUP_SLOTS as usize);
-    }
-
-    /// Puts `element` into a slot that holds others.
-    #[inline(never)]
-    fn place_beside_others(&mut self, slot: usize, element: u32, key: u64) {
-        let marked = self.slots[slot % SLOTS];
+        let slot = slot_of(key, self.base);
         let entries = self.entries.as_mut_slice();
-        let first = marked & !UNSORTED;
-        let last = entries[first as usize].prev;
-        if marked == first && entries[last as usize].key > key {
-            self.place_in_order(slot, element, key);
-            return;
-        }
-        entries[first as usize].prev = element;
-        entries[last as usize].next = element;
-        let entry = &mut entries[element as usize];
-        entry.key = key;
-        entry.next = first;
-        entry.prev = last;
-    }
-
-    /// Puts `element` into a sorted slot whose last key is greater: where it belongs, if that is
-    /// near; else at the end, and the slot is sorted no longer.
-    #[inline(never)]
-    fn place_in_order(&mut self, slot: usize, element: u32, key: u64) {
-        let first = self.slots[slot];
-        let last = self.entry(first).prev;
-        let mut next = last;
-        for _ in 0..FEW {
-            let prev = self.entry(next).prev;
-            if next == first || self.entry(prev).key <= key {
-                break;
-            }
-            next = prev;
-        }
-        if next == first {
+        let marked = self.slots[slot];
+        let (next, prev) = if marked == NONE {
             self.slots[slot] = element;
-        } else if self.entry(self.entry(next).prev).key > key {
-            self.slots[slot] = first | UNSORTED;
-            next = first;
+            let group = slot / GROUP_SLOTS as usize;
+            self.groups |= 1 << group;
+            self.occupied[group] |= 1 << (slot % GROUP_SLOTS as usize);
+            (element, element)
+        } else {
+            let first = marked & !UNSORTED;
+            let last = mem::replace(&mut entries[first as usize].prev, element);
+            let end = &mut entries[last as usize];
+            end.next = element;
+            if end.key > key {
+                self.slots[slot] = first | UNSORTED;
+            }
+            (first, last)
+        };
+        // Rather than index: without a panic, nothing on this path needs a stack.
+        if let Some(entry) = entries.get_mut(element as usize) {
+            entry.key = key;
+            entry.next = next;
+            entry.prev = prev;
         }
-        let prev = mem::replace(&mut self.entry_mut(next).prev, element);
-        self.entry_mut(prev).next = element;
-        let entry = self.entry_mut(element);
-        entry.key = key;
-        entry.next = next;
-        entry.prev = prev;
     }
 
     /// Marks a slot that has lost its last element.
@@ -339,14 +363,6 @@ impl<T: Default> Wheel<T> {
         if self.occupied[group] == 0 {
             self.groups &= !(1 << group);
         }
-    }
-
-    /// Where a key lies: level and digit in one number.
-    #[inline]
-    fn slot_of(&self, key: u64) -> usize {
-        let level_bits = ((key ^ self.base) | 1).ilog2() & !(DIGIT_BITS - 1);
-        let digit = (key >> level_bits) as u8;
-        ((level_bits * (LEVEL_SLOTS / DIGIT_BITS)) as usize | usize::from(digit)) % SLOTS
     }
 
     #[inline]

@@ -21,8 +21,14 @@ pub(crate) struct ActivityMap {
 }
 
 impl ActivityMap {
-    #[inline(always)]
     pub(crate) fn get(&self, activity: ActivityId) -> Option<ClientId> {
+        self.find(activity).filter(|client| client.0 != u32::MAX)
+    }
+
+    /// As [`Self::get`], or for an activity that means nobody the greatest number, which no client
+    /// has.
+    #[inline(always)]
+    pub(crate) fn find(&self, activity: ActivityId) -> Option<ClientId> {
         let page = self.pages.get(activity.index() >> PAGE_BITS)?.as_ref()?;
         let entry = page[activity.index() % PAGE];
         // Compares with the whole number: the place may belong to a successor.
@@ -30,7 +36,7 @@ impl ActivityMap {
             clippy::cast_possible_truncation,
             reason = "the low half is the client"
         )]
-        ((entry >> 32) as u32 == activity.0 && entry != NONE).then_some(ClientId(entry as u32))
+        ((entry >> 32) as u32 == activity.0).then_some(ClientId(entry as u32))
     }
 
     pub(crate) fn insert(&mut self, activity: ActivityId, client: ClientId) {

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use crate::core::CoreState;
+use crate::core::{CoreState, Inbox};
 use crate::envelope::Control;
 use crate::grid::Grid;
 use crate::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
@@ -14,65 +14,72 @@ use crate::task::{Port, derived, reply};
 /// The toolkit, as the handler of one request may use it.
 ///
 /// Sending never calls a handler: requests are queued, and this one runs to completion first.
-pub struct Context<'a, Y: System>(&'a mut CoreState<Y>);
+pub struct Context<'a, Y: System> {
+    state: &'a mut CoreState<Y>,
+    inbox: &'a mut Inbox<Y>,
+}
 
 impl<'a, Y: System> Context<'a, Y> {
     /// In the midst of an execution.
     #[inline]
-    pub(crate) const fn of_current(core: &'a mut CoreState<Y>) -> Self {
-        Self(core)
+    pub(crate) const fn of_current(state: &'a mut CoreState<Y>, inbox: &'a mut Inbox<Y>) -> Self {
+        Self { state, inbox }
     }
 
     /// Between two executions, on behalf of whom `head` names.
-    pub(crate) fn between(core: &'a mut CoreState<Y>, head: &Head) -> Self {
-        core.current.begin(head);
-        Self(core)
+    pub(crate) fn between(
+        state: &'a mut CoreState<Y>,
+        inbox: &'a mut Inbox<Y>,
+        head: &Head,
+    ) -> Self {
+        state.current.begin(head);
+        Self { state, inbox }
     }
 
     /// The core that this runs on.
     #[must_use]
     pub const fn core(&self) -> CoreId {
-        self.0.id
+        self.state.id
     }
 
     /// When this request was dispatched, in cycles.
     #[must_use]
     pub const fn now(&self) -> u64 {
-        self.0.books.mark
+        self.state.books.mark
     }
 
     /// The platform, for those who need the time to the cycle.
     #[must_use]
     pub const fn platform(&self) -> &Y::Platform {
-        &self.0.platform
+        &self.state.platform
     }
 
     /// The grid.
     #[must_use]
     pub const fn grid(&self) -> &Arc<Grid<Y>> {
-        &self.0.grid
+        &self.state.grid
     }
 
     /// The head of the request being handled.
     #[must_use]
     pub const fn head(&self) -> &Head {
-        &self.0.current.head
+        &self.state.current.head
     }
 
     /// A request that inherits activity and labels from the one being handled. If the payer has
     /// been found by [`Self::attribute`], that one is inherited.
     pub fn request(&self, destination: ResourceId, message: Y::Message) -> Request<Y::Message> {
-        derived(&self.0.current.head, destination, message).paid_by(self.0.current.activity)
+        derived(&self.state.current.head, destination, message).paid_by(self.state.current.activity)
     }
 
     /// Sends a request. It will be executed exactly once, or handed back to
     /// [`crate::Resources::returned`].
     #[inline]
     pub fn send(&mut self, mut request: Request<Y::Message>) {
-        request.head.sent_at = self.0.books.mark;
+        request.head.sent_at = self.state.books.mark;
         #[cfg(debug_assertions)]
-        self.0.check_labels(&request.head);
-        self.0.send(request);
+        self.state.check_labels(&request.head);
+        self.state.send(request);
     }
 
     /// Sends a request whose reply fires the returned trigger.
@@ -91,44 +98,44 @@ impl<'a, Y: System> Context<'a, Y> {
     /// A trigger that [`Self::fire`] or the reply to a request made with
     /// [`Request::answering`] fires. One that is never fired takes a few bytes for ever.
     pub fn trigger(&mut self) -> Trigger {
-        self.0.waiting.new_trigger(self.0.id)
+        self.state.waiting.new_trigger(self.state.id)
     }
 
     /// Fires a trigger: who waits on it goes on. Only on the core where it was made; elsewhere, or
     /// a second time, nothing happens.
     pub fn fire(&mut self, trigger: Trigger) {
-        if trigger.core == self.0.id {
-            self.0.fire(trigger);
+        if trigger.core == self.state.id {
+            self.state.fire(trigger);
         }
     }
 
     /// Retrospective attribution (paper, section 3.3.2): the activity found pays for this request
     /// and, by inheritance, for what is sent from here on.
     pub const fn attribute(&mut self, activity: ActivityId) {
-        self.0.current.activity = activity;
+        self.state.current.activity = activity;
     }
 
     /// Adds to the bytes of this request's record.
     pub const fn add_bytes(&mut self, bytes: u64) {
-        self.0.current.bytes += bytes;
+        self.state.current.bytes += bytes;
     }
 
     /// Adds to the allocated memory, in bytes, of this request's record.
     pub const fn add_memory(&mut self, bytes: u64) {
-        self.0.current.memory += bytes;
+        self.state.current.memory += bytes;
     }
 
     /// Sets a further field of this request's record.
     pub fn set_field(&mut self, field: Field, value: u64) {
         match self
-            .0
+            .state
             .current
             .further
             .iter_mut()
             .find(|(name, _)| *name == field)
         {
             Some((_, old)) => *old = value,
-            None => self.0.current.further.push((field, value)),
+            None => self.state.current.further.push((field, value)),
         }
     }
 
@@ -142,32 +149,32 @@ impl<'a, Y: System> Context<'a, Y> {
         amount: u64,
     ) {
         if metric != Metric::Cpu {
-            self.0.report(resource, activity, (metric, amount));
+            self.state.report(resource, activity, (metric, amount));
         }
     }
 
     /// A port, for a task that goes on with this request.
     #[must_use]
     pub fn port(&self) -> Port<Y::Message> {
-        let mut head = self.0.current.head;
-        head.activity = self.0.current.activity;
+        let mut head = self.state.current.head;
+        head.activity = self.state.current.activity;
         Port::new(head)
     }
 
     /// Changes the running system: on this core after the current request, on the others when they
     /// receive it.
     pub fn control(&mut self, control: &Control<Y>) {
-        self.0.announce(control);
+        self.state.announce(control);
     }
 
     /// Lets a full resource receive requests again, on all cores.
     pub fn resume(&mut self, resource: ResourceId) {
-        self.0.resume_resource(resource);
+        self.state.resume_resource(resource);
     }
 
     /// Says that an affinity label will not be used any more, so that its binding can end.
     pub fn release(&mut self, resource: ResourceId, activity: ActivityId, affinity: AffinityLabel) {
-        self.0.release(resource, (activity, affinity));
+        self.state.release(resource, (activity, affinity));
     }
 
     /// Binds an affinity label to a core for ever, whatever the resource's scheduler would say; if
@@ -184,16 +191,16 @@ impl<'a, Y: System> Context<'a, Y> {
         affinity: AffinityLabel,
         core: CoreId,
     ) -> Result<(), Reason> {
-        let cores = &self.0.learn(resource)?.shared.cores;
+        let cores = &self.state.learn(resource)?.shared.cores;
         if !cores.contains(&core) {
             return Err(Reason::NoCore);
         }
         // With one core there is nothing to bind.
         if cores.len() > 1 {
-            if !self.0.grid.is_live(activity) {
+            if !self.state.grid.is_live(activity) {
                 return Err(Reason::NoActivity);
             }
-            self.0.pin(resource, (activity, affinity), core);
+            self.state.pin(resource, (activity, affinity), core);
         }
         Ok(())
     }
@@ -207,12 +214,13 @@ impl<'a, Y: System> Context<'a, Y> {
     /// none is lost between the answer and user mode; and only while a request is handled.
     #[must_use]
     pub fn enter_user(&mut self) -> bool {
-        self.0.enter_user()
+        self.state.enter_user(self.inbox)
     }
 
-    /// The thread is not in user mode any more. The time in this request goes on.
+    /// The thread is not in user mode any more. The time in this request goes on. Who forgets it
+    /// costs others a wake-up for nothing.
     pub fn leave_user(&mut self) {
-        self.0.leave_user();
+        self.inbox.wake();
     }
 
     /// Whether the handler of a thread should end although the thread could go on: this core has
@@ -220,13 +228,13 @@ impl<'a, Y: System> Context<'a, Y> {
     /// [`Self::enter_user`] was first asked in this request.
     #[must_use]
     pub fn should_yield(&self) -> bool {
-        self.0.should_yield()
+        self.state.should_yield(self.inbox)
     }
 
     /// When this core has something to do by itself, in cycles, if nothing comes before. A handler
     /// that lets a thread run sees to it that a timer ends that by then.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
-        self.0.next_due()
+        self.state.next_due()
     }
 }

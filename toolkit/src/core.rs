@@ -18,7 +18,7 @@ mod send;
 mod state;
 mod user;
 
-pub(crate) use state::CoreState;
+pub(crate) use state::{CoreState, Inbox};
 
 use crate::context::Context;
 use crate::grid::Seed;
@@ -30,6 +30,7 @@ use crate::system::{Resources, System};
 /// One core at work.
 pub struct Core<Y: System> {
     pub(crate) state: CoreState<Y>,
+    inbox: Inbox<Y>,
     resources: Y::Resources,
 }
 
@@ -51,8 +52,15 @@ pub enum Step {
 impl<Y: System> Core<Y> {
     /// Starts a core, on that core.
     pub fn new(seed: Seed<Y>, platform: Y::Platform, resources: Y::Resources) -> Self {
+        let Seed {
+            grid,
+            core,
+            inbox,
+            span,
+        } = seed;
         Self {
-            state: CoreState::new(seed, platform),
+            state: CoreState::new(grid, core, span, platform),
+            inbox,
             resources,
         }
     }
@@ -62,19 +70,16 @@ impl<Y: System> Core<Y> {
     pub fn step(&mut self) -> Step {
         let state = &mut self.state;
         if state.asleep {
-            state.wake_up();
+            state.wake_up(&mut self.inbox);
         }
-        state.receive();
+        state.receive(&mut self.inbox);
         if state.needs_attention() {
             self.attend();
         }
-        let state = &mut self.state;
-        match state.tree.choose(&state.platform, state.books.mark) {
-            Some(place) => {
-                self.dispatch(place);
-                Step::Worked
-            }
-            None => self.state.rest(),
+        if self.serve() {
+            Step::Worked
+        } else {
+            self.state.rest(&mut self.inbox)
         }
     }
 
@@ -89,7 +94,7 @@ impl<Y: System> Core<Y> {
                 break;
             };
             if let Some((request, reason)) = self.state.deliver_return(request, reason) {
-                let mut context = Context::between(&mut self.state, &request.head);
+                let mut context = Context::between(&mut self.state, &mut self.inbox, &request.head);
                 self.resources.returned(request, reason, &mut context);
             }
         }
@@ -119,7 +124,7 @@ impl<Y: System> Core<Y> {
     /// A context for work outside any request, such as the first requests of all. Its time is
     /// booked as scheduling.
     pub fn context(&mut self) -> Context<'_, Y> {
-        Context::between(&mut self.state, &Head::NONE)
+        Context::between(&mut self.state, &mut self.inbox, &Head::NONE)
     }
 
     /// Has the resources do something outside any request, such as what they have put off until a

@@ -14,6 +14,9 @@ use crate::record::Record;
 use crate::scheduler::{ClientKind, ClientParams, ClientStatistics, Queues, Ready, Scheduler};
 use crate::system::{Platform, PolicyPanicked};
 
+/// The number of no client.
+const NOBODY: u32 = u32::MAX;
+
 /// One call of a policy. Without a closure where panics are not caught, for on the hot path that
 /// would pass the arguments through memory.
 macro_rules! ask {
@@ -45,35 +48,49 @@ pub(crate) struct Governor<S: Scheduler> {
     policy: Option<S::Core>,
     /// The fallback decides. It does not yet if the policy has panicked, and is not asked again.
     is_lost: bool,
+    /// Decisions are always available while a client is ready, with the clients there are.
+    is_prompt: bool,
     fallback: RoundRobin,
 }
 
 impl<S: Scheduler> Governor<S> {
-    /// The policy on this core, and whether it is prompt. One that panics over that is broken from
-    /// the start.
-    pub(crate) fn start(
-        platform: &impl Platform,
-        shared: &Arc<S::Shared>,
-        core: CoreId,
-    ) -> (Self, bool) {
+    /// The policy on this core. One that panics over that is broken from the start.
+    pub(crate) fn start(platform: &impl Platform, shared: &Arc<S::Shared>, core: CoreId) -> Self {
         let started = platform.guard(|| {
             let policy = S::init_core(shared, core);
             let is_prompt = S::is_prompt(&policy);
             (policy, is_prompt)
         });
         let (policy, is_prompt) = started.ok().unzip();
-        let governor = Self {
+        Self {
             policy,
             is_lost: false,
+            is_prompt: is_prompt.unwrap_or(false),
             fallback: RoundRobin::default(),
-        };
-        (governor, is_prompt.unwrap_or(false))
+        }
+    }
+
+    /// Whether [`Self::poll_ready`] need not be asked.
+    #[inline(always)]
+    pub(crate) const fn is_prompt(&self) -> bool {
+        self.is_prompt
+    }
+
+    /// The clients have changed.
+    fn ask_whether_prompt(&mut self, platform: &impl Platform) {
+        if let Some(policy) = &self.policy {
+            match platform.guard(|| S::is_prompt(policy)) {
+                Ok(is_prompt) => self.is_prompt = is_prompt,
+                Err(PolicyPanicked) => self.policy = None,
+            }
+        }
     }
 
     /// Takes the role from the policy; `ready` are the clients that are.
     pub(crate) fn demote(&mut self, ready: impl Iterator<Item = ClientId>) {
         self.policy = None;
         self.is_lost = true;
+        self.is_prompt = true;
         self.fallback = RoundRobin::default();
         for client in ready {
             self.fallback.ready(client);
@@ -90,6 +107,7 @@ impl<S: Scheduler> Governor<S> {
         tell!(self, platform, |policy| S::add_client(
             policy, client, kind, params
         ));
+        self.ask_whether_prompt(platform);
     }
 
     pub(crate) fn update_client<P: Platform>(
@@ -101,6 +119,7 @@ impl<S: Scheduler> Governor<S> {
         tell!(self, platform, |policy| S::update_client(
             policy, client, params
         ));
+        self.ask_whether_prompt(platform);
     }
 
     pub(crate) fn remove_client<P: Platform>(&mut self, platform: &P, client: ClientId) {
@@ -110,6 +129,7 @@ impl<S: Scheduler> Governor<S> {
             |policy| S::remove_client(policy, client),
             self.fallback.withdraw(client)
         );
+        self.ask_whether_prompt(platform);
     }
 
     #[inline(always)]
@@ -150,6 +170,27 @@ impl<S: Scheduler> Governor<S> {
         ));
     }
 
+    /// Told instead of [`Self::resource_record`] and, if there is more, [`Self::client_ready`]. The
+    /// record is made for each: so what a policy does not read is never fetched.
+    #[inline(always)]
+    pub(crate) fn client_served<'r, P: Platform>(
+        &mut self,
+        platform: &P,
+        client: ClientId,
+        record: impl Fn() -> Record<'r>,
+        more_since: Option<u64>,
+        now: u64,
+    ) {
+        tell!(
+            self,
+            platform,
+            |policy| S::client_served(policy, client, &record(), more_since, now),
+            if more_since.is_some() {
+                self.fallback.ready(client);
+            }
+        );
+    }
+
     /// The decision, not yet checked. `None` also if the policy panics.
     #[inline(always)]
     pub(crate) fn schedule<P: Platform>(
@@ -159,13 +200,20 @@ impl<S: Scheduler> Governor<S> {
         now: u64,
     ) -> Option<ClientId> {
         let Some(policy) = &mut self.policy else {
-            return self.is_lost.then(|| self.fallback.schedule()).flatten();
+            let client = self.schedule_by_fallback();
+            return (client != NOBODY).then_some(ClientId(client));
         };
         let choice: Result<_, PolicyPanicked> = ask!(platform, S::schedule(policy, queues, now));
         choice.unwrap_or_else(|_| {
             self.policy = None;
             None
         })
+    }
+
+    #[cold]
+    fn schedule_by_fallback(&mut self) -> u32 {
+        let choice = self.is_lost.then(|| self.fallback.schedule()).flatten();
+        choice.map_or(NOBODY, |client| client.0)
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.

@@ -180,11 +180,11 @@ impl<F: Frames> Multiplexor<F> {
     /// [`Refusal`].
     #[inline]
     pub fn allocate(&self, owner: Owner) -> Result<Frame, Refusal> {
-        let account = self.accounts.charge(owner)?;
+        let account = self.accounts.charge(owner, 1)?;
         let allowed =
             owner.activity == ActivityId::INFRASTRUCTURE || self.frames.available() > self.reserve;
         let Some(frame) = allowed.then(|| self.frames.take()).flatten() else {
-            self.accounts.credit(account);
+            self.accounts.credit(account, 1);
             return Err(Refusal::OutOfMemory);
         };
         let entry = self.entry(frame);
@@ -264,7 +264,7 @@ impl<F: Frames> Multiplexor<F> {
             return false;
         }
         let account = AccountNumber(entry.account.load(Ordering::Relaxed));
-        self.accounts.credit(account);
+        self.accounts.credit(account, 1);
         self.frames.give(frame);
         true
     }
@@ -298,21 +298,37 @@ impl<F: Frames> Multiplexor<F> {
         assert_ne!(self.references(frame), 0, "{frame:?} is free");
         let current = AccountNumber(entry.account.load(Ordering::Relaxed));
         if self.accounts.owner(current) != (owner.resource, owner.activity) {
-            let account = self.accounts.charge(owner)?;
+            let account = self.accounts.charge(owner, 1)?;
             let before = entry.account.swap(account.0, Ordering::AcqRel);
-            self.accounts.credit(AccountNumber(before));
+            self.accounts.credit(AccountNumber(before), 1);
         }
         entry.cookie.store(owner.cookie, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Frames that an activity has.
+    /// Charges an owner for memory that it uses without having frames: the kernel's own records about
+    /// it, in frames' worth. The cookie does not matter.
+    ///
+    /// # Errors
+    /// [`Refusal::OverBudget`].
+    pub fn book(&self, owner: Owner, frames: u64) -> Result<(), Refusal> {
+        self.accounts.charge(owner, frames).map(|_| ())
+    }
+
+    /// Takes back so much of what was charged by [`Self::book`].
+    pub fn unbook(&self, owner: Owner, frames: u64) {
+        if let Some(account) = self.accounts.of(owner) {
+            self.accounts.credit(account, frames);
+        }
+    }
+
+    /// Frames that an activity has, with what is booked.
     #[must_use]
     pub fn held(&self, activity: ActivityId) -> u64 {
         self.accounts.held(activity)
     }
 
-    /// Frames that an activity has at one resource.
+    /// Frames that an activity has at one resource, with what is booked.
     #[must_use]
     pub fn held_at(&self, activity: ActivityId, resource: ResourceId) -> u64 {
         self.accounts.held_at(activity, resource)

@@ -453,7 +453,7 @@ impl<Y: System> CoreState<Y> {
         }
         binding.pin(None);
         self.owned.push(self.books.mark, resource, key, binding);
-        self.attention = true;
+        self.call_attention();
     }
 
     /// Binds a label to one of its resource's cores for ever. If another core owns the binding,
@@ -497,7 +497,7 @@ impl<Y: System> CoreState<Y> {
             binding,
             in_use: true,
         });
-        self.attention = true;
+        self.call_attention();
     }
 }
 

@@ -55,12 +55,24 @@ pub struct Record<'a> {
     pub further: &'a [(Field, u64)],
 }
 
+/// Apart, and by value, so that where [`Record::amount`] is inlined the usual metric is at hand and
+/// no record in memory is needed.
+#[cold]
+#[inline(never)]
+const fn pick(basic: [u64; Metric::COUNT], metric: Metric) -> u64 {
+    basic[metric as usize]
+}
+
 impl Record<'_> {
     /// The amount of one metric.
     #[must_use]
     #[inline]
     pub const fn amount(&self, metric: Metric) -> u64 {
-        self.basic[metric as usize]
+        if matches!(metric, Metric::Cpu) {
+            self.basic[Metric::Cpu as usize]
+        } else {
+            pick(self.basic, metric)
+        }
     }
 
     /// A further field, if the resource has set it.

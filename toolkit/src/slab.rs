@@ -23,7 +23,8 @@ pub(crate) enum Work<M> {
     Resume(WaiterId),
 }
 
-/// A first-in-first-out list of slots. Belongs to the slab it was filled from.
+/// A first-in-first-out list of slots. Belongs to the slab it was filled from. `tail` has no meaning
+/// while the list is empty.
 #[derive(Debug)]
 pub(crate) struct Chain {
     head: u32,
@@ -88,36 +89,42 @@ impl<M> Slab<M> {
 
     /// A slot with this message and head, linked to nothing.
     #[inline(always)]
-    fn occupy(&mut self, message: Option<M>, head: &Head) -> u32 {
+    fn occupy(&mut self, message: Option<M>, head: Head) -> u32 {
+        if self.free as usize >= self.slots.len() {
+            self.grow();
+        }
         let index = self.free;
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return self.grow(message, head);
-        };
-        self.free = slot.next;
-        slot.next = NIL;
-        slot.message = message;
-        slot.head = *head;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.free = slot.next;
+            slot.next = NIL;
+            slot.message = message;
+            slot.head = head;
+        }
         index
     }
 
+    /// Makes a free slot. It has nothing of the request that needs it, so that this one is never
+    /// put together in memory but in its slot.
     #[cold]
-    fn grow(&mut self, message: Option<M>, head: &Head) -> u32 {
+    #[inline(never)]
+    fn grow(&mut self) {
         let index = u32::try_from(self.slots.len());
         let index = index.ok().filter(|&index| index != NIL);
         self.slots.push(Slot {
             next: NIL,
-            message,
-            head: *head,
+            message: None,
+            head: Head::NONE,
             waiter: WaiterId::default(),
         });
-        index.expect("fewer than 2^32 - 1 requests queued on one core")
+        self.free = index.expect("fewer than 2^32 - 1 requests queued on one core");
     }
 
     #[inline(always)]
     fn append(&mut self, chain: &mut Chain, index: u32) {
-        match self.slots.get_mut(chain.tail as usize) {
-            Some(tail) => tail.next = index,
-            None => chain.head = index,
+        if chain.is_empty() {
+            chain.head = index;
+        } else if let Some(tail) = self.slots.get_mut(chain.tail as usize) {
+            tail.next = index;
         }
         chain.tail = index;
         chain.len += 1;
@@ -125,7 +132,7 @@ impl<M> Slab<M> {
 
     #[inline(always)]
     pub(crate) fn push_request(&mut self, chain: &mut Chain, request: Request<M>) {
-        let index = self.occupy(Some(request.message), &request.head);
+        let index = self.occupy(Some(request.message), request.head);
         self.append(chain, index);
     }
 
@@ -133,7 +140,7 @@ impl<M> Slab<M> {
         match work {
             Work::Request(request) => self.push_request(chain, request),
             Work::Resume(waiter) => {
-                let index = self.occupy(None, &Head::NONE);
+                let index = self.occupy(None, Head::NONE);
                 self.slots[index as usize].waiter = waiter;
                 self.append(chain, index);
             }
@@ -152,9 +159,6 @@ impl<M> Slab<M> {
         slot.next = self.free;
         self.free = index;
         chain.len -= 1;
-        if chain.head == NIL {
-            chain.tail = NIL;
-        }
         Some(message)
     }
 
@@ -167,9 +171,6 @@ impl<M> Slab<M> {
         let index = core::mem::replace(&mut chain.head, slot.next);
         slot.next = core::mem::replace(&mut self.free, index);
         chain.len -= 1;
-        if chain.head == NIL {
-            chain.tail = NIL;
-        }
         Some(Work::Resume(slot.waiter))
     }
 
@@ -220,10 +221,10 @@ impl<M> Slab<M> {
     /// Puts all of `first`, which is empty then, before all of `chain`.
     pub(crate) fn prepend(&mut self, chain: &mut Chain, first: &mut Chain) {
         let first = core::mem::replace(first, Chain::EMPTY);
-        let Some(last) = self.slots.get_mut(first.tail as usize) else {
+        if first.is_empty() {
             return;
-        };
-        last.next = chain.head;
+        }
+        self.slots[first.tail as usize].next = chain.head;
         if chain.is_empty() {
             chain.tail = first.tail;
         }

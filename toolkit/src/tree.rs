@@ -22,7 +22,7 @@ pub(crate) use node::{Client, ClientState, Node, NodeIndex, NodeState, ROOT};
 
 use crate::governor::Governor;
 use crate::ids::{ActivityId, ClientId};
-use crate::request::{Message, Request};
+use crate::request::{Head, Message, Request};
 use crate::scheduler::{ClientKind, ClientParams, Scheduler};
 use crate::slab::{Chain, Slab, Slot, Work};
 use crate::statistics::Account;
@@ -43,14 +43,41 @@ impl Place {
     };
 }
 
+/// A queue that has room.
+pub(crate) struct Queue<'a, S: Scheduler, M> {
+    node: &'a mut Node<S>,
+    client: ClientId,
+    slab: &'a mut Slab<M>,
+}
+
+impl<S: Scheduler, M: Message> Queue<'_, S, M> {
+    /// Appends a request. True if the node may have become ready by that.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn append(self, platform: &impl Platform, request: Request<M>, now: u64) -> bool {
+        let Some(entry) = self.node.clients.get_mut(self.client.index()) else {
+            return false;
+        };
+        let sent_at = request.head.sent_at;
+        self.slab.push_request(&mut entry.chain, request);
+        entry.account.queue_length.set(entry.chain.len().into());
+        if entry.state != ClientState::Idle {
+            return false;
+        }
+        entry.state = ClientState::Ready;
+        self.node.note_ready(platform, self.client, sent_at, now)
+    }
+}
+
 pub(crate) struct Tree<S: Scheduler, M: Message> {
     pub(crate) nodes: Vec<Node<S>>,
     pub(crate) slab: Slab<M>,
     vacant: Vec<NodeIndex>,
     /// When delayed nodes are to be asked again. May hold entries that have lost their meaning.
     timers: BinaryHeap<Reverse<(u64, NodeIndex)>>,
-    /// The time of the first of them; `u64::MAX` without any.
-    pub(crate) timer_at: u64,
+    /// When the core has to attend to the first of them, or to something that is not the tree's;
+    /// `u64::MAX` without any.
+    pub(crate) attention_at: u64,
     /// Longest time, in cycles, that a policy may let ready clients wait while it chooses nobody.
     patience_cycles: u64,
     /// Policies that have lost their role.
@@ -58,7 +85,7 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
 }
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
-    pub(crate) fn new(multiplexor: (Governor<S>, bool), patience_cycles: u64) -> Self {
+    pub(crate) fn new(multiplexor: Governor<S>, patience_cycles: u64) -> Self {
         let mut root = Node::new(multiplexor, Place::NOWHERE);
         root.state = NodeState::Serving;
         Self {
@@ -66,7 +93,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             slab: Slab::with_capacity(64),
             vacant: Vec::new(),
             timers: BinaryHeap::new(),
-            timer_at: u64::MAX,
+            attention_at: u64::MAX,
             patience_cycles,
             demotions: 0,
         }
@@ -91,7 +118,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         parent: NodeIndex,
-        policy: (Governor<S>, bool),
+        policy: Governor<S>,
         params: &ClientParams,
     ) -> NodeIndex {
         let next = u32::try_from(self.nodes.len()).expect("schedulers are u32");
@@ -195,30 +222,19 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         taken
     }
 
-    /// Appends a request; gives it back if the queue is at its limit.
+    /// The queue of a request's activity at a resource's scheduler, if there is one that can take
+    /// the request.
     #[inline(always)]
-    pub(crate) fn enqueue(
-        &mut self,
-        platform: &impl Platform,
-        place: Place,
-        request: Request<M>,
-        now: u64,
-    ) -> Result<(), Request<M>> {
-        let node = &mut self.nodes[place.node.index()];
-        let client = &mut node.clients[place.client.index()];
+    pub(crate) fn queue_for(&mut self, node: NodeIndex, head: &Head) -> Option<Queue<'_, S, M>> {
+        let node = self.nodes.get_mut(node.index())?;
+        let client = node.by_activity.find(head.activity)?;
+        let entry = node.clients.get(client.index())?;
         // A reply was admitted with the request that it answers.
-        if client.chain.len() >= client.limit && !request.head.is_reply() {
-            return Err(request);
+        if entry.chain.len() >= entry.limit && !head.is_reply() {
+            return None;
         }
-        let sent_at = request.head.sent_at;
-        self.slab.push_request(&mut client.chain, request);
-        client.account.queue_length.set(client.chain.len().into());
-        if client.state == ClientState::Idle
-            && node.client_ready(platform, place.client, sent_at, now)
-        {
-            self.arm(platform, place.node, now);
-        }
-        Ok(())
+        let slab = &mut self.slab;
+        Some(Queue { node, client, slab })
     }
 
     /// Puts work back to the head of its queue.
@@ -264,7 +280,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         &mut self,
         platform: &impl Platform,
         index: NodeIndex,
-        (mut governor, is_prompt): (Governor<S>, bool),
+        mut governor: Governor<S>,
         kind_of: impl Fn(ActivityId) -> ClientKind,
         now: u64,
     ) {
@@ -293,7 +309,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             }
         }
         node.governor = governor;
-        node.is_prompt = is_prompt;
         node.declining_since = None;
         // A node that is ready stays so for its parent; the next decision finds out what the new
         // policy thinks of it.

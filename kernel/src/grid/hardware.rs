@@ -5,6 +5,7 @@
 //! fit together.
 
 use vortex_hal::address_space::{self, AddressSpace, Root};
+use vortex_hal::traps::Exception;
 use vortex_hal::user;
 use vortex_hal::{clock, cores, cpu, frames, logging, random, timer, user_frames, wakeup};
 use vortex_kernel_base::address::Frame as Physical;
@@ -213,7 +214,33 @@ impl machine::Registers for Registers {
 
 /// Bits of a page fault's error code (Intel SDM volume 3, 4.7).
 const WRITE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
 const FETCH: u64 = 1 << 4;
+
+/// General protection (Intel SDM volume 3, 6.15).
+const GENERAL_PROTECTION: u8 = 13;
+
+/// An exception in user mode.
+fn exit(exception: &Exception) -> Exit {
+    let code = exception.error_code();
+    match exception.address() {
+        // The processor's own access on the program's behalf, as IRET's to the stack under SMAP in
+        // an emulator: no mapping makes it right.
+        Some(_) if code & USER == 0 => Exit::Exception {
+            vector: GENERAL_PROTECTION,
+            code: 0,
+        },
+        Some(address) => Exit::PageFault {
+            address,
+            write: code & WRITE != 0,
+            execute: code & FETCH != 0,
+        },
+        None => Exit::Exception {
+            vector: exception.vector(),
+            code,
+        },
+    }
+}
 
 impl Machine for Hardware {
     type Platform = Processor;
@@ -280,17 +307,7 @@ impl Machine for Hardware {
                 Exit::Interrupt
             }
             user::Exit::NotEntered => Exit::NotEntered,
-            user::Exit::Exception(exception) => match exception.address() {
-                Some(address) => Exit::PageFault {
-                    address,
-                    write: exception.error_code() & WRITE != 0,
-                    execute: exception.error_code() & FETCH != 0,
-                },
-                None => Exit::Exception {
-                    vector: exception.vector(),
-                    code: exception.error_code(),
-                },
-            },
+            user::Exit::Exception(exception) => exit(&exception),
         }
     }
 

@@ -75,6 +75,28 @@ fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
     file
 }
 
+/// A file of a tar in ustar format, executable.
+fn entry(tar: &mut Vec<u8>, name: &str, contents: &[u8]) {
+    let mut block = [0_u8; 512];
+    block[..name.len()].copy_from_slice(name.as_bytes());
+    let mut put = |at: usize, text: &str| {
+        block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    };
+    put(100, "0000755");
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, &format!("{:011o}", contents.len()));
+    put(136, "00000000000");
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar\x0000");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar.extend(block);
+    tar.extend(contents);
+    tar.resize(tar.len().next_multiple_of(512), 0);
+}
+
 /// Configuration of so many cores with activities of these names and weights.
 fn configuration(cores: u16, activities: &[(&str, u32)], timeslice_us: u64) -> String {
     let mut text = String::from("<schedulerconfig>\n");
@@ -126,18 +148,16 @@ impl World {
             hertz: HERTZ,
         };
         let memory = Arc::new(Multiplexor::new(machine.clone()));
-        let mut files: Vec<(&'static str, &'static [u8])> = Vec::new();
+        let mut tar = Vec::new();
         for (index, program) in programs.into_iter().enumerate() {
             let length = program.instructions.len().max(1);
-            let name: &'static str = Box::leak(format!("/{index}").into_boxed_str());
-            // Every program has its text at the same address but the fake tells them apart by it.
-            let entry = TEXT + (index as u64) * 0x1_0000;
-            let file: &'static [u8] = Box::leak(elf(entry, length).into_boxed_slice());
-            files.push((name, file));
-            machine.add_program(entry, program);
+            let begin = TEXT + (index as u64) * 0x1_0000;
+            entry(&mut tar, &format!("{index}"), &elf(begin, length));
+            machine.add_program(begin, program);
         }
         let references: Arc<dyn References> = memory.clone();
-        let (archive, problems) = Archive::new(&[0; 1024], &files, &references);
+        tar.extend([0; 1024]);
+        let (archive, problems) = Archive::new(tar.leak(), &[], &references);
         assert!(problems.is_empty(), "{problems:?}");
         let ended = Arc::new(Mutex::new(None));
         let report = ended.clone();

@@ -109,8 +109,9 @@ pub fn kill<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> 
         let is_in = |process: &Arc<Process<M>>| process.family.lock().group == group;
         all().into_iter().filter(is_in).collect()
     };
+    let own_group = caller.process.family.lock().group;
     let targets = match number(arguments[0]) {
-        0 => of_group(caller.process.family.lock().group),
+        0 => of_group(own_group),
         -1 => {
             let own = caller.process.id();
             let is_other = |process: &Arc<Process<M>>| process.id() != 1 && process.id() != own;

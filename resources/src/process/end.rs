@@ -131,11 +131,12 @@ pub(crate) fn end<M: Machine>(
     if family::tell_parent(shared, context, process, status) {
         family::forget(shared, process);
     }
-    let mut first = shared.first_status.lock();
+    let mut kept = shared.first_status.lock();
     if process.id() == 1 {
-        *first = Some(status);
+        *kept = Some(status);
     }
-    let first = first.unwrap_or(status);
+    let first = kept.unwrap_or(status);
+    drop(kept);
     if shared.processes.leave() {
         (shared.on_end)(first);
     }

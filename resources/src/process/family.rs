@@ -92,8 +92,8 @@ pub(super) fn orphan<M: Machine>(
             first.family.lock().children.insert(id, child.clone());
         }
         // Its end was told to the one who is gone, perhaps.
-        let status = child.life().status.filter(|_| child.has_ended());
-        if let Some(status) = child.has_ended().then_some(status).flatten()
+        let status = child.end_status();
+        if let Some(status) = status
             && tell_parent(shared, context, &child, status)
         {
             forget(shared, &child);

@@ -44,11 +44,9 @@ impl What {
     }
 
     fn of<M: Machine>(&self, child: &Process<M>) -> Option<ExitStatus> {
-        let life = child.life();
-        if life.has_ended {
-            return life.status.filter(|_| self.ended);
+        if let Some(status) = child.end_status() {
+            return self.ended.then_some(status);
         }
-        drop(life);
         let report = child.family.lock().report;
         report.filter(|report| match report {
             ExitStatus::Stopped(_) => self.stopped,
@@ -149,9 +147,10 @@ pub(super) fn wait4<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64;
         reason = "the argument is 32 bits wide"
     )]
     let id = (id as u32).cast_signed();
+    let own_group = caller.process.family.lock().group;
     let whom = match id {
         -1 => Whom::Any,
-        0 => Whom::Group(caller.process.family.lock().group),
+        0 => Whom::Group(own_group),
         i32::MIN => return Err(Errno::ESRCH.into()),
         id if id < 0 => Whom::Group(id.unsigned_abs()),
         id => Whom::One(id.unsigned_abs()),
@@ -182,10 +181,11 @@ pub(super) fn waitid<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
         reason = "the arguments are 32 bits wide"
     )]
     let (which, id) = (which as u32, id as u32);
+    let own_group = caller.process.family.lock().group;
     let whom = match which {
         linux::P_ALL => Whom::Any,
         linux::P_PID => Whom::One(id),
-        linux::P_PGID if id == 0 => Whom::Group(caller.process.family.lock().group),
+        linux::P_PGID if id == 0 => Whom::Group(own_group),
         linux::P_PGID => Whom::Group(id),
         _ => return Err(Errno::EINVAL.into()),
     };

@@ -5,9 +5,12 @@ use alloc::sync::Arc;
 use super::common::Common;
 use super::pages::Batch;
 use super::region::{Content, LOWEST, Region};
-use super::{Backing, Inner, Mapping, PORTION, Place, Placed, Progress, Protection};
+use super::{
+    Backing, Inner, Mapping, PORTION, Place, Placed, Progress, Protection, REGIONS_A_FRAME,
+};
 use crate::errno::Errno;
 use crate::machine::{Machine, PAGE_SIZE, USER_END};
+use vortex_toolkit::memory::Refusal;
 
 pub(super) const fn is_aligned(value: u64) -> bool {
     value.is_multiple_of(PAGE_SIZE)
@@ -108,11 +111,37 @@ impl<M: Machine> Inner<M> {
     }
 
     /// Whether so many bytes more in one region more are allowed.
-    pub(super) fn check_growth(&self, bytes: u64) -> Result<(), Errno> {
+    pub(super) fn check_growth(&mut self, bytes: u64) -> Result<(), Errno> {
         if self.closed || self.regions.bytes().saturating_add(bytes) > self.limit {
             return Err(Errno::ENOMEM);
         }
-        self.regions.check_room(1)
+        self.reserve_regions(1)
+    }
+
+    /// Whether so many regions more are allowed; what their records need is paid.
+    pub(super) fn reserve_regions(&mut self, more: usize) -> Result<(), Errno> {
+        self.regions.check_room(more)?;
+        self.book_regions(self.regions.len() + more)
+            .map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Pays for the records of so many regions.
+    pub(super) fn book_regions(&mut self, regions: usize) -> Result<(), Refusal> {
+        let needed = (regions as u64).div_ceil(REGIONS_A_FRAME);
+        if let Some(more @ 1..) = needed.checked_sub(self.booked) {
+            self.pages.memory.book(self.pages.owner, more)?;
+            self.booked = needed;
+        }
+        Ok(())
+    }
+
+    /// Pays no longer for regions that are gone.
+    fn settle(&mut self) {
+        let needed = (self.regions.len() as u64).div_ceil(REGIONS_A_FRAME);
+        if let Some(less @ 1..) = self.booked.checked_sub(needed) {
+            self.pages.memory.unbook(self.pages.owner, less);
+            self.booked = needed;
+        }
     }
 
     pub(super) fn unmap(&mut self, address: u64, length: u64) -> Result<Progress, Errno> {
@@ -136,9 +165,13 @@ impl<M: Machine> Inner<M> {
                 break;
             };
             let (from, to) = (at.max(start), region.end.min(end));
-            if at < from && to < region.end && self.regions.check_room(1).is_err() {
-                result = Err(Errno::ENOMEM);
-                break;
+            if at < from && to < region.end {
+                if self.regions.check_room(1).is_err() {
+                    result = Err(Errno::ENOMEM);
+                    break;
+                }
+                // Who gives memory back is not refused for want of it.
+                _ = self.book_regions(self.regions.len() + 1);
             }
             let reached = self.pages.clear(from, to, &mut batch);
             if reached > from
@@ -151,6 +184,7 @@ impl<M: Machine> Inner<M> {
             }
         }
         self.pages.finish(batch);
+        self.settle();
         if result == Ok(Progress::Done) && !self.drain_doomed() {
             result = Ok(Progress::More);
         }
@@ -192,6 +226,7 @@ impl<M: Machine> Inner<M> {
         let mut batch = Batch::new();
         let result = self.protect_portion(address, end, to, &mut batch);
         self.pages.finish(batch);
+        self.settle();
         result
     }
 
@@ -204,6 +239,8 @@ impl<M: Machine> Inner<M> {
     ) -> Result<Progress, Errno> {
         let mut at = start;
         let mut left = PORTION;
+        // Both ends may be within regions.
+        self.reserve_regions(2)?;
         while at < end {
             let (region_start, region) = self.regions.at(at).ok_or(Errno::ENOMEM)?;
             let until = region.end.min(end);
@@ -217,7 +254,6 @@ impl<M: Machine> Inner<M> {
             if region.shared && to.write && matches!(region.content, Content::File(..)) {
                 return Err(Errno::EACCES);
             }
-            self.regions.check_room(2)?;
             let (reached, seen) = self.pages.protect((at, until), region, to, left, batch);
             left -= seen.clamp(1, left);
             if reached > at

@@ -8,11 +8,13 @@ use vortex_toolkit::memory::Refusal;
 
 impl<M: Machine> Inner<M> {
     /// Takes over what regions there are; the pages follow.
-    pub(super) fn inherit_regions(&mut self, parent: &Self) {
+    pub(super) fn inherit_regions(&mut self, parent: &Self) -> Result<(), Refusal> {
+        self.book_regions(parent.regions.len())?;
         self.regions = parent.regions.fork();
         self.heap = parent.heap;
         self.limit = parent.limit;
         self.inherited = 0;
+        Ok(())
     }
 
     /// Takes over the next pages from where it stopped.

@@ -73,7 +73,7 @@ impl<M: Machine> Inner<M> {
             return Err(Errno::ENOMEM);
         }
         self.check_growth(wanted)?;
-        self.regions.check_room(3)?;
+        self.reserve_regions(3)?;
         let to = self.regions.find_free(wanted).ok_or(Errno::ENOMEM)?;
         tail.content = tail.content.moved(old, to);
         tail.end = to + wanted;

@@ -74,10 +74,22 @@ impl<M: Machine> Inner<M> {
                 table: 0,
             },
         };
-        self.pages.owner.activity = activity;
+        self.rebook(activity)?;
         let result = self.pages.recharge(&mut moving);
         self.moving = (result != Ok(Progress::Done)).then_some(moving);
         result
+    }
+
+    /// Has an activity pay for new pages and for the records of regions.
+    fn rebook(&mut self, activity: ActivityId) -> Result<(), Refusal> {
+        let old = self.pages.owner;
+        if old.activity != activity {
+            let new = Owner { activity, ..old };
+            self.pages.memory.book(new, self.booked)?;
+            self.pages.memory.unbook(old, self.booked);
+            self.pages.owner = new;
+        }
+        Ok(())
     }
 
     pub(super) fn destroy(&mut self) -> Progress {

@@ -60,7 +60,8 @@ fn one_process_out_of_memory_and_another_undisturbed() {
         world.run_for(5 * MS);
         world.start(1, 2);
         assert_eq!(world.run(1000 * MS), ExitStatus::Exited(5));
-        assert_eq!(world.shared.memory.held(ActivityId(2)), 0);
+        // The page of its text stays in memory as long as nobody wants it.
+        assert!(world.shared.memory.held(ActivityId(2)) <= 1);
         world.check_empty();
     }
 }

@@ -46,6 +46,8 @@ impl<M: Machine> NewThread<M> {
             name: Mutex::new(self.name),
             placed: AtomicU32::new(0),
             kept_deadline: AtomicU64::new(0),
+            refused_at: AtomicU64::new(u64::MAX),
+            refusals: AtomicU32::new(0),
             used: Used::default(),
         })
     }

@@ -55,10 +55,15 @@ pub(super) fn resolve<M: Machine>(
             Kind::Executable,
             Message::Fetch(thread.clone(), object, page),
         ),
-        Fault::Refused(refusal) => (
-            Kind::Memory,
-            Message::Starved(starved(shared, thread, refusal)),
-        ),
+        Fault::Refused(refusal) => {
+            let hungry = if thread.is_refused_again(address) {
+                // What has been reclaimed for it was needed for something else meanwhile.
+                again(thread, refusal, 0)
+            } else {
+                starved(shared, thread, refusal)
+            };
+            (Kind::Memory, Message::Starved(hungry))
+        }
     };
     thread.control.lock().state = State::Calling;
     thread.used.count_switch(true);
@@ -82,6 +87,22 @@ pub(crate) fn bring_in<M: Machine>(
         End::Signal(_) => {
             wait::go_on(context, thread, Resumption::Result(Err(Errno::EFAULT)));
         }
+    }
+}
+
+/// Refusals at one address after which reclaiming is no use: such as when the page of the program
+/// that touches it is what is given back each time.
+const PATIENCE: u32 = 16;
+
+impl<M: Machine> Thread<M> {
+    /// Whether it has been refused a frame for this address too often, one time after the other.
+    fn is_refused_again(&self, address: u64) -> bool {
+        let times = match self.refused_at.swap(address, Ordering::Relaxed) == address {
+            true => self.refusals.load(Ordering::Relaxed) + 1,
+            false => 1,
+        };
+        self.refusals.store(times, Ordering::Relaxed);
+        times > PATIENCE
     }
 }
 
@@ -178,6 +199,9 @@ pub(crate) fn reclaim_for<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     starved: &Arc<Starved<M>>,
 ) {
+    if starved.rounds == 0 {
+        return give_up(shared, context, starved);
+    }
     let process = starved.thread.process();
     let whose = (starved.refusal == Refusal::OverBudget).then(|| process.activity());
     let chosen = shared.memory.reclaim(whose, WANTED);

@@ -249,6 +249,13 @@ impl<T> Receiver<T> {
     /// [`is_empty`](Self::is_empty) and [`try_sleep`](Self::try_sleep) say false: come back.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
+        self.pop_with(|value| value)
+    }
+
+    /// As [`Self::pop`], and hands the value to `take`: so that a large one goes there directly,
+    /// and not by way of an `Option`.
+    #[inline]
+    pub fn pop_with<R>(&mut self, take: impl FnOnce(T) -> R) -> Option<R> {
         let slot = self.ring.slot(self.head);
         if !slot.is_filled(self.head) {
             return None;
@@ -258,7 +265,7 @@ impl<T> Receiver<T> {
         // 2. There is one `Receiver` to a ring, and it is borrowed exclusively.
         let value = unsafe { slot.take(self.head, self.ring.slots.len()) };
         self.head = self.head.wrapping_add(STEP);
-        Some(value)
+        Some(take(value))
     }
 
     /// Goes to sleep if the inbox is empty: from a true result on, the next push is told

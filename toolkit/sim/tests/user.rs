@@ -137,24 +137,6 @@ fn a_sender_wakes_the_core_of_a_thread_in_user_mode() {
     let request = Request::new(pair.on_0, ActivityId::INFRASTRUCTURE, Do(thread));
     pair.cores[0].send(request);
     assert_eq!(pair.cores[0].step(), Step::Worked);
-    // One who forgets to leave has left when the handler ends.
-    let thread: Does = |context, _| assert!(context.enter_user());
-    pair.cores[0].send(Request::new(
-        pair.on_0,
-        ActivityId::INFRASTRUCTURE,
-        Do(thread),
-    ));
-    while pair
-        .grid
-        .usage(pair.on_0, ActivityId::INFRASTRUCTURE)
-        .requests
-        < 7
-    {
-        assert_eq!(pair.cores[0].step(), Step::Worked);
-    }
-    let request = Request::new(pair.on_0, ActivityId::INFRASTRUCTURE, NOTHING);
-    assert!(pair.grid.submit(&pair.platforms[0], request).is_ok());
-    assert_eq!(pair.platforms[0].wakes.get(), 1);
 }
 
 #[test]

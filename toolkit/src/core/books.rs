@@ -33,7 +33,7 @@ impl Books {
         let now = platform.now();
         let interrupts = platform.interrupt_cycles();
         let elapsed = now.saturating_sub(self.mark);
-        self.mark = self.mark.max(now);
+        self.mark += elapsed;
         if interrupts == self.interrupts {
             return elapsed;
         }
@@ -53,8 +53,9 @@ impl Books {
     #[inline(always)]
     pub(crate) fn cut_scheduling(&mut self, platform: &impl Platform) {
         let cycles = self.cut(platform);
-        self.ledger.scheduling.add(cycles);
-        self.close();
+        let (ledger, mark) = (&*self.ledger, self.mark);
+        ledger.scheduling.add(cycles);
+        ledger.through.set(mark);
     }
 
     /// What the last cut returned is booked.

@@ -214,7 +214,7 @@ impl<Y: System> CoreState<Y> {
         for (mut request, reason) in task.port().take_unread() {
             request.head.link = Link::None;
             self.returns.push_back((request, reason));
-            self.attention = true;
+            self.call_attention();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::slab::{Chain, Work};
 use crate::statistics::Account;
 use crate::system::{Outcome, Resources, System};
 use crate::task::Task;
-use crate::tree::Place;
+use crate::tree::{Client, Place};
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -55,24 +55,43 @@ impl Current {
         }
     }
 
+    /// The record of the execution.
+    #[inline(always)]
+    fn record(&self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
+        Record {
+            kind,
+            activity: self.activity,
+            basic: [cycles, self.bytes, requests, self.memory],
+            further: &self.further,
+        }
+    }
+
     #[inline(always)]
     fn reset(&mut self) {
         self.activity = self.head.activity;
         self.bytes = 0;
         self.memory = 0;
-        if !self.further.is_empty() {
-            self.further.clear();
-        }
+        self.further.clear();
     }
 }
 
 impl<Y: System> Core<Y> {
-    /// Serves the chosen queue once.
+    /// Chooses a queue and serves it once. False if nobody is ready.
     #[inline(always)]
-    pub(crate) fn dispatch(&mut self, place: Place) {
-        if let Some(message) = self.state.begin(place) {
-            return self.execute(place, message);
+    pub(crate) fn serve(&mut self) -> bool {
+        let Some((place, message)) = self.state.begin() else {
+            return false;
+        };
+        match message {
+            Some(message) => self.execute(place, message),
+            None => self.go_on(place),
         }
+        true
+    }
+
+    /// Serves a queue with something else at its head than a request that can be executed at once.
+    #[cold]
+    fn go_on(&mut self, place: Place) {
         match self.state.take(place) {
             Some(Work::Request(request)) => {
                 self.state.current.begin(&request.head);
@@ -89,7 +108,7 @@ impl<Y: System> Core<Y> {
         if let Link::Reply(trigger) = self.state.current.head.link {
             return self.execute_reply(place, message, trigger);
         }
-        let mut context = Context::of_current(&mut self.state);
+        let mut context = Context::of_current(&mut self.state, &mut self.inbox);
         match self.resources.handle(message, &mut context) {
             Outcome::Done => self.state.conclude(place, RecordKind::Executed, 1),
             outcome => self.conclude_otherwise(place, outcome),
@@ -104,7 +123,7 @@ impl<Y: System> Core<Y> {
             self.state.answer(trigger, id, call, Ok(message));
             return self.poll_task(place, id, RecordKind::Polled);
         }
-        let mut context = Context::of_current(&mut self.state);
+        let mut context = Context::of_current(&mut self.state, &mut self.inbox);
         let outcome = self.resources.handle(message, &mut context);
         if !matches!(outcome, Outcome::Rejected(_)) {
             self.state.fire(trigger);
@@ -202,28 +221,31 @@ impl<Y: System> Core<Y> {
 }
 
 impl<Y: System> CoreState<Y> {
-    /// Takes the request at the head of a queue, which becomes the current one, and begins the span
-    /// of its execution. `None`, with nothing taken, if there is none or if it may have to wait
-    /// behind another.
+    /// Decides which queue is served, and begins the span of the execution. The request at the head
+    /// of the queue becomes the current one; no message, with nothing taken, if there is none or if
+    /// it may have to wait behind another. `None` if nobody is ready.
     #[inline(always)]
-    fn begin(&mut self, place: Place) -> Option<Y::Message> {
-        self.books.cut_scheduling(&self.platform);
-        let tree = &mut self.tree;
-        let client = &mut tree.nodes[place.node.index()].clients[place.client.index()];
-        if client.holding > 0 {
-            return None;
-        }
-        let current = &mut self.current;
-        let message = tree
-            .slab
-            .pop_request(&mut client.chain, &mut current.head)?;
-        current.reset();
-        let account = &client.account;
-        account.queue_length.set(client.chain.len().into());
-        account
-            .waiting
-            .count(current.head.age_cycles(self.books.mark));
-        Some(message)
+    fn begin(&mut self) -> Option<(Place, Option<Y::Message>)> {
+        let Self {
+            platform,
+            tree,
+            books,
+            current,
+            ..
+        } = self;
+        let now = books.mark;
+        tree.choose(platform, now, |client, slab| {
+            books.cut_scheduling(platform);
+            if client.holding > 0 {
+                return None;
+            }
+            let message = slab.pop_request(&mut client.chain, &mut current.head)?;
+            current.reset();
+            let account = &*client.account;
+            account.queue_length.set(client.chain.len().into());
+            account.waiting.count(current.head.age_cycles(books.mark));
+            Some(message)
+        })
     }
 
     /// The next work of a queue. Requests that must stay behind a waiting one are moved to their
@@ -253,12 +275,18 @@ impl<Y: System> CoreState<Y> {
         }
         let cycles = self.books.cut(&self.platform);
         self.books.close();
-        let tree = &self.tree;
-        let client = &tree.nodes[place.node.index()].clients[place.client.index()];
-        if client.activity == self.current.activity {
-            self.current.book(&client.account, cycles, requests);
-            self.tell(place, place.client, kind, cycles, requests);
-        } else {
+        let current = &self.current;
+        let now = self.books.mark;
+        let book = |client: &Client| {
+            let is_payer = client.activity == current.activity;
+            if is_payer {
+                current.book(&client.account, cycles, requests);
+            }
+            is_payer
+        };
+        let record = || current.record(kind, cycles, requests);
+        let booked = self.tree.finish(&self.platform, place, now, book, record);
+        if !booked {
             self.conclude_for_another(place, kind, cycles, requests);
         }
     }
@@ -267,7 +295,6 @@ impl<Y: System> CoreState<Y> {
     #[cold]
     #[inline(never)]
     fn conclude_user(&mut self, place: Place, kind: RecordKind, requests: u64) {
-        self.leave_user();
         self.span.close();
         self.conclude(place, kind, requests);
         self.span.booked();
@@ -280,29 +307,10 @@ impl<Y: System> CoreState<Y> {
         let payer = Place { client, ..place };
         let account = self.tree.client(payer).account.clone();
         self.current.book(&account, cycles, requests);
-        self.tell(place, client, kind, cycles, requests);
-    }
-
-    /// Tells the schedulers of an execution.
-    #[inline(always)]
-    fn tell(
-        &mut self,
-        place: Place,
-        charged: ClientId,
-        kind: RecordKind,
-        cycles: u64,
-        requests: u64,
-    ) {
-        let current = &self.current;
-        let record = Record {
-            kind,
-            activity: current.activity,
-            basic: [cycles, current.bytes, requests, current.memory],
-            further: &current.further,
-        };
+        let record = self.current.record(kind, cycles, requests);
         let now = self.books.mark;
         self.tree
-            .finish(&self.platform, place, charged, &record, now);
+            .finish_for_another(&self.platform, place, client, &record, now);
     }
 
     fn serve_nothing(&mut self, place: Place) {

@@ -46,11 +46,10 @@ impl<Y: System> Outboxes<Y> {
     }
 
     /// Sends behind all that was sent to `core` before. False if it has to wait here.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, platform: &Y::Platform, core: CoreId, envelope: Envelope<Y>) -> bool {
         if self.waiting > 0 && !self.overflow[core.index()].is_empty() {
-            self.overflow[core.index()].push_back(envelope);
-            self.waiting += 1;
+            self.hold(core, envelope);
             return false;
         }
         match self.senders[core.index()].push(envelope) {
@@ -60,11 +59,17 @@ impl<Y: System> Outboxes<Y> {
                 true
             }
             Err(Full(envelope)) => {
-                self.overflow[core.index()].push_back(envelope);
-                self.waiting += 1;
+                self.hold(core, envelope);
                 false
             }
         }
+    }
+
+    /// Keeps what cannot be sent yet.
+    #[cold]
+    fn hold(&mut self, core: CoreId, envelope: Envelope<Y>) {
+        self.overflow[core.index()].push_back(envelope);
+        self.waiting += 1;
     }
 
     /// Sends what fits now.
@@ -97,21 +102,28 @@ pub(crate) struct LocalResource<Y: System> {
     pub(crate) node: Option<NodeIndex>,
     /// The core, if there is only one.
     sole: Option<CoreId>,
+    /// `id` if that is this core, else what no resource has.
+    here: ResourceId,
     bindings: FastMap<Key, Arc<Binding>>,
     purge_at: usize,
 }
 
 impl<Y: System> LocalResource<Y> {
-    fn new(shared: Arc<Resource<Y>>) -> Self {
+    fn new(shared: Arc<Resource<Y>>, here: CoreId) -> Self {
         let sole = match shared.cores[..] {
             [core] => Some(core),
             _ => None,
+        };
+        let here = match sole {
+            Some(core) if core == here => shared.id,
+            _ => ResourceId::OUTSIDE,
         };
         Self {
             id: shared.id,
             shared,
             node: None,
             sole,
+            here,
             bindings: FastMap::default(),
             purge_at: PURGE_AT,
         }
@@ -142,22 +154,42 @@ enum Route {
 
 impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
-        let head = &request.head;
-        if let Some(local) = self.local(head.destination)
-            && local.sole == Some(self.id)
+        if let Some(Some(local)) = self.resources.get(request.head.destination.index())
+            && local.here == request.head.destination
             && let Some(node) = local.node
-            && let Some(place) = self.tree.place(node, head.activity)
+            && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
-            return self.enqueue(place, request);
+            let now = self.books.mark;
+            if queue.append(&self.platform, request, now) {
+                self.tree.arm(&self.platform, node, now);
+            }
+            return;
         }
-        self.send_by_route(request);
+        // Put together anew, so that on the way above it never has to be in memory as a whole.
+        let Request { head, message } = request;
+        self.send_by_route(Request { head, message });
     }
 
     /// Sends a request that has to find its way.
+    #[inline(never)]
     fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
+            Route::To(core) if core != self.id => {
+                let request = Envelope::Request(request);
+                if !self.outboxes.push(&self.platform, core, request) {
+                    self.call_attention();
+                }
+            }
+            route => self.send_by_other_route(route, request),
+        }
+    }
+
+    /// Sends a request that stays here or whose binding is changing.
+    #[inline(never)]
+    fn send_by_other_route(&mut self, route: Route, request: Request<Y::Message>) {
+        match route {
             Route::To(core) if core == self.id => self.accept(request),
             Route::To(core) => self.push(core, Envelope::Request(request)),
             Route::Early(core, binding, generation) => {
@@ -176,10 +208,10 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
         if !self.outboxes.push(&self.platform, core, envelope) {
-            self.attention = true;
+            self.call_attention();
         }
     }
 
@@ -285,25 +317,38 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    /// Puts a request into its queue on this core.
+    /// Puts a request into its queue on this core, or hands it back.
     #[inline(always)]
     pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
-        let place = match self.place(request.head.destination, request.head.activity) {
-            Some(place) => place,
-            None => match self.make_place(request.head.destination, request.head.activity) {
-                Ok(place) => place,
-                Err(reason) => return self.hand_back(request, reason),
-            },
-        };
-        self.enqueue(place, request);
+        if let Some(local) = self.local(request.head.destination)
+            && let Some(node) = local.node
+            && let Some(queue) = self.tree.queue_for(node, &request.head)
+        {
+            let now = self.books.mark;
+            if queue.append(&self.platform, request, now) {
+                self.tree.arm(&self.platform, node, now);
+            }
+            return;
+        }
+        self.accept_first(request);
     }
 
-    /// Appends a request to a queue, or hands it back.
-    #[inline(always)]
-    fn enqueue(&mut self, place: Place, request: Request<Y::Message>) {
+    /// Puts a request into a queue that may have to be made; hands it back if that cannot be, or
+    /// if the queue is full.
+    #[cold]
+    fn accept_first(&mut self, request: Request<Y::Message>) {
         let now = self.books.mark;
-        if let Err(request) = self.tree.enqueue(&self.platform, place, request, now) {
-            self.hand_back(request, Reason::QueueFull);
+        let node = match self.make_place(request.head.destination, request.head.activity) {
+            Ok(place) => place.node,
+            Err(reason) => return self.hand_back(request, reason),
+        };
+        match self.tree.queue_for(node, &request.head) {
+            None => self.hand_back(request, Reason::QueueFull),
+            Some(queue) => {
+                if queue.append(&self.platform, request, now) {
+                    self.tree.arm(&self.platform, node, now);
+                }
+            }
         }
     }
 
@@ -427,7 +472,7 @@ impl<Y: System> CoreState<Y> {
             if self.resources.len() <= resource.index() {
                 self.resources.resize_with(resource.index() + 1, || None);
             }
-            self.resources[resource.index()] = Some(LocalResource::new(shared));
+            self.resources[resource.index()] = Some(LocalResource::new(shared, self.id));
         }
         match self.local(resource) {
             Some(local) if !local.shared.cores.is_empty() => Ok(local),
@@ -451,7 +496,7 @@ impl<Y: System> CoreState<Y> {
             }
             Link::Call(_) | Link::Reply(_) | Link::None => {
                 self.returns.push_back((request, reason));
-                self.attention = true;
+                self.call_attention();
             }
         }
     }

@@ -8,7 +8,7 @@ use vortex_queue::Receiver;
 
 use crate::envelope::{Envelope, Migration};
 use crate::governor::Governor;
-use crate::grid::{Grid, SchedulerId, Seed};
+use crate::grid::{Grid, SchedulerId};
 use crate::ids::CoreId;
 use crate::migration::Owned;
 use crate::request::{Link, Reason, Request, Trigger};
@@ -36,11 +36,13 @@ use super::user::Beside;
 /// serving.
 const RECEIVE_BATCH: usize = 64;
 
+/// What other cores send to this one.
+pub(crate) type Inbox<Y> = Receiver<Envelope<Y>>;
+
 pub(crate) struct CoreState<Y: System> {
     pub(crate) platform: Y::Platform,
     pub(crate) id: CoreId,
     pub(crate) grid: Arc<Grid<Y>>,
-    pub(crate) inbox: Receiver<Envelope<Y>>,
     pub(crate) span: SpanPublisher,
     pub(crate) outboxes: Outboxes<Y>,
     pub(crate) tree: Tree<Y::Policy, Y::Message>,
@@ -59,10 +61,6 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) current: Current,
     pub(crate) beside: Beside,
     pub(crate) asleep: bool,
-    /// Attend at the next step.
-    pub(crate) attention: bool,
-    /// Attend at this time.
-    attention_at: u64,
     /// The affinity label that goes with each dependency label of late.
     #[cfg(debug_assertions)]
     labels: FastMap<LabelKey, AffinityLabel>,
@@ -72,19 +70,17 @@ pub(crate) struct CoreState<Y: System> {
 type LabelKey = (ResourceId, ResourceId, ActivityId, DependencyLabel);
 
 impl<Y: System> CoreState<Y> {
-    pub(crate) fn new(seed: Seed<Y>, platform: Y::Platform) -> Self {
-        let Seed {
-            grid,
-            core: id,
-            inbox,
-            span,
-        } = seed;
+    pub(crate) fn new(
+        grid: Arc<Grid<Y>>,
+        id: CoreId,
+        span: SpanPublisher,
+        platform: Y::Platform,
+    ) -> Self {
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
         let root = Governor::start(&platform, &multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
         Self {
             id,
-            inbox,
             span,
             outboxes: Outboxes::new(&grid),
             tree: Tree::new(root, grid.patience_cycles),
@@ -99,8 +95,6 @@ impl<Y: System> CoreState<Y> {
             current: Current::new(),
             beside: Beside::NOTHING,
             asleep: false,
-            attention: false,
-            attention_at: u64::MAX,
             #[cfg(debug_assertions)]
             labels: FastMap::default(),
             platform,
@@ -110,41 +104,48 @@ impl<Y: System> CoreState<Y> {
 
     #[inline]
     pub(crate) const fn needs_attention(&self) -> bool {
-        let mark = self.books.mark;
-        self.attention || mark >= self.attention_at || mark >= self.tree.timer_at
+        self.books.mark >= self.tree.attention_at
+    }
+
+    /// Attends at the next step.
+    pub(crate) const fn call_attention(&mut self) {
+        self.tree.attention_at = 0;
     }
 
     /// Decides when to attend next.
     pub(crate) fn plan_attention(&mut self) {
-        self.attention = !self.outboxes.is_empty() || !self.returns.is_empty();
-        self.attention_at = self.owned.next_due();
+        if self.outboxes.is_empty() && self.returns.is_empty() {
+            self.tree.attention_at = self.tree.first_timer().min(self.owned.next_due());
+        } else {
+            self.call_attention();
+        }
     }
 
-    /// A timer of the tree or of a binding may be earlier than any before.
+    /// A timer of a binding may be earlier than any before.
     pub(crate) fn note_timers(&mut self) {
-        self.attention_at = self.attention_at.min(self.owned.next_due());
+        self.tree.attention_at = self.tree.attention_at.min(self.owned.next_due());
     }
 
-    /// When this core has something to do by itself, if at all.
+    /// When this core has something to do by itself, if at all; 0 if at once.
     pub(crate) fn next_due(&self) -> Option<u64> {
-        let due = self.attention_at.min(self.tree.timer_at);
+        let due = self.tree.attention_at;
         (due != u64::MAX).then_some(due)
     }
 
-    pub(crate) fn wake_up(&mut self) {
+    pub(crate) fn wake_up(&mut self, inbox: &mut Inbox<Y>) {
         self.asleep = false;
-        self.inbox.wake();
+        inbox.wake();
         self.span.close();
         self.books.cut_idle(&self.platform);
         self.span.booked();
     }
 
     /// Nothing is ready: sleeps, unless something is still under way.
-    pub(crate) fn rest(&mut self) -> Step {
+    pub(crate) fn rest(&mut self, inbox: &mut Inbox<Y>) -> Step {
         self.books.cut_scheduling(&self.platform);
         self.tree.note_idle(&self.platform, self.books.mark);
         self.note_timers();
-        if self.needs_attention() || !self.inbox.try_sleep() {
+        if self.needs_attention() || !inbox.try_sleep() {
             return Step::Worked;
         }
         self.asleep = true;
@@ -158,29 +159,39 @@ impl<Y: System> CoreState<Y> {
     }
 
     #[inline(always)]
-    pub(crate) fn receive(&mut self) {
-        if let Some(envelope) = self.inbox.pop() {
-            self.open(envelope);
-            self.receive_more();
+    pub(crate) fn receive(&mut self, inbox: &mut Inbox<Y>) {
+        if inbox.pop_with(|envelope| self.open(envelope)).is_some() {
+            self.receive_more(inbox);
         }
     }
 
-    fn receive_more(&mut self) {
+    #[inline(always)]
+    fn receive_more(&mut self, inbox: &mut Inbox<Y>) {
         for _ in 1..RECEIVE_BATCH {
-            let Some(envelope) = self.inbox.pop() else {
+            if inbox.pop_with(|envelope| self.open(envelope)).is_none() {
                 return;
-            };
-            self.open(envelope);
+            }
         }
     }
 
+    #[inline(never)]
     fn open(&mut self, envelope: Envelope<Y>) {
+        // Not by a table of jumps.
+        if let Envelope::Request(request) = envelope {
+            self.arrive(request);
+        } else {
+            self.open_other(envelope);
+        }
+    }
+
+    #[inline(never)]
+    fn open_other(&mut self, envelope: Envelope<Y>) {
         match envelope {
             Envelope::Request(request) => self.arrive(request),
             Envelope::Submitted(request) => self.send(request),
             Envelope::Returned(request, reason) => {
                 self.returns.push_back((request, reason));
-                self.attention = true;
+                self.call_attention();
             }
             Envelope::Control(control) => self.control(&control),
             Envelope::Announce(control) => self.announce(&control),

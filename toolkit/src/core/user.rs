@@ -8,6 +8,7 @@ use crate::system::{Platform, System};
 use crate::tree::ROOT;
 
 use super::CoreState;
+use super::state::Inbox;
 
 /// What was ready beside an execution when it first let a thread run.
 #[derive(Clone, Copy)]
@@ -22,9 +23,9 @@ impl Beside {
 }
 
 impl<Y: System> CoreState<Y> {
-    pub(crate) fn enter_user(&mut self) -> bool {
+    pub(crate) fn enter_user(&mut self, inbox: &mut Inbox<Y>) -> bool {
         self.note_timers();
-        if self.is_due() || !self.inbox.try_sleep() {
+        if self.is_due() || !inbox.try_sleep() {
             return false;
         }
         let mark = self.books.mark;
@@ -41,13 +42,9 @@ impl<Y: System> CoreState<Y> {
         true
     }
 
-    pub(crate) fn leave_user(&mut self) {
-        self.inbox.wake();
-    }
-
-    pub(crate) fn should_yield(&self) -> bool {
+    pub(crate) fn should_yield(&self, inbox: &Inbox<Y>) -> bool {
         let beside = &self.beside;
-        !self.inbox.is_empty()
+        !inbox.is_empty()
             || self.is_due()
             || beside.mark == self.books.mark && self.ready_beside() > beside.ready
     }
@@ -55,7 +52,7 @@ impl<Y: System> CoreState<Y> {
     /// Whether this core has something to do besides requests.
     fn is_due(&self) -> bool {
         let due = self.next_due();
-        self.attention || due.is_some_and(|due| self.platform.now() >= due)
+        due.is_some_and(|due| self.platform.now() >= due)
     }
 
     /// How many clients are ready on the way from the current request's scheduler to the root.

@@ -114,33 +114,41 @@ impl Accounts {
         }
     }
 
-    /// One frame more, if the budget allows it.
+    /// So many frames more, if the budget allows it.
     #[inline]
-    pub(super) fn charge(&self, owner: Owner) -> Result<AccountNumber, Refusal> {
+    pub(super) fn charge(&self, owner: Owner, frames: u64) -> Result<AccountNumber, Refusal> {
         let payer = self.payers.entry(owner.activity.0);
         let budget = payer.budget.load(Ordering::Relaxed);
         payer
             .held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                (held < budget).then_some(held + 1)
+                held.checked_add(frames).filter(|&more| more <= budget)
             })
             .map_err(|_| Refusal::OverBudget)?;
         let number = self
             .find(payer, owner.resource)
             .unwrap_or_else(|| self.open(payer, owner));
-        self.account(number).held.fetch_add(1, Ordering::Relaxed);
+        self.account(number)
+            .held
+            .fetch_add(frames, Ordering::Relaxed);
         Ok(number)
     }
 
-    /// One frame fewer.
+    /// The account of an owner that has been charged.
+    pub(super) fn of(&self, owner: Owner) -> Option<AccountNumber> {
+        let payer = self.payers.get(owner.activity.0)?;
+        self.find(payer, owner.resource)
+    }
+
+    /// So many frames fewer.
     #[inline]
-    pub(super) fn credit(&self, number: AccountNumber) {
+    pub(super) fn credit(&self, number: AccountNumber, frames: u64) {
         let account = self.account(number);
-        account.held.fetch_sub(1, Ordering::Relaxed);
+        account.held.fetch_sub(frames, Ordering::Relaxed);
         self.payers
             .entry(account.activity.load(Ordering::Relaxed))
             .held
-            .fetch_sub(1, Ordering::Relaxed);
+            .fetch_sub(frames, Ordering::Relaxed);
     }
 
     /// Whose an account is.

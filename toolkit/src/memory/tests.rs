@@ -133,6 +133,19 @@ fn a_transfer_moves_the_charge_within_the_new_owners_budget() {
 }
 
 #[test]
+fn what_is_booked_counts_like_frames() {
+    let memory = Multiplexor::new(Pool::new(4));
+    memory.set_budget(ActivityId(1), Some(3));
+    memory.book(owner(1, 1), 2).expect("within the budget");
+    assert_eq!(memory.book(owner(1, 1), 2), Err(Refusal::OverBudget));
+    memory.allocate(owner(1, 1)).expect("the third");
+    assert_eq!(memory.allocate(owner(1, 1)), Err(Refusal::OverBudget));
+    memory.unbook(owner(1, 1), 2);
+    assert_eq!(memory.held_at(ActivityId(1), ResourceId(1)), 1);
+    assert_eq!(memory.available(), 3);
+}
+
+#[test]
 #[should_panic(expected = "is free")]
 fn a_double_release_is_noticed() {
     let memory = Multiplexor::new(Pool::new(4));

@@ -9,83 +9,71 @@ use crate::scheduler::{Immovable, Queues, Ready, RequestView, Scheduler};
 use crate::slab::{Slab, Slot};
 use crate::system::Platform;
 
-use super::{Client, ClientState, NodeIndex, NodeState, Place, ROOT, Tree};
+use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
+
+/// Of a service in which nothing was executed.
+const NO_RECORD: Option<&fn() -> Record<'static>> = None;
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
+    /// What is to be done first with the queue chosen is done by `begin`, while it is at hand.
     ///
     /// The chosen nodes and the client are `Serving` until [`Self::finish`].
     #[inline(always)]
-    pub(crate) fn choose(&mut self, platform: &impl Platform, now: u64) -> Option<Place> {
+    pub(crate) fn choose<R>(
+        &mut self,
+        platform: &impl Platform,
+        now: u64,
+        begin: impl FnOnce(&mut Client, &mut Slab<M>) -> R,
+    ) -> Option<(Place, R)> {
         if self.node(ROOT).state != NodeState::Serving {
             return None;
         }
         let mut index = ROOT;
         loop {
-            let Some((client, child)) = self.decide(platform, index, now) else {
-                self.give_up(platform, index, now)?;
-                index = ROOT;
-                continue;
-            };
-            let Some(child) = child else {
-                return Some(Place {
-                    node: index,
-                    client,
-                });
-            };
-            self.node(child).state = NodeState::Serving;
-            index = child;
+            let node = &mut self.nodes[index.index()];
+            node.state = NodeState::Serving;
+            match node.decide(platform, &mut self.slab, now) {
+                Ok((client, entry)) => match entry.child {
+                    Some(child) => index = child,
+                    None => {
+                        let begun = begin(entry, &mut self.slab);
+                        let node = index;
+                        return Some((Place { node, client }, begun));
+                    }
+                },
+                Err(refused) => {
+                    if !self.object(platform, index, refused, now) {
+                        self.give_up(platform, index, now)?;
+                        index = ROOT;
+                    }
+                }
+            }
         }
     }
 
-    /// One scheduler's decision, checked: a client, and the scheduler that it is, if it is one.
-    #[inline(always)]
-    fn decide(
-        &mut self,
-        platform: &impl Platform,
-        index: NodeIndex,
-        now: u64,
-    ) -> Option<(ClientId, Option<NodeIndex>)> {
-        let node = &mut self.nodes[index.index()];
-        if node.ready == 0 {
-            return None;
-        }
-        let mut queues = View {
-            clients: &mut node.clients,
-            slab: &mut self.slab,
-        };
-        let choice = node.governor.schedule(platform, &mut queues, now);
-        if let Some(client) = choice
-            && let Some(entry) = node.clients.get_mut(client.index())
-            && entry.state == ClientState::Ready
-        {
-            entry.state = ClientState::Serving;
-            node.ready -= 1;
-            node.declining_since = None;
-            return Some((client, entry.child));
-        }
-        self.object(platform, index, choice, now)
-    }
-
-    /// A decision that cannot be followed: a delay that is within bounds, or the end of the
-    /// policy's role.
+    /// A decision that cannot be followed: there is none to be had, or a delay is within bounds, or
+    /// it is the end of the policy's role. True if the node has to be asked again.
     #[cold]
     fn object(
         &mut self,
         platform: &impl Platform,
         index: NodeIndex,
-        choice: Option<ClientId>,
+        refused: Refused,
         now: u64,
-    ) -> Option<(ClientId, Option<NodeIndex>)> {
-        if choice.is_none()
+    ) -> bool {
+        if self.node(index).ready == 0 {
+            return false;
+        }
+        if refused == Refused::Declined
             && let Ready::At(at) = self.node(index).governor.poll_ready(platform, now)
             && self.may_delay(index, at, now)
         {
             self.delay(index, at);
-            return None;
+            return false;
         }
         self.demote(index);
-        self.decide(platform, index, now)
+        true
     }
 
     /// A chosen node had no decision after all: its ancestors are not being served. `None` if the
@@ -95,14 +83,41 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if index == ROOT {
             return None;
         }
-        self.finish_above(platform, index, None, now);
+        let node = self.node(index);
+        let above = (node.parent, node.goes_on());
+        self.finish_above(platform, index, above, NO_RECORD, now);
         Some(())
     }
 
     /// Ends the service of `served`: its path is ready again where there is more to do, and the
-    /// schedulers on it learn what was used. The client `charged` pays at the resource's scheduler.
+    /// schedulers on it learn what was used, which `book` writes down. If `book` says that another
+    /// client of the same scheduler is to be charged, nothing is done. Says whether it was.
     #[inline(always)]
-    pub(crate) fn finish(
+    pub(crate) fn finish<'r>(
+        &mut self,
+        platform: &impl Platform,
+        served: Place,
+        now: u64,
+        book: impl FnOnce(&Client) -> bool,
+        record: impl Fn() -> Record<'r>,
+    ) -> bool {
+        let node = &mut self.nodes[served.node.index()];
+        let client = &mut node.clients[served.client.index()];
+        if !book(client) {
+            return false;
+        }
+        let more_since = client.end_service(&self.slab, now);
+        node.ready += u32::from(more_since.is_some());
+        node.governor
+            .client_served(platform, served.client, &record, more_since, now);
+        let above = (node.parent, node.goes_on());
+        self.finish_above(platform, served.node, above, Some(&record), now);
+        true
+    }
+
+    /// As [`Self::finish`], if another client of the same scheduler is charged.
+    #[cold]
+    pub(crate) fn finish_for_another(
         &mut self,
         platform: &impl Platform,
         served: Place,
@@ -113,76 +128,67 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = &mut self.nodes[served.node.index()];
         node.governor
             .resource_record(platform, charged, record, now);
-        let client = &mut node.clients[served.client.index()];
-        if client.state == ClientState::Serving {
-            client.state = ClientState::Idle;
-            if let Some(since) = self.slab.more_since(&client.chain, now) {
-                client.state = ClientState::Ready;
-                node.ready += 1;
-                node.governor
-                    .client_ready(platform, served.client, since, now);
-            }
-        }
-        self.finish_above(platform, served.node, Some(record), now);
+        self.end_service(platform, served, Some(&|| *record), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
-        let more_since = self.more_since(served, now);
-        let node = self.node(served.node);
-        let client = &mut node.clients[served.client.index()];
-        if client.state == ClientState::Serving {
-            client.state = ClientState::Idle;
-            if let Some(since) = more_since {
-                node.again(platform, served.client, since, now);
-            }
-        }
-        self.finish_above(platform, served.node, None, now);
+        self.end_service(platform, served, NO_RECORD, now);
     }
 
-    /// The node `index` and those above it are not being served any more.
+    fn end_service<'r>(
+        &mut self,
+        platform: &impl Platform,
+        served: Place,
+        record: Option<&impl Fn() -> Record<'r>>,
+        now: u64,
+    ) {
+        let node = &mut self.nodes[served.node.index()];
+        let client = &mut node.clients[served.client.index()];
+        if let Some(since) = client.end_service(&self.slab, now) {
+            node.ready += 1;
+            node.governor
+                .client_ready(platform, served.client, since, now);
+        }
+        let above = (node.parent, node.goes_on());
+        self.finish_above(platform, served.node, above, record, now);
+    }
+
+    /// The node `index` and those above it are not being served any more. `above` says which client
+    /// it is of whom, and whether it is ready again.
     #[inline(always)]
-    fn finish_above(
+    fn finish_above<'r>(
         &mut self,
         platform: &impl Platform,
         mut index: NodeIndex,
-        record: Option<&Record<'_>>,
+        (mut place, mut goes_on): (Place, bool),
+        record: Option<&impl Fn() -> Record<'r>>,
         now: u64,
     ) {
         while index != ROOT {
+            let again = goes_on || self.rest_or_delay(platform, index, now);
+            let Place { node, client } = place;
+            index = node;
             let node = &mut self.nodes[index.index()];
-            let place = node.parent;
-            let again = node.state == NodeState::Serving
-                && if node.ready > 0 && node.is_prompt {
-                    node.state = NodeState::Ready;
-                    true
-                } else {
-                    self.rest_or_delay(platform, index, now)
-                };
-            let parent = &mut self.nodes[place.node.index()];
-            if let Some(record) = record {
-                parent
-                    .governor
-                    .resource_record(platform, place.client, record, now);
-            }
-            let client = &mut parent.clients[place.client.index()];
-            client.state = ClientState::Idle;
+            // Each in full, for each is simpler than both in one.
             if again {
-                client.state = ClientState::Ready;
-                parent.ready += 1;
-                parent
-                    .governor
-                    .client_ready(platform, place.client, now, now);
+                node.end_child(platform, client, Some(now), record, now);
+            } else {
+                node.end_child(platform, client, None, record, now);
             }
-            index = place.node;
+            if index == ROOT {
+                return;
+            }
+            (place, goes_on) = (node.parent, node.goes_on());
         }
     }
 
-    /// A node that was served has no ready clients, or a policy that has to be asked. True if it is
-    /// ready.
+    /// A node that was served has no ready clients, or a policy that has to be asked, or is not to
+    /// be served. True if it is ready.
+    #[cold]
     fn rest_or_delay(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
-        let again = self.poll(platform, index, now);
+        let again = self.node(index).state == NodeState::Serving && self.poll(platform, index, now);
         if again {
             self.node(index).state = NodeState::Ready;
         }
@@ -207,6 +213,96 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             }
             place = node.parent;
         }
+    }
+}
+
+/// A decision that cannot be followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// The policy has chosen nobody.
+    Declined,
+    /// The policy has chosen someone who is not ready.
+    Wrong,
+}
+
+impl<S: Scheduler> Node<S> {
+    /// One scheduler's decision, checked: a client, which is `Serving` from here on. An answer that
+    /// cannot be followed is the error.
+    #[inline(always)]
+    fn decide<M: Message>(
+        &mut self,
+        platform: &impl Platform,
+        slab: &mut Slab<M>,
+        now: u64,
+    ) -> Result<(ClientId, &mut Client), Refused> {
+        let clients = &mut self.clients;
+        let mut queues = View { clients, slab };
+        let choice = self.governor.schedule(platform, &mut queues, now);
+        let Some(id) = choice else {
+            return Err(Refused::Declined);
+        };
+        match self.clients.get_mut(id.index()) {
+            Some(client) if client.state == ClientState::Ready => {
+                client.state = ClientState::Serving;
+                self.ready -= 1;
+                self.declining_since = None;
+                Ok((id, client))
+            }
+            _ => Err(Refused::Wrong),
+        }
+    }
+
+    /// The scheduler that is `client` is not being served any more; it is ready again if it has been
+    /// so since some time.
+    #[inline(always)]
+    fn end_child<'r>(
+        &mut self,
+        platform: &impl Platform,
+        client: ClientId,
+        ready_since: Option<u64>,
+        record: Option<&impl Fn() -> Record<'r>>,
+        now: u64,
+    ) {
+        self.clients[client.index()].state = match ready_since {
+            Some(_) => ClientState::Ready,
+            None => ClientState::Idle,
+        };
+        self.ready += u32::from(ready_since.is_some());
+        if let Some(record) = record {
+            self.governor
+                .client_served(platform, client, record, ready_since, now);
+        } else if let Some(since) = ready_since {
+            self.governor.client_ready(platform, client, since, now);
+        }
+    }
+
+    /// Whether a node that was served is ready again, without any question to its policy; then it
+    /// is noted to be so.
+    #[inline(always)]
+    fn goes_on(&mut self) -> bool {
+        let goes_on =
+            self.state == NodeState::Serving && self.ready > 0 && self.governor.is_prompt();
+        if goes_on {
+            self.state = NodeState::Ready;
+        }
+        goes_on
+    }
+}
+
+impl Client {
+    /// The client is not being served any more. Says since when it has more to do; then it is
+    /// ready, which its scheduler has to be told.
+    #[inline(always)]
+    fn end_service<M>(&mut self, slab: &Slab<M>, now: u64) -> Option<u64> {
+        if self.state != ClientState::Serving {
+            return None;
+        }
+        let more_since = slab.more_since(&self.chain, now);
+        self.state = match more_since {
+            Some(_) => ClientState::Ready,
+            None => ClientState::Idle,
+        };
+        more_since
     }
 }
 

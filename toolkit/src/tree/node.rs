@@ -97,8 +97,6 @@ impl Client {
 /// One scheduler.
 pub(crate) struct Node<S: Scheduler> {
     pub(crate) governor: Governor<S>,
-    /// The governor's decisions are always available while a client is ready.
-    pub(crate) is_prompt: bool,
     pub(crate) state: NodeState,
     /// Clients in state `Ready`.
     pub(crate) ready: u32,
@@ -117,9 +115,8 @@ pub(crate) struct Node<S: Scheduler> {
 }
 
 impl<S: Scheduler> Node<S> {
-    pub(crate) fn new((governor, is_prompt): (Governor<S>, bool), parent: Place) -> Self {
+    pub(crate) fn new(governor: Governor<S>, parent: Place) -> Self {
         Self {
-            is_prompt,
             governor,
             state: NodeState::Idle,
             ready: 0,
@@ -152,11 +149,18 @@ impl<S: Scheduler> Node<S> {
     }
 
     pub(crate) fn remove(&mut self, id: ClientId) {
-        let client = &mut self.clients[id.index()];
-        if client.state == ClientState::Ready {
-            self.ready -= 1;
+        if self.clients[id.index()].state == ClientState::Ready {
+            self.less_ready();
         }
-        client.state = ClientState::Vacant;
+        self.clients[id.index()].state = ClientState::Vacant;
         self.vacant.push(id);
+    }
+
+    /// A client is ready no longer, although it was not chosen.
+    pub(crate) const fn less_ready(&mut self) {
+        self.ready -= 1;
+        if self.ready == 0 {
+            self.declining_since = None;
+        }
     }
 }

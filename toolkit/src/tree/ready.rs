@@ -10,39 +10,21 @@ use crate::system::Platform;
 use super::{ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
 impl<S: Scheduler> Node<S> {
-    /// A client that was served has more work.
-    #[inline(always)]
-    pub(crate) fn again(
-        &mut self,
-        platform: &impl Platform,
-        client: ClientId,
-        since: u64,
-        now: u64,
-    ) {
-        self.clients[client.index()].state = ClientState::Ready;
-        self.ready += 1;
-        self.governor.client_ready(platform, client, since, now);
-    }
-
     /// Nobody is ready: the policy is asked all the same, for fair queueing has to know when a busy
     /// period is over.
     pub(crate) fn note_idle(&mut self, platform: &impl Platform, now: u64) {
         let _never = self.governor.poll_ready(platform, now);
     }
 
-    /// A client has work. True if the node may have become ready by that.
+    /// A client has work, and is `Ready` now. True if the node may have become ready by that.
     #[inline(always)]
-    pub(crate) fn client_ready(
+    pub(crate) fn note_ready(
         &mut self,
         platform: &impl Platform,
         client: ClientId,
         sent_at: u64,
         now: u64,
     ) -> bool {
-        self.clients[client.index()].state = ClientState::Ready;
-        if self.ready == 0 {
-            self.declining_since = None;
-        }
         self.ready += 1;
         self.governor.client_ready(platform, client, sent_at, now);
         matches!(self.state, NodeState::Idle | NodeState::Delayed)
@@ -58,7 +40,8 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         now: u64,
     ) {
         let node = self.node(place.node);
-        if node.client_ready(platform, place.client, sent_at, now) {
+        node.clients[place.client.index()].state = ClientState::Ready;
+        if node.note_ready(platform, place.client, sent_at, now) {
             self.arm(platform, place.node, now);
         }
     }
@@ -72,6 +55,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     }
 
     /// A node that was not ready may have become so: asks its policy and tells its parent.
+    #[inline(never)]
     pub(crate) fn arm(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) {
         if !self.poll(platform, index, now) {
             return;
@@ -95,7 +79,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node.note_idle(platform, now);
             return false;
         }
-        node.is_prompt || self.poll_policy(platform, index, now)
+        node.governor.is_prompt() || self.poll_policy(platform, index, now)
     }
 
     fn poll_policy(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
@@ -128,7 +112,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if node.timer_at.is_none_or(|earlier| at < earlier) {
             node.timer_at = Some(at);
             self.timers.push(Reverse((at, index)));
-            self.timer_at = self.timer_at.min(at);
+            self.attention_at = self.attention_at.min(at);
         }
     }
 
@@ -140,7 +124,6 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let ready = numbered.filter(|(client, _)| client.state == ClientState::Ready);
         node.governor
             .demote(ready.map(|(_, number)| ClientId(number)));
-        node.is_prompt = true;
         self.demotions += 1;
     }
 
@@ -159,8 +142,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                 self.arm(platform, index, now);
             }
         }
+    }
+
+    /// The time of the first timer; `u64::MAX` without any.
+    pub(crate) fn first_timer(&self) -> u64 {
         let first = self.timers.peek();
-        self.timer_at = first.map_or(u64::MAX, |Reverse((at, _))| *at);
+        first.map_or(u64::MAX, |Reverse((at, _))| *at)
     }
 
     /// Stops a node from being served. It is not the root.
@@ -214,7 +201,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = self.node(place.node);
         node.governor.client_suspended(platform, place.client);
         node.clients[place.client.index()].state = ClientState::Idle;
-        node.ready -= 1;
+        node.less_ready();
         self.disarm(platform, place.node);
     }
 
@@ -226,11 +213,5 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             let parent = node.parent;
             self.withdraw(platform, parent);
         }
-    }
-
-    /// Since when the queue at `place` has work.
-    pub(crate) fn more_since(&self, place: Place, now: u64) -> Option<u64> {
-        let client = &self.nodes[place.node.index()].clients[place.client.index()];
-        self.slab.more_since(&client.chain, now)
     }
 }

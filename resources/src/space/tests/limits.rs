@@ -5,7 +5,12 @@ use super::*;
 
 /// A program's life: what it does is the same however often it is refused.
 fn live(setup: &Setup, file: &Arc<File>) -> Result<(), Fault> {
-    setup.map_at(BASE, 8, RW);
+    let map = |mapping: &Mapping| {
+        setup
+            .map(mapping)
+            .map_err(|_| Fault::Refused(Refusal::OverBudget))
+    };
+    map(&anonymous(Place::Fixed(BASE), pages(8), RW))?;
     for page in 0..8 {
         setup.store(BASE + pages(page), b"anonymous")?;
     }
@@ -13,7 +18,7 @@ fn live(setup: &Setup, file: &Arc<File>) -> Result<(), Fault> {
         backing: part(file, 0, pages(1) + 9),
         ..anonymous(Place::Fixed(BASE + (1 << 30)), pages(2), RW)
     };
-    let text = setup.map(&mapping).expect("there is room");
+    let text = map(&mapping)?;
     setup.load(text, 8)?;
     setup.store(text + 1, b"copied")?;
     setup.load(text + pages(1), 8)?;
@@ -21,7 +26,7 @@ fn live(setup: &Setup, file: &Arc<File>) -> Result<(), Fault> {
         shared: true,
         ..anonymous(Place::Fixed(BASE + (2 << 30)), pages(2), RW)
     };
-    let shared = setup.map(&shared).expect("there is room");
+    let shared = map(&shared)?;
     setup.store(shared + pages(1), b"shared")?;
     let child = setup.space.fork(PAYER).map_err(Fault::Refused)?;
     finish(|| child.inherit(&setup.space)).map_err(Fault::Refused)?;
@@ -74,6 +79,25 @@ fn a_budget_is_never_exceeded_and_is_enough_when_raised() {
             other => panic!("{budget}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn the_records_of_regions_are_paid_for() {
+    let setup = Setup::new(64);
+    let before = setup.held();
+    setup.memory.set_budget(PAYER, Some(before + 3));
+    let map = |index: u64| {
+        let place = Place::Fixed(BASE + pages(2 * index));
+        setup.map(&anonymous(place, pages(1), R))
+    };
+    for index in 0_u64..96 {
+        map(index).expect("within the budget");
+    }
+    assert_eq!(setup.held(), before + 3);
+    assert_eq!(map(96), Err(Errno::ENOMEM));
+    setup.unmap(BASE, 2 * 64);
+    assert_eq!(setup.held(), before + 1);
+    map(0).expect("within the budget");
 }
 
 #[test]
