@@ -335,13 +335,9 @@ impl Call<'_> {
         let mut start = 0;
         for buffer in buffers {
             let length = (buffer.length as usize).min(bytes.len() - start);
-            match self
-                .memory
-                .read(buffer.address, &mut bytes[start..start + length])
-            {
-                Err(UserError::Bad) if start > 0 => break,
-                read => read?,
-            }
+            // As a terminal on Linux, it writes all or nothing of what it takes at once.
+            self.memory
+                .read(buffer.address, &mut bytes[start..start + length])?;
             start += length;
         }
         for whole in bytes[..start].chunks(WHOLE) {
