@@ -78,7 +78,9 @@ macro_rules! way {
 
 /// Takes arguments out of registers, in order.
 macro_rules! decode {
-    ($registers:expr, [$($rest:literal)*],) => {};
+    ($registers:expr, [$($rest:literal)*],) => {
+        let _ = $registers;
+    };
     ($registers:expr, [$position:literal $($rest:literal)*],
         $argument:ident: $type:ty, $($more:ident: $more_type:ty,)*) => {
         let $argument = <$type as Argument>::decode($registers[$position]);
