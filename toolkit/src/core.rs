@@ -130,7 +130,7 @@ impl<Y: System> Core<Y> {
     /// Has the resources do something outside any request, such as what they have put off until a
     /// certain time. It is booked as scheduling.
     pub fn outside(&mut self, work: impl FnOnce(&mut Y::Resources, &mut Context<'_, Y>)) {
-        let mut context = Context::between(&mut self.state, &Head::NONE);
+        let mut context = Context::between(&mut self.state, &mut self.inbox, &Head::NONE);
         work(&mut self.resources, &mut context);
     }
 

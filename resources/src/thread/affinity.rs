@@ -43,7 +43,7 @@ impl<M: Machine> Thread<M> {
     }
 
     /// It is nowhere any more.
-    pub(super) fn unsettle(&self, shared: &Shared<M>, home: &Home) {
+    pub(crate) fn unsettle(&self, shared: &Shared<M>, home: &Home) {
         if let Some(core) = self.place() {
             shared.displace(home, core);
         }
@@ -138,7 +138,7 @@ pub(super) fn get<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6
     let needed = cores.div_ceil(64) * 8;
     // Linux counts the bits in 32 bits.
     let length = length as u32;
-    if (length.wrapping_mul(8) as usize) < cores || length % 8 != 0 {
+    if (length.wrapping_mul(8) as usize) < cores || !length.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
     let thread = of_process(caller, id)?;
