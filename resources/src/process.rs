@@ -22,11 +22,12 @@ use crate::machine::Machine;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
-use crate::thread::{IntervalTimer, Thread};
+use crate::thread::{IntervalTimer, Thread, WaitId};
 
 pub mod calls;
 mod directory;
 mod end;
+mod exec;
 mod family;
 mod fork;
 mod move_to;
@@ -37,8 +38,9 @@ mod wait;
 
 pub use directory::Directory;
 pub(crate) use end::{end, kill, kill_more, tear_down, thread_ended};
+pub(crate) use exec::{execve, give_back_old};
 use family::Family;
-pub(crate) use fork::fork;
+pub(crate) use fork::{Fork, fork, fork_more};
 pub(crate) use move_to::recharge;
 pub use start::Spawn;
 pub(crate) use start::start;
@@ -89,7 +91,13 @@ pub struct Process<M: Machine> {
     life: Mutex<Life<M>>,
     dying: AtomicBool,
     stopped: AtomicBool,
+    /// Another program has taken its place (execve(2)): what is left is to be given back, no more.
+    replaced: AtomicBool,
     family: Mutex<Family<M>>,
+    /// Who waits until it runs another program, or ends (vfork(2)).
+    vfork_parent: Mutex<Option<Arc<Thread<M>>>>,
+    /// Who waits to be its only thread (execve(2)).
+    lonely: Mutex<Option<(Arc<Thread<M>>, WaitId)>>,
     children_used: Mutex<Consumption>,
     pub(crate) signals: Mutex<signals::OfProcess>,
     pub(crate) interval_timer: Mutex<Option<IntervalTimer>>,

@@ -154,15 +154,16 @@ impl OfProcess {
         }
     }
 
-    /// Of the program that takes this one's place: what had handlers has none.
-    pub(crate) fn exec(&self) -> Self {
+    /// Of the program that takes this one's place: what had handlers has none, what is pending
+    /// stays.
+    pub(crate) fn exec(&mut self) -> Self {
         let actions = self.actions.map(|action| match action.is_ignored() {
             true => action,
             false => Action::DEFAULT,
         });
         Self {
             actions,
-            pending: Pending::NONE,
+            pending: core::mem::replace(&mut self.pending, Pending::NONE),
         }
     }
 }
@@ -214,6 +215,13 @@ impl OfThread {
             saved_mask: None,
             awaited: 0,
         }
+    }
+
+    /// Of the only thread of a forked process.
+    pub(crate) fn fork(&self) -> Self {
+        let mut child = Self::new(self.mask);
+        child.stack = self.stack;
+        child
     }
 
     pub(crate) const fn mask(&self) -> u64 {

@@ -28,11 +28,14 @@ const NEVER: u64 = u64::MAX;
 /// Cycles of a second.
 pub const HERTZ: u64 = 1_000_000_000;
 
-/// What things cost, in cycles.
-pub const INSTRUCTION: u64 = 1;
-pub const ENTRY: u64 = 100;
-pub const INTERRUPT: u64 = 500;
-pub const STEP: u64 = 300;
+/// Cycles of an instruction besides what it computes.
+const INSTRUCTION: u64 = 1;
+/// Cycles of entering user mode and of what the kernel does about it.
+const ENTRY: u64 = 100;
+/// Cycles of an interrupt.
+const INTERRUPT: u64 = 500;
+/// Cycles of a step of the toolkit.
+pub(super) const STEP: u64 = 300;
 
 /// One core's clock and interrupts.
 #[derive(Debug)]
@@ -340,12 +343,26 @@ impl crate::machine::Registers for Registers {
     }
 }
 
-impl Registers {
-    fn value(&self, program: &Program, entry: u64, operand: Operand) -> u64 {
-        match operand {
-            Operand::Value(value) => value,
-            Operand::Register(register) => self.general[register],
-            Operand::Address(label) => entry + program.resolve(label) as u64,
+fn value_of(general: &[u64; 18], program: &Program, entry: u64, operand: Operand) -> u64 {
+    match operand {
+        Operand::Value(value) => value,
+        Operand::Register(register) => general[register],
+        Operand::Address(label) => entry + program.resolve(label) as u64,
+    }
+}
+
+fn load_long(root: &Root, address: u64) -> Result<u64, PageFault> {
+    let mut bytes = [0; 8];
+    root.load(address, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+impl Condition {
+    const fn holds(self, one: u64, other: u64) -> bool {
+        match self {
+            Self::Equal => one == other,
+            Self::NotEqual => one != other,
+            Self::Below => one < other,
         }
     }
 }
@@ -363,47 +380,75 @@ impl From<PageFault> for Exit {
 impl FakeMachine {
     /// Executes one instruction.
     fn execute(&self, root: &Root, registers: &mut Registers) -> Result<Option<Exit>, PageFault> {
-        let core = self.core();
         let at = registers.general[register::RIP];
         let access = Access {
             write: false,
             execute: true,
         };
         root.translate(at, access)?;
+        let invalid = Some(Exit::Exception { vector: 6, code: 0 });
         let Some((program, entry)) = self.program(at) else {
-            return Ok(Some(Exit::Exception { vector: 6, code: 0 }));
+            return Ok(invalid);
         };
         let index = usize::try_from(at - entry).unwrap_or(usize::MAX);
         let Some(instruction) = program.instructions.get(index).copied() else {
-            return Ok(Some(Exit::Exception { vector: 6, code: 0 }));
+            return Ok(invalid);
         };
-        let value = |operand| registers.value(&program, entry, operand);
-        let mut next = at + 1;
-        let mut exit = None;
-        match instruction {
-            Instruction::Compute(cycles) => {
-                let total = if registers.left > 0 {
-                    registers.left
-                } else {
-                    value(cycles)
-                };
-                let now = core.now();
-                let room = core.next_timer().saturating_sub(now);
-                let part = total.min(room);
-                core.now.fetch_add(part, Ordering::SeqCst);
-                registers.left = total - part;
-                if registers.left > 0 {
-                    next = at;
-                }
+        if let Instruction::Trap(vector) = instruction {
+            return Ok(Some(Exit::Exception { vector, code: 0 }));
+        }
+        let before = registers.general;
+        let value = |operand| value_of(&before, &program, entry, operand);
+        let place = |label| entry + program.resolve(label) as u64;
+        registers.general[register::RIP] = match instruction {
+            Instruction::Jump(to) => value(to),
+            Instruction::JumpIf(condition, one, other, to)
+                if condition.holds(value(one), value(other)) =>
+            {
+                place(to)
             }
-            Instruction::Set(register, to) => registers.general[register] = value(to),
+            Instruction::Return => {
+                let next = load_long(root, registers.general[register::RSP])?;
+                registers.general[register::RSP] += 8;
+                next
+            }
+            Instruction::Compute(cycles) if self.compute(&mut registers.left, value(cycles)) => at,
+            instruction => {
+                self.work(root, &mut registers.general, instruction, value)?;
+                at + 1
+            }
+        };
+        self.spend(INSTRUCTION);
+        Ok((instruction == Instruction::Call).then_some(Exit::SystemCall))
+    }
+
+    /// Computes up to the next interrupt; true if there is more to compute.
+    fn compute(&self, left: &mut u64, cycles: u64) -> bool {
+        let core = self.core();
+        let total = if *left > 0 { *left } else { cycles };
+        let part = total.min(core.next_timer().saturating_sub(core.now()));
+        self.spend(part);
+        *left = total - part;
+        *left > 0
+    }
+
+    /// An instruction after which the next one follows.
+    fn work(
+        &self,
+        root: &Root,
+        general: &mut [u64; 18],
+        instruction: Instruction,
+        value: impl Fn(Operand) -> u64,
+    ) -> Result<(), PageFault> {
+        match instruction {
+            Instruction::Set(register, to) => general[register] = value(to),
             Instruction::Add(register, what) => {
-                registers.general[register] = registers.general[register].wrapping_add(value(what));
+                general[register] = general[register].wrapping_add(value(what));
             }
             Instruction::Load(register, address) => {
                 let mut bytes = [0; 4];
                 root.load(value(address), &mut bytes)?;
-                registers.general[register] = u64::from(u32::from_le_bytes(bytes));
+                general[register] = u64::from(u32::from_le_bytes(bytes));
             }
             Instruction::Store(address, what) => {
                 root.store(value(address), &value(what).to_le_bytes()[..4])?;
@@ -412,37 +457,16 @@ impl FakeMachine {
                 root.store(value(address), &value(what).to_le_bytes())?;
             }
             Instruction::FetchAdd(register, address, what) => {
-                let (address, what) = (value(address), value(what));
-                registers.general[register] = self.fetch_add(root, address, what)?;
+                general[register] = self.fetch_add(root, value(address), value(what))?;
             }
-            Instruction::Jump(to) => next = value(to),
-            Instruction::JumpIf(condition, one, other, to) => {
-                let (one, other) = (value(one), value(other));
-                if match condition {
-                    Condition::Equal => one == other,
-                    Condition::NotEqual => one != other,
-                    Condition::Below => one < other,
-                } {
-                    next = entry + program.resolve(to) as u64;
-                }
-            }
-            Instruction::Call => exit = Some(Exit::SystemCall),
-            Instruction::Return => {
-                let mut bytes = [0; 8];
-                root.load(registers.general[register::RSP], &mut bytes)?;
-                registers.general[register::RSP] += 8;
-                next = u64::from_le_bytes(bytes);
-            }
-            Instruction::Trap(vector) => return Ok(Some(Exit::Exception { vector, code: 0 })),
             Instruction::Note(what) => self.0.notes.lock().push(Note {
-                at: core.now(),
+                at: self.core().now(),
                 core: CoreId(CURRENT.get()),
                 value: value(what),
             }),
+            _ => {}
         }
-        registers.general[register::RIP] = next;
-        core.now.fetch_add(INSTRUCTION, Ordering::SeqCst);
-        Ok(exit)
+        Ok(())
     }
 
     fn fetch_add(&self, root: &Root, address: u64, what: u64) -> Result<u64, PageFault> {

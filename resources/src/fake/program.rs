@@ -15,20 +15,17 @@ pub const DATA_BYTES: u64 = 1 << 20;
 
 /// The general registers, by their place in [`crate::machine::Registers::general`].
 pub mod register {
-    pub const R8: usize = 0;
-    pub const R9: usize = 1;
-    pub const R10: usize = 2;
-    pub const R12: usize = 4;
-    pub const R13: usize = 5;
-    pub const R14: usize = 6;
-    pub const R15: usize = 7;
-    pub const RDI: usize = 8;
-    pub const RSI: usize = 9;
-    pub const RBX: usize = 11;
-    pub const RDX: usize = 12;
-    pub const RAX: usize = 13;
-    pub const RSP: usize = 15;
-    pub const RIP: usize = 16;
+    macro_rules! registers {
+        ($($name:ident = $place:literal)*) => {$(
+            #[doc = concat!("`", stringify!($name), "`.")]
+            pub const $name: usize = $place;
+        )*};
+    }
+
+    registers! {
+        R8 = 0 R9 = 1 R10 = 2 R12 = 4 R13 = 5 R14 = 6 R15 = 7 RDI = 8 RSI = 9 RBX = 11 RDX = 12
+        RAX = 13 RSP = 15 RIP = 16
+    }
 }
 
 /// A place in a program, known before it is reached.
@@ -61,8 +58,11 @@ impl From<Label> for Operand {
 /// What is compared for a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
+    /// The same.
     Equal,
+    /// Not the same.
     NotEqual,
+    /// Less, without a sign.
     Below,
 }
 

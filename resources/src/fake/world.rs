@@ -201,9 +201,7 @@ impl World {
         };
         let shared = self.shared.clone();
         self.machine.be(CoreId(0));
-        let mut context = self.cores[0].context();
-        shared.spawn(&mut context, spawn);
-        drop(context);
+        shared.spawn(&mut self.cores[0].context(), spawn);
         self.asleep[0] = false;
     }
 
@@ -228,16 +226,15 @@ impl World {
             self.asleep[core.index()] = false;
         }
         self.machine.spend(STEP);
-        let shared = self.shared.clone();
         let state = &mut self.cores[core.index()];
         // As the kernel's idle loop does.
+        let now = self.machine.clock_of(core);
         if state
             .resources()
             .next_deadline()
-            .is_some_and(|at| at <= self.machine.clock_of(core))
+            .is_some_and(|at| at <= now)
         {
-            let mut context = state.context();
-            CoreResources::new(shared, core).run_timers(&mut context);
+            state.outside(CoreResources::run_timers);
         }
         if let Step::Asleep { .. } = state.step() {
             if let Some(at) = state.resources().next_deadline() {

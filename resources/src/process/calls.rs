@@ -62,9 +62,9 @@ pub fn vfork<M: Machine>(caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome
 /// execve(2).
 ///
 /// # Errors
-/// As the manual says.
-pub fn execve<M: Machine>(_caller: &mut Caller<'_, '_, M>, _: [u64; 6]) -> Outcome {
-    Err(Errno::ENOSYS.into())
+/// As the manual says; else the verdict is that the thread does not come back.
+pub fn execve<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+    super::execve(caller, arguments)
 }
 
 /// `exit_group`(2).

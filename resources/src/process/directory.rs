@@ -108,6 +108,13 @@ impl<M: Machine> Directory<M> {
         numbers.living += 1;
     }
 
+    /// Another process has the number from now on (execve(2)).
+    pub(super) fn replace(&self, process: &Arc<Process<M>>) {
+        let taken = Some(process.clone());
+        let gone = self.0.write().taken.insert(process.id(), taken);
+        drop(gone);
+    }
+
     /// A number is free again.
     pub(crate) fn forget(&self, id: u32) {
         let gone = self.0.write().taken.remove(&id);

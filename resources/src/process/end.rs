@@ -8,7 +8,7 @@ use super::{ExitStatus, Process, family};
 use crate::machine::Machine;
 use crate::space::Progress;
 use crate::system::{Kind, Message, Shared, Vortex};
-use crate::thread::{Attention, Thread, attend, disarm, feed};
+use crate::thread::{Attention, Thread, attend, disarm, feed, retry};
 
 /// Threads that are told at a time.
 const PORTION: usize = 64;
@@ -79,6 +79,7 @@ pub(crate) fn thread_ended<M: Machine>(
     life.threads.remove(&thread.id());
     life.used += used;
     let is_last = life.threads.is_empty();
+    let is_next_to_last = life.threads.len() == 1;
     if is_last {
         life.status.get_or_insert(ExitStatus::Exited(0));
         process
@@ -90,7 +91,11 @@ pub(crate) fn thread_ended<M: Machine>(
     if thread.id() != process.id() {
         shared.processes.forget(thread.id());
     }
+    if is_next_to_last && let Some((thread, wait)) = process.lonely.lock().take() {
+        let _ = retry(shared, context, &thread, wait);
+    }
     if is_last {
+        process.release_vfork_parent(context);
         disarm(shared, process);
         let message = Message::Teardown(process.clone());
         let request = process.request(shared, context, Kind::AddressSpace, message);
@@ -106,6 +111,7 @@ pub(crate) fn tear_down<M: Machine>(
 ) {
     let (kind, message) = match process.space().destroy() {
         Progress::More => (Kind::AddressSpace, Message::Teardown(process.clone())),
+        Progress::Done if process.is_replaced() => return,
         Progress::Done => (Kind::Process, Message::Ended(process.clone())),
     };
     let request = process.request(shared, context, kind, message);

@@ -38,6 +38,11 @@ impl<M: Machine> Family<M> {
             report: None,
         }
     }
+
+    /// Of a child of the process with this number.
+    pub(super) const fn of_child(&self, parent: u32) -> Self {
+        Self::new(parent, self.group, self.session)
+    }
 }
 
 /// Tells a process's parent what has become of it. True if nobody will wait for it.

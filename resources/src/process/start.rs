@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use spin::Mutex;
-use vortex_toolkit::ids::ActivityId;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
 use super::{Consumption, ExitStatus, Family, Life, Process, Rights};
@@ -83,7 +83,7 @@ fn create<M: Machine>(
     let home = shared.home(spawn.activity);
     home.enter()?;
     let id = shared.processes.reserve().inspect_err(|_| home.abandon())?;
-    let loaded = load(shared, &home, &spawn).inspect_err(|_| {
+    let loaded = load(shared, &home, &spawn.file, &spawn.arguments).inspect_err(|_| {
         shared.processes.forget(id);
         home.abandon();
     })?;
@@ -92,31 +92,27 @@ fn create<M: Machine>(
         id,
         process: process.clone(),
         registers: M::Registers::new(loaded.entry.instruction, loaded.entry.stack),
-        mask: 0,
+        signals: signals::OfThread::new(0),
         clear_child_tid: 0,
         allowed: u64::MAX,
         name: process.name(),
     }
     .build();
-    process.life().threads.insert(id, thread.clone());
-    shared.processes.enter(&process);
-    if let Some(parent) = shared.processes.find(process.parent()) {
-        parent.family.lock().children.insert(id, process);
-    }
-    launch(shared, context, &thread);
+    enter(shared, context, &process, &thread);
     Ok(id)
 }
 
 /// An address space with a program in it.
-struct Loaded<M: Machine> {
-    space: Arc<Space<M>>,
-    entry: Entry,
+pub(super) struct Loaded<M: Machine> {
+    pub(super) space: Arc<Space<M>>,
+    pub(super) entry: Entry,
 }
 
-fn load<M: Machine>(
+pub(super) fn load<M: Machine>(
     shared: &Arc<Shared<M>>,
     home: &Home,
-    spawn: &Spawn<M>,
+    file: &Arc<dyn Object>,
+    arguments: &Arguments,
 ) -> Result<Loaded<M>, Errno> {
     let resource = shared.destination_at(home, Kind::AddressSpace);
     let (machine, memory) = (shared.machine.clone(), shared.memory.clone());
@@ -126,7 +122,7 @@ fn load<M: Machine>(
     let (seed, random) = random.split_at(8);
     space.set_seed(u64::from_le_bytes(seed.try_into().unwrap_or_default()));
     let random = random.try_into().unwrap_or_default();
-    let entry = executable::load(&space, &spawn.file, &spawn.arguments, random)?;
+    let entry = executable::load(&space, file, arguments, random)?;
     Ok(Loaded { space, entry })
 }
 
@@ -139,39 +135,95 @@ fn build<M: Machine>(
 ) -> Arc<Process<M>> {
     let parent = spawn.caller.as_ref().map(|caller| caller.process().clone());
     let family = match &parent {
-        Some(parent) => {
-            let family = parent.family.lock();
-            Family::new(parent.id(), family.group, family.session)
-        }
+        Some(parent) => parent.family.lock().of_child(parent.id()),
         // Those that the kernel starts beside the first one are its children.
         None if shared.processes.find(1).is_some() => Family::new(1, id, id),
         None => Family::new(0, id, id),
     };
-    let settings = parent.map_or_else(Settings::default, |parent| parent.settings().inherited());
-    let path = &spawn.arguments.path;
-    let base = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    Arc::new(Process {
+    Parts {
         id,
         space,
-        descriptors: Mutex::new(spawn.descriptors),
-        settings,
+        descriptors: spawn.descriptors,
+        settings: parent.map_or_else(Settings::default, |parent| parent.settings().inherited()),
         rights: spawn.rights,
-        name: Mutex::new(short_name(base)),
-        activity: AtomicU32::new(home.activity.0),
-        threads: AtomicU32::new(home.thread_resource(&shared.grid).0),
-        timeslice: AtomicU64::new(home.timeslice()),
-        home: Mutex::new(home.clone()),
-        life: Mutex::new(Life {
-            threads: BTreeMap::new(),
-            status: None,
-            has_ended: false,
-            used: Consumption::default(),
-        }),
-        dying: AtomicBool::new(false),
-        stopped: AtomicBool::new(false),
-        family: Mutex::new(family),
-        children_used: Mutex::new(Consumption::default()),
-        signals: Mutex::new(signals::OfProcess::new()),
-        interval_timer: Mutex::new(None),
-    })
+        name: program_name(&spawn.arguments.path),
+        threads: home.thread_resource(&shared.grid),
+        family,
+        signals: signals::OfProcess::new(),
+        vfork_parent: None,
+        used: Consumption::default(),
+        children_used: Consumption::default(),
+    }
+    .assemble(home)
+}
+
+/// The name of the program at a path: its last part.
+pub(super) fn program_name(path: &[u8]) -> [u8; 16] {
+    let base = path.rsplit(|byte| *byte == b'/').next();
+    short_name(base.unwrap_or_default())
+}
+
+/// What a process is made of.
+pub(super) struct Parts<M: Machine> {
+    pub(super) id: u32,
+    pub(super) space: Arc<Space<M>>,
+    pub(super) descriptors: Descriptors,
+    pub(super) settings: Settings,
+    pub(super) rights: Rights,
+    pub(super) name: [u8; 16],
+    pub(super) threads: ResourceId,
+    pub(super) family: Family<M>,
+    pub(super) signals: signals::OfProcess,
+    pub(super) vfork_parent: Option<Arc<Thread<M>>>,
+    pub(super) used: Consumption,
+    pub(super) children_used: Consumption,
+}
+
+impl<M: Machine> Parts<M> {
+    /// The process, without threads, of which nobody knows yet.
+    pub(super) fn assemble(self, home: &Arc<Home>) -> Arc<Process<M>> {
+        Arc::new(Process {
+            id: self.id,
+            space: self.space,
+            descriptors: Mutex::new(self.descriptors),
+            settings: self.settings,
+            rights: self.rights,
+            name: Mutex::new(self.name),
+            activity: AtomicU32::new(home.activity.0),
+            threads: AtomicU32::new(self.threads.0),
+            timeslice: AtomicU64::new(home.timeslice()),
+            home: Mutex::new(home.clone()),
+            life: Mutex::new(Life {
+                threads: BTreeMap::new(),
+                status: None,
+                has_ended: false,
+                used: self.used,
+            }),
+            dying: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+            family: Mutex::new(self.family),
+            vfork_parent: Mutex::new(self.vfork_parent),
+            lonely: Mutex::new(None),
+            children_used: Mutex::new(self.children_used),
+            signals: Mutex::new(self.signals),
+            interval_timer: Mutex::new(None),
+        })
+    }
+}
+
+/// Enters a process with its first thread, and lets that begin.
+pub(super) fn enter<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    process: &Arc<Process<M>>,
+    thread: &Arc<Thread<M>>,
+) {
+    let id = process.id();
+    process.life().threads.insert(id, thread.clone());
+    shared.processes.enter(process);
+    if let Some(parent) = shared.processes.find(process.parent()) {
+        parent.family.lock().children.insert(id, process.clone());
+    }
+    launch(shared, context, thread);
 }

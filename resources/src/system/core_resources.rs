@@ -75,6 +75,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 thread::give_back(shared, context, &reclaim, &starved);
             }
             Message::Spawn(spawn) => process::start(shared, context, *spawn),
+            Message::Fork(fork) => process::fork_more(shared, context, fork),
             Message::Kill(process, after) => process::kill_more(shared, context, &process, after),
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
@@ -117,7 +118,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 return thread::give_back(shared, context, &reclaim, &starved);
             }
             message @ Message::Starved(_) => (Kind::Memory, message),
-            message @ (Message::Teardown(_) | Message::Recharge(_)) => {
+            message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
             }
             message @ (Message::Spawn(_) | Message::Kill(..) | Message::Ended(_)) => {

@@ -8,7 +8,7 @@ use vortex_toolkit::memory::Reclaim;
 
 use crate::machine::Machine;
 use crate::object::Object;
-use crate::process::{Process, Spawn};
+use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
 use crate::thread::{Starved, Thread};
 
@@ -41,6 +41,8 @@ pub enum Message<M: Machine> {
     Reclaim(Reclaim, Arc<Starved<M>>),
     /// To the process resource: start a process.
     Spawn(Box<Spawn<M>>),
+    /// To the address-space resource: give the next portion of a process's memory to its fork.
+    Fork(Box<Fork<M>>),
     /// To the process resource: have the next threads of a dying process end, those with numbers
     /// above this one.
     Kill(Arc<Process<M>>, u32),

@@ -43,7 +43,7 @@ impl<M: Machine> Thread<M> {
     }
 
     /// It is nowhere any more.
-    pub(super) fn unsettle(&self, shared: &Shared<M>, home: &Home) {
+    pub(crate) fn unsettle(&self, shared: &Shared<M>, home: &Home) {
         if let Some(core) = self.place() {
             shared.displace(home, core);
         }

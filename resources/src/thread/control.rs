@@ -142,7 +142,7 @@ impl Control {
         if self.state != State::Waiting || self.interruption == Interruption::Never && !force {
             return None;
         }
-        let until = self.timer.map(|timer| timer.deadline());
+        let until = self.timer.map(TimerKey::deadline);
         Some(self.leave(Resumption::Interrupted(self.interruption, until)))
     }
 

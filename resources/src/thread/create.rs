@@ -21,8 +21,7 @@ pub(crate) struct NewThread<M: Machine> {
     pub(crate) id: u32,
     pub(crate) process: Arc<Process<M>>,
     pub(crate) registers: M::Registers,
-    /// Signals that it blocks.
-    pub(crate) mask: u64,
+    pub(crate) signals: signals::OfThread,
     pub(crate) clear_child_tid: u64,
     /// The cores on which it may run.
     pub(crate) allowed: u64,
@@ -39,7 +38,7 @@ impl<M: Machine> NewThread<M> {
             registers: Mutex::new(self.registers),
             control: Mutex::new(Control::new()),
             attention: AtomicU32::new(Attention::empty().bits()),
-            signals: Mutex::new(signals::OfThread::new(self.mask)),
+            signals: Mutex::new(self.signals),
             clear_child_tid: AtomicU64::new(self.clear_child_tid),
             robust_list: AtomicU64::new(0),
             allowed: AtomicU64::new(self.allowed),
@@ -199,11 +198,12 @@ fn make<M: Machine>(caller: &mut Caller<'_, '_, M>, what: &Clone, id: u32) -> Ou
         return Err(Errno::EPERM.into());
     }
     let clears = what.has(linux::CLONE_CHILD_CLEARTID);
+    let mask = caller.thread.signals.lock().mask();
     let thread = NewThread {
         id,
         process: process.clone(),
         registers,
-        mask: caller.thread.signals.lock().mask(),
+        signals: signals::OfThread::new(mask),
         clear_child_tid: if clears { what.child_tid } else { 0 },
         allowed: caller.thread.allowed.load(Ordering::Relaxed),
         name: caller.thread.name(),

@@ -83,7 +83,7 @@ pub(crate) fn run<M: Machine>(
     drop(registers);
     thread.used.end(shared.machine.now());
     match end {
-        End::Waits | End::Parks => {}
+        End::Waits | End::Parks => crate::process::give_back_old(&shared, context, thread),
         End::GivesWay => {
             thread.control.lock().state = State::Ready;
             wait::ready(context, thread);
