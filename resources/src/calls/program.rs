@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::argument::{In, Path};
 use super::{Caller, Verdict};
 use crate::errno::Errno;
-use crate::files::{Archive, Descriptors, Kind};
+use crate::files::{Archive, Descriptors};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::space::Space;
@@ -35,16 +35,6 @@ impl Program {
     /// As execve(2): ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or
     /// may not be executed.
     pub fn find(archive: &Archive, from: &Descriptors, path: &[u8]) -> Result<Self, Errno> {
-        let node = archive
-            .walk(from.directory, path, true, &from.program)?
-            .node()?;
-        let node = archive.node(node);
-        let Kind::File(file) = &node.kind else {
-            return Err(Errno::EACCES);
-        };
-        if node.mode & 0o111 == 0 {
-            return Err(Errno::EACCES);
-        }
         let path = if path.starts_with(b"/") {
             path.to_vec()
         } else {
@@ -55,10 +45,9 @@ impl Program {
             whole.extend_from_slice(path);
             whole
         };
-        Ok(Self {
-            file: file.clone(),
-            path,
-        })
+        let link = archive.walk(from.directory, &path, true, &from.program)?;
+        let file = archive.program_at(link.node()?)?;
+        Ok(Self { file, path })
     }
 
     /// The program at a path in the caller's memory, for the caller.

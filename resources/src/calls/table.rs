@@ -78,7 +78,9 @@ macro_rules! way {
 
 /// Takes arguments out of registers, in order.
 macro_rules! decode {
-    ($registers:expr, [$($rest:literal)*],) => {};
+    ($registers:expr, [$($rest:literal)*],) => {
+        let _ = $registers;
+    };
     ($registers:expr, [$position:literal $($rest:literal)*],
         $argument:ident: $type:ty, $($more:ident: $more_type:ty,)*) => {
         let $argument = <$type as Argument>::decode($registers[$position]);
@@ -125,6 +127,17 @@ macro_rules! step {
     }};
 }
 
+/// Keeps the body of each call out of the dispatch: that is a jump, and a short call does not pay
+/// for the registers and the stack of the long ones.
+#[inline(never)]
+fn apart<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    registers: &[u64; 6],
+    call: impl FnOnce(&mut Caller<'_, '_, M>, &[u64; 6]) -> Outcome,
+) -> Outcome {
+    call(caller, registers)
+}
+
 macro_rules! calls {
     ($($number:literal $name:ident($($argument:ident: $type:ty),*)
         $way:ident $(($resource:ident))? => $module:ident::$function:ident $(($raw:tt))?;)*) => {
@@ -146,8 +159,10 @@ macro_rules! calls {
             registers: &[u64; 6],
         ) -> Outcome {
             match number {
-                $($number => enter!($way $(($resource))? (caller registers $number
-                    ($($argument: $type,)*) => $module::$function $(($raw))?)),)*
+                $($number => apart(caller, registers, |caller, registers| {
+                    enter!($way $(($resource))? (caller registers $number
+                        ($($argument: $type,)*) => $module::$function $(($raw))?))
+                }),)*
                 _ => unknown::call(caller, number),
             }
         }

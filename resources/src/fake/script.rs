@@ -35,6 +35,8 @@ pub enum Action {
     Call(Call),
     /// Writes to its memory.
     Store(u64, Vec<u8>),
+    /// Reads from its memory, for [`Bench::loaded`].
+    Load(u64, usize),
 }
 
 /// Where the program begins.
@@ -147,6 +149,7 @@ struct Program {
     /// The next of them.
     next: usize,
     results: Vec<u64>,
+    loaded: Vec<u8>,
 }
 
 struct Inner {
@@ -191,19 +194,25 @@ impl Script {
             program.results.push(registers.general[RAX]);
             program.next += 1;
         }
-        while let Some(Action::Store(address, bytes)) = program.actions.get(program.next) {
-            if let Err(fault) = root.store(*address, bytes) {
+        let program = &mut *program;
+        let call = loop {
+            let (done, write) = match program.actions.get(program.next) {
+                Some(Action::Call(call)) => break *call,
+                Some(Action::Store(address, bytes)) => (root.store(*address, bytes), true),
+                Some(Action::Load(address, length)) => {
+                    program.loaded.resize(*length, 0);
+                    (root.load(*address, &mut program.loaded), false)
+                }
+                None => break [EXIT_GROUP, 0, 0, 0, 0, 0, 0],
+            };
+            if let Err(fault) = done {
                 return Exit::PageFault {
                     address: fault.address,
-                    write: true,
+                    write,
                     execute: false,
                 };
             }
             program.next += 1;
-        }
-        let call = match program.actions.get(program.next) {
-            Some(Action::Call(call)) => *call,
-            _ => [EXIT_GROUP, 0, 0, 0, 0, 0, 0],
         };
         let places = [RAX, RDI, RSI, RDX, R10, R8, R9];
         for (register, value) in places.into_iter().zip(call) {
@@ -401,6 +410,12 @@ impl Bench {
     #[must_use]
     pub fn taken(&self) -> usize {
         self.machine.0.memory.taken()
+    }
+
+    /// What the program has read from its memory at last.
+    #[must_use]
+    pub fn loaded(&self) -> Vec<u8> {
+        self.machine.0.program.lock().loaded.clone()
     }
 
     /// What was written to the console.

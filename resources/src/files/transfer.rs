@@ -196,7 +196,9 @@ impl Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         let mut bytes = alloc::vec![0; count as usize * SIZE];
-        self.memory.read(address, &mut bytes)?;
+        if count > 0 {
+            self.memory.read(address, &mut bytes)?;
+        }
         let (pairs, _) = bytes.as_chunks::<SIZE>();
         let mut left = MAX_COUNT;
         let mut buffers = Vec::with_capacity(pairs.len());
@@ -247,18 +249,36 @@ impl Call<'_> {
             let length = (rest.len() as u64)
                 .min(buffer.length)
                 .min(MAX_COPIED - done);
-            let written = self.memory.write(buffer.address, &rest[..length as usize]);
-            match written {
+            let written = match self.write_part(buffer.address, &rest[..length as usize]) {
                 // What has been read before the fault counts.
                 Err(UserError::Bad) if done > 0 => break,
                 written => written?,
+            };
+            done += written;
+            if written < length {
+                break;
             }
-            done += length;
         }
         if at.is_none() {
             *position = start + done;
         }
         Ok(done)
+    }
+
+    /// Writes to the program's memory as far as that can be done; the number of bytes.
+    fn write_part(&self, address: u64, bytes: &[u8]) -> Result<u64, UserError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let place = address + done as u64;
+            let in_page = (PAGE_SIZE - place % PAGE_SIZE) as usize;
+            let end = bytes.len().min(done + in_page);
+            match self.memory.write(place, &bytes[done..end]) {
+                Err(UserError::Bad) if done > 0 => break,
+                written => written?,
+            }
+            done = end;
+        }
+        Ok(done as u64)
     }
 
     /// What there is on the console. It is gone once it is read, so the buffer comes first.
@@ -315,13 +335,9 @@ impl Call<'_> {
         let mut start = 0;
         for buffer in buffers {
             let length = (buffer.length as usize).min(bytes.len() - start);
-            match self
-                .memory
-                .read(buffer.address, &mut bytes[start..start + length])
-            {
-                Err(UserError::Bad) if start > 0 => break,
-                read => read?,
-            }
+            // As a terminal on Linux, it writes all or nothing of what it takes at once.
+            self.memory
+                .read(buffer.address, &mut bytes[start..start + length])?;
             start += length;
         }
         for whole in bytes[..start].chunks(WHOLE) {

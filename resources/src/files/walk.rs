@@ -113,7 +113,15 @@ impl Archive {
     /// # Errors
     /// As execve(2) for its path: ENOENT and so on; EACCES if it is no file, or not executable.
     pub fn program(&self, path: &[u8]) -> Result<Arc<dyn Object>, Errno> {
-        let node = self.node(self.walk(NodeId::ROOT, path, true, b"")?.node()?);
+        self.program_at(self.walk(NodeId::ROOT, path, true, b"")?.node()?)
+    }
+
+    /// The file of a program at a node.
+    ///
+    /// # Errors
+    /// EACCES if it is no file, or not executable.
+    pub fn program_at(&self, node: NodeId) -> Result<Arc<dyn Object>, Errno> {
+        let node = self.node(node);
         match &node.kind {
             Kind::File(file) if node.mode & EXECUTE != 0 => Ok(Arc::clone(file) as Arc<dyn Object>),
             _ => Err(Errno::EACCES),

@@ -305,7 +305,11 @@ pub fn sigaltstack<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 
         if is_on {
             return Err(Errno::EPERM.into());
         }
-        let is_same = (new.start, new.size, new.flags) == (before.start, before.size, before.flags);
+        // Linux compares first; before anything was set, all is 0 there.
+        let is_unset = (before.start, before.size) == (0, 0);
+        let is_zero = (new.start, new.size, new.flags) == (0, 0, 0);
+        let is_same = is_unset && is_zero
+            || (new.start, new.size, new.flags) == (before.start, before.size, before.flags);
         if !is_same {
             caller.thread.signals.lock().stack = checked(new)?;
         }

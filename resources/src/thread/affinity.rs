@@ -112,7 +112,9 @@ pub(super) fn set<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6
     let mut bytes = [0; 8];
     // The argument is 32 bits wide.
     let length = (length as u32).min(8) as usize;
-    caller.process.space().read(mask, &mut bytes[..length])?;
+    if length > 0 {
+        caller.process.space().read(mask, &mut bytes[..length])?;
+    }
     let thread = of_process(caller, id)?;
     if !caller.process.may_signal(thread.process()) {
         return Err(Errno::EPERM.into());

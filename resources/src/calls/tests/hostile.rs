@@ -31,6 +31,17 @@ const PROGRAM_LINK: u64 = MEMORY + 0x3840;
 const CAPABILITIES: u64 = MEMORY + 0x3900;
 const NO_STACK: u64 = MEMORY + 0x3920;
 
+/// Vectors, of two buffers each, with hostile addresses and lengths in them.
+const VECTORS: u64 = MEMORY + 0x3a00;
+const HOSTILE_VECTORS: [[u64; 4]; 6] = [
+    [0x2000_0000, 8, 0, 0],
+    [0xffff_8000_0000_0000, 8, 0, 0],
+    [0x7fff_ffff_eff8, 16, 0, 0],
+    [MEMORY, 1 << 63, 0, 0],
+    [MEMORY, 4, 0x2000_0000, 4],
+    [READ_ONLY, 4, MEMORY, 4],
+];
+
 /// What is open: a file, something to write to, a directory.
 const FILE: u64 = 3;
 const SINK: u64 = 4;
@@ -216,6 +227,23 @@ fn cases(call: &Declaration) -> Vec<Case> {
     cases
 }
 
+/// Good pointers to vectors of hostile ones.
+fn vectors() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for call in TABLE {
+        if !["readv", "writev", "preadv", "pwritev"].contains(&call.name) {
+            continue;
+        }
+        for (vector, place) in HOSTILE_VECTORS.iter().zip((VECTORS..).step_by(32)) {
+            let mut arguments = good(call);
+            arguments[1] = place;
+            arguments[2] = 2;
+            cases.push(case(call, "buffers", &format!("{vector:x?}"), arguments));
+        }
+    }
+    cases
+}
+
 fn case(call: &Declaration, parameter: &str, what: &str, arguments: [u64; 6]) -> Case {
     let [a, b, c, d, e, f] = arguments;
     let is_native = call.number >= 0x5600;
@@ -282,6 +310,8 @@ fn surroundings() -> Vec<Action> {
     };
     let store = |address, bytes: &[u8]| Action::Store(address, bytes.to_vec());
     let path = |address, path: &str| Action::Store(address, path.as_bytes().to_vec());
+    let words = HOSTILE_VECTORS.as_flattened().iter();
+    let vectors: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
     vec![
         map(MEMORY, 0x4000, 3),
         map(READ_ONLY, 0x1000, 1),
@@ -293,6 +323,7 @@ fn surroundings() -> Vec<Action> {
         store(CAPABILITIES, &[0x22, 0x05, 0x08, 0x20]),
         store(NO_STACK + 8, &[2]),
         store(EDGE + 0xfff, b"a"),
+        store(VECTORS, &vectors),
         path(MEMORY, "/data"),
         Action::Call([2, MEMORY, 0, 0, 0, 0, 0]),
         store(MEMORY, &[0; 5]),
@@ -343,9 +374,8 @@ impl Ours {
 
 #[test]
 fn hostile_pointers_give_what_linux_gives() {
-    let all: Vec<Case> = TABLE.iter().flat_map(cases).collect();
-    let (fixed, asked): (Vec<Case>, Vec<Case>) =
-        all.into_iter().partition(|case| case.fixed.is_some());
+    let all = TABLE.iter().flat_map(cases).chain(vectors());
+    let (fixed, asked): (Vec<Case>, Vec<Case>) = all.partition(|case| case.fixed.is_some());
     let answers = on_the_host(&asked);
     let mut ours = Ours::new();
     let mut wrong = Vec::new();

@@ -44,6 +44,15 @@ static void environment(const char *data) {
     memcpy((char *)0x10003900, "\x22\x05\x08\x20", 4);
     ((char *)0x10003920)[8] = SS_DISABLE;
     *(char *)0x10030fff = 'a';
+    static const unsigned long vectors[][4] = {
+        {0x20000000, 8, 0, 0},
+        {0xffff800000000000, 8, 0, 0},
+        {0x7fffffffeff8, 16, 0, 0},
+        {0x10000000, 0x8000000000000000, 0, 0},
+        {0x10000000, 4, 0x20000000, 4},
+        {0x10010000, 4, 0x10000000, 4},
+    };
+    memcpy((char *)0x10003a00, vectors, sizeof vectors);
     descriptor(open("/dev/null", O_RDWR), 0);
     descriptor(open(data, O_RDONLY), 3);
     int pipes[2];
@@ -60,6 +69,8 @@ static void environment(const char *data) {
 }
 
 static void make(const unsigned long *call, long *result, const sigset_t *child) {
+    /* Their positions are shared by all processes. */
+    if (lseek(3, 0, SEEK_SET) || lseek(5, 0, SEEK_SET)) fail("lseek");
     pid_t pid = fork();
     if (pid < 0) fail("fork");
     if (pid == 0) {
