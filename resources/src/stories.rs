@@ -15,6 +15,7 @@ use vortex_toolkit::ids::ActivityId;
 
 mod faults;
 mod processes;
+mod races;
 mod sharing;
 mod signals;
 mod threads;

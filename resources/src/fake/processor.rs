@@ -1,7 +1,8 @@
 //! Fake processors with virtual time, which run [`Program`]s.
 //!
 //! Key types: [`FakeMachine`], [`Registers`], [`FakeCore`] (a toolkit's platform). Each core has a
-//! clock of its own, which only its own work moves.
+//! clock of its own, which only its own work moves; or all have the host's, and each is a thread of
+//! the host.
 //!
 //! Noticed by a panic: a thread that runs on two processors, or that runs before the last one has
 //! left it; tables that are run on after the space has been taken apart.
@@ -12,6 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::cell::Cell;
+use std::time::Instant;
 
 use spin::Mutex;
 use vortex_toolkit::Platform;
@@ -58,6 +60,8 @@ struct State {
     random: AtomicU64,
     console: Mutex<Vec<u8>>,
     interrupts: AtomicU64,
+    /// When the host's clock was 0, if that is the one.
+    started: Option<Instant>,
 }
 
 /// What a program has written into the log.
@@ -91,6 +95,16 @@ impl FakeMachine {
     /// With so many cores and frames.
     #[must_use]
     pub fn new(cores: u16, frames: u32) -> Self {
+        Self::with_clock(cores, frames, None)
+    }
+
+    /// The same, with the host's clock.
+    #[must_use]
+    pub fn in_real_time(cores: u16, frames: u32) -> Self {
+        Self::with_clock(cores, frames, Some(Instant::now()))
+    }
+
+    fn with_clock(cores: u16, frames: u32, started: Option<Instant>) -> Self {
         let core = |_| Core {
             now: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
@@ -107,6 +121,7 @@ impl FakeMachine {
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
             console: Mutex::new(Vec::new()),
             interrupts: AtomicU64::new(0),
+            started,
         }))
     }
 
@@ -158,7 +173,25 @@ impl FakeMachine {
     }
 
     pub(super) fn clock_of(&self, core: CoreId) -> u64 {
-        self.0.cores[core.index()].now.load(Ordering::SeqCst)
+        self.time(&self.0.cores[core.index()])
+    }
+
+    /// The time on a core.
+    fn time(&self, core: &Core) -> u64 {
+        match self.0.started {
+            Some(started) => u64::try_from(started.elapsed().as_nanos()).unwrap_or(NEVER),
+            None => core.now.load(Ordering::SeqCst),
+        }
+    }
+
+    /// What this core's own handlers of interrupts have taken.
+    fn spend_on_interrupt(&self) {
+        if self.0.started.is_none() {
+            self.spend(INTERRUPT);
+            self.core()
+                .interrupted
+                .fetch_add(INTERRUPT, Ordering::SeqCst);
+        }
     }
 
     /// A core that has slept goes on at a time.
@@ -166,7 +199,7 @@ impl FakeMachine {
         let core = &self.0.cores[core.index()];
         core.now.fetch_max(at, Ordering::SeqCst);
         core.wake_at.store(NEVER, Ordering::SeqCst);
-        let now = core.now.load(Ordering::SeqCst);
+        let now = self.time(core);
         for time in [&core.timer, &core.deadline] {
             if time.load(Ordering::SeqCst) <= now {
                 time.store(NEVER, Ordering::SeqCst);
@@ -186,13 +219,8 @@ impl FakeMachine {
 }
 
 impl Core {
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::SeqCst)
-    }
-
-    /// When the next timer interrupts, and whether something does so now.
-    fn is_interrupted(&self) -> bool {
-        let now = self.now();
+    /// Whether something interrupts now; it is taken.
+    fn is_interrupted(&self, now: u64) -> bool {
         let mut any = self.pending.swap(false, Ordering::SeqCst);
         any |= self.wake_at.load(Ordering::SeqCst) <= now;
         for time in [&self.timer, &self.deadline, &self.wake_at] {
@@ -426,8 +454,17 @@ impl FakeMachine {
     fn compute(&self, left: &mut u64, cycles: u64) -> bool {
         let core = self.core();
         let total = if *left > 0 { *left } else { cycles };
-        let part = total.min(core.next_timer().saturating_sub(core.now()));
-        self.spend(part);
+        let begin = self.time(core);
+        let part = if self.0.started.is_some() {
+            while self.time(core) < core.next_timer().min(begin + total) {
+                std::thread::yield_now();
+            }
+            total.min(self.time(core) - begin)
+        } else {
+            let part = total.min(core.next_timer().saturating_sub(begin));
+            self.spend(part);
+            part
+        };
         *left = total - part;
         *left > 0
     }
@@ -460,7 +497,7 @@ impl FakeMachine {
                 general[register] = self.fetch_add(root, value(address), value(what))?;
             }
             Instruction::Note(what) => self.0.notes.lock().push(Note {
-                at: self.core().now(),
+                at: self.time(self.core()),
                 core: CoreId(CURRENT.get()),
                 value: value(what),
             }),
@@ -565,15 +602,14 @@ impl Machine for FakeMachine {
             registers.held_by.is_none_or(|holder| holder == here),
             "a thread runs on core {here} before another has left it"
         );
-        core.now.fetch_add(ENTRY, Ordering::SeqCst);
+        self.spend(ENTRY);
         if !may_enter() {
             return Exit::NotEntered;
         }
         registers.held_by = Some(here);
         loop {
-            if core.is_interrupted() {
-                core.now.fetch_add(INTERRUPT, Ordering::SeqCst);
-                core.interrupted.fetch_add(INTERRUPT, Ordering::SeqCst);
+            if core.is_interrupted(self.time(core)) {
+                self.spend_on_interrupt();
                 return Exit::Interrupt;
             }
             match self.execute(root, registers) {
@@ -594,14 +630,14 @@ impl Machine for FakeMachine {
 
     fn interrupt(&self, core: CoreId) {
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
-        let at = self.core().now();
+        let at = self.time(self.core());
         let core = &self.0.cores[core.index()];
         core.pending.store(true, Ordering::SeqCst);
         core.wake_at.fetch_min(at, Ordering::SeqCst);
     }
 
     fn now(&self) -> u64 {
-        self.core().now()
+        self.time(self.core())
     }
 
     fn hertz(&self) -> u64 {

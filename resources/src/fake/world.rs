@@ -1,20 +1,22 @@
 //! A whole system on a fake machine: grid, resources, programs.
 //!
-//! [`World`] steps, again and again, the core whose clock is behind all others: two runs do exactly
-//! the same.
+//! Key types: [`World`], which steps, again and again, the core whose clock is behind all others, so
+//! that two runs do exactly the same; [`Setup`], what it is made of, which can also be run with a
+//! host thread for each core ([`Setup::run_on_threads`]).
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 use vortex_sched_config::Known;
 use vortex_schedulers::instantiate;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
-use vortex_toolkit::{Core, Step};
+use vortex_toolkit::{Core, Seed, Step};
 
 use super::processor::{FakeMachine, HERTZ, STEP};
 use super::program::{DATA, DATA_BYTES, Program, TEXT};
@@ -119,21 +121,30 @@ fn configuration(cores: u16, activities: &[(&str, u32)], timeslice_us: u64) -> S
     text + "</resourcescheduler>\n</schedulerconfig>\n"
 }
 
-impl World {
-    /// A system of so many cores and frames, with activities of these names and weights (numbered
+/// A system that has not begun.
+pub struct Setup {
+    /// The machine.
+    pub machine: FakeMachine,
+    /// What its cores share.
+    pub shared: Arc<Shared<FakeMachine>>,
+    seeds: Vec<Seed<System>>,
+    ended: Arc<Mutex<Option<ExitStatus>>>,
+}
+
+impl Setup {
+    /// A system on a machine of so many cores, with activities of these names and weights (numbered
     /// from 1) and these programs, at `/0`, `/1` and so on.
     ///
     /// # Panics
     /// If something does not fit.
     #[must_use]
     pub fn new(
+        machine: FakeMachine,
         cores: u16,
-        frames: u32,
         activities: &[(&str, u32)],
         timeslice_us: u64,
         programs: Vec<Program>,
     ) -> Self {
-        let machine = FakeMachine::new(cores, frames);
         let text = configuration(cores, activities, timeslice_us);
         let known = Known::standard(u32::from(cores));
         let plan = vortex_sched_config::parse(&text)
@@ -148,28 +159,165 @@ impl World {
             hertz: HERTZ,
         };
         let memory = Arc::new(Multiplexor::new(machine.clone()));
-        let mut tar = Vec::new();
-        for (index, program) in programs.into_iter().enumerate() {
-            let length = program.instructions.len().max(1);
-            let begin = TEXT + (index as u64) * 0x1_0000;
-            entry(&mut tar, &format!("{index}"), &elf(begin, length));
-            machine.add_program(begin, program);
-        }
-        let references: Arc<dyn References> = memory.clone();
-        tar.extend([0; 1024]);
-        let (archive, problems) = Archive::new(tar.leak(), &[], &references);
-        assert!(problems.is_empty(), "{problems:?}");
+        let archive = archive(&machine, &memory, programs);
         let ended = Arc::new(Mutex::new(None));
         let report = ended.clone();
         let on_end = Box::new(move |status| *report.lock() = Some(status));
         let shared = Shared::new(machine.clone(), memory, archive, grid, layout, on_end);
-        let start = |seed: vortex_toolkit::Seed<System>| {
-            let core = seed.core();
-            machine.be(core);
-            let resources = CoreResources::new(shared.clone(), core);
-            Core::new(seed, machine.platform(core), resources)
-        };
-        let cores: Vec<_> = seeds.into_iter().map(start).collect();
+        Self {
+            machine,
+            shared,
+            seeds,
+            ended,
+        }
+    }
+
+    /// The program of a number, for an activity, with all rights.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    #[must_use]
+    pub fn spawn(
+        shared: &Shared<FakeMachine>,
+        program: usize,
+        activity: u32,
+    ) -> Spawn<FakeMachine> {
+        let archive = &shared.archive;
+        let path = format!("/{program}").into_bytes();
+        Spawn {
+            caller: None,
+            activity: ActivityId(activity),
+            rights: Rights::all(),
+            file: archive.program(&path).expect("the program is there"),
+            arguments: Arguments {
+                path: path.clone(),
+                arguments: alloc::vec![path.clone()],
+                ..Arguments::default()
+            },
+            descriptors: Descriptors::new(archive, path),
+        }
+    }
+
+    /// Runs program 0 for activity 1, and what it starts, with a host thread for each core, until
+    /// all cores sleep with no process left; then checks that nothing is.
+    ///
+    /// # Panics
+    /// If something is left.
+    pub fn run_on_threads(self) -> ExitStatus {
+        let Self {
+            machine,
+            shared,
+            seeds,
+            ended,
+        } = self;
+        let frames_at_start = machine.memory().taken();
+        let (count, asleep) = (seeds.len(), AtomicU64::new(0));
+        let (machine, shared_by_all, ended) = (&machine, &shared, &ended);
+        let (asleep, all) = (&asleep, (1_u64 << count) - 1);
+        std::thread::scope(|scope| {
+            for seed in seeds {
+                scope.spawn(move || {
+                    let number = seed.core();
+                    let mut core = begin(machine, shared_by_all, seed);
+                    if number == CoreId(0) {
+                        let spawn = Self::spawn(shared_by_all, 0, 1);
+                        shared_by_all.spawn(&mut core.context(), spawn);
+                    }
+                    while !(ended.lock().is_some() && asleep.load(Ordering::SeqCst) == all) {
+                        live(machine, number, &mut core, asleep);
+                    }
+                });
+            }
+        });
+        let status = *ended.lock();
+        check_empty(&shared, machine, frames_at_start);
+        status.expect("it has ended")
+    }
+}
+
+/// A core, on the host thread that is to step it.
+fn begin(
+    machine: &FakeMachine,
+    shared: &Arc<Shared<FakeMachine>>,
+    seed: Seed<System>,
+) -> Core<System> {
+    let core = seed.core();
+    machine.be(core);
+    let resources = CoreResources::new(shared.clone(), core);
+    Core::new(seed, machine.platform(core), resources)
+}
+
+/// One round of a core's idle loop, as the kernel's: true if it sleeps now.
+fn turn(machine: &FakeMachine, number: CoreId, core: &mut Core<System>) -> bool {
+    let now = machine.clock_of(number);
+    if core.resources().next_deadline().is_some_and(|at| at <= now) {
+        core.outside(CoreResources::run_timers);
+    }
+    let sleeps = matches!(core.step(), Step::Asleep { .. });
+    if sleeps && let Some(at) = core.resources().next_deadline() {
+        crate::machine::Machine::set_deadline(machine, at);
+    }
+    sleeps
+}
+
+/// Steps a core in real time; while it sleeps, its bit is set.
+fn live(machine: &FakeMachine, number: CoreId, core: &mut Core<System>, asleep: &AtomicU64) {
+    let bit = 1 << number.0;
+    if asleep.load(Ordering::SeqCst) & bit != 0 {
+        let now = machine.clock_of(number);
+        if machine.wakes_at(number) > now {
+            return std::thread::yield_now();
+        }
+        asleep.fetch_and(!bit, Ordering::SeqCst);
+        machine.wake_up(number, now);
+    }
+    if turn(machine, number, core) {
+        asleep.fetch_or(bit, Ordering::SeqCst);
+    }
+}
+
+/// The files of programs, which the machine is told of.
+fn archive(
+    machine: &FakeMachine,
+    memory: &Arc<Multiplexor<FakeMachine>>,
+    programs: Vec<Program>,
+) -> Archive {
+    let mut tar = Vec::new();
+    for (index, program) in programs.into_iter().enumerate() {
+        let length = program.instructions.len().max(1);
+        let begin = TEXT + (index as u64) * 0x1_0000;
+        entry(&mut tar, &format!("{index}"), &elf(begin, length));
+        machine.add_program(begin, program);
+    }
+    let references: Arc<dyn References> = memory.clone();
+    tar.extend([0; 1024]);
+    let (archive, problems) = Archive::new(tar.leak(), &[], &references);
+    assert!(problems.is_empty(), "{problems:?}");
+    archive
+}
+
+impl World {
+    /// As [`Setup::new`], with so many frames.
+    ///
+    /// # Panics
+    /// If something does not fit.
+    #[must_use]
+    pub fn new(
+        cores: u16,
+        frames: u32,
+        activities: &[(&str, u32)],
+        timeslice_us: u64,
+        programs: Vec<Program>,
+    ) -> Self {
+        let machine = FakeMachine::new(cores, frames);
+        let Setup {
+            machine,
+            shared,
+            seeds,
+            ended,
+        } = Setup::new(machine, cores, activities, timeslice_us, programs);
+        let seeds = seeds.into_iter();
+        let cores: Vec<_> = seeds.map(|seed| begin(&machine, &shared, seed)).collect();
         Self {
             frames_at_start: machine.memory().taken(),
             asleep: cores.iter().map(|_| false).collect(),
@@ -185,22 +333,9 @@ impl World {
     /// # Panics
     /// If there is no such program.
     pub fn start(&mut self, program: usize, activity: u32) {
-        let archive = &self.shared.archive;
-        let path = format!("/{program}").into_bytes();
-        let spawn = Spawn {
-            caller: None,
-            activity: ActivityId(activity),
-            rights: Rights::all(),
-            file: archive.program(&path).expect("the program is there"),
-            arguments: Arguments {
-                path: path.clone(),
-                arguments: alloc::vec![path.clone()],
-                ..Arguments::default()
-            },
-            descriptors: Descriptors::new(archive, path),
-        };
-        let shared = self.shared.clone();
+        let spawn = Setup::spawn(&self.shared, program, activity);
         self.machine.be(CoreId(0));
+        let shared = self.shared.clone();
         shared.spawn(&mut self.cores[0].context(), spawn);
         self.asleep[0] = false;
     }
@@ -226,22 +361,7 @@ impl World {
             self.asleep[core.index()] = false;
         }
         self.machine.spend(STEP);
-        let state = &mut self.cores[core.index()];
-        // As the kernel's idle loop does.
-        let now = self.machine.clock_of(core);
-        if state
-            .resources()
-            .next_deadline()
-            .is_some_and(|at| at <= now)
-        {
-            state.outside(CoreResources::run_timers);
-        }
-        if let Step::Asleep { .. } = state.step() {
-            if let Some(at) = state.resources().next_deadline() {
-                crate::machine::Machine::set_deadline(&self.machine, at);
-            }
-            self.asleep[core.index()] = true;
-        }
+        self.asleep[core.index()] = turn(&self.machine, core, &mut self.cores[core.index()]);
         true
     }
 
@@ -289,38 +409,38 @@ impl World {
     /// # Panics
     /// If not.
     pub fn check_empty(&self) {
-        let shared = &self.shared;
-        assert_eq!(shared.processes.len(), 0, "processes are left");
-        assert!(shared.futexes.is_empty(), "waiters are left");
-        assert_eq!(shared.sleepers(), 0, "sleepers are left");
-        let cached: usize = self.cached();
-        let taken = self.machine.memory().taken();
-        assert_eq!(taken, self.frames_at_start + cached, "frames are left");
-        let snapshot = shared.grid.snapshot(self.now());
-        for core in 0..self.cores.len() {
-            let core = CoreId(u16::try_from(core).unwrap_or(0));
-            assert_eq!(
-                snapshot.missing_cycles(core),
-                0,
-                "cycles in no account on {core:?}"
-            );
-        }
+        check_empty(&self.shared, &self.machine, self.frames_at_start);
     }
+}
 
-    /// Frames that hold pages of files.
-    fn cached(&self) -> usize {
-        let mut cached = 0;
-        for number in 0..self.shared.archive.len() as u64 {
-            let Some(object) = self.shared.archive.object(number) else {
-                continue;
-            };
-            for page in 0..object.length().div_ceil(4096) {
-                if let Some(frame) = object.cached(page) {
-                    self.shared.memory.release(frame);
-                    cached += 1;
-                }
+/// Checks that nothing is left of any process, and that the ledgers add up.
+fn check_empty(shared: &Shared<FakeMachine>, machine: &FakeMachine, frames_at_start: usize) {
+    assert_eq!(shared.processes.len(), 0, "processes are left");
+    assert!(shared.futexes.is_empty(), "waiters are left");
+    assert_eq!(shared.sleepers(), 0, "sleepers are left");
+    let taken = machine.memory().taken();
+    assert_eq!(taken, frames_at_start + cached(shared), "frames are left");
+    let snapshot = shared.grid.snapshot(machine.clock_of(CoreId(0)));
+    for core in 0..shared.grid.cores() {
+        let core = CoreId(u16::try_from(core).unwrap_or(0));
+        let missing = snapshot.missing_cycles(core);
+        assert_eq!(missing, 0, "cycles in no account on {core:?}");
+    }
+}
+
+/// Frames that hold pages of files.
+fn cached(shared: &Shared<FakeMachine>) -> usize {
+    let mut cached = 0;
+    for number in 0..shared.archive.len() as u64 {
+        let Some(object) = shared.archive.object(number) else {
+            continue;
+        };
+        for page in 0..object.length().div_ceil(4096) {
+            if let Some(frame) = object.cached(page) {
+                shared.memory.release(frame);
+                cached += 1;
             }
         }
-        cached
     }
+    cached
 }

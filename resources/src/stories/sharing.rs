@@ -65,7 +65,7 @@ fn beside(antagonist: Program) {
     let mut world = World::new(1, 6000, &activities, 1000, vec![spin(), antagonist]);
     world.start(0, 1);
     world.start(1, 2);
-    world.run_for(500 * MS);
+    world.run_for(150 * MS);
     let shares = shares(&world, 0, 2);
     assert!(shares[0] >= 480, "the victim gets {} of 1000", shares[0]);
 }
