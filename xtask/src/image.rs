@@ -40,11 +40,11 @@ impl Contents {
     pub(crate) fn ramdisk(&self, folder: Option<&Path>) -> Result<Vec<u8>> {
         let config = self.configuration()?;
         let rootfs = rootfs::archive(&userland::build()?, folder)?;
-        ramdisk::assemble(&config, &self.options, Some(&rootfs))
+        ramdisk::assemble(config.as_deref(), &self.options, Some(&rootfs))
     }
 
-    /// The scheduler configuration; the default one if none was given.
-    pub(crate) fn configuration(&self) -> Result<Vec<u8>> {
+    /// The scheduler configuration, if one was given.
+    pub(crate) fn configuration(&self) -> Result<Option<Vec<u8>>> {
         ramdisk::read_config(self.config.as_deref())
     }
 }

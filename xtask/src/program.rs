@@ -96,7 +96,7 @@ pub fn start(program: &Program) -> Result<Guest> {
     } else if configuration.is_empty() {
         bail!("nothing to start: no program is named, and no configuration that names some");
     }
-    let ramdisk = ramdisk::assemble(&configuration, &program.options, Some(&rootfs))?;
+    let ramdisk = ramdisk::assemble(Some(&configuration), &program.options, Some(&rootfs))?;
     drop(rootfs);
     let mut config = GuestConfig::new(
         boot(&ramdisk)?,

@@ -8,8 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace;
-
 /// The name of the scheduler configuration in the archive.
 pub const CONFIG: &str = "vortex.xml";
 /// The name of the boot options in the archive.
@@ -18,37 +16,44 @@ pub const OPTIONS: &str = "options";
 /// The name of the root file system in the archive: a tar itself.
 pub const ROOTFS: &str = "rootfs.tar";
 
-/// Makes the archive from a configuration file (the default one when `None`) and boot options.
+/// Makes the archive from a configuration file and boot options. Without a file the kernel makes a
+/// configuration for the cores that it finds.
 ///
 /// # Errors
 /// When the file cannot be read, or an option cannot be written as one line.
 pub fn build(config: Option<&Path>, options: &[String]) -> Result<Vec<u8>> {
-    assemble(&read_config(config)?, options, None)
+    assemble(read_config(config)?.as_deref(), options, None)
 }
 
-/// A configuration file; the default one when `None`.
+/// A configuration file, if one is named.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read_config(config: Option<&Path>) -> Result<Vec<u8>> {
-    let default = workspace::root().join("sched-config/examples/default.xml");
-    let config = config.unwrap_or(&default);
-    std::fs::read(config)
-        .with_context(|| format!("cannot read the configuration {}", config.display()))
+pub fn read_config(config: Option<&Path>) -> Result<Option<Vec<u8>>> {
+    let read = |path: &Path| {
+        std::fs::read(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))
+    };
+    config.map(read).transpose()
 }
 
 /// Makes the archive from a configuration, boot options, and the root file system as a tar.
 ///
 /// # Errors
 /// When an option cannot be written as one line.
-pub fn assemble(config: &[u8], options: &[String], rootfs: Option<&[u8]>) -> Result<Vec<u8>> {
+pub fn assemble(
+    config: Option<&[u8]>,
+    options: &[String],
+    rootfs: Option<&[u8]>,
+) -> Result<Vec<u8>> {
     let mut text = String::new();
     for option in options {
         check_option(option)?;
         text.push_str(option);
         text.push('\n');
     }
-    let mut files = vec![(CONFIG, config), (OPTIONS, text.as_bytes())];
+    let mut files: Vec<_> = config.map(|config| (CONFIG, config)).into_iter().collect();
+    files.push((OPTIONS, text.as_bytes()));
     files.extend(rootfs.map(|rootfs| (ROOTFS, rootfs)));
     archive(&files)
 }

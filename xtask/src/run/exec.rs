@@ -63,11 +63,8 @@ fn wanted(args: &Args, line: &str) -> Result<Program> {
             .with_context(|| format!("--env {variable:?}: expected NAME=VALUE"))?;
         Ok((name.to_owned(), value.to_owned()))
     });
-    let configuration = match args.contents.config {
-        None => String::new(),
-        Some(_) => String::from_utf8(args.contents.configuration()?)
-            .context("the configuration is not UTF-8")?,
-    };
+    let configuration = String::from_utf8(args.contents.configuration()?.unwrap_or_default())
+        .context("the configuration is not UTF-8")?;
     Ok(Program {
         path: path.clone(),
         arguments: arguments.to_vec(),
