@@ -4,5 +4,6 @@
 pub mod memory;
 pub mod processor;
 pub mod program;
+pub mod registers;
 pub mod script;
 pub mod world;

@@ -59,7 +59,7 @@ impl<T> IrqLock<T> {
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let interrupts = InterruptsOff::new();
         let core = cores::current();
-        let me = core.index().as_usize() as u32;
+        let me = cores::current_index().as_usize() as u32;
         assert!(
             self.owner.load(Ordering::Relaxed) != me,
             "core {me} takes its own {:?} lock again",

@@ -209,6 +209,7 @@ fn a_position_independent_program_goes_where_chance_has_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of damaged files")]
 fn what_is_no_program_is_refused_with_the_reason() {
     let with = |change: &dyn Fn(&mut Header)| {
         let mut text = TEXT;

@@ -335,7 +335,7 @@ fn long_names_of_pax_and_gnu_are_read() {
     let entries = [
         header("pax", b'x', "", pax.as_bytes()),
         header("short", b'0', "", b"pax"),
-        header("gnu", b'L', "", format!("{}z\0", long).as_bytes()),
+        header("gnu", b'L', "", format!("{long}z\0").as_bytes()),
         header("gnu", b'K', "", format!("{long}\0").as_bytes()),
         header("short", b'2', "short", b""),
     ];
