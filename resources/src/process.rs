@@ -91,6 +91,8 @@ pub struct Process<M: Machine> {
     life: Mutex<Life<M>>,
     dying: AtomicBool,
     stopped: AtomicBool,
+    /// Its memory is its parent's (vfork(2)).
+    borrows: bool,
     /// Another program has taken its place (execve(2)): what is left is to be given back, no more.
     replaced: AtomicBool,
     family: Mutex<Family<M>>,

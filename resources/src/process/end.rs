@@ -109,7 +109,11 @@ pub(crate) fn tear_down<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     process: &Arc<Process<M>>,
 ) {
-    let (kind, message) = match process.space().destroy() {
+    let progress = match process.borrows {
+        true => Progress::Done,
+        false => process.space().destroy(),
+    };
+    let (kind, message) = match progress {
         Progress::More => (Kind::AddressSpace, Message::Teardown(process.clone())),
         Progress::Done if process.is_replaced() => return,
         Progress::Done => (Kind::Process, Message::Ended(process.clone())),

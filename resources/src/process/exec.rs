@@ -95,6 +95,7 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         threads: old.threads(),
         family,
         signals: old.signals.lock().exec(),
+        borrows: false,
         vfork_parent: None,
         used,
         children_used: old.children_consumption(),
@@ -127,7 +128,6 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
     if let Some(parent) = shared.processes.find(parent) {
         parent.family.lock().children.insert(new.id(), new.clone());
     }
-    old.release_vfork_parent(caller.context);
     launch(shared, caller.context, &thread);
 }
 
@@ -140,6 +140,7 @@ pub(crate) fn give_back_old<M: Machine>(
 ) {
     let process = thread.process();
     if process.is_replaced() {
+        process.release_vfork_parent(context);
         let message = Message::Teardown(process.clone());
         let request = process.request(shared, context, Kind::AddressSpace, message);
         context.send(request);

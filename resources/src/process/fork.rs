@@ -1,7 +1,8 @@
-//! fork(2) and vfork(2): a process with a copy of another's memory, made in portions.
+//! fork(2) and vfork(2): a process with a copy of another's memory, made in portions; or one that
+//! uses the other's memory while its parent waits, until it runs another program or ends.
 //!
-//! vfork(2) is a fork whose parent waits until the child runs another program or ends; what the
-//! child writes meanwhile is its own.
+//! Invariant: an address space that is borrowed lives as long as its borrower, because the thread
+//! that has lent it waits, and with it its process.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Fork<M: Machine> {
     /// Where the child's number is written in its memory; 0 for nowhere.
     child_tid: u64,
     clear_child_tid: u64,
+    /// The memory is the caller's, not a copy.
+    lends: bool,
     waits: bool,
 }
 
@@ -78,8 +81,12 @@ fn begin<M: Machine>(
     if what.has(linux::CLONE_SETTLS) && !registers.set_fs_base(what.tls) {
         return Err(Errno::EPERM.into());
     }
+    let lends = what.has(linux::CLONE_VM);
+    let child = match lends {
+        true => Ok(space.clone()),
+        false => space.fork(caller.process.activity()),
+    };
     let tid = |flag| if what.has(flag) { what.child_tid } else { 0 };
-    let child = space.fork(caller.process.activity());
     Ok(Fork {
         caller: caller.thread.clone(),
         id,
@@ -87,6 +94,7 @@ fn begin<M: Machine>(
         registers,
         child_tid: tid(linux::CLONE_CHILD_SETTID),
         clear_child_tid: tid(linux::CLONE_CHILD_CLEARTID),
+        lends,
         waits: what.has(linux::CLONE_VFORK),
     })
 }
@@ -101,6 +109,7 @@ pub(crate) fn fork_more<M: Machine>(
     let parent = caller.process();
     let progress = match parent.is_dying() {
         true => Err(Errno::EAGAIN),
+        false if fork.lends => Ok(Progress::Done),
         false => fork
             .space
             .inherit(parent.space())
@@ -152,6 +161,7 @@ fn finish<M: Machine>(
         threads: home.thread_resource(&shared.grid),
         family: parent.family.lock().of_child(parent.id()),
         signals: parent.signals.lock().fork(),
+        borrows: fork.lends,
         vfork_parent: fork.waits.then(|| caller.clone()),
         used: Consumption::default(),
         children_used: Consumption::default(),

@@ -276,3 +276,26 @@ fn stops_are_seen_by_the_parent() {
         world.check_empty();
     }
 }
+
+/// What the child of vfork(2) writes, its parent sees.
+#[test]
+fn vfork_lends_the_memory() {
+    let mut program = Program::new();
+    let child = program.label();
+    program.call(linux::__NR_vfork, &[]);
+    program.jump_if(RAX, Condition::Equal, 0, child);
+    program.load(R12, value(DATA));
+    program.note_register(R12);
+    program.call(linux::__NR_wait4, &[u64::MAX, 0, 0, 0].map(value));
+    program.exit_group(0);
+    program.bind(child);
+    program.compute(3 * MS);
+    program.store(value(DATA), value(21));
+    program.exit_group(1);
+    for cores in [1, 2] {
+        let mut world = alone(cores, program.clone());
+        assert_eq!(world.run(100 * MS), ExitStatus::Exited(0));
+        assert_eq!(values(&world), [21]);
+        world.check_empty();
+    }
+}
