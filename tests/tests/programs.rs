@@ -112,7 +112,7 @@ fn programs_are_as_on_linux() {
         "bin/selfcheck fill 8 3",
         "bin/selfcheck nothing-like-this",
         "bin/none",
-        "data",
+        "./data",
         "data/small",
         "bin/hello",
     ];

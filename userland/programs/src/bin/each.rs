@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> io::Result<()> {
     let text = std::fs::read_to_string(&args.file)
         .map_err(|error| io::Error::other(format!("{}: {error}", args.file)))?;
-    let mut account = match activity::create("each", 1000) {
+    let mut account = match activity::create("commands", 1000) {
         Ok(activity) => Some(Account { activity, most: 0 }),
         Err(error) if vortex::is_unsupported(&error) => None,
         Err(error) => return Err(error),
