@@ -35,6 +35,8 @@ pub(crate) type System = Vortex<Hardware>;
 const ROOTFS: &str = "rootfs.tar";
 /// Starts what a configuration with several processes lists.
 const SPAWNER: &str = "/bin/spawner";
+/// How a shell ends that does not find a program.
+const NOT_FOUND: u8 = 127;
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
 
@@ -110,7 +112,8 @@ pub(crate) fn ended() -> Option<ExitStatus> {
     ENDED.get().copied()
 }
 
-/// Starts the first process. False, and the log says why, if there is none to start.
+/// Starts the first process. False, and the log says why, if there is none to start. One that is
+/// not there counts as ended, with the status that a shell has for that.
 pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) -> bool {
     let plan = &wired.plan;
     let Some(shared) = SHARED.get() else {
@@ -128,11 +131,12 @@ pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) ->
         ),
         _ => (SPAWNER, ActivityId::INFRASTRUCTURE, plain(SPAWNER)),
     };
+    FIRST.call_once(|| path.into());
     let Some(file) = find(&shared.archive, path) else {
         log::error!("{path}: there is no such program in the root file system");
+        ENDED.call_once(|| ExitStatus::Exited(NOT_FOUND));
         return false;
     };
-    FIRST.call_once(|| path.into());
     let descriptors = Descriptors::new(&shared.archive, path.into());
     let spawn = Spawn {
         caller: None,

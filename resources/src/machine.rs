@@ -200,6 +200,11 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     fn interrupt(&self, core: vortex_toolkit::ids::CoreId);
     /// The platform's clock now, in cycles.
     fn now(&self) -> u64;
+    /// When the kernel was entered, in cycles of the platform's clock.
+    fn entered_at(&self) -> u64 {
+        0
+    }
+
     /// Cycles of the platform's clock in a second.
     fn hertz(&self) -> u64;
     /// Nanoseconds since 1970 when the clock was 0.

@@ -19,6 +19,7 @@
 
 mod log_file;
 mod machine;
+pub mod programs;
 mod running;
 pub mod slots;
 

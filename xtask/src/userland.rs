@@ -9,12 +9,14 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 10] = [
     "cases",
     "cpuhog",
+    "each",
     "latency",
     "microbench",
     "sampler",
+    "selfcheck",
     "spawner",
     "stress",
     "vstat",

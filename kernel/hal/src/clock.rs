@@ -150,11 +150,17 @@ pub fn tsc_hz() -> u64 {
     rate().map_or(0, Rate::hertz)
 }
 
+/// The time-stamp counter at [`mark_entry`]; 0 before it.
+#[must_use]
+pub fn entry() -> u64 {
+    ENTRY.load(Ordering::Relaxed)
+}
+
 /// Nanoseconds since [`mark_entry`]; 0 before [`init`].
 #[must_use]
 pub fn now_ns() -> u64 {
     // A core whose counter lags behind the first one's may read less than the entry's.
-    let cycles = cpu::timestamp().saturating_sub(ENTRY.load(Ordering::Relaxed));
+    let cycles = cpu::timestamp().saturating_sub(entry());
     rate().map_or(0, |rate| rate.nanoseconds(cycles))
 }
 

@@ -331,6 +331,10 @@ impl Machine for Hardware {
         cpu::timestamp()
     }
 
+    fn entered_at(&self) -> u64 {
+        clock::entry()
+    }
+
     fn hertz(&self) -> u64 {
         clock::tsc_hz()
     }

@@ -115,7 +115,10 @@ impl<'a, M: Machine> Provider<'a, M> {
             length: 0,
             taken_at: self.reading.at,
             hertz: self.shared.machine.hertz(),
-            since_boot_ns: self.shared.clock.nanoseconds(self.now),
+            since_boot_ns: self
+                .shared
+                .clock
+                .nanoseconds(self.now.saturating_sub(self.shared.machine.entered_at())),
             caller: caller.0.into(),
             sections: 0,
         };

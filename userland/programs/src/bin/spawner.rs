@@ -49,7 +49,9 @@ fn run(args: &Args) -> io::Result<u8> {
             }
             Err(error) => {
                 eprintln!("spawner: {} ({}): {error}", process.name, process.path);
-                status = status.max(1);
+                if status == 0 {
+                    status = status_of(&error);
+                }
             }
         }
     }
@@ -74,6 +76,14 @@ fn run(args: &Args) -> io::Result<u8> {
         }
     }
     Ok(status)
+}
+
+/// What a shell ends with when a program cannot be started: 127 if there is none, else 126.
+fn status_of(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => 127,
+        _ => 126,
+    }
 }
 
 fn start(plan: &Plan, process: &ProcessPlan) -> io::Result<u32> {

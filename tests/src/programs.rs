@@ -1,0 +1,208 @@
+//! Programs in a guest: run as `cargo xtask run --exec` runs them, and on the host for comparison.
+//!
+//! Key functions: [`run`] (a guest with a program, up to its end), [`Root::on_linux`] (the same
+//! commands here). A [`Root`] is a folder that is laid over the guest's root file system; here it
+//! has the project's programs in `bin` too, so that one list of commands is good for both.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use xtask::program::{self, Program, Statuses};
+use xtask::qemu::{self, Next};
+use xtask::{userland, workspace};
+
+use crate::log_file::LogFile;
+use crate::slots::Slots;
+
+/// How long a guest may take for its programs; for a busy host.
+pub const DEADLINE: Duration = Duration::from_secs(180);
+
+/// The list of commands in a [`Root`], for the program `each`.
+pub const LIST: &str = "commands";
+
+/// What came of a guest with programs.
+#[derive(Debug)]
+pub struct Ran {
+    /// What the programs wrote, byte by byte.
+    pub output: Vec<u8>,
+    /// The kernel's log.
+    pub log: String,
+    /// The status of the first process; `None` if the guest ended otherwise.
+    pub status: Option<u8>,
+    _file: LogFile,
+}
+
+impl Ran {
+    /// What the programs wrote, as text with Unix line ends.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).replace("\r\n", "\n")
+    }
+
+    /// Fails the test unless the first process ended with this status.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn expect_status(&self, status: u8) {
+        assert_eq!(
+            self.status,
+            Some(status),
+            "\n{}\n--- the kernel's log:\n{}",
+            self.text(),
+            self.log
+        );
+    }
+
+    /// Fails the test unless the programs wrote this line.
+    ///
+    /// # Panics
+    /// When they did not.
+    #[track_caller]
+    pub fn expect_line(&self, line: &str) {
+        let text = self.text();
+        assert!(
+            text.lines().any(|other| other == line),
+            "no line {line:?} in:\n{text}\n--- the kernel's log:\n{}",
+            self.log
+        );
+    }
+}
+
+/// Runs a guest with a program up to its end, as soon as there is a slot for it.
+///
+/// # Panics
+/// When it cannot be started or does not end by [`DEADLINE`].
+#[track_caller]
+#[must_use]
+pub fn run(program: &Program) -> Ran {
+    finish(program, Slots::one())
+}
+
+/// The same, while no other guest runs: for tests that look at the time.
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+#[must_use]
+pub fn run_alone(program: &Program) -> Ran {
+    finish(program, Slots::all())
+}
+
+#[track_caller]
+fn finish(program: &Program, slots: Result<Slots>) -> Ran {
+    match slots.and_then(|slots| watch(program, &slots)) {
+        Ok(ran) => ran,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+fn watch(program: &Program, _slots: &Slots) -> Result<Ran> {
+    let mut file = LogFile::create()?;
+    let mut guest = program::start(program).context("cannot start a guest")?;
+    let (mut output, mut log, mut statuses) = (Vec::new(), String::new(), Statuses::default());
+    let deadline = qemu::within(DEADLINE);
+    loop {
+        match guest.next(deadline) {
+            Next::Line(line) => {
+                file.add(&line.text)?;
+                statuses.read(&line.text);
+                log += &line.text;
+                log += "\n";
+            }
+            Next::Output(bytes) => {
+                file.add(&format!("> {}", String::from_utf8_lossy(&bytes)))?;
+                output.extend_from_slice(&bytes);
+            }
+            Next::Over => break,
+            Next::Deadline => anyhow::bail!(
+                "the programs did not end in time; they wrote:\n{}\n--- the kernel's log:\n{log}",
+                String::from_utf8_lossy(&output)
+            ),
+        }
+    }
+    let exit = guest.exit(deadline)?.context("QEMU did not end in time")?;
+    Ok(Ran {
+        output,
+        log,
+        status: statuses.of_processes(&exit),
+        _file: file,
+    })
+}
+
+/// A folder for the guest's root file system, with commands in the file [`LIST`]; removed in the
+/// end.
+#[derive(Debug)]
+pub struct Root {
+    /// Where the guest's part is.
+    guest: PathBuf,
+    /// Where the host's part is: the same files, and the programs.
+    host: PathBuf,
+}
+
+impl Root {
+    /// With these files, by their paths, besides the list of commands.
+    ///
+    /// # Errors
+    /// When the files cannot be written, or the programs do not build.
+    pub fn new(name: &str, files: &[(&str, &[u8])], commands: &[&str]) -> Result<Self> {
+        let name = format!("{name}-{}", std::process::id());
+        let whole = workspace::target_subdir("guest-roots")?.join(name);
+        let root = Self {
+            guest: whole.join("guest"),
+            host: whole.join("host"),
+        };
+        let list = commands.join("\n");
+        for folder in [&root.guest, &root.host] {
+            fs::create_dir_all(folder)?;
+            for (path, contents) in files.iter().chain(&[(LIST, list.as_bytes())]) {
+                let path = folder.join(path);
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                fs::write(&path, contents)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        for file in userland::build()? {
+            let place = root.host.join(file.path.trim_start_matches('/'));
+            if let Some(parent) = place.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            symlink(&file.file, &place)?;
+        }
+        Ok(root)
+    }
+
+    /// The folder for [`Program::rootfs`].
+    #[must_use]
+    pub fn guest(&self) -> &Path {
+        &self.guest
+    }
+
+    /// What the commands write on the host, standard error included.
+    ///
+    /// # Errors
+    /// When they cannot be run.
+    pub fn on_linux(&self) -> Result<String> {
+        let ran = Command::new("sh")
+            .args(["-c", &format!("exec bin/each {LIST} 2>&1")])
+            .current_dir(&self.host)
+            .env_clear()
+            .output()
+            .context("cannot run the commands here")?;
+        ensure!(ran.status.success(), "the commands: {}", ran.status);
+        Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // At worst a folder stays that nobody needs.
+        let _ = self.guest.parent().map(fs::remove_dir_all);
+    }
+}
