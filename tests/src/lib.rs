@@ -20,6 +20,7 @@
 mod log_file;
 mod machine;
 mod running;
+pub mod sampled;
 pub mod slots;
 
 pub use machine::{BootFrom, Machine, parts};
