@@ -21,6 +21,7 @@ mod log_file;
 mod machine;
 pub mod programs;
 mod running;
+pub mod sampled;
 pub mod slots;
 
 pub use machine::{BootFrom, Machine, parts};

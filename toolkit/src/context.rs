@@ -76,7 +76,7 @@ impl<'a, Y: System> Context<'a, Y> {
     /// [`crate::Resources::returned`].
     #[inline]
     pub fn send(&mut self, mut request: Request<Y::Message>) {
-        request.head.sent_at = self.state.books.mark;
+        request.head.sent_at = self.state.time_of_sending();
         #[cfg(debug_assertions)]
         self.state.check_labels(&request.head);
         self.state.send(request);

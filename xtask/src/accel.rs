@@ -22,6 +22,12 @@ pub enum Accel {
     Kvm,
     /// QEMU translates them, one host thread for each virtual processor.
     Tcg,
+    /// QEMU translates and counts them, on one host thread: the number executed, times 2^`shift`
+    /// ns, is the guest's time, however busy the host is. What sleeps in the guest takes no time.
+    Counted {
+        /// From 0 to 10.
+        shift: u8,
+    },
 }
 
 impl Accel {
@@ -31,6 +37,7 @@ impl Accel {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg,thread=multi",
+            Self::Counted { .. } => "tcg,thread=single",
         }
     }
 
@@ -39,7 +46,7 @@ impl Accel {
     pub fn default_cpu(self) -> &'static str {
         match self {
             Self::Kvm => "host",
-            Self::Tcg => "max",
+            Self::Tcg | Self::Counted { .. } => "max",
         }
     }
 }
@@ -49,6 +56,7 @@ impl fmt::Display for Accel {
         f.write_str(match self {
             Self::Kvm => "KVM",
             Self::Tcg => "TCG emulation",
+            Self::Counted { .. } => "TCG emulation with instructions for a clock",
         })
     }
 }

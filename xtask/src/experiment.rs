@@ -2,7 +2,6 @@
 
 mod cpu;
 mod plot;
-mod samples;
 mod table;
 
 use std::fs;

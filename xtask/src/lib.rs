@@ -23,6 +23,7 @@ pub mod qemu;
 pub mod ramdisk;
 pub mod rootfs;
 pub mod rules;
+pub mod samples;
 pub mod toolchain;
 pub mod ui;
 pub mod userland;

@@ -96,6 +96,9 @@ impl GuestConfig {
             Machine::Pc => "pc",
         };
         qemu.args(["-machine", machine, "-accel", self.accel.argument()]);
+        if let Accel::Counted { shift } = self.accel {
+            qemu.args(["-icount", &format!("shift={shift},sleep=off")]);
+        }
         qemu.args([
             "-cpu",
             self.cpu.as_deref().unwrap_or(self.accel.default_cpu()),

@@ -172,3 +172,22 @@ fn interrupts_are_not_the_threads_in_a_snapshot() {
     assert_eq!(snapshot.missing_cycles(CoreId(0)), 0);
     assert_eq!(snapshot.ledgers[0].interrupt, 400);
 }
+
+#[test]
+fn what_a_thread_sends_has_not_waited_since_the_thread_began() {
+    let mut pair = pair();
+    let thread: Does = |context, _| {
+        assert!(context.enter_user());
+        let clock = &context.platform().now;
+        clock.set(clock.get() + 100_000);
+        context.leave_user();
+        context.send(context.request(context.head().destination, NOTHING));
+    };
+    let request = Request::new(pair.on_0, ActivityId::INFRASTRUCTURE, Do(thread));
+    pair.cores[0].send(request);
+    while pair.cores[0].step() == Step::Worked {}
+    let usage = pair.grid.usage(pair.on_0, ActivityId::INFRASTRUCTURE);
+    assert_eq!(usage.requests, 2);
+    let long = usage.waiting.iter().skip(10).sum::<u64>();
+    assert_eq!(long, 0, "{:?}", usage.waiting);
+}

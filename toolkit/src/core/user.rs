@@ -49,6 +49,17 @@ impl<Y: System> CoreState<Y> {
             || beside.mark == self.books.mark && self.ready_beside() > beside.ready
     }
 
+    /// The time of what the current request sends: when it began, which is exact enough for one that
+    /// is short; the time itself for one that has let a thread run, perhaps for a whole slice.
+    #[inline]
+    pub(crate) fn time_of_sending(&self) -> u64 {
+        if self.beside.mark == self.books.mark {
+            self.platform.now()
+        } else {
+            self.books.mark
+        }
+    }
+
     /// Whether this core has something to do besides requests.
     fn is_due(&self) -> bool {
         let due = self.next_due();

@@ -4,14 +4,24 @@ use std::hint::black_box;
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Rounds that are counted at once.
 const ROUNDS: u64 = 10_000;
 
 /// Spins until `end` is set, counting rounds into `done`.
 pub fn spin(end: &AtomicBool, done: &AtomicU64) {
+    spin_while(|| !end.load(Ordering::Relaxed), done);
+}
+
+/// Spins until some time, counting rounds into `done`.
+pub fn spin_until(time: Instant, done: &AtomicU64) {
+    spin_while(|| Instant::now() < time, done);
+}
+
+fn spin_while(go_on: impl Fn() -> bool, done: &AtomicU64) {
     let mut value = 1_u64;
-    while !end.load(Ordering::Relaxed) {
+    while go_on() {
         for _ in 0..ROUNDS {
             value = black_box(
                 value

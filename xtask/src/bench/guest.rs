@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::{Deserialize, Serialize};
+use xtask::accel::{self, Accel};
 use xtask::linux::{self, Linux};
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::qemu::{Boot, Guest, GuestConfig};
-use xtask::{accel, ui, userland, workspace};
+use xtask::{ui, userland, workspace};
 
 /// What operations cost a program: system calls, thread switches, wake-ups, page faults, processes
 ///
@@ -109,11 +110,11 @@ fn arguments(args: &Args) -> Vec<String> {
     vec!["--effort".into(), effort.into()]
 }
 
-fn icount(args: &Args) -> Vec<std::ffi::OsString> {
-    // One instruction is one nanosecond of the guest's clock.
+fn accel(args: &Args) -> Result<Accel> {
     match args.icount {
-        true => vec!["-icount".into(), "shift=0,sleep=off".into()],
-        false => Vec::new(),
+        // One instruction is one nanosecond of the guest's clock.
+        true => Ok(Accel::Counted { shift: 0 }),
+        false => accel::detect(),
     }
 }
 
@@ -122,7 +123,7 @@ fn on_vortex(args: &Args) -> Result<Vec<Measured>> {
         path: "/bin/microbench".into(),
         arguments: arguments(args),
         smp: args.smp,
-        extra: icount(args),
+        accel: Some(accel(args)?),
         ..Program::default()
     })?;
     let (measured, status) = collect(&mut guest, "measuring on Vortex")?;
@@ -144,9 +145,8 @@ fn on_linux(args: &Args) -> Result<(String, Vec<Measured>)> {
         arguments(args).join(" ")
     );
     let boot = Boot::Linux(linux.kernel.clone(), initramfs, command_line);
-    let mut config = GuestConfig::new(boot, accel::detect()?);
+    let mut config = GuestConfig::new(boot, accel(args)?);
     config.smp = args.smp;
-    config.extra = icount(args);
     let mut guest = Guest::start(&config)?;
     // It ends with a panic, since its first process does: that is no failure.
     let (measured, _) = collect(&mut guest, &format!("measuring on Linux {}", linux.version))?;

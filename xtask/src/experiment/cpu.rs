@@ -10,8 +10,8 @@ use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::ui;
 
-use super::samples::{Entitled, Report, Sample, analyse};
 use super::{Common, plot, table, write};
+use xtask::samples::{Entitled, Report, Sample, analyse};
 
 /// CPU-bound processes with different shares, one thread per core each (figure 8)
 ///

@@ -7,7 +7,7 @@ use plotters::prelude::{
     SVGBackend, WHITE,
 };
 
-use super::samples::Report;
+use xtask::samples::Report;
 
 const WIDTH: u32 = 960;
 const PANEL_HEIGHT: u32 = 260;

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use super::samples::Report;
+use xtask::samples::Report;
 
 /// One line, below the header.
 const LINES: TableStyle =

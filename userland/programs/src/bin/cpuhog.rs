@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use vortex_programs::work;
@@ -20,6 +20,24 @@ struct Args {
     /// End after so many seconds; without it, never
     #[arg(long, value_name = "S")]
     seconds: Option<u64>,
+    /// Again and again, work for so long and then pause for as long, all threads together
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pause_ms: Option<u64>,
+}
+
+/// Spins until `end` is set; with a phase, for so long, and then sleeps as long.
+fn busy(end: &AtomicBool, done: &AtomicU64, phase: Option<Duration>) {
+    let Some(phase) = phase else {
+        return work::spin(end, done);
+    };
+    let start = Instant::now();
+    for round in (0..).step_by(2) {
+        if end.load(Ordering::Relaxed) {
+            return;
+        }
+        work::spin_until(start + phase * (round + 1), done);
+        thread::sleep((start + phase * (round + 2)).saturating_duration_since(Instant::now()));
+    }
 }
 
 fn main() {
@@ -28,9 +46,10 @@ fn main() {
     let threads = args.threads.unwrap_or(per_core).max(1);
     let end = AtomicBool::new(false);
     let done: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+    let phase = args.pause_ms.map(Duration::from_millis);
     thread::scope(|scope| {
         for done in &done[1..] {
-            scope.spawn(|| work::spin(&end, done));
+            scope.spawn(|| busy(&end, done, phase));
         }
         if let Some(seconds) = args.seconds {
             let end = &end;
@@ -39,7 +58,7 @@ fn main() {
                 end.store(true, Ordering::Relaxed);
             });
         }
-        work::spin(&end, &done[0]);
+        busy(&end, &done[0], phase);
     });
     for (number, done) in done.iter().enumerate() {
         println!("thread {number}: {} rounds", done.load(Ordering::Relaxed));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::{Value, json};
-use vortex::abi::snapshot::{Core, Reader};
+use vortex::abi::snapshot::{Account, BUCKETS, Core, Reader, Resource};
 use vortex::{Scope, Snapshot, activity};
 use vortex_programs::shares::{activity_names, cycles_by_activity};
 
@@ -31,6 +31,9 @@ struct Args {
     /// SAMPLE:ACTIVITY:WEIGHT
     #[arg(long, value_parser = parse_change)]
     set: Vec<Change>,
+    /// Also say how long requests to this resource have waited, by activity
+    #[arg(long, value_name = "RESOURCE")]
+    waiting: Option<String>,
 }
 
 /// A change of a weight.
@@ -77,7 +80,7 @@ fn run(args: &Args) -> io::Result<()> {
         let due = interval * u32::try_from(sample).map_err(io::Error::other)?;
         thread::sleep(due.saturating_sub(start.elapsed()));
         snapshot.take_again(Scope::All)?;
-        lines.push(line(&snapshot.reader()?));
+        lines.push(line(&snapshot.reader()?, args.waiting.as_deref()));
         for change in args.set.iter().filter(|change| change.after == sample) {
             activity::set(activity::find(&change.activity)?, None, change.weight, 128)?;
         }
@@ -89,8 +92,9 @@ fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core.
-fn line(reader: &Reader<'_>) -> Value {
+/// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core, and the
+/// histogram of how long its requests to the resource `waiting` have waited.
+fn line(reader: &Reader<'_>, waiting: Option<&str>) -> Value {
     let header = reader.header();
     let cores: Vec<Value> = reader
         .records::<Core>()
@@ -114,7 +118,11 @@ fn line(reader: &Reader<'_>) -> Value {
             let by_core: Vec<u64> = (0..cores.len())
                 .map(|core| on_core(core).unwrap_or(0))
                 .collect();
-            json!({ "name": name, "cycles": by_core })
+            let mut record = json!({ "name": name, "cycles": by_core });
+            if let Some(resource) = waiting {
+                record["waiting"] = json!(waiting_of(reader, resource, activity));
+            }
+            record
         })
         .collect();
     json!({
@@ -123,4 +131,22 @@ fn line(reader: &Reader<'_>) -> Value {
         "cores": cores,
         "activities": activities,
     })
+}
+
+/// How long an activity's requests to a resource have waited, on all cores and at all instances.
+fn waiting_of(reader: &Reader<'_>, resource: &str, activity: u64) -> Vec<u64> {
+    let instances: Vec<u64> = (reader.records::<Resource>())
+        .filter(|record| record.name.as_str() == resource)
+        .map(|record| record.resource)
+        .collect();
+    let mut sum = vec![0; BUCKETS];
+    let accounts = reader.records::<Account>();
+    for account in accounts
+        .filter(|account| account.activity == activity && instances.contains(&account.resource))
+    {
+        for (sum, count) in sum.iter_mut().zip(account.waiting) {
+            *sum += count;
+        }
+    }
+    sum
 }

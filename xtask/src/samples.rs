@@ -1,46 +1,62 @@
 //! Samples of the statistics, as the guest's `sampler` prints them, and what they say.
+//!
+//! Key types: [`Sample`] (counters since boot), [`Report`] (what [`analyse`] makes of a run of them).
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// One sample: counters since boot.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// When, in cycles.
-    pub(crate) at: u64,
+    pub at: u64,
     /// Cycles in a second.
-    pub(crate) hertz: u64,
+    pub hertz: u64,
     /// Each core's ledger.
-    pub(crate) cores: Vec<CoreSample>,
+    pub cores: Vec<CoreSample>,
     /// What each activity has used.
-    pub(crate) activities: Vec<ActivitySample>,
+    pub activities: Vec<ActivitySample>,
 }
 
 /// One core's ledger, in cycles.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct CoreSample {
-    pub(crate) elapsed: u64,
-    pub(crate) scheduling: u64,
-    pub(crate) interrupt: u64,
-    pub(crate) idle: u64,
-    pub(crate) unaccounted: i64,
+pub struct CoreSample {
+    /// Since the ledger was opened.
+    pub elapsed: u64,
+    /// In the toolkit and the schedulers.
+    pub scheduling: u64,
+    /// In low-level interrupt handlers.
+    pub interrupt: u64,
+    /// With nothing to do.
+    pub idle: u64,
+    /// In no account; negative if more was attributed than has elapsed.
+    pub unaccounted: i64,
 }
 
 /// One activity's cycles on each core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct ActivitySample {
-    pub(crate) name: String,
-    pub(crate) cycles: Vec<u64>,
+pub struct ActivitySample {
+    /// The activity's name.
+    pub name: String,
+    /// Used of each core, since boot.
+    pub cycles: Vec<u64>,
+    /// How long its requests to the resource of `--waiting` have waited for execution, on all cores:
+    /// bucket `b` counts those of 2^b cycles up to 2^(b+1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<u64>,
 }
 
 impl Sample {
-    /// The sample in a line of the guest's output, if it is one.
-    pub(crate) fn parse(line: &str) -> Option<Result<Self>> {
+    /// The sample in a line of the guest's output, if it is one; an error if that is damaged.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Result<Self>> {
         let text = line.trim().strip_prefix("sample ")?;
         Some(serde_json::from_str(text).with_context(|| format!("a damaged sample: {line}")))
     }
 
-    fn cycles(&self, activity: &str, core: usize) -> u64 {
+    /// What an activity has used of a core since boot, in cycles; 0 if there is no such activity.
+    #[must_use]
+    pub fn cycles(&self, activity: &str, core: usize) -> u64 {
         let of_activity = self.activities.iter().find(|other| other.name == activity);
         let cycles = of_activity.and_then(|activity| activity.cycles.get(core));
         cycles.copied().unwrap_or(0)
@@ -49,55 +65,68 @@ impl Sample {
 
 /// A process of the experiment: its activity and what it is entitled to, as a part of 1.
 #[derive(Clone, Debug)]
-pub(crate) struct Entitled {
-    pub(crate) activity: String,
-    pub(crate) share: f64,
+pub struct Entitled {
+    /// Its activity's name.
+    pub activity: String,
+    /// Its part of what all processes of the experiment receive.
+    pub share: f64,
 }
 
 /// What came out.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// Seconds from the first sample to the last.
-    pub(crate) seconds: f64,
-    pub(crate) processes: Vec<ProcessReport>,
-    pub(crate) cores: Vec<CoreReport>,
+    pub seconds: f64,
+    /// In the order of their entitlements.
+    pub processes: Vec<ProcessReport>,
+    /// In their order.
+    pub cores: Vec<CoreReport>,
     /// The largest deviation of a process from its entitlement over the whole run, in percentage
     /// points.
-    pub(crate) deviation: f64,
+    pub deviation: f64,
     /// The same for single samples.
-    pub(crate) sample_deviation: f64,
+    pub sample_deviation: f64,
     /// Cycles in no account, as a part of those elapsed.
-    pub(crate) unaccounted: f64,
+    pub unaccounted: f64,
 }
 
 /// What one process received. Shares are parts of what all processes of the experiment received.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct ProcessReport {
-    pub(crate) activity: String,
-    pub(crate) entitled: f64,
-    pub(crate) received: f64,
+pub struct ProcessReport {
+    /// Its activity's name.
+    pub activity: String,
+    /// The part of 1 that it should receive.
+    pub entitled: f64,
+    /// The part of 1 that it received.
+    pub received: f64,
     /// The largest distance of a sample from `entitled`.
-    pub(crate) worst_sample: f64,
+    pub worst_sample: f64,
     /// For each sample, for each core, the part of the core's time.
-    pub(crate) utilisation: Vec<Vec<f64>>,
+    pub utilisation: Vec<Vec<f64>>,
 }
 
 /// Where one core's time went, as parts of it.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct CoreReport {
-    pub(crate) processes: f64,
-    pub(crate) others: f64,
-    pub(crate) scheduling: f64,
-    pub(crate) interrupt: f64,
-    pub(crate) idle: f64,
-    pub(crate) unaccounted_cycles: i64,
+pub struct CoreReport {
+    /// The processes of the experiment.
+    pub processes: f64,
+    /// All other activities.
+    pub others: f64,
+    /// The toolkit and the schedulers.
+    pub scheduling: f64,
+    /// Low-level interrupt handlers.
+    pub interrupt: f64,
+    /// Nothing.
+    pub idle: f64,
+    /// In no account; negative if more was attributed than has elapsed.
+    pub unaccounted_cycles: i64,
 }
 
 /// What `samples` say about the processes in `entitled`.
 ///
 /// # Errors
 /// When there are fewer than two samples, or the processes have used nothing.
-pub(crate) fn analyse(samples: &[Sample], entitled: &[Entitled]) -> Result<Report> {
+pub fn analyse(samples: &[Sample], entitled: &[Entitled]) -> Result<Report> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         anyhow::bail!("the guest has sent no samples");
     };
@@ -224,10 +253,12 @@ mod tests {
                 ActivitySample {
                     name: "a".into(),
                     cycles: vec![cycles[0]],
+                    waiting: Vec::new(),
                 },
                 ActivitySample {
                     name: "b".into(),
                     cycles: vec![cycles[1]],
+                    waiting: Vec::new(),
                 },
             ],
         }

@@ -1,0 +1,199 @@
+//! Processes of several activities in one guest, and samples of what each activity has used.
+//!
+//! Key type: [`Sampled`]. The samples are counters in cycles that the kernel keeps, so that what a
+//! test says about them holds on a busy host, too.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use xtask::accel::{self, Accel};
+use xtask::packages::{self, Package};
+use xtask::program::{self, Program};
+use xtask::qemu::{Guest, Next};
+use xtask::samples::Sample;
+
+use crate::log_file::LogFile;
+use crate::slots::Slots;
+
+/// How long a guest may take beyond what it measures.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How many of its last lines a failure shows.
+const SHOWN: usize = 40;
+/// The weight of the activity of the program that takes the samples, beside 100 for all others.
+const SAMPLER_WEIGHT: u32 = 5;
+
+/// What runs in a guest, and how it is sampled.
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before it is told to"]
+pub struct Sampled {
+    smp: u32,
+    seconds: u32,
+    activities: String,
+    processes: String,
+    sampler: Vec<String>,
+}
+
+/// What came out of a guest.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// In the order of their times.
+    pub samples: Vec<Sample>,
+    /// What the programs wrote otherwise.
+    pub lines: Vec<String>,
+}
+
+impl Sampled {
+    /// A guest with so many processors, without any activity so far; sampled every second, for five.
+    pub fn new(smp: u32) -> Self {
+        Self {
+            smp,
+            seconds: 5,
+            activities: String::new(),
+            processes: String::new(),
+            sampler: Vec::new(),
+        }
+    }
+
+    /// With an activity of this weight. The weights of all should sum to about 100.
+    pub fn activity(mut self, name: &str, weight: u32) -> Self {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            self.activities,
+            "<activity name=\"{name}\"><weight>{weight}</weight></activity>"
+        );
+        self
+    }
+
+    /// With one more process in an activity. The command line is divided at blanks.
+    pub fn process(mut self, activity: &str, command: &str) -> Self {
+        let number = self.processes.lines().count();
+        let mut words = command.split(' ');
+        let path = words.next().unwrap_or_default();
+        let arguments: String = words.map(|word| format!("<arg>{word}</arg>")).collect();
+        let _ = writeln!(
+            self.processes,
+            "<process name=\"{activity} {number}\"><path>{path}</path>\
+             <activity>{activity}</activity>{arguments}</process>"
+        );
+        self
+    }
+
+    /// Sampled for so long.
+    pub fn seconds(mut self, seconds: u32) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
+    /// With more arguments for the program that takes the samples.
+    pub fn sampler(mut self, arguments: &[&str]) -> Self {
+        self.sampler
+            .extend(arguments.iter().map(|text| (*text).into()));
+        self
+    }
+
+    /// Runs the guest while no other does, until it has sent all samples.
+    ///
+    /// # Panics
+    /// When it ends before, or does not send them in time.
+    #[must_use]
+    pub fn run(&self) -> Samples {
+        // Kept when this panics.
+        let mut file = LogFile::create().expect("a log can be written");
+        match self.try_run(&mut file) {
+            Ok(samples) => samples,
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+
+    fn try_run(&self, file: &mut LogFile) -> Result<Samples> {
+        packages::require(&[Package::Qemu, Package::Firmware])?;
+        let _alone = Slots::all()?;
+        // Under emulation a single processor can have a clock that does not see the host's load.
+        let counted = self.smp == 1 && accel::detect()? == Accel::Tcg;
+        let mut guest = program::start(&Program {
+            accel: counted.then_some(Accel::Counted { shift: 3 }),
+            configuration: self.configuration(),
+            smp: self.smp,
+            memory: "512M".into(),
+            ..Program::default()
+        })?;
+        let limit = Duration::from_secs(self.seconds.into()) * 2 + PATIENCE;
+        collect(&mut guest, limit, file)
+    }
+
+    fn configuration(&self) -> String {
+        let mut xml = format!(
+            "<schedulerconfig>\n{}<activity name=\"sampler\"><weight>{SAMPLER_WEIGHT}</weight>\
+             </activity>\n<resourcescheduler><resource>resource.thread</resource>\
+             <algorithm>propshare.round-robin</algorithm><timeslice>5000</timeslice>\
+             <loadsharing><policy>least-bound</policy><ttl>forever</ttl></loadsharing>\n",
+            self.activities
+        );
+        for core in 0..self.smp {
+            let _ = writeln!(
+                xml,
+                "<cpumultiplexor><tag>cpumux{core}</tag><share>100</share></cpumultiplexor>"
+            );
+        }
+        xml.push_str("</resourcescheduler>\n");
+        for core in 0..self.smp {
+            let _ = writeln!(
+                xml,
+                "<cpumultiplexor tag=\"cpumux{core}\"><core>{core}</core>\
+                 <algorithm>propshare.wfq</algorithm></cpumultiplexor>"
+            );
+        }
+        let arguments: String = (self.sampler.iter())
+            .map(|argument| format!("<arg>{argument}</arg>"))
+            .collect();
+        let _ = writeln!(
+            xml,
+            "{}<process name=\"sampler\"><path>/bin/sampler</path><activity>sampler</activity>\
+             <arg>--seconds</arg><arg>{}</arg>{arguments}\
+             <right>statistics</right><right>weights</right></process>\n</schedulerconfig>",
+            self.processes, self.seconds
+        );
+        xml
+    }
+}
+
+/// Reads what a guest sends up to the last sample.
+fn collect(guest: &mut Guest, limit: Duration, file: &mut LogFile) -> Result<Samples> {
+    let deadline = guest.started() + limit;
+    let mut log = Vec::new();
+    let mut seen = Samples {
+        samples: Vec::new(),
+        lines: Vec::new(),
+    };
+    let mut rest = Vec::new();
+    let problem = loop {
+        match guest.next(deadline) {
+            Next::Line(line) => {
+                file.add(&line.text)?;
+                log.push(line.text);
+            }
+            Next::Output(bytes) => rest.extend_from_slice(&bytes),
+            Next::Over => break "the guest ended before its last sample",
+            Next::Deadline => break "the samples did not come in time",
+        }
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if let Some(sample) = Sample::parse(&line) {
+                seen.samples.push(sample.context("what the sampler wrote")?);
+            } else if line == "samples end" {
+                return Ok(seen);
+            } else {
+                file.add(&line)?;
+                seen.lines.push(line);
+            }
+        }
+    };
+    let from = |lines: &[String]| lines[lines.len().saturating_sub(SHOWN)..].join("\n  | ");
+    bail!(
+        "{problem}; its log ends so:\n  | {}\nand its programs' output so:\n  | {}",
+        from(&log),
+        from(&seen.lines)
+    )
+}
