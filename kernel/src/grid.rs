@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use spin::{Mutex, Once};
 use vortex_hal::cores::{self, CoreIndex};
-use vortex_hal::{clock, cpu, wakeup};
+use vortex_hal::{clock, cpu, timer, wakeup};
 use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_sched_config::Plan;
 use vortex_schedulers::Policy;
@@ -207,7 +207,9 @@ fn rest(until: u64) {
     while cpu::timestamp() < end && !wakeup::is_wanted() {
         core::hint::spin_loop();
     }
-    wakeup::sleep_unless(|| cpu::timestamp() >= until);
+    // An earlier deadline may have come since the timer was armed: then it has to be armed anew.
+    let is_unarmed = || until < u64::MAX && !timer::is_armed();
+    wakeup::sleep_unless(|| cpu::timestamp() >= until || is_unarmed());
 }
 
 /// Has the boot core look again at what it waits for in [`Local::run_until`].

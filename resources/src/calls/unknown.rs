@@ -9,10 +9,12 @@ use crate::machine::Machine;
 pub(super) fn call<M: Machine>(caller: &mut Caller<'_, '_, M>, number: u32) -> Outcome {
     if caller.process.settings().count_unknown(number) {
         let name = names::linux(number).unwrap_or("no Linux call");
+        let process = caller.process.name();
+        let end = process.iter().position(|byte| *byte == 0);
         log::warn!(
             "process {} ({}) has called {name} ({number}), which Vortex does not have: ENOSYS",
             caller.process.id(),
-            caller.process.name().escape_ascii(),
+            process[..end.unwrap_or(process.len())].escape_ascii(),
         );
     }
     Err(Errno::ENOSYS.into())
