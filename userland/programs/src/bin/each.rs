@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use vortex::abi::rights;
-use vortex::abi::snapshot::Memory;
+use vortex::abi::snapshot::{Memory, Resource};
 use vortex::activity::{self, Activity};
 use vortex::{Scope, Snapshot, Spawn};
 
@@ -76,13 +76,20 @@ struct Account {
 }
 
 impl Account {
-    /// Bytes that the activity holds.
+    /// Bytes that the activity holds, without pages of files: those stay in memory for the next one
+    /// who wants them, until somebody needs the room.
     fn held(&self) -> io::Result<u64> {
         let snapshot = Snapshot::take(Scope::All)?;
-        let held = snapshot
-            .reader()?
+        let reader = snapshot.reader()?;
+        let cached: Vec<u64> = reader
+            .records::<Resource>()
+            .filter(|resource| resource.name.as_str() == "resource.executable")
+            .map(|resource| resource.resource)
+            .collect();
+        let held = reader
             .records::<Memory>()
-            .filter(|memory| memory.activity == self.activity.0 && memory.resource == u64::MAX)
+            .filter(|memory| memory.activity == self.activity.0)
+            .filter(|memory| memory.resource != u64::MAX && !cached.contains(&memory.resource))
             .map(|memory| memory.held)
             .sum();
         Ok(held)
