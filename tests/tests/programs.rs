@@ -2,7 +2,6 @@
 //! hostile ones is done on Linux, too.
 
 use std::process::Command;
-use std::sync::OnceLock;
 
 use vortex_tests::programs::{LIST, Ran, Root, run, run_alone};
 use xtask::program::Program;
