@@ -9,12 +9,13 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "cases",
     "cpuhog",
     "each",
     "latency",
     "microbench",
+    "readfiles",
     "sampler",
     "selfcheck",
     "spawner",
