@@ -234,6 +234,9 @@ impl Machine for Script {
     fn copy_frame(&self, from: Frame, to: Frame) {
         self.0.memory.copy_frame(from, to);
     }
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        self.0.memory.copy_part(from, to, length);
+    }
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         self.0.memory.read_frame(frame, offset, into);
     }
@@ -266,6 +269,9 @@ impl Machine for Script {
     fn leave(&self, _: &mut State) {}
     fn set_deadline(&self, _: u64) {}
     fn interrupt(&self, _: CoreId) {}
+    fn current_core(&self) -> CoreId {
+        CoreId(0)
+    }
     fn now(&self) -> u64 {
         self.0.now.fetch_add(10, Ordering::Relaxed)
     }

@@ -27,17 +27,26 @@ pub enum Kind {
     Memory,
     /// `resource.console`.
     Console,
+    /// `resource.aio`: moving data.
+    Aio,
+    /// `resource.filecache`.
+    FileCache,
+    /// `resource.ext2`.
+    Ext2,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
         Self::Executable,
         Self::Memory,
         Self::Console,
+        Self::Aio,
+        Self::FileCache,
+        Self::Ext2,
     ];
 
     /// The dotted name in configuration files.
@@ -50,6 +59,9 @@ impl Kind {
             Self::Executable => "resource.executable",
             Self::Memory => "resource.memory",
             Self::Console => "resource.console",
+            Self::Aio => "resource.aio",
+            Self::FileCache => "resource.filecache",
+            Self::Ext2 => "resource.ext2",
         }
     }
 }
