@@ -19,6 +19,7 @@ pub mod object;
 pub mod process;
 pub mod signals;
 pub mod space;
+pub mod storage;
 #[cfg(test)]
 mod stories;
 pub mod system;

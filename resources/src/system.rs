@@ -17,6 +17,7 @@ use vortex_toolkit::memory::Multiplexor;
 use crate::files::Archive;
 use crate::machine::Machine;
 use crate::process::{Directory, ExitStatus};
+use crate::storage::Storage;
 use crate::thread::timers::Timers;
 use crate::thread::{Futexes, Thread};
 
@@ -63,6 +64,8 @@ pub struct Shared<M: Machine> {
     pub processes: Directory<M>,
     /// Who waits on which word.
     pub futexes: Futexes<M>,
+    /// Disks and their volumes.
+    pub storage: Storage,
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
@@ -98,6 +101,7 @@ impl<M: Machine> Shared<M> {
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
+            storage: Storage::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),
             first_status: Mutex::new(None),

@@ -10,6 +10,7 @@ use crate::calls::{self, Verdict};
 use crate::machine::{Access, Machine};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
+use crate::storage::{self, IoError};
 use crate::thread::{self, Resumption};
 
 /// The resources, as one core sees them.
@@ -80,6 +81,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
             Message::Recharge(process) => process::recharge(shared, context, &process),
+            Message::Volume(transfer) => storage::volumes::transfer(shared, context, &transfer),
+            Message::AwaitVolumes => storage::volumes::tell(shared, context),
+            Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
         Outcome::Done
     }
@@ -117,6 +121,12 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Reclaim(reclaim, starved) => {
                 return thread::give_back(shared, context, &reclaim, &starved);
             }
+            Message::Volume(_) => {
+                return context.reply(&request.head, Message::VolumeDone(Err(IoError::Failed)));
+            }
+            // Who waited for it is gone.
+            Message::VolumeDone(_) | Message::Volumes(_) => return,
+            message @ Message::AwaitVolumes => (Kind::Storage, message),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)

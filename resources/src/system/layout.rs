@@ -33,11 +33,21 @@ pub enum Kind {
     FileCache,
     /// `resource.ext2`.
     Ext2,
+    /// `resource.storage`: volumes.
+    Storage,
+    /// `resource.scsi`: commands to disks.
+    Scsi,
+    /// `resource.sdrwr`: each activity's requests to disks, in the order of the disk.
+    DiskRequest,
+    /// `resource.drwr`: inserting into a controller's rings.
+    DiskWrite,
+    /// `resource.disk.dir`: interrupts of controllers.
+    DiskInterrupt,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -47,6 +57,11 @@ impl Kind {
         Self::Aio,
         Self::FileCache,
         Self::Ext2,
+        Self::Storage,
+        Self::Scsi,
+        Self::DiskRequest,
+        Self::DiskWrite,
+        Self::DiskInterrupt,
     ];
 
     /// The dotted name in configuration files.
@@ -62,6 +77,11 @@ impl Kind {
             Self::Aio => "resource.aio",
             Self::FileCache => "resource.filecache",
             Self::Ext2 => "resource.ext2",
+            Self::Storage => "resource.storage",
+            Self::Scsi => "resource.scsi",
+            Self::DiskRequest => "resource.sdrwr",
+            Self::DiskWrite => "resource.drwr",
+            Self::DiskInterrupt => "resource.disk.dir",
         }
     }
 }

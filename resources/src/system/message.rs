@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
+use crate::storage::{IoError, Transfer, Volume};
 use crate::thread::{Starved, Thread};
 
 /// A system call that has become a request (paper, section 3.4): the resource performs it by
@@ -53,6 +54,16 @@ pub enum Message<M: Machine> {
     Recharge(Arc<Process<M>>),
     /// To the process resource: all of a process has been given back; tell who waits.
     Ended(Arc<Process<M>>),
+    /// To the storage resource: move bytes between frames and a volume. The reply is
+    /// [`Message::VolumeDone`].
+    Volume(Box<Transfer>),
+    /// The reply to [`Message::Volume`].
+    VolumeDone(Result<(), IoError>),
+    /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
+    /// boot have been looked at, or have not answered in time.
+    AwaitVolumes,
+    /// The reply to [`Message::AwaitVolumes`]: the volumes there are.
+    Volumes(Arc<[Volume]>),
 }
 
 impl<M: Machine> vortex_toolkit::Message for Message<M> {}
