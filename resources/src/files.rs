@@ -7,9 +7,13 @@
 //! A call has no effect before everything it reads from the program is there: one that fails with
 //! [`Failure::User`] can be made again from its beginning.
 
+mod aio;
 mod archive;
+mod cache;
 mod control;
 mod descriptors;
+mod disk;
+mod inode;
 mod list;
 mod page_cache;
 mod paths;
@@ -17,10 +21,17 @@ mod poll;
 mod status;
 mod tar;
 mod transfer;
+mod tree;
 mod walk;
 
+pub use aio::{Buffers, Put, Read};
+pub(crate) use aio::{sink, source};
 pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
+pub(crate) use cache::flush;
+pub use cache::{FileCache, Frames};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
+pub use disk::Disk;
+pub use inode::{Attributes, FileType, Inode, Time};
 pub use page_cache::ArchiveFile;
 pub use tar::{Entry, Tar, TarError, What};
 pub use walk::{Found, MAX_LINKS, MAX_PATH};

@@ -201,7 +201,7 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// Interrupts a processor, so that it leaves user mode or wakes up.
     fn interrupt(&self, core: vortex_toolkit::ids::CoreId);
     /// The core that this runs on.
-    fn current_core(&self) -> vortex_toolkit::ids::CoreId;
+    fn here(&self) -> vortex_toolkit::ids::CoreId;
     /// The platform's clock now, in cycles.
     fn now(&self) -> u64;
     /// When the kernel was entered, in cycles of the platform's clock.

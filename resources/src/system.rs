@@ -9,13 +9,14 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::Archive;
+use crate::files::{Archive, Disk, FileCache};
 use crate::machine::Machine;
+use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
 use crate::storage::Storage;
 use crate::thread::timers::Timers;
@@ -56,6 +57,10 @@ pub struct Shared<M: Machine> {
     pub memory: Arc<Multiplexor<M>>,
     /// The root file system.
     pub archive: Archive,
+    /// The disk's file system, once it is mounted.
+    pub disk: Once<Arc<Disk<M>>>,
+    /// What is dirty of files.
+    pub cache: FileCache,
     /// The grid.
     pub grid: Arc<Grid<Vortex<M>>>,
     /// Cycles and nanoseconds.
@@ -89,15 +94,19 @@ impl<M: Machine> Shared<M> {
         on_end: OnEnd,
     ) -> Arc<Self> {
         let cores = grid.cores();
-        if let Some(resource) = layout.own(Kind::Executable) {
-            memory.register(resource);
+        for kind in [Kind::Executable, Kind::FileCache] {
+            if let Some(resource) = layout.own(kind) {
+                memory.register(resource);
+            }
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         Arc::new(Self {
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
             machine,
+            cache: FileCache::new(memory.available()),
             memory,
             archive,
+            disk: Once::new(),
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
@@ -110,6 +119,15 @@ impl<M: Machine> Shared<M> {
             grid,
             on_end,
         })
+    }
+
+    /// The object of a number: a file of the archive, or of the disk.
+    pub(crate) fn object(&self, number: u64) -> Option<Arc<dyn Object>> {
+        let on_disk = || {
+            let inode = self.disk.get()?.tree.object(number)?;
+            Some(inode as Arc<dyn Object>)
+        };
+        self.archive.object(number).or_else(on_disk)
     }
 
     /// A core's sleepers.

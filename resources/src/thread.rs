@@ -40,7 +40,7 @@ pub use control::{Interruption, WaitId};
 pub(crate) use create::{Clone, NewThread, launch};
 pub(crate) use end::{die_unrun, say_farewell};
 pub use fault::Starved;
-pub(crate) use fault::{bring_in, feed, fetch, give_back, reclaim_for};
+pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for};
 pub use futex::Futexes;
 pub(crate) use itimer::{IntervalTimer, disarm};
 pub(crate) use memory::{Timespec, read_words};

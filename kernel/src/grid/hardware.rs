@@ -331,7 +331,7 @@ impl Machine for Hardware {
         }
     }
 
-    fn current_core(&self) -> CoreId {
+    fn here(&self) -> CoreId {
         let here = places().and_then(Places::here);
         here.unwrap_or(CoreId(0))
     }

@@ -533,7 +533,7 @@ impl Machine for FakeMachine {
         core.wake_at.fetch_min(at, Ordering::SeqCst);
     }
 
-    fn current_core(&self) -> CoreId {
+    fn here(&self) -> CoreId {
         CoreId(CURRENT.get())
     }
 

@@ -269,7 +269,7 @@ impl Machine for Script {
     fn leave(&self, _: &mut State) {}
     fn set_deadline(&self, _: u64) {}
     fn interrupt(&self, _: CoreId) {}
-    fn current_core(&self) -> CoreId {
+    fn here(&self) -> CoreId {
         CoreId(0)
     }
     fn now(&self) -> u64 {

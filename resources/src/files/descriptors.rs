@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use linux_raw_sys::general::{O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_RDWR};
 
+use super::cache::Ahead;
 use super::archive::{Archive, Device, NodeId};
 use super::page_cache::ArchiveFile;
 use crate::errno::Errno;
@@ -44,6 +45,10 @@ pub struct OpenFile {
     flags: AtomicU32,
     /// In bytes; for a directory, the number of entries that were listed.
     pub position: spin::Mutex<u64>,
+    /// Held by who reads or writes at the position, from there to where it is then.
+    pub(super) moving: async_lock::Mutex<()>,
+    /// How it is read.
+    pub(super) ahead: spin::Mutex<Ahead>,
 }
 
 impl OpenFile {
@@ -56,6 +61,8 @@ impl OpenFile {
             node,
             flags,
             position,
+            moving: async_lock::Mutex::new(()),
+            ahead: spin::Mutex::default(),
         })
     }
 

@@ -7,6 +7,8 @@ use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
 use super::{Call, Kind, Message, Shared, Vortex};
 use crate::calls::{self, Verdict};
+use crate::errno::Errno;
+use crate::files;
 use crate::machine::{Access, Machine};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
@@ -81,6 +83,14 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
             Message::Recharge(process) => process::recharge(shared, context, &process),
+            Message::Errand(errand) => return errand.begin(shared, context),
+            Message::Read(read) => return files::source(shared, context, *read),
+            Message::Put(put) => files::sink(context, &put),
+            Message::BringIn(thread, address, write) => {
+                let execute = false;
+                thread::bring_in(shared, context, &thread, address, Access { write, execute });
+            }
+            Message::ReadDone(_) | Message::Done => {}
             Message::Volume(transfer) => storage::volumes::transfer(shared, context, &transfer),
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
@@ -113,7 +123,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {
-                return thread::complete(context, &call.thread, Err(crate::errno::Errno::EAGAIN));
+                return thread::complete(context, &call.thread, Err(Errno::EAGAIN));
             }
             Message::Fetch(thread, ..) => {
                 return thread::go_on(context, &thread, Resumption::Plain);
@@ -124,7 +134,16 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Volume(_) => {
                 return context.reply(&request.head, Message::VolumeDone(Err(IoError::Failed)));
             }
+            Message::Read(_) => {
+                return context.reply(&request.head, Message::ReadDone(Err(Errno::EIO)));
+            }
+            Message::BringIn(thread, ..) => {
+                return thread::complete(context, &thread, Err(Errno::EFAULT));
+            }
+            message @ Message::Errand(_) => (Kind::FileCache, message),
+            message @ Message::Put(_) => (Kind::AddressSpace, message),
             // Who waited for it is gone.
+            Message::ReadDone(_) | Message::Done => return,
             Message::VolumeDone(_) | Message::Volumes(_) => return,
             message @ Message::AwaitVolumes => (Kind::Storage, message),
             message @ Message::Starved(_) => (Kind::Memory, message),

@@ -176,7 +176,7 @@ impl<M: Machine> Shared<M> {
         let made = self.layout.own(kind).unwrap_or_else(|| {
             let spec = self.layout.kernel_instance(home.scheduler);
             let made = self.grid.add_resource(kind.name(), spec);
-            if kind == Kind::Executable {
+            if matches!(kind, Kind::Executable | Kind::FileCache) {
                 self.memory.register(made);
             }
             made

@@ -237,9 +237,9 @@ pub(crate) fn give_back<M: Machine>(
 }
 
 /// Gives back a frame of an object's page, after it has been unmapped wherever it is.
-fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
+pub(crate) fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
     let (number, page) = page_of(reclaim.owner.cookie);
-    let Some(object) = shared.archive.object(number) else {
+    let Some(object) = shared.object(number) else {
         return false;
     };
     for process in shared.processes.all() {

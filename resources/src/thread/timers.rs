@@ -41,6 +41,8 @@ pub(crate) enum Alarm<M: Machine> {
     Wake(Arc<Thread<M>>, WaitId, Result<u64, Errno>),
     /// The process's interval timer is due.
     Interval(Weak<Process<M>>),
+    /// What has been dirty of files for a while is written back.
+    Flush,
 }
 
 struct Queue<M: Machine> {
@@ -140,6 +142,7 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
                     super::itimer::expire(shared, context, &process);
                 }
             }
+            Some(Alarm::Flush) => crate::files::flush(shared, context),
             None => return,
         }
     }

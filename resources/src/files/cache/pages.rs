@@ -126,13 +126,19 @@ impl Pages {
         }
     }
 
+    /// Who is to pay for writing a page back; `None` if it is clean, or not here.
+    #[must_use]
+    pub fn dirt(&self, page: u64) -> Option<Dirt> {
+        match self.pages.get(&page) {
+            Some(Page::Here { dirt, .. }) => *dirt,
+            _ => None,
+        }
+    }
+
     /// Whether a page is dirty.
     #[must_use]
     pub fn is_dirty(&self, page: u64) -> bool {
-        matches!(
-            self.pages.get(&page),
-            Some(Page::Here { dirt: Some(_), .. })
-        )
+        self.dirt(page).is_some()
     }
 
     /// Dirty pages.
