@@ -15,8 +15,11 @@ mod descriptors;
 mod disk;
 mod inode;
 mod list;
+mod names;
+mod operation;
 mod page_cache;
 mod paths;
+mod perform;
 mod poll;
 mod status;
 mod tar;
@@ -25,8 +28,10 @@ mod tree;
 mod walk;
 
 pub use aio::{Buffers, Put, Read};
-pub(crate) use aio::{sink, source};
-pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
+pub(crate) use aio::{bring_in_page, sink, source};
+pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, NodeId, Problem};
+pub use archive::Node as ArchiveNode;
+pub use tree::Node;
 pub(crate) use cache::flush;
 pub use cache::{FileCache, Frames};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
@@ -34,11 +39,14 @@ pub use disk::Disk;
 pub use inode::{Attributes, FileType, Inode, Time};
 pub use page_cache::ArchiveFile;
 pub use tar::{Entry, Tar, TarError, What};
-pub use walk::{Found, MAX_LINKS, MAX_PATH};
+pub use operation::{Changes, Operation};
+pub(crate) use perform::conclude;
+pub use tree::{Follow, Found, Lost, Names, Tree};
+pub use vortex_ext2::Usage;
+pub use walk::{MAX_LINKS, MAX_PATH};
 
 use alloc::vec::Vec;
 
-use crate::calls::Verdict;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::space::{Space, UserError};
@@ -107,6 +115,23 @@ pub enum Failure {
     Error(Errno),
     /// The program's memory cannot be used, or not yet.
     User(UserError),
+    /// This is left to do, by the resources.
+    Left(alloc::boxed::Box<Operation>),
+}
+
+impl From<Operation> for Failure {
+    fn from(operation: Operation) -> Self {
+        Self::Left(operation.into())
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Error(error) => Self::Error(error),
+            Lost::Absent(wanted) => Operation::BringIn(wanted).into(),
+        }
+    }
 }
 
 impl From<Errno> for Failure {
@@ -121,15 +146,6 @@ impl From<UserError> for Failure {
     }
 }
 
-impl From<Failure> for Verdict {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Error(error) => error.into(),
-            Failure::User(error) => error.into(),
-        }
-    }
-}
-
 /// What a call on files returns: `rax`, or why not.
 pub type Outcome = Result<u64, Failure>;
 
@@ -140,10 +156,42 @@ pub struct Call<'a> {
     pub memory: &'a dyn UserMemory,
     /// The devices.
     pub devices: &'a dyn Devices,
-    /// The root file system.
+    /// The archive.
     pub archive: &'a Archive,
+    /// The disk, if there is one: its files are over the archive's.
+    pub disk: Option<&'a dyn Mounted>,
     /// What the process has open.
     pub descriptors: &'a spin::Mutex<Descriptors>,
+    /// Permissions that what is made does not get (umask(2)).
+    pub creation_mask: u32,
+}
+
+/// A disk's file system, as far as calls need it.
+pub trait Mounted {
+    /// What of it is in memory.
+    fn tree(&self) -> &Tree;
+    /// What it has, and what of it is free.
+    fn usage(&self) -> Usage;
+}
+
+impl<M: Machine> Mounted for Disk<M> {
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn usage(&self) -> Usage {
+        self.system.usage()
+    }
+}
+
+impl<'a> Call<'a> {
+    /// All names.
+    pub(crate) fn names(&self) -> Names<'a> {
+        Names {
+            archive: self.archive,
+            disk: self.disk.map(Mounted::tree),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::{Archive, Disk, FileCache};
+use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
@@ -119,6 +119,14 @@ impl<M: Machine> Shared<M> {
             grid,
             on_end,
         })
+    }
+
+    /// All names of files.
+    pub fn names(&self) -> Names<'_> {
+        Names {
+            archive: &self.archive,
+            disk: self.disk.get().map(|disk| &disk.tree),
+        }
     }
 
     /// The object of a number: a file of the archive, or of the disk.

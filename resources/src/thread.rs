@@ -40,14 +40,14 @@ pub use control::{Interruption, WaitId};
 pub(crate) use create::{Clone, NewThread, launch};
 pub(crate) use end::{die_unrun, say_farewell};
 pub use fault::Starved;
-pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for};
+pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for, unfetched};
 pub use futex::Futexes;
 pub(crate) use itimer::{IntervalTimer, disarm};
 pub(crate) use memory::{Timespec, read_words};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};
-pub use wait::{block, cancel, complete, request, wake};
-pub(crate) use wait::{call_for, go_on, ready, retry};
+pub use wait::{block, cancel, request, wake};
+pub(crate) use wait::{complete, call_for, go_on, ready, retry};
 
 bitflags::bitflags! {
     /// What a thread has to see to before it goes on in user mode.

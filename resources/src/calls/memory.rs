@@ -91,7 +91,11 @@ fn file<M: Machine>(
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }
+        Opened::Disk(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
+            return Err(Errno::EACCES);
+        }
         Opened::File(file) => file.clone(),
+        Opened::Disk(inode) => inode.clone(),
     };
     Ok(Backing::File(Part {
         length: object.length().saturating_sub(offset).min(length),

@@ -31,6 +31,8 @@ use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Pages of one READ: 256 KiB.
 const PORTION: u64 = 64;
+/// Pages that are brought in for a page fault: it is likely that the next ones are wanted too.
+const AROUND: u64 = 16;
 
 /// A program's memory, pinned: as if it were in one piece.
 pub struct Buffers<M: Machine>(Vec<Pinned<M>>);
@@ -249,6 +251,20 @@ async fn fill<M: Machine>(
             Some(following) => (coming, current) = (following, next),
         }
     }
+}
+
+/// Has the file cache bring in a page that a program has mapped.
+///
+/// # Errors
+/// EIO, ENOMEM.
+pub(crate) async fn bring_in_page<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    page: u64,
+) -> Result<(), Errno> {
+    let end = inode.size().div_ceil(PAGE_SIZE).min(page + AROUND);
+    let wanted = page..end.max(page + 1);
+    ask(here, label(), inode, wanted).await.map(|_| ())
 }
 
 /// Has the source fetch what will be read next, if the reader goes through the file in sequence.

@@ -19,16 +19,16 @@ mod pages;
 mod space;
 mod write;
 
-pub use ahead::{Ahead, LARGEST};
+pub use ahead::Ahead;
 pub(crate) use fetch::{head, pages_of, read};
-pub(crate) use flush::{flush, sync, sync_file, write_back_file};
+pub(crate) use flush::{flush, sync, sync_file};
 pub use frames::Frames;
-pub use pages::{Dirt, Found, Pages};
-pub(crate) use space::{evict_file, evict_of, shrink};
+pub use pages::{Dirt, Pages};
+pub(crate) use space::{evict_file, evict_of};
 pub(crate) use write::{cut, write};
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,7 +39,7 @@ use super::inode::Inode;
 /// A dirty page in the order of writing.
 #[derive(Clone, Debug)]
 struct Owed {
-    inode: Arc<Inode>,
+    inode: Weak<Inode>,
     page: u64,
     /// When it was first written, in cycles.
     since: u64,
@@ -101,7 +101,7 @@ impl FileCache {
     }
 
     /// So many pages are not dirty any more.
-    fn settle(&self, activity: ActivityId, pages: usize) {
+    pub(super) fn settle(&self, activity: ActivityId, pages: usize) {
         let mut debts = self.debts.lock();
         if let Some(debt) = debts.get_mut(&activity) {
             debt.pages -= pages;
@@ -112,13 +112,17 @@ impl FileCache {
     }
 
     /// The oldest page that an activity has written, if it was written before a time.
-    fn oldest(&self, activity: ActivityId, before: u64) -> Option<Owed> {
+    fn oldest(&self, activity: ActivityId, before: u64) -> Option<(Arc<Inode>, u64)> {
         let mut debts = self.debts.lock();
         let owed = &mut debts.get_mut(&activity)?.owed;
-        if owed.front()?.since > before {
-            return None;
+        while owed.front()?.since <= before {
+            let Owed { inode, page, .. } = owed.pop_front()?;
+            // What has been removed need not be written.
+            if let Some(inode) = inode.upgrade() {
+                return Some((inode, page));
+            }
         }
-        owed.pop_front()
+        None
     }
 
     /// Who has written something that is not on the disk.

@@ -11,8 +11,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use linux_raw_sys::general::{O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_RDWR};
 
+use super::archive::Device;
 use super::cache::Ahead;
-use super::archive::{Archive, Device, NodeId};
+use super::inode::Inode;
+use super::tree::{Names, Node};
 use super::page_cache::ArchiveFile;
 use crate::errno::Errno;
 
@@ -26,6 +28,8 @@ pub const MAX_LIMIT: u32 = 4096;
 pub enum Opened {
     /// A file of the archive.
     File(Arc<ArchiveFile>),
+    /// A file of the disk.
+    Disk(Arc<Inode>),
     /// A directory.
     Directory,
     /// A device.
@@ -39,8 +43,8 @@ pub enum Opened {
 pub struct OpenFile {
     /// What is open.
     pub opened: Opened,
-    /// Its node, which tells its attributes.
-    pub node: NodeId,
+    /// Its node, which tells its attributes; `None` for what is in no directory.
+    pub node: Option<Node>,
     /// The access mode and status flags of open(2).
     flags: AtomicU32,
     /// In bytes; for a directory, the number of entries that were listed.
@@ -52,9 +56,9 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Of a node, with the flags of open(2).
+    /// Of a node, or of none, with the flags of open(2).
     #[must_use]
-    pub fn new(opened: Opened, node: NodeId, flags: u32) -> Arc<Self> {
+    pub fn new(opened: Opened, node: Option<Node>, flags: u32) -> Arc<Self> {
         let (flags, position) = (AtomicU32::new(flags), spin::Mutex::new(0));
         Arc::new(Self {
             opened,
@@ -64,6 +68,14 @@ impl OpenFile {
             moving: async_lock::Mutex::new(()),
             ahead: spin::Mutex::default(),
         })
+    }
+
+    /// The place of its node.
+    ///
+    /// # Errors
+    /// ENOTDIR if it has none.
+    pub fn place(&self) -> Result<Node, Errno> {
+        self.node.clone().ok_or(Errno::ENOTDIR)
     }
 
     /// The access mode and status flags.
@@ -97,7 +109,7 @@ pub struct Descriptors {
     free: usize,
     limit: u32,
     /// The current directory.
-    pub directory: NodeId,
+    pub directory: Node,
     /// The absolute path of the program, for `/proc/self/exe`.
     pub program: Vec<u8>,
 }
@@ -105,16 +117,15 @@ pub struct Descriptors {
 impl Descriptors {
     /// With the console as standard input, output and error, in the root directory.
     #[must_use]
-    pub fn new(archive: &Archive, program: Vec<u8>) -> Self {
-        let console = archive.walk(NodeId::ROOT, b"/dev/console", false, b"");
-        let node = console.and_then(super::Found::node).unwrap_or(NodeId::ROOT);
+    pub fn new(names: Names<'_>, program: Vec<u8>) -> Self {
+        let node = names.archive.find(b"/dev/console").ok().map(Node::Archive);
         let file = OpenFile::new(Opened::Device(Device::Console), node, O_RDWR);
         let slot = Some(Slot {
             file,
             close_on_exec: false,
         });
         let slots = alloc::vec![slot; 3];
-        let directory = NodeId::ROOT;
+        let directory = names.root();
         Self {
             slots,
             free: 3,

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_listener::Event;
 
-use super::cache::Pages;
+use super::cache::{Dirt, Pages};
 use crate::machine::{Frame, PAGE_SIZE};
 use crate::object::{FrameStore, Object, References};
 use vortex_toolkit::memory::Refusal;
@@ -131,6 +131,7 @@ pub struct Inode {
     kind: FileType,
     target: Box<[u8]>,
     references: Arc<dyn References>,
+    gone: Arc<Gone>,
     attributes: spin::Mutex<Attributes>,
     pub(crate) entries: spin::Mutex<Entries>,
     place: spin::Mutex<Option<Place>>,
@@ -151,7 +152,7 @@ pub struct Inode {
 }
 
 impl Inode {
-    /// As it is on the disk; `object` tells it from all other objects there ever are. `target` is
+    /// As it is on the disk, where it is counted as used until it is `gone`; `object` tells it from all other objects there ever are. `target` is
     /// what a link leads to.
     #[must_use]
     pub fn new(
@@ -160,6 +161,7 @@ impl Inode {
         attributes: Attributes,
         target: Box<[u8]>,
         references: Arc<dyn References>,
+        gone: Arc<Gone>,
     ) -> Self {
         Self {
             number,
@@ -167,6 +169,7 @@ impl Inode {
             kind: FileType::of_mode(attributes.mode),
             target,
             references,
+            gone,
             attributes: spin::Mutex::new(attributes),
             entries: spin::Mutex::default(),
             place: spin::Mutex::new(None),
@@ -278,9 +281,50 @@ impl Inode {
 
 impl Drop for Inode {
     fn drop(&mut self) {
-        for frame in self.pages.get_mut().take_all() {
+        let mut dirty = Vec::new();
+        for (_, frame, dirt) in self.pages.get_mut().cut(0) {
             self.references.release(frame);
+            dirty.extend(dirt);
         }
+        self.gone.add(Left {
+            number: self.number,
+            dirty,
+        });
+    }
+}
+
+/// What an inode that is in memory no more has left behind.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Its number, which the file system still counts as used.
+    pub(super) number: u32,
+    /// Pages that need not be written any more, since it has no name.
+    pub(super) dirty: Vec<Dirt>,
+}
+
+/// What inodes have left behind, to be cleared up by the File Cache Resource.
+#[derive(Debug, Default)]
+pub struct Gone {
+    left: spin::Mutex<Vec<Left>>,
+    any: AtomicBool,
+}
+
+impl Gone {
+    fn add(&self, left: Left) {
+        self.left.lock().push(left);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Whether there is something to clear up.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Takes it all.
+    pub(super) fn take(&self) -> Vec<Left> {
+        self.any.store(false, Ordering::Release);
+        core::mem::take(&mut *self.left.lock())
     }
 }
 

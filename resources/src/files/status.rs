@@ -4,13 +4,15 @@
 use core::mem::offset_of;
 
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, MS_RDONLY,
+    AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, EXT2_SUPER_MAGIC, MS_RDONLY,
     RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, STATX__RESERVED, STATX_BASIC_STATS, stat,
     statfs, statx, statx_timestamp,
 };
 
-use super::archive::{Kind, MAX_NAME, Node, NodeId};
-use super::{Call, Outcome};
+use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};
+use super::inode::{Inode, Time};
+use super::tree::Node;
+use super::{Call, Outcome, Usage};
 use crate::errno::Errno;
 use crate::machine::PAGE_SIZE;
 use crate::object::Object;
@@ -18,6 +20,8 @@ use crate::object::Object;
 /// The minor number of the root file system's device; the major one is 0, as for all that is on
 /// no real device.
 const DEVICE: u32 = 1;
+/// That of the disk.
+const DEVICE_OF_DISK: u32 = 4;
 /// Bytes of a block in `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -52,9 +56,9 @@ impl Call<'_> {
     /// # Errors
     /// EBADF, EFAULT.
     pub fn stat_open(&self, descriptor: i32, buffer: u64) -> Outcome {
-        let node = self.descriptors.lock().get(descriptor)?.node;
-        self.memory
-            .write(buffer, &stat_of(node, self.archive.node(node)))?;
+        let file = self.descriptors.lock().get(descriptor)?;
+        let status = self.status_of(file.node.as_ref());
+        self.memory.write(buffer, &stat_of(&status))?;
         Ok(0)
     }
 
@@ -67,8 +71,8 @@ impl Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         let node = self.node_at(directory, path, flags)?;
-        self.memory
-            .write(buffer, &stat_of(node, self.archive.node(node)))?;
+        let status = self.status_of(node.as_ref());
+        self.memory.write(buffer, &stat_of(&status))?;
         Ok(0)
     }
 
@@ -83,8 +87,8 @@ impl Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         let node = self.node_at(directory, path, flags)?;
-        self.memory
-            .write(buffer, &statx_of(node, self.archive.node(node)))?;
+        let status = self.status_of(node.as_ref());
+        self.memory.write(buffer, &statx_of(&status))?;
         Ok(0)
     }
 
@@ -93,8 +97,8 @@ impl Call<'_> {
     /// # Errors
     /// As statfs(2).
     pub fn file_system(&self, path: u64, buffer: u64) -> Outcome {
-        self.node_at(AT_FDCWD, path, 0)?;
-        self.memory.write(buffer, &self.statfs())?;
+        let node = self.node_at(AT_FDCWD, path, 0)?;
+        self.memory.write(buffer, &self.statfs(node.as_ref()))?;
         Ok(0)
     }
 
@@ -103,12 +107,15 @@ impl Call<'_> {
     /// # Errors
     /// EBADF, EFAULT.
     pub fn file_system_open(&self, descriptor: i32, buffer: u64) -> Outcome {
-        self.descriptors.lock().get(descriptor)?;
-        self.memory.write(buffer, &self.statfs())?;
+        let file = self.descriptors.lock().get(descriptor)?;
+        self.memory.write(buffer, &self.statfs(file.node.as_ref()))?;
         Ok(0)
     }
 
-    fn statfs(&self) -> [u8; size_of::<statfs>()] {
+    fn statfs(&self, node: Option<&Node>) -> [u8; size_of::<statfs>()] {
+        if let (Some(Node::Disk(_)), Some(disk)) = (node, self.disk) {
+            return statfs_of(&disk.usage());
+        }
         let mut bytes = [0; size_of::<statfs>()];
         put!(bytes: statfs {
             f_type: u64::from(RAMFS_MAGIC),
@@ -120,10 +127,44 @@ impl Call<'_> {
         });
         bytes
     }
+
+    /// What stat tells of a node, or of what is in no directory.
+    fn status_of(&self, node: Option<&Node>) -> Status {
+        match node {
+            None => Status::default(),
+            Some(Node::Archive(id)) => Status::of_archive(*id, self.archive.node(*id)),
+            Some(Node::Disk(inode)) => Status::of_disk(inode),
+        }
+    }
+}
+
+fn statfs_of(usage: &Usage) -> [u8; size_of::<statfs>()] {
+    let mut bytes = [0; size_of::<statfs>()];
+    let block = u64::from(usage.block_size);
+    put!(bytes: statfs {
+        f_type: u64::from(EXT2_SUPER_MAGIC),
+        f_bsize: block,
+        f_blocks: usage.blocks,
+        f_bfree: usage.free_blocks,
+        f_bavail: usage.available_blocks,
+        f_files: usage.inodes,
+        f_ffree: usage.free_inodes,
+        f_namelen: u64::from(usage.longest_name),
+        f_frsize: block,
+        // As Linux has it: the first half of the identifier, mixed with the second.
+        f_fsid: identifier(&usage.uuid),
+    });
+    bytes
+}
+
+fn identifier(uuid: &[u8; 16]) -> u64 {
+    let (first, second) = uuid.split_at(8);
+    let word = |half: &[u8]| u64::from_le_bytes(half.try_into().unwrap_or_default());
+    word(first) ^ word(second)
 }
 
 /// The type and permissions of a node, as in `st_mode`.
-pub(super) fn mode(node: &Node) -> u32 {
+pub(super) fn mode(node: &ArchiveNode) -> u32 {
     let kind = match node.kind {
         Kind::File(_) => S_IFREG,
         Kind::Directory(_) => S_IFDIR,
@@ -133,7 +174,7 @@ pub(super) fn mode(node: &Node) -> u32 {
     kind | u32::from(node.mode)
 }
 
-fn size(node: &Node) -> u64 {
+fn size(node: &ArchiveNode) -> u64 {
     match &node.kind {
         Kind::File(file) => file.length(),
         Kind::Directory(_) => PAGE_SIZE,
@@ -142,55 +183,122 @@ fn size(node: &Node) -> u64 {
     }
 }
 
-fn device_numbers(node: &Node) -> (u32, u32) {
+fn device_numbers(node: &ArchiveNode) -> (u32, u32) {
     match node.kind {
         Kind::Device(device) => device.numbers(),
         _ => (0, 0),
     }
 }
 
-fn stat_of(id: NodeId, node: &Node) -> [u8; size_of::<stat>()] {
+/// What stat(2) and statx(2) tell.
+#[derive(Default)]
+struct Status {
+    /// Minor number of the device that it is on.
+    device: u32,
+    inode: u64,
+    links: u32,
+    mode: u32,
+    owner: u32,
+    group: u32,
+    /// The device that it is.
+    special: (u32, u32),
+    size: u64,
+    blocks: u64,
+    accessed: Time,
+    modified: Time,
+    changed: Time,
+}
+
+impl Status {
+    fn of_archive(id: NodeId, node: &ArchiveNode) -> Self {
+        let changed = Time {
+            seconds: node.changed,
+            nanoseconds: 0,
+        };
+        Self {
+            device: DEVICE,
+            inode: id.inode(),
+            links: node.links,
+            mode: mode(node),
+            owner: node.owner,
+            group: node.group,
+            special: device_numbers(node),
+            size: size(node),
+            blocks: size(node).div_ceil(BLOCK),
+            accessed: changed,
+            modified: changed,
+            changed,
+        }
+    }
+
+    fn of_disk(inode: &Inode) -> Self {
+        let of = inode.attributes();
+        // As `makedev` of the C library, whose lower half is the kernel's own encoding.
+        let special = (of.device >> 8 & 0xfff, of.device & 0xff | of.device >> 12 & 0xfff00);
+        Self {
+            device: DEVICE_OF_DISK,
+            inode: inode.number().into(),
+            links: of.links,
+            mode: of.mode.into(),
+            owner: of.owner,
+            group: of.group,
+            special,
+            size: of.size,
+            blocks: of.blocks,
+            accessed: of.accessed,
+            modified: of.modified,
+            changed: of.changed,
+        }
+    }
+}
+
+fn stat_of(of: &Status) -> [u8; size_of::<stat>()] {
     let mut bytes = [0; size_of::<stat>()];
-    let (major, minor) = device_numbers(node);
+    let (major, minor) = of.special;
     put!(bytes: stat {
-        st_dev: u64::from(DEVICE),
-        st_ino: id.inode(),
-        st_nlink: u64::from(node.links),
-        st_mode: mode(node),
-        st_uid: node.owner,
-        st_gid: node.group,
-        // Both are below 256: the old encoding is the new one.
-        st_rdev: u64::from(major << 8 | minor),
-        st_size: size(node),
+        st_dev: u64::from(of.device),
+        st_ino: of.inode,
+        st_nlink: u64::from(of.links),
+        st_mode: of.mode,
+        st_uid: of.owner,
+        st_gid: of.group,
+        st_rdev: u64::from(minor & 0xff | major << 8 | (minor & !0xff) << 12),
+        st_size: of.size,
         st_blksize: PAGE_SIZE,
-        st_blocks: size(node).div_ceil(BLOCK),
-        st_atime: node.changed,
-        st_mtime: node.changed,
-        st_ctime: node.changed,
+        st_blocks: of.blocks,
+        st_atime: of.accessed.seconds,
+        st_atime_nsec: u64::from(of.accessed.nanoseconds),
+        st_mtime: of.modified.seconds,
+        st_mtime_nsec: u64::from(of.modified.nanoseconds),
+        st_ctime: of.changed.seconds,
+        st_ctime_nsec: u64::from(of.changed.nanoseconds),
     });
     bytes
 }
 
-fn statx_of(id: NodeId, node: &Node) -> [u8; size_of::<statx>()] {
+fn statx_of(of: &Status) -> [u8; size_of::<statx>()] {
     let mut bytes = [0; size_of::<statx>()];
-    let (major, minor) = device_numbers(node);
+    let (major, minor) = of.special;
     put!(bytes: statx {
         stx_mask: STATX_BASIC_STATS,
         stx_blksize: PAGE_SIZE as u32,
-        stx_nlink: node.links,
-        stx_uid: node.owner,
-        stx_gid: node.group,
-        stx_mode: mode(node) as u16,
-        stx_ino: id.inode(),
-        stx_size: size(node),
-        stx_blocks: size(node).div_ceil(BLOCK),
-        stx_atime.tv_sec: node.changed,
-        stx_ctime.tv_sec: node.changed,
-        stx_mtime.tv_sec: node.changed,
+        stx_nlink: of.links,
+        stx_uid: of.owner,
+        stx_gid: of.group,
+        stx_mode: of.mode as u16,
+        stx_ino: of.inode,
+        stx_size: of.size,
+        stx_blocks: of.blocks,
+        stx_atime.tv_sec: of.accessed.seconds,
+        stx_atime.tv_nsec: of.accessed.nanoseconds,
+        stx_ctime.tv_sec: of.changed.seconds,
+        stx_ctime.tv_nsec: of.changed.nanoseconds,
+        stx_mtime.tv_sec: of.modified.seconds,
+        stx_mtime.tv_nsec: of.modified.nanoseconds,
         stx_rdev_major: major,
         stx_rdev_minor: minor,
-        stx_dev_minor: DEVICE,
-        stx_mnt_id: 1_u64,
+        stx_dev_minor: of.device,
+        stx_mnt_id: u64::from(of.device),
     });
     bytes
 }

@@ -3,6 +3,7 @@
 //! One call moves a bounded number of bytes, so that it takes a bounded time; a program that wants
 //! more calls again, as it must anyway.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
@@ -11,6 +12,7 @@ use linux_raw_sys::general::{
 
 use super::archive::Device;
 use super::descriptors::{OpenFile, Opened};
+use super::operation::{Buffer, Operation};
 use super::page_cache::ArchiveFile;
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
@@ -28,13 +30,6 @@ const WHOLE: usize = 4096;
 const CHUNK: usize = 512;
 /// The most that a call on Linux moves; counts beyond it are cut.
 const MAX_COUNT: u64 = 0x7fff_f000;
-
-/// A part of the program's memory: address and length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Buffer {
-    address: u64,
-    length: u64,
-}
 
 impl Call<'_> {
     /// `read(descriptor, buffer, count)`.
@@ -87,7 +82,7 @@ impl Call<'_> {
     /// As write(2).
     pub fn write(&self, descriptor: i32, buffer: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], false)
+        self.write_from(&file, &[self.buffer(buffer, count)?], None)
     }
 
     /// `pwrite64(descriptor, buffer, count, offset)`.
@@ -95,11 +90,9 @@ impl Call<'_> {
     /// # Errors
     /// As pwrite(2).
     pub fn write_at(&self, descriptor: i32, buffer: u64, count: u64, offset: i64) -> Outcome {
-        if offset < 0 {
-            return Err(Errno::EINVAL.into());
-        }
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], true)
+        self.write_from(&file, &[self.buffer(buffer, count)?], Some(offset))
     }
 
     /// `writev(descriptor, buffers, count)`.
@@ -108,7 +101,7 @@ impl Call<'_> {
     /// As writev(2).
     pub fn write_vector(&self, descriptor: i32, buffers: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, false)
+        self.write_from(&file, &self.buffers(buffers, count)?, None)
     }
 
     /// `pwritev(descriptor, buffers, count, offset)`.
@@ -122,11 +115,9 @@ impl Call<'_> {
         count: u64,
         offset: i64,
     ) -> Outcome {
-        if offset < 0 {
-            return Err(Errno::EINVAL.into());
-        }
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, true)
+        self.write_from(&file, &self.buffers(buffers, count)?, Some(offset))
     }
 
     /// `lseek(descriptor, offset, whence)`.
@@ -141,6 +132,7 @@ impl Call<'_> {
             Opened::Device(_) => return Ok(0),
             Opened::Directory => i64::MAX,
             Opened::File(content) => content.length() as i64,
+            Opened::Disk(inode) => inode.size() as i64,
         };
         let mut position = file.position.lock();
         let within = || Some(offset).filter(|&offset| (0..end).contains(&offset));
@@ -158,7 +150,7 @@ impl Call<'_> {
         Ok(*position)
     }
 
-    fn readable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+    fn readable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
             Opened::Place => Err(Errno::EBADF),
@@ -168,11 +160,13 @@ impl Call<'_> {
         }
     }
 
-    fn writable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+    fn writable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
-            Opened::Device(_) if file.flags() & O_ACCMODE != O_RDONLY => Ok(file),
-            // What is on the file system is never opened for writing.
+            Opened::Device(_) | Opened::Disk(_) if file.flags() & O_ACCMODE != O_RDONLY => {
+                Ok(file)
+            }
+            // What is in the archive is never opened for writing.
             _ => Err(Errno::EBADF),
         }
     }
@@ -219,8 +213,12 @@ impl Call<'_> {
         Ok(buffers)
     }
 
-    fn read_into(&self, file: &OpenFile, buffers: &[Buffer], at: Option<u64>) -> Outcome {
+    fn read_into(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
         match &file.opened {
+            Opened::Disk(inode) => {
+                let buffers = buffers.to_vec();
+                Err(Operation::Read(file.clone(), inode.clone(), buffers, at).into())
+            }
             Opened::File(content) => self.read_file(file, content, buffers, at),
             Opened::Device(Device::Console) if at.is_some() => Err(Errno::ESPIPE.into()),
             Opened::Device(Device::Console) => self.read_console(buffers),
@@ -317,10 +315,15 @@ impl Call<'_> {
         Ok(done)
     }
 
-    fn write_from(&self, file: &OpenFile, buffers: &[Buffer], placed: bool) -> Outcome {
+    fn write_from(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
         let total = buffers.iter().map(|buffer| buffer.length).sum();
         match &file.opened {
-            Opened::Device(Device::Console) if placed => Err(Errno::ESPIPE.into()),
+            Opened::Disk(_) if total == 0 => Ok(0),
+            Opened::Disk(inode) => {
+                let buffers = buffers.to_vec();
+                Err(Operation::Write(file.clone(), inode.clone(), buffers, at).into())
+            }
+            Opened::Device(Device::Console) if at.is_some() => Err(Errno::ESPIPE.into()),
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
             Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use hashbrown::HashMap;
 
 use super::archive::{Archive, Kind, MAX_NAME, NodeId};
-use super::inode::{FIRST_OBJECT, FileType, Inode, Wanted};
+use super::inode::{FIRST_OBJECT, FileType, Gone, Inode, Wanted};
 use super::walk::{MAX_LINKS, MAX_PATH};
 use crate::errno::Errno;
 
@@ -62,6 +62,7 @@ pub struct Tree {
     /// What is mounted over names of directories.
     mounts: Vec<((u32, &'static [u8]), NodeId)>,
     next_object: AtomicU32,
+    gone: Arc<Gone>,
 }
 
 #[derive(Debug, Default)]
@@ -73,16 +74,20 @@ struct Table {
 impl Tree {
     /// With this root, and what is mounted over names of directories.
     #[must_use]
-    pub fn new(root: Arc<Inode>, mounts: Vec<((u32, &'static [u8]), NodeId)>) -> Self {
-        use crate::object::Object;
+    pub fn new(
+        root: Arc<Inode>,
+        mounts: Vec<((u32, &'static [u8]), NodeId)>,
+        gone: Arc<Gone>,
+    ) -> Self {
         let mut table = Table::default();
         table.by_number.insert(root.number(), root.clone());
-        table.by_object.insert(Object::number(&*root), root.clone());
+        table.by_object.insert(root.number_as_object(), root.clone());
         Self {
             root,
             inodes: spin::Mutex::new(table),
             mounts,
             next_object: AtomicU32::new(FIRST_OBJECT + 1),
+            gone,
         }
     }
 
@@ -114,26 +119,25 @@ impl Tree {
         number.unwrap_or(FIRST_OBJECT)
     }
 
-    /// Enters an inode; if another was faster, that one counts.
-    pub fn enter(&self, inode: Arc<Inode>) -> Arc<Inode> {
-        use crate::object::Object;
+    /// The inode of a number, which is made if it is not in memory; true if it was.
+    pub fn enter(&self, number: u32, make: impl FnOnce() -> Arc<Inode>) -> (Arc<Inode>, bool) {
         let mut table = self.inodes.lock();
-        if let Some(known) = table.by_number.get(&inode.number()) {
-            return known.clone();
+        if let Some(known) = table.by_number.get(&number) {
+            return (known.clone(), false);
         }
-        table.by_number.insert(inode.number(), inode.clone());
+        let inode = make();
+        table.by_number.insert(number, inode.clone());
         table
             .by_object
-            .insert(Object::number(&*inode), inode.clone());
-        inode
+            .insert(inode.number_as_object(), inode.clone());
+        (inode, true)
     }
 
     /// Forgets an inode that is not on the disk any more.
     pub fn forget(&self, inode: &Inode) {
-        use crate::object::Object;
         let mut table = self.inodes.lock();
         table.by_object.remove(&inode.number_as_object());
-        let same = |known: &Arc<Inode>| Object::number(&**known) == Object::number(inode);
+        let same = |known: &Arc<Inode>| known.number_as_object() == inode.number_as_object();
         if table.by_number.get(&inode.number()).is_some_and(same) {
             table.by_number.remove(&inode.number());
         }
@@ -143,6 +147,12 @@ impl Tree {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Inode>> {
         self.inodes.lock().by_number.values().cloned().collect()
+    }
+
+    /// What inodes have left behind.
+    #[must_use]
+    pub const fn gone(&self) -> &Arc<Gone> {
+        &self.gone
     }
 
     /// Forgets inodes that nobody uses, once there are too many: those without pages and with
@@ -198,6 +208,17 @@ impl From<Errno> for Lost {
     }
 }
 
+/// Whether a symbolic link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// Yes.
+    Always,
+    /// Only if a slash comes after it.
+    NotLast,
+    /// No: the path says where something is to be made or taken away.
+    Never,
+}
+
 /// Where a path leads.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -249,8 +270,8 @@ impl Names<'_> {
         }
     }
 
-    /// Follows `path` from the directory `start`. `follow` says whether a symbolic link at its end
-    /// is followed; `program` is where `/proc/self/exe` leads.
+    /// Follows `path` from the directory `start`. `follow` is about a symbolic link at its end;
+    /// `program` is where `/proc/self/exe` leads.
     ///
     /// # Errors
     /// ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; or what is not in memory.
@@ -258,7 +279,7 @@ impl Names<'_> {
         &self,
         start: &Node,
         path: &[u8],
-        follow: bool,
+        follow: Follow,
         program: &[u8],
     ) -> Result<Found, Lost> {
         if path.is_empty() {
@@ -390,7 +411,7 @@ struct Walk<'a> {
     at: Node,
     left: Vec<Vec<u8>>,
     links: usize,
-    follow: bool,
+    follow: Follow,
     program: &'a [u8],
 }
 
@@ -401,7 +422,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         // A path that goes on, be it with a slash alone, goes on in a directory.
-        let slash = !rest.is_empty() || self.left.iter().any(|left| !left.is_empty());
+        let slash = !rest.is_empty() || !self.left.is_empty();
         let is_slashes = |part: &[u8]| part.iter().all(|&byte| byte == b'/');
         let is_last = is_slashes(rest) && self.left.iter().all(|left| is_slashes(left));
         if !rest.is_empty() {
@@ -413,13 +434,17 @@ impl Walk<'_> {
             }
             return Ok(Some(self.found(name, slash, None)));
         };
-        if self.follow || !is_last || slash {
-            if let Some(target) = self.target(&child) {
-                self.follow_link(target)?;
-                return Ok(None);
-            }
+        let follows = match self.follow {
+            Follow::Always => true,
+            Follow::NotLast => !is_last || slash,
+            Follow::Never => !is_last,
+        };
+        if follows && let Some(target) = self.target(&child) {
+            self.follow_link(target)?;
+            return Ok(None);
         }
-        if (slash || !is_last) && !self.names.is_directory(&child) {
+        let goes_on = !is_last || slash && self.follow != Follow::Never;
+        if goes_on && !self.names.is_directory(&child) {
             return Err(Errno::ENOTDIR.into());
         }
         let found = self.found(name, slash, Some(child.clone()));

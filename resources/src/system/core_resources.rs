@@ -73,6 +73,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Fetch(thread, object, page) => {
                 thread::fetch(shared, context, &thread, &object, page);
             }
+            Message::Unfetched(thread, error) => {
+                thread::unfetched(shared, context, &thread, error);
+            }
             Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
             Message::Reclaim(reclaim, starved) => {
                 thread::give_back(shared, context, &reclaim, &starved);
@@ -125,7 +128,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Call(call) => {
                 return thread::complete(context, &call.thread, Err(Errno::EAGAIN));
             }
-            Message::Fetch(thread, ..) => {
+            Message::Fetch(thread, ..) | Message::Unfetched(thread, _) => {
                 return thread::go_on(context, &thread, Resumption::Plain);
             }
             Message::Reclaim(reclaim, starved) => {

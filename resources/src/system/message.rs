@@ -39,6 +39,8 @@ pub enum Message<M: Machine> {
     Call(Box<Call<M>>),
     /// To the executable resource: bring in a page of an object for a thread that waits.
     Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the executable resource: the page could not be brought in.
+    Unfetched(Arc<Thread<M>>, Errno),
     /// To the memory resource: there is no frame for a thread that waits; get some back.
     Starved(Arc<Starved<M>>),
     /// To the owner of a frame: give it back, for who waits for one.

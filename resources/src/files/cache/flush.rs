@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::super::disk::{Disk, Memory, context, errno};
 use super::super::inode::{Inode, Time};
-use super::{Frames, Owed};
+use super::Frames;
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Machine, PAGE_SIZE};
@@ -32,7 +32,7 @@ pub(super) fn arm<M: Machine>(here: &Here<M>) {
 
 /// Writes back what has been dirty for a while, each on the account of who wrote it; then what the
 /// file system has to write itself. On the account of the infrastructure.
-pub(crate) async fn age<M: Machine>(here: Here<M>) {
+async fn age<M: Machine>(here: Here<M>) {
     let shared = &here.shared;
     shared.cache.disarm();
     let before = shared
@@ -87,7 +87,7 @@ pub(super) async fn write_back<M: Machine>(
 ) {
     let mut written = 0;
     while written < most
-        && let Some(Owed { inode, page, .. }) = here.shared.cache.oldest(activity, before)
+        && let Some((inode, page)) = here.shared.cache.oldest(activity, before)
     {
         written += write_run(here, &inode, page, true).await.unwrap_or(1);
     }
@@ -97,7 +97,7 @@ pub(super) async fn write_back<M: Machine>(
 ///
 /// # Errors
 /// EIO, ENOSPC: what could not be written is lost.
-pub(crate) async fn write_back_file<M: Machine>(
+async fn write_back_file<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
 ) -> Result<(), Errno> {

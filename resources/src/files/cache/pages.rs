@@ -201,9 +201,4 @@ impl Pages {
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
-
-    /// Takes out all frames, when nobody else can reach the file.
-    pub(in crate::files) fn take_all(&mut self) -> Vec<Frame> {
-        self.cut(0).into_iter().map(|(_, frame, _)| frame).collect()
-    }
 }

@@ -119,7 +119,7 @@ fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64
         return release_blocks(here, reserved);
     }
     let owed = Owed {
-        inode: inode.clone(),
+        inode: Arc::downgrade(inode),
         page,
         since: shared.machine.now(),
     };
@@ -158,7 +158,7 @@ async fn page<M: Machine>(
         return frames.pop().ok_or(Errno::EIO);
     }
     loop {
-        let mut pages = inode.pages.lock();
+        let pages = inode.pages.lock();
         match pages.find(piece.page) {
             Found::Here(frame) => {
                 memory.share(frame);
