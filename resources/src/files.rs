@@ -9,6 +9,7 @@
 
 mod aio;
 mod archive;
+mod boot;
 mod cache;
 mod control;
 mod descriptors;
@@ -32,6 +33,8 @@ pub(crate) use aio::{bring_in_page, sink, source};
 pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, NodeId, Problem};
 pub use archive::Node as ArchiveNode;
 pub use tree::Node;
+pub(crate) use boot::end;
+pub use boot::{First, boot};
 pub(crate) use cache::flush;
 pub use cache::{FileCache, Frames};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};

@@ -20,7 +20,7 @@ use vortex_toolkit::{Core, Platform, Step};
 
 use super::memory::{Memory, Root, Tables};
 use crate::executable::Arguments;
-use crate::files::{Archive, Descriptors, Found, Kind, NodeId};
+use crate::files::{Archive, Descriptors, Kind};
 use crate::machine::{Exit, Machine, Registers};
 use crate::process::{ExitStatus, Rights, Spawn};
 use crate::system::{CoreResources, Layout, Shared, Vortex};
@@ -465,11 +465,9 @@ impl Bench {
     }
 
     fn spawn(&mut self) {
-        let descriptors = Descriptors::new(&self.shared.archive, PROGRAM.into());
+        let descriptors = Descriptors::new(self.shared.names(), PROGRAM.into());
         let archive = &self.shared.archive;
-        let found = archive
-            .walk(NodeId::ROOT, PROGRAM.as_bytes(), true, b"")
-            .and_then(Found::node);
+        let found = archive.find(PROGRAM.as_bytes());
         let Ok(Kind::File(file)) = found.map(|node| &archive.node(node).kind) else {
             panic!("the program is there");
         };

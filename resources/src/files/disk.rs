@@ -59,12 +59,8 @@ impl<M: Machine> Disk<M> {
     {
         let work = move |here: Here<M>| async move {
             let disk = here.shared.disk.get().ok_or(Errno::ENODEV)?.clone();
-            let sectors = disk.clone();
-            let result = sectors
-                .system
-                .volume()
-                .through(here.port.clone(), operation(disk))
-                .await;
+            let ports = disk.system.volume().ports.clone();
+            let result = ports.through(here.port, operation(disk)).await;
             result.map_err(errno)
         };
         here.visit(Kind::Ext2, payer, work).await?
@@ -222,58 +218,69 @@ impl<M: Machine> Data for Memory<M> {
     }
 }
 
+/// The ways to the grid of the operations that cores are at.
+pub struct Ports<M: Machine> {
+    machine: M,
+    by_core: Vec<spin::Mutex<Option<Port<Message<M>>>>>,
+}
+
+impl<M: Machine> Ports<M> {
+    pub(super) fn new(shared: &Shared<M>) -> Arc<Self> {
+        let cores = 0..shared.grid.cores();
+        Arc::new(Self {
+            machine: shared.machine.clone(),
+            by_core: cores.map(|_| spin::Mutex::new(None)).collect(),
+        })
+    }
+
+    /// An operation whose transfers go by this port.
+    pub(super) async fn through<F: Future>(
+        &self,
+        port: Port<Message<M>>,
+        operation: F,
+    ) -> F::Output {
+        let mut operation = pin!(operation);
+        poll_fn(|context| {
+            let place = self.here();
+            if let Some(place) = place {
+                *place.lock() = Some(port.clone());
+            }
+            let polled = operation.as_mut().poll(context);
+            if let Some(place) = place {
+                *place.lock() = None;
+            }
+            polled
+        })
+        .await
+    }
+
+    fn here(&self) -> Option<&spin::Mutex<Option<Port<Message<M>>>>> {
+        self.by_core.get(self.machine.here().index())
+    }
+}
+
 /// The volume that a file system is on.
 pub struct Sectors<M: Machine> {
     shared: alloc::sync::Weak<Shared<M>>,
     volume: VolumeId,
     bytes: u64,
-    /// The way to the grid of the operation that each core is at.
-    ports: Vec<spin::Mutex<Option<Port<Message<M>>>>>,
+    ports: Arc<Ports<M>>,
 }
 
 impl<M: Machine> Sectors<M> {
-    pub(super) fn new(shared: &Arc<Shared<M>>, volume: &Volume) -> Self {
-        let cores = 0..shared.grid.cores();
+    pub(super) fn new(shared: &Arc<Shared<M>>, volume: &Volume, ports: Arc<Ports<M>>) -> Self {
         Self {
             shared: Arc::downgrade(shared),
             volume: volume.id,
             bytes: volume.bytes,
-            ports: cores.map(|_| spin::Mutex::new(None)).collect(),
+            ports,
         }
     }
 
-    /// An operation whose transfers go by this port.
-    pub(super) fn through<F: Future>(
-        &self,
-        port: Port<Message<M>>,
-        operation: F,
-    ) -> impl Future<Output = F::Output> {
-        async move {
-            let mut operation = pin!(operation);
-            poll_fn(|context| {
-                let place = self.place();
-                if let Some(place) = place {
-                    *place.lock() = Some(port.clone());
-                }
-                let polled = operation.as_mut().poll(context);
-                if let Some(place) = place {
-                    *place.lock() = None;
-                }
-                polled
-            })
-            .await
-        }
-    }
-
-    fn place(&self) -> Option<&spin::Mutex<Option<Port<Message<M>>>>> {
-        let shared = self.shared.upgrade()?;
-        self.ports.get(shared.machine.here().index())
-    }
-
-    /// Where a transfer would be sent from: an operation polled [`Self::through`] a port.
+    /// Where a transfer is sent from: an operation polled [`Ports::through`] a port.
     fn here(&self) -> Result<Here<M>, IoError> {
         let shared = self.shared.upgrade().ok_or(IoError)?;
-        let place = self.place().ok_or(IoError)?;
+        let place = self.ports.here().ok_or(IoError)?;
         let port = place.lock().clone().ok_or(IoError)?;
         Ok(Here { shared, port })
     }

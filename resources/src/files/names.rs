@@ -13,7 +13,7 @@ use super::cache;
 use super::descriptors::{OpenFile, Opened};
 use super::disk::{Disk, context};
 use super::inode::{Attributes, FileType, Inode, Place, Time, Wanted};
-use super::operation::{Changes, Entry, Made, Rename};
+use super::operation::{Changes, Entry, Made, Operation, Rename};
 use super::paths::kept;
 use super::tree::Node;
 use crate::errand::Here;
@@ -91,6 +91,20 @@ pub(super) async fn bring_in<M: Machine>(here: &Here<M>, wanted: Wanted) -> Resu
             let _names = directory.contents.lock().await;
             look_up(here, &directory, &name).await.map(|_| ())
         }
+    }
+}
+
+/// Brings in what somebody needs who is no call of a thread.
+///
+/// # Errors
+/// As [`bring_in`]; EINVAL for anything else.
+pub(super) async fn prepare<M: Machine>(
+    here: &Here<M>,
+    operation: Operation,
+) -> Result<(), Errno> {
+    match operation {
+        Operation::BringIn(wanted) => bring_in(here, wanted).await,
+        _ => Err(Errno::EINVAL),
     }
 }
 

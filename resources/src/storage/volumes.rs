@@ -18,6 +18,11 @@ pub(crate) fn transfer<M: Machine>(
     let done = found
         .ok_or(IoError::NoVolume)
         .and_then(|volume| transfer.check(&volume));
+    if done.is_ok()
+        && let Some(ram) = shared.storage.ram(transfer.volume)
+    {
+        ram.transfer(&shared.machine, transfer);
+    }
     let head = *context.head();
     context.reply(&head, Message::VolumeDone(done));
 }
