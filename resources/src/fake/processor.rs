@@ -259,6 +259,15 @@ impl Platform for FakeCore {
         core.wake_at.fetch_min(at, Ordering::SeqCst);
     }
 
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let FakeCore { machine, core } = self.clone();
+        move || {
+            let at = machine.clock_of(CoreId(CURRENT.get()));
+            let core = &machine.0.cores[core.index()];
+            core.wake_at.fetch_min(at, Ordering::SeqCst);
+        }
+    }
+
     fn set_timer(&self, at: u64) {
         let core = &self.machine.0.cores[self.core.index()];
         core.timer.store(at, Ordering::SeqCst);

@@ -307,6 +307,9 @@ impl Platform for Processor {
         0
     }
     fn wake(&self, _: CoreId) {}
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        || {}
+    }
     fn set_timer(&self, _: u64) {}
 }
 

@@ -107,6 +107,9 @@ impl Platform for Never {
     fn wake(&self, _: CoreId) {
         match *self {}
     }
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        || match *self {}
+    }
     fn set_timer(&self, _: u64) {
         match *self {}
     }
