@@ -193,7 +193,11 @@ impl<V: Volume> FileSystem<V> {
                 self.write_superblock(&batch.dirty_superblock).await?;
                 self.state.lock().valid = false;
             }
-            join::all(images.into_iter().map(|image| self.write_image(image))).await?;
+            let mut writes = Vec::with_capacity(images.len());
+            for image in images {
+                writes.push(self.write_image(image));
+            }
+            join::all(writes).await?;
         }
         self.volume.flush().await?;
         if let Some(superblock) = &batch.clean_superblock {

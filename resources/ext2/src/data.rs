@@ -87,13 +87,15 @@ impl<V: Volume> FileSystem<V> {
         blocks.resize(count, None);
         let parts = self.parts(data, runs(&blocks));
         let purpose = Purpose::Private(number);
-        let reads = parts.into_iter().filter_map(|(block, data)| match block {
-            Some(block) => Some(self.volume.read_data(self.offset_of(block), data, purpose)),
-            None => {
-                data.clear();
-                None
+        let mut reads = Vec::with_capacity(parts.len());
+        for (block, data) in parts {
+            match block {
+                Some(block) => {
+                    reads.push(self.volume.read_data(self.offset_of(block), data, purpose));
+                }
+                None => data.clear(),
             }
-        });
+        }
         join::all(reads).await?;
         Ok(usize::try_from(of_file).unwrap_or(0))
     }
@@ -146,13 +148,12 @@ impl<V: Volume> FileSystem<V> {
             .await?;
         let blocks: Vec<Option<u32>> = plan.blocks.iter().copied().map(Some).collect();
         let purpose = Purpose::Private(number);
-        let parts = self.parts(data, runs(&blocks)).into_iter();
-        let writes = parts.filter_map(|(block, data)| {
-            Some(
-                self.volume
-                    .write_data(self.offset_of(block?), data, purpose),
-            )
-        });
+        let mut writes = Vec::new();
+        for (block, data) in self.parts(data, runs(&blocks)) {
+            if let Some(block) = block {
+                writes.push(self.volume.write_data(self.offset_of(block), data, purpose));
+            }
+        }
         join::all(writes).await?;
         self.link_written(&mut plan, context, end).await
     }

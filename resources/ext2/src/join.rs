@@ -11,7 +11,7 @@ const WINDOW: usize = 32;
 
 /// Runs all to their ends, [`WINDOW`] at a time. The result is the first error, if any: the other
 /// futures have ended all the same.
-pub(crate) async fn all<E, F>(futures: impl IntoIterator<Item = F>) -> Result<(), E>
+pub(crate) async fn all<E, F>(futures: Vec<F>) -> Result<(), E>
 where
     F: Future<Output = Result<(), E>>,
 {

@@ -214,7 +214,7 @@ impl Disk {
     }
 
     /// Runs a future to its end.
-    pub(super) fn run<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let result = Mutex::new(None);
         self.run_all(vec![Box::pin(async {
             let value = future.await;
@@ -227,7 +227,7 @@ impl Disk {
     ///
     /// # Panics
     /// When all of them wait for each other.
-    pub(super) fn run_all<'a>(&self, futures: Vec<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>) {
+    pub(super) fn run_all<'a>(&self, futures: Vec<Pin<Box<dyn Future<Output = ()> + 'a>>>) {
         let mut tasks: Vec<_> = futures
             .into_iter()
             .map(|f| (f, Arc::new(Ready::new())))
