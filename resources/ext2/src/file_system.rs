@@ -1,12 +1,25 @@
-//! The operations.
+//! A mounted volume and its operations. What they do is in the modules by their side; here they are
+//! tried until nothing stands in their way.
 
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::future::Future;
 use core::ops::ControlFlow;
+
+use spin::Mutex;
 
 use crate::attributes::{
     Attributes, Changes, Context, Entry, InodeNumber, Kind, Options, Rename, Timestamp, Usage,
 };
-use crate::error::{Error, MountError};
+use crate::buffers::Buffers;
+use crate::error::Error;
+use crate::inodes::Nodes;
+use crate::layout::superblock::Geometry;
+use crate::lock::Lock;
+use crate::names::New;
+use crate::ranges::Ranges;
+use crate::state::State;
 use crate::volume::Volume;
 
 /// A mounted volume.
@@ -21,33 +34,78 @@ use crate::volume::Volume;
 /// what it began half done; let it end.
 #[derive(Debug)]
 pub struct FileSystem<V: Volume> {
-    volume: V,
+    pub(crate) volume: V,
+    pub(crate) options: Options,
+    pub(crate) geometry: Geometry,
+    /// The first block of each group's inode table.
+    pub(crate) inode_tables: Vec<u32>,
+    /// The block of each group's bitmap of blocks.
+    pub(crate) block_bitmaps: Vec<u32>,
+    /// The block of each group's bitmap of inodes.
+    pub(crate) inode_bitmaps: Vec<u32>,
+    /// The blocks of all of these, of the superblock and the descriptors, and of their copies.
+    pub(crate) system: Ranges,
+    /// Why nothing may be written.
+    pub(crate) read_only: Option<String>,
+    pub(crate) buffers: Buffers,
+    pub(crate) nodes: Nodes,
+    pub(crate) state: Mutex<State>,
+    /// Held while a name goes from one directory to another.
+    pub(crate) moves: Lock,
+    /// Held while inodes are freed.
+    pub(crate) reaper: Lock,
+    /// Held while a commit is written.
+    pub(crate) commits: Lock,
+}
+
+/// Why an attempt at an operation has ended, with nothing changed.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It cannot be done.
+    Error(Error),
+    /// After a commit there may be more space.
+    Space,
+    /// After a commit the order in which it would be written is no problem.
+    Order,
+    /// A name stood for something else meanwhile.
+    Changed,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl<V: Volume> FileSystem<V> {
-    /// Mounts `volume`. Files that had no name any more when the volume was last used are removed.
-    ///
-    /// # Errors
-    /// See [`MountError`]. Features that forbid only writing make the mount read-only
-    /// ([`read_only`](Self::read_only)).
-    pub async fn mount(volume: V, options: Options, now: Timestamp) -> Result<Self, MountError> {
-        let _ = (options, now);
-        Ok(Self { volume })
-    }
-
     /// Writes what there is to write and marks the volume as clean. Nothing may be under way or
     /// open; files without a name that are open are removed.
     ///
     /// # Errors
     /// When the device fails; what could not be written is lost.
     pub async fn unmount(self, now: Timestamp) -> Result<V, Error> {
-        let _ = now;
+        {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+            state.opens.clear();
+            let durable = state.unnamed.iter().filter(|(_, durable)| **durable);
+            state.reapable = durable.map(|(inode, _)| *inode).collect();
+        }
+        if self.read_only.is_none() {
+            self.sync(now).await?;
+        }
         Ok(self.volume)
     }
 
     /// Whether the file system is read-only, and why.
     pub fn read_only(&self) -> Option<&str> {
-        None
+        self.read_only.as_deref()
+    }
+
+    /// Whether `e2fsck` should look at the volume: it was not unmounted when it was last used, or
+    /// damage has been met. It is not called clean then, whatever happens.
+    pub fn needs_check(&self) -> bool {
+        !self.state.lock().sound
     }
 
     /// The volume.
@@ -57,7 +115,21 @@ impl<V: Volume> FileSystem<V> {
 
     /// What the file system has, and what of it is free.
     pub fn usage(&self) -> Usage {
-        todo!()
+        let state = self.state.lock();
+        let geometry = &self.geometry;
+        let blocks = u64::from(geometry.blocks - geometry.first_block);
+        let free_blocks = state.free_blocks.saturating_sub(state.taken.len());
+        let kept = state.reserved + u64::from(state.superblock.reserved_blocks());
+        Usage {
+            block_size: geometry.block_size,
+            blocks: blocks.saturating_sub(self.system.len()),
+            free_blocks,
+            available_blocks: free_blocks.saturating_sub(kept),
+            inodes: geometry.inodes.into(),
+            free_inodes: state.free_inodes,
+            uuid: geometry.uuid,
+            longest_name: 255,
+        }
     }
 
     /// Makes all that operations have changed durable, and leaves a state that `e2fsck` calls clean.
@@ -65,8 +137,8 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// When the device fails. What was not written stays to be written.
     pub async fn sync(&self, now: Timestamp) -> Result<(), Error> {
-        let _ = now;
-        todo!()
+        self.writable()?;
+        self.noted(self.try_sync(now).await)
     }
 
     /// Makes one inode durable: all data that [`write`](Self::write) has written, its block tables,
@@ -75,8 +147,8 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// When the device fails. What was not written stays to be written.
     pub async fn fsync(&self, inode: InodeNumber, now: Timestamp) -> Result<(), Error> {
-        let _ = (inode, now);
-        todo!()
+        self.writable()?;
+        self.noted(self.try_fsync(inode, now).await)
     }
 
     /// An inode's attributes.
@@ -84,8 +156,12 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// See [`FileSystem`].
     pub async fn attributes(&self, inode: InodeNumber) -> Result<Attributes, Error> {
-        let _ = inode;
-        todo!()
+        let (_, found) = self.noted(self.inode(inode).await)?;
+        let mut attributes = self.noted(found.attributes())?;
+        if self.state.lock().is_unnamed(inode) {
+            attributes.links = 0;
+        }
+        Ok(attributes)
     }
 
     /// Changes attributes of an inode, which are returned as they are then.
@@ -98,8 +174,16 @@ impl<V: Volume> FileSystem<V> {
         inode: InodeNumber,
         changes: Changes,
     ) -> Result<Attributes, Error> {
-        let _ = (context, inode, changes);
-        todo!()
+        self.writable()?;
+        self.noted(self.relieve(context.now).await)?;
+        let (place, found) = self.noted(self.inode(inode).await)?;
+        if found.is_immutable() {
+            return Err(Error::NotPermitted);
+        }
+        place.update(&mut self.state.lock(), |inode| {
+            inode.apply(changes, context.now)
+        });
+        self.attributes(inode).await
     }
 
     /// The inode that a name stands for.
@@ -107,8 +191,7 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::NameTooLong`].
     pub async fn lookup(&self, directory: InodeNumber, name: &[u8]) -> Result<InodeNumber, Error> {
-        let _ = (directory, name);
-        todo!()
+        self.noted(self.try_lookup(directory, name, false).await)
     }
 
     /// As [`lookup`](Self::lookup), and [`open`](Self::open)s what it finds in the same step, so
@@ -121,8 +204,7 @@ impl<V: Volume> FileSystem<V> {
         directory: InodeNumber,
         name: &[u8],
     ) -> Result<InodeNumber, Error> {
-        let _ = (directory, name);
-        todo!()
+        self.noted(self.try_lookup(directory, name, true).await)
     }
 
     /// Counts one more user of an inode, which lives until the last [`close`](Self::close) even
@@ -131,8 +213,7 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// [`Error::NotFound`] when it has no name and is not open.
     pub async fn open(&self, inode: InodeNumber) -> Result<(), Error> {
-        let _ = inode;
-        todo!()
+        self.noted(self.try_open(inode).await)
     }
 
     /// Counts one user less of an inode. After the last, one without a name is removed.
@@ -140,8 +221,25 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// [`Error::Invalid`] when it is not open.
     pub async fn close(&self, inode: InodeNumber) -> Result<(), Error> {
-        let _ = inode;
-        todo!()
+        let (last, now) = {
+            let mut state = self.state.lock();
+            let opens = state.opens.get_mut(&inode.0).ok_or(Error::Invalid)?;
+            *opens -= 1;
+            let mut last = *opens == 0;
+            if last {
+                state.opens.remove(&inode.0);
+                last = state.unnamed.get(&inode.0) == Some(&true);
+                if last {
+                    state.reapable.push(inode.0);
+                }
+            }
+            (last, state.latest)
+        };
+        if last {
+            self.noted(self.reap(now).await)
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives the entries of a directory to `sink`, from `position` on (0, or [`Entry::next`] of an
@@ -157,8 +255,7 @@ impl<V: Volume> FileSystem<V> {
         position: u64,
         sink: impl FnMut(Entry<'_>) -> ControlFlow<()> + Send,
     ) -> Result<u64, Error> {
-        let _ = (directory, position, sink);
-        todo!()
+        self.noted(self.try_read_directory(directory, position, sink).await)
     }
 
     /// Makes an empty file.
@@ -189,8 +286,12 @@ impl<V: Volume> FileSystem<V> {
         mode: u16,
         kind: Kind,
     ) -> Result<InodeNumber, Error> {
-        let _ = (context, directory, name, mode, kind);
-        todo!()
+        if matches!(kind, Kind::Directory | Kind::Symlink) {
+            return Err(Error::Invalid);
+        }
+        let target = &[];
+        self.make(context, directory, name, New { kind, mode, target })
+            .await
     }
 
     /// Makes an empty directory.
@@ -204,8 +305,9 @@ impl<V: Volume> FileSystem<V> {
         name: &[u8],
         mode: u16,
     ) -> Result<InodeNumber, Error> {
-        let _ = (context, directory, name, mode);
-        todo!()
+        let (kind, target) = (Kind::Directory, &[]);
+        self.make(context, directory, name, New { kind, mode, target })
+            .await
     }
 
     /// Makes a symbolic link to `target`: 1 byte to one less than the block size.
@@ -220,8 +322,15 @@ impl<V: Volume> FileSystem<V> {
         name: &[u8],
         target: &[u8],
     ) -> Result<InodeNumber, Error> {
-        let _ = (context, directory, name, target);
-        todo!()
+        if target.is_empty() {
+            return Err(Error::NotFound);
+        }
+        if target.len() >= self.geometry.block_size as usize {
+            return Err(Error::NameTooLong);
+        }
+        let (kind, mode) = (Kind::Symlink, 0o777);
+        self.make(context, directory, name, New { kind, mode, target })
+            .await
     }
 
     /// The target of a symbolic link.
@@ -229,8 +338,7 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// [`Error::Invalid`] when it is none.
     pub async fn read_link(&self, inode: InodeNumber) -> Result<Box<[u8]>, Error> {
-        let _ = inode;
-        todo!()
+        self.noted(self.try_read_link(inode).await)
     }
 
     /// Gives an inode one more name.
@@ -245,8 +353,10 @@ impl<V: Volume> FileSystem<V> {
         directory: InodeNumber,
         name: &[u8],
     ) -> Result<(), Error> {
-        let _ = (context, inode, directory, name);
-        todo!()
+        self.retry(context.now, || {
+            self.try_link(context, inode, directory, name)
+        })
+        .await
     }
 
     /// Removes a name. The inode goes with its last name and user.
@@ -259,8 +369,10 @@ impl<V: Volume> FileSystem<V> {
         directory: InodeNumber,
         name: &[u8],
     ) -> Result<(), Error> {
-        let _ = (context, directory, name);
-        todo!()
+        self.retry(context.now, || self.try_unlink(context, directory, name))
+            .await?;
+        self.free_new(context.now).await;
+        Ok(())
     }
 
     /// Removes an empty directory.
@@ -274,8 +386,12 @@ impl<V: Volume> FileSystem<V> {
         directory: InodeNumber,
         name: &[u8],
     ) -> Result<(), Error> {
-        let _ = (context, directory, name);
-        todo!()
+        self.retry(context.now, || {
+            self.try_remove_directory(context, directory, name)
+        })
+        .await?;
+        self.free_new(context.now).await;
+        Ok(())
     }
 
     /// Renames, with all the rules of Linux's `renameat2`.
@@ -292,8 +408,10 @@ impl<V: Volume> FileSystem<V> {
         to: (InodeNumber, &[u8]),
         how: Rename,
     ) -> Result<(), Error> {
-        let _ = (context, from, to, how);
-        todo!()
+        self.retry(context.now, || self.try_rename(context, from, to, how))
+            .await?;
+        self.free_new(context.now).await;
+        Ok(())
     }
 
     /// Sets the size of a file. What is cut off is gone; what is added is a hole.
@@ -306,8 +424,8 @@ impl<V: Volume> FileSystem<V> {
         inode: InodeNumber,
         size: u64,
     ) -> Result<(), Error> {
-        let _ = (context, inode, size);
-        todo!()
+        self.retry(context.now, || self.try_truncate(context, inode, size))
+            .await
     }
 
     /// Reads the data of a file from `offset` on, both it and the length of `data` multiples of the
@@ -322,8 +440,7 @@ impl<V: Volume> FileSystem<V> {
         offset: u64,
         data: V::Data,
     ) -> Result<usize, Error> {
-        let _ = (inode, offset, data);
-        todo!()
+        self.noted(self.try_read(inode, offset, data).await)
     }
 
     /// Writes the data of a file from `offset` on, both it and the length of `data` multiples of the
@@ -348,8 +465,10 @@ impl<V: Volume> FileSystem<V> {
         end: u64,
         reserved: bool,
     ) -> Result<(), Error> {
-        let _ = (context, inode, offset, data, end, reserved);
-        todo!()
+        self.noted(
+            self.try_write(context, inode, offset, data, end, reserved)
+                .await,
+        )
     }
 
     /// Sets blocks aside for later writes, so that these do not end with [`Error::NoSpace`]: those
@@ -358,20 +477,90 @@ impl<V: Volume> FileSystem<V> {
     /// # Errors
     /// [`Error::NoSpace`].
     pub fn reserve(&self, context: Context, blocks: u64) -> Result<(), Error> {
-        let _ = (context, blocks);
-        todo!()
+        let mut state = self.state.lock();
+        let kept = self.kept_blocks(&state, context) + state.reserved;
+        if state.free_blocks < kept + blocks {
+            return Err(Error::NoSpace);
+        }
+        state.reserved += blocks;
+        Ok(())
     }
 
     /// Gives back what was [`reserve`](Self::reserve)d.
     pub fn release(&self, blocks: u64) {
-        let _ = blocks;
-        todo!()
+        let mut state = self.state.lock();
+        state.reserved = state.reserved.saturating_sub(blocks);
     }
 
     /// How many blocks to [`reserve`](Self::reserve) for `blocks` blocks of data anywhere in a
     /// file, at most: they, and the tables they may need.
     pub fn with_tables(&self, blocks: u64) -> u64 {
-        let _ = blocks;
-        todo!()
+        blocks.saturating_mul(4)
+    }
+
+    fn writable(&self) -> Result<(), Error> {
+        match self.read_only {
+            Some(_) => Err(Error::ReadOnly),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of the damage that an operation has met.
+    fn noted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Corrupt(_)) = result {
+            self.state.lock().set_damaged();
+        }
+        result
+    }
+
+    /// Tries an operation until nothing stands in its way.
+    pub(crate) async fn retry<T, F>(
+        &self,
+        now: Timestamp,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
+        /// A commit frees what was cut off, a second one what was freed after the first.
+        const COMMITS: usize = 2;
+        self.writable()?;
+        self.state.lock().latest = now;
+        self.relieve(now).await?;
+        let mut commits = 0;
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(Stop::Error(error)) => return self.noted(Err(error)),
+                Err(Stop::Changed) => {}
+                Err(Stop::Order) => self.commit(now, false).await?,
+                Err(Stop::Space) if commits < COMMITS => {
+                    commits += 1;
+                    self.commit(now, false).await?;
+                    self.reap(now).await?;
+                    self.commit(now, false).await?;
+                }
+                Err(Stop::Space) => return Err(Error::NoSpace),
+            }
+        }
+    }
+
+    async fn make(
+        &self,
+        context: Context,
+        directory: InodeNumber,
+        name: &[u8],
+        new: New<'_>,
+    ) -> Result<InodeNumber, Error> {
+        self.retry(context.now, || self.try_make(context, directory, name, new))
+            .await
+    }
+
+    /// Frees inodes that nothing on the volume knows of. What fails stays, for the next commit.
+    async fn free_new(&self, now: Timestamp) {
+        if !self.state.lock().reapable.is_empty() {
+            // The operation itself has succeeded.
+            let _ = self.reap(now).await;
+        }
     }
 }

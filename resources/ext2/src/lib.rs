@@ -8,10 +8,30 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod allocate;
 mod attributes;
+mod buffers;
+mod commit;
+mod data;
+mod directory;
 mod error;
 mod file_system;
+mod inodes;
+mod join;
+mod layout;
+mod lock;
+mod mount;
+mod names;
+mod ranges;
+mod rename;
+mod shrink;
+mod state;
+mod tables;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub use attributes::{
