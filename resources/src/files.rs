@@ -9,11 +9,16 @@
 
 mod archive;
 mod control;
+mod cursor;
 mod descriptors;
+mod epoll;
+mod event;
 mod list;
 mod page_cache;
 mod paths;
+mod pipe;
 mod poll;
+mod ready;
 mod status;
 mod tar;
 mod transfer;
@@ -21,11 +26,18 @@ mod walk;
 
 pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
+pub use epoll::{Epoll, Event};
+pub use event::EventCounter;
 pub use page_cache::ArchiveFile;
+pub use pipe::{Buffers, PipeEnd};
+pub use poll::{Asked, Polled, Waits};
+pub use ready::{Events, Observer, Span, Subscription, WaitQueue};
 pub use tar::{Entry, Tar, TarError, What};
 pub use walk::{Found, MAX_LINKS, MAX_PATH};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use crate::calls::Verdict;
 use crate::errno::Errno;
@@ -96,6 +108,12 @@ pub enum Failure {
     Error(Errno),
     /// The program's memory cannot be used, or not yet.
     User(UserError),
+    /// This file must become ready for this first; then the call is made again.
+    Blocks(Arc<OpenFile>, Events),
+    /// Nobody reads what is written: EPIPE, and SIGPIPE.
+    Broken,
+    /// There is more to do, but others go first; then the call is made again.
+    Pauses,
 }
 
 impl From<Errno> for Failure {
@@ -115,6 +133,10 @@ impl From<Failure> for Verdict {
         match failure {
             Failure::Error(error) => error.into(),
             Failure::User(error) => error.into(),
+            // Only calls that can wait fail so, and they look at it themselves.
+            Failure::Blocks(..) => Errno::EAGAIN.into(),
+            Failure::Broken => Errno::EPIPE.into(),
+            Failure::Pauses => Self::Again,
         }
     }
 }
@@ -133,6 +155,8 @@ pub struct Call<'a> {
     pub archive: &'a Archive,
     /// What the process has open.
     pub descriptors: &'a spin::Mutex<Descriptors>,
+    /// Bytes that the call has moved before it was made again, and now.
+    pub done: Cell<u64>,
 }
 
 #[cfg(test)]

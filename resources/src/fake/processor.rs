@@ -522,6 +522,10 @@ impl Machine for FakeMachine {
         self.core().deadline.store(at, Ordering::SeqCst);
     }
 
+    fn here(&self) -> CoreId {
+        CoreId(CURRENT.get())
+    }
+
     fn interrupt(&self, core: CoreId) {
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         let at = self.time(self.core());

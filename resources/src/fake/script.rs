@@ -265,6 +265,9 @@ impl Machine for Script {
     }
     fn leave(&self, _: &mut State) {}
     fn set_deadline(&self, _: u64) {}
+    fn here(&self) -> CoreId {
+        CoreId(0)
+    }
     fn interrupt(&self, _: CoreId) {}
     fn now(&self) -> u64 {
         self.0.now.fetch_add(10, Ordering::Relaxed)

@@ -4,8 +4,8 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general::{
-    B38400, CREAD, CS8, ECHO, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_SETFD,
-    F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC, ICANON, ISIG, O_CLOEXEC, OPOST,
+    B38400, CREAD, CS8, ECHO, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ,
+    F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETPIPE_SZ, FD_CLOEXEC, ICANON, ISIG, O_CLOEXEC, OPOST,
 };
 use linux_raw_sys::ioctl::{
     FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ,
@@ -31,7 +31,8 @@ impl Call<'_> {
     /// # Errors
     /// EBADF.
     pub fn close(&self, descriptor: i32) -> Outcome {
-        self.descriptors.lock().close(descriptor)?;
+        let gone = self.descriptors.lock().close(descriptor)?;
+        drop(gone);
         Ok(0)
     }
 
@@ -111,6 +112,7 @@ impl Call<'_> {
                 Ok(0)
             }
             F_GETOWN => Ok(0),
+            F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(&file, command, argument),
             // Nobody can write, so everybody may have a lock.
             F_SETLK | F_SETLKW => Ok(0),
             _ => Err(Errno::EINVAL.into()),
@@ -140,6 +142,10 @@ impl Call<'_> {
                 }
                 Opened::Device(Device::Console) => {
                     self.memory.write(argument, &0_u32.to_le_bytes())?;
+                }
+                Opened::Pipe(end) => {
+                    let bytes = end.bytes() as u32;
+                    self.memory.write(argument, &bytes.to_le_bytes())?;
                 }
                 _ => return Err(Errno::ENOTTY.into()),
             },
@@ -179,7 +185,9 @@ impl Call<'_> {
     pub fn synchronise(&self, descriptor: i32) -> Outcome {
         match self.descriptors.lock().get(descriptor)?.opened {
             Opened::File(_) | Opened::Directory => Ok(0),
-            Opened::Device(_) => Err(Errno::EINVAL.into()),
+            Opened::Device(_) | Opened::Pipe(_) | Opened::Counter(_) | Opened::Epoll(_) => {
+                Err(Errno::EINVAL.into())
+            }
             Opened::Place => Err(Errno::EBADF.into()),
         }
     }
@@ -201,7 +209,8 @@ impl Call<'_> {
     /// Always: EBADF, as for all that is not open for writing; ENODEV for a device.
     pub fn allocate(&self, descriptor: i32) -> Outcome {
         match self.descriptors.lock().get(descriptor)?.opened {
-            Opened::Device(_) => Err(Errno::ENODEV.into()),
+            Opened::Device(_) | Opened::Counter(_) => Err(Errno::ENODEV.into()),
+            Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
             _ => Err(Errno::EBADF.into()),
         }
     }
@@ -216,6 +225,15 @@ impl Call<'_> {
             Opened::Place => Err(Errno::EBADF.into()),
             _ => Ok(0),
         }
+    }
+}
+
+/// `F_GETPIPE_SZ` and `F_SETPIPE_SZ`.
+fn pipe_size(file: &OpenFile, command: u32, argument: u64) -> Outcome {
+    match &file.opened {
+        Opened::Pipe(end) if command == F_GETPIPE_SZ => Ok(end.capacity()),
+        Opened::Pipe(end) => Ok(end.set_capacity(argument & u64::from(u32::MAX))?),
+        _ => Err(Errno::EBADF.into()),
     }
 }
 

@@ -20,31 +20,32 @@ impl Call<'_> {
     /// EBADF, ENOTDIR, EFAULT; EINVAL if not even the next entry fits.
     pub fn list(&self, descriptor: i32, buffer: u64, size: u64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
-        let directory = match file.opened {
+        let node = match file.opened {
             Opened::Place => return Err(Errno::EBADF.into()),
-            _ => self.archive.directory(file.node).ok_or(Errno::ENOTDIR)?,
+            _ => file.place()?,
         };
+        let directory = self.archive.directory(node).ok_or(Errno::ENOTDIR)?;
         // The size is an `unsigned int`.
         let room = MAX_BYTES.min(size as u32 as usize);
         let mut position = file.position.lock();
         let mut listed = Vec::new();
         let mut at = *position;
-        while let Some((name, node)) = entry(file.node, directory, at) {
+        while let Some((name, listed_node)) = entry(node, directory, at) {
             let start = listed.len();
             let length = (offset_of!(linux_dirent64, d_name) + name.len() + 1).next_multiple_of(8);
             if start + length > room {
                 break;
             }
             at += 1;
-            let kind = status::mode(self.archive.node(node)) >> 12;
-            listed.extend_from_slice(&node.inode().to_le_bytes());
+            let kind = status::mode(self.archive.node(listed_node)) >> 12;
+            listed.extend_from_slice(&listed_node.inode().to_le_bytes());
             listed.extend_from_slice(&at.to_le_bytes());
             listed.extend_from_slice(&(length as u16).to_le_bytes());
             listed.push(kind as u8);
             listed.extend_from_slice(name);
             listed.resize(start + length, 0);
         }
-        if listed.is_empty() && entry(file.node, directory, at).is_some() {
+        if listed.is_empty() && entry(node, directory, at).is_some() {
             return Err(Errno::EINVAL.into());
         }
         self.memory.write(buffer, &listed)?;

@@ -47,7 +47,7 @@ impl Call<'_> {
         if exclusive {
             return Err(Errno::EEXIST.into());
         }
-        let file = OpenFile::new(self.opened(node, flags)?, node, kept(flags));
+        let file = OpenFile::new(self.opened(node, flags)?, Some(node), kept(flags));
         let number = self
             .descriptors
             .lock()
@@ -95,7 +95,10 @@ impl Call<'_> {
         let path = self.path(path)?;
         let node = match (path.is_empty(), directory) {
             (true, AT_FDCWD) => return Err(Errno::ENOENT.into()),
-            (true, _) => self.descriptors.lock().get(directory)?.node,
+            (true, _) => {
+                let file = self.descriptors.lock().get(directory)?;
+                file.node.ok_or(Errno::ENOENT)?
+            }
             _ => self.walk(directory, &path, false)?.node()?,
         };
         let program;
@@ -177,7 +180,7 @@ impl Call<'_> {
     /// EBADF, ENOTDIR.
     pub fn change_directory_to(&self, descriptor: i32) -> Outcome {
         let mut descriptors = self.descriptors.lock();
-        let node = descriptors.get(descriptor)?.node;
+        let node = descriptors.get(descriptor)?.place()?;
         self.archive.directory(node).ok_or(Errno::ENOTDIR)?;
         descriptors.directory = node;
         Ok(0)
@@ -234,7 +237,7 @@ impl Call<'_> {
         let descriptors = self.descriptors.lock();
         match directory {
             AT_FDCWD => Ok(descriptors.directory),
-            _ => Ok(descriptors.get(directory)?.node),
+            _ => Ok(descriptors.get(directory)?.place()?),
         }
     }
 
@@ -250,7 +253,7 @@ impl Call<'_> {
             _ if path.starts_with(b"/") => NodeId::ROOT,
             AT_FDCWD => descriptors.directory,
             _ if path.is_empty() => return Err(Errno::ENOENT),
-            _ => descriptors.get(directory)?.node,
+            _ => descriptors.get(directory)?.place()?,
         };
         self.archive.walk(start, path, follow, &descriptors.program)
     }

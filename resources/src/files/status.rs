@@ -5,12 +5,13 @@ use core::mem::offset_of;
 
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, MS_RDONLY,
-    RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, STATX__RESERVED, STATX_BASIC_STATS, stat,
-    statfs, statx, statx_timestamp,
+    RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, STATX__RESERVED, STATX_BASIC_STATS,
+    stat, statfs, statx, statx_timestamp,
 };
 
 use super::archive::{Kind, MAX_NAME, Node, NodeId};
-use super::{Call, Outcome};
+use super::descriptors::{OpenFile, Opened};
+use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
 use crate::machine::PAGE_SIZE;
 use crate::object::Object;
@@ -18,6 +19,9 @@ use crate::object::Object;
 /// The minor number of the root file system's device; the major one is 0, as for all that is on
 /// no real device.
 const DEVICE: u32 = 1;
+/// Those of pipes, and of what else is in no directory.
+const DEVICE_OF_PIPES: u32 = 2;
+const DEVICE_OF_OTHERS: u32 = 3;
 /// Bytes of a block in `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -52,9 +56,9 @@ impl Call<'_> {
     /// # Errors
     /// EBADF, EFAULT.
     pub fn stat_open(&self, descriptor: i32, buffer: u64) -> Outcome {
-        let node = self.descriptors.lock().get(descriptor)?.node;
+        let file = self.descriptors.lock().get(descriptor)?;
         self.memory
-            .write(buffer, &stat_of(node, self.archive.node(node)))?;
+            .write(buffer, &stat_of(&self.attributes_of(&file)))?;
         Ok(0)
     }
 
@@ -66,9 +70,8 @@ impl Call<'_> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
             return Err(Errno::EINVAL.into());
         }
-        let node = self.node_at(directory, path, flags)?;
-        self.memory
-            .write(buffer, &stat_of(node, self.archive.node(node)))?;
+        let attributes = self.attributes_at(directory, path, flags)?;
+        self.memory.write(buffer, &stat_of(&attributes))?;
         Ok(0)
     }
 
@@ -82,9 +85,8 @@ impl Call<'_> {
         if flags & !known != 0 || both_ways || mask & STATX__RESERVED != 0 {
             return Err(Errno::EINVAL.into());
         }
-        let node = self.node_at(directory, path, flags)?;
-        self.memory
-            .write(buffer, &statx_of(node, self.archive.node(node)))?;
+        let attributes = self.attributes_at(directory, path, flags)?;
+        self.memory.write(buffer, &statx_of(&attributes))?;
         Ok(0)
     }
 
@@ -106,6 +108,29 @@ impl Call<'_> {
         self.descriptors.lock().get(descriptor)?;
         self.memory.write(buffer, &self.statfs())?;
         Ok(0)
+    }
+
+    /// The attributes of what a call with a directory, a path and `AT_…` flags means.
+    fn attributes_at(&self, directory: i32, path: u64, flags: u32) -> Result<Attributes, Failure> {
+        // An empty path stands for the descriptor, which need not be in any directory.
+        let is_empty = flags & AT_EMPTY_PATH != 0 && directory != AT_FDCWD && {
+            let mut first = [0];
+            self.memory.read(path, &mut first)?;
+            first == [0]
+        };
+        if is_empty {
+            let file = self.descriptors.lock().get(directory)?;
+            return Ok(self.attributes_of(&file));
+        }
+        let node = self.node_at(directory, path, flags)?;
+        Ok(Attributes::of(node, self.archive.node(node)))
+    }
+
+    fn attributes_of(&self, file: &OpenFile) -> Attributes {
+        match file.node {
+            Some(node) => Attributes::of(node, self.archive.node(node)),
+            None => Attributes::of_nameless(&file.opened),
+        }
     }
 
     fn statfs(&self) -> [u8; size_of::<statfs>()] {
@@ -149,47 +174,97 @@ fn device_numbers(node: &Node) -> (u32, u32) {
     }
 }
 
-fn stat_of(id: NodeId, node: &Node) -> [u8; size_of::<stat>()] {
+/// What stat(2) and statx(2) tell.
+struct Attributes {
+    /// Minor number of the device that it is on.
+    device: u32,
+    inode: u64,
+    links: u32,
+    mode: u32,
+    owner: u32,
+    group: u32,
+    /// The device that it is.
+    special: (u32, u32),
+    size: u64,
+    changed: i64,
+}
+
+impl Attributes {
+    fn of(id: NodeId, node: &Node) -> Self {
+        Self {
+            device: DEVICE,
+            inode: id.inode(),
+            links: node.links,
+            mode: mode(node),
+            owner: node.owner,
+            group: node.group,
+            special: device_numbers(node),
+            size: size(node),
+            changed: node.changed,
+        }
+    }
+
+    /// Of what is in no directory: a pipe has its number, all else one number for all.
+    fn of_nameless(opened: &Opened) -> Self {
+        let (device, inode, kind) = match opened {
+            Opened::Pipe(end) => (DEVICE_OF_PIPES, end.number(), S_IFIFO),
+            _ => (DEVICE_OF_OTHERS, 1, 0),
+        };
+        Self {
+            device,
+            inode,
+            links: 1,
+            mode: kind | 0o600,
+            owner: 0,
+            group: 0,
+            special: (0, 0),
+            size: 0,
+            changed: 0,
+        }
+    }
+}
+
+fn stat_of(of: &Attributes) -> [u8; size_of::<stat>()] {
     let mut bytes = [0; size_of::<stat>()];
-    let (major, minor) = device_numbers(node);
+    let (major, minor) = of.special;
     put!(bytes: stat {
-        st_dev: u64::from(DEVICE),
-        st_ino: id.inode(),
-        st_nlink: u64::from(node.links),
-        st_mode: mode(node),
-        st_uid: node.owner,
-        st_gid: node.group,
+        st_dev: u64::from(of.device),
+        st_ino: of.inode,
+        st_nlink: u64::from(of.links),
+        st_mode: of.mode,
+        st_uid: of.owner,
+        st_gid: of.group,
         // Both are below 256: the old encoding is the new one.
         st_rdev: u64::from(major << 8 | minor),
-        st_size: size(node),
+        st_size: of.size,
         st_blksize: PAGE_SIZE,
-        st_blocks: size(node).div_ceil(BLOCK),
-        st_atime: node.changed,
-        st_mtime: node.changed,
-        st_ctime: node.changed,
+        st_blocks: of.size.div_ceil(BLOCK),
+        st_atime: of.changed,
+        st_mtime: of.changed,
+        st_ctime: of.changed,
     });
     bytes
 }
 
-fn statx_of(id: NodeId, node: &Node) -> [u8; size_of::<statx>()] {
+fn statx_of(of: &Attributes) -> [u8; size_of::<statx>()] {
     let mut bytes = [0; size_of::<statx>()];
-    let (major, minor) = device_numbers(node);
+    let (major, minor) = of.special;
     put!(bytes: statx {
         stx_mask: STATX_BASIC_STATS,
         stx_blksize: PAGE_SIZE as u32,
-        stx_nlink: node.links,
-        stx_uid: node.owner,
-        stx_gid: node.group,
-        stx_mode: mode(node) as u16,
-        stx_ino: id.inode(),
-        stx_size: size(node),
-        stx_blocks: size(node).div_ceil(BLOCK),
-        stx_atime.tv_sec: node.changed,
-        stx_ctime.tv_sec: node.changed,
-        stx_mtime.tv_sec: node.changed,
+        stx_nlink: of.links,
+        stx_uid: of.owner,
+        stx_gid: of.group,
+        stx_mode: of.mode as u16,
+        stx_ino: of.inode,
+        stx_size: of.size,
+        stx_blocks: of.size.div_ceil(BLOCK),
+        stx_atime.tv_sec: of.changed,
+        stx_ctime.tv_sec: of.changed,
+        stx_mtime.tv_sec: of.changed,
         stx_rdev_major: major,
         stx_rdev_minor: minor,
-        stx_dev_minor: DEVICE,
+        stx_dev_minor: of.device,
         stx_mnt_id: 1_u64,
     });
     bytes

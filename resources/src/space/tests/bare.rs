@@ -69,6 +69,9 @@ impl Machine for Bare {
         match *registers {}
     }
     fn set_deadline(&self, _: u64) {}
+    fn here(&self) -> CoreId {
+        CoreId(0)
+    }
     fn interrupt(&self, _: CoreId) {}
     fn now(&self) -> u64 {
         0
