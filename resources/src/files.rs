@@ -12,23 +12,28 @@ mod archive;
 mod boot;
 mod cache;
 mod control;
+mod cursor;
 mod descriptors;
 mod disk;
 mod inode;
+mod epoll;
+mod event;
 mod list;
 mod names;
 mod operation;
 mod page_cache;
 mod paths;
 mod perform;
+mod pipe;
 mod poll;
+mod ready;
 mod status;
 mod tar;
 mod transfer;
 mod tree;
 mod walk;
 
-pub use aio::{Buffers, Put, Read};
+pub use aio::{PinnedBuffers, Put, Read};
 pub(crate) use aio::{bring_in_page, sink, source};
 pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, NodeId, Problem};
 pub use archive::Node as ArchiveNode;
@@ -40,7 +45,12 @@ pub use cache::{FileCache, Frames};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use disk::Disk;
 pub use inode::{Attributes, FileType, Inode, Time};
+pub use epoll::{Epoll, Event};
+pub use event::EventCounter;
 pub use page_cache::ArchiveFile;
+pub use pipe::{Buffers, PipeEnd};
+pub use poll::{Asked, Polled, Waits};
+pub use ready::{Events, Observer, Span, Subscription, WaitQueue};
 pub use tar::{Entry, Tar, TarError, What};
 pub use operation::{Changes, Operation};
 pub(crate) use perform::conclude;
@@ -48,8 +58,11 @@ pub use tree::{Follow, Found, Lost, Names, Tree};
 pub use vortex_ext2::Usage;
 pub use walk::{MAX_LINKS, MAX_PATH};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
+use crate::calls::Verdict;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::space::{Space, UserError};
@@ -118,6 +131,12 @@ pub enum Failure {
     Error(Errno),
     /// The program's memory cannot be used, or not yet.
     User(UserError),
+    /// This file must become ready for this first; then the call is made again.
+    Blocks(Arc<OpenFile>, Events),
+    /// Nobody reads what is written: EPIPE, and SIGPIPE.
+    Broken,
+    /// There is more to do, but others go first; then the call is made again.
+    Pauses,
     /// This is left to do, by the resources.
     Left(alloc::boxed::Box<Operation>),
 }
@@ -149,6 +168,19 @@ impl From<UserError> for Failure {
     }
 }
 
+impl From<Failure> for Verdict {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Error(error) => error.into(),
+            Failure::User(error) => error.into(),
+            // Only calls that can wait fail so, and they look at it themselves.
+            Failure::Blocks(..) | Failure::Left(_) => Errno::EAGAIN.into(),
+            Failure::Broken => Errno::EPIPE.into(),
+            Failure::Pauses => Self::Again,
+        }
+    }
+}
+
 /// What a call on files returns: `rax`, or why not.
 pub type Outcome = Result<u64, Failure>;
 
@@ -165,6 +197,8 @@ pub struct Call<'a> {
     pub disk: Option<&'a dyn Mounted>,
     /// What the process has open.
     pub descriptors: &'a spin::Mutex<Descriptors>,
+    /// Bytes that the call has moved before it was made again, and now.
+    pub done: Cell<u64>,
     /// Permissions that what is made does not get (umask(2)).
     pub creation_mask: u32,
 }

@@ -198,10 +198,10 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// Asks for an interrupt on this processor at a time, in cycles of the platform's clock,
     /// besides the toolkit's own; `u64::MAX` for none.
     fn set_deadline(&self, at: u64);
+    /// The processor that this is.
+    fn here(&self) -> vortex_toolkit::ids::CoreId;
     /// Interrupts a processor, so that it leaves user mode or wakes up.
     fn interrupt(&self, core: vortex_toolkit::ids::CoreId);
-    /// The core that this runs on.
-    fn here(&self) -> vortex_toolkit::ids::CoreId;
     /// The platform's clock now, in cycles.
     fn now(&self) -> u64;
     /// When the kernel was entered, in cycles of the platform's clock.

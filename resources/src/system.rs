@@ -20,7 +20,7 @@ use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
 use crate::storage::Storage;
 use crate::thread::timers::Timers;
-use crate::thread::{Futexes, Thread};
+use crate::thread::{Futexes, Thread, Woken};
 
 mod clock;
 mod core_resources;
@@ -74,6 +74,8 @@ pub struct Shared<M: Machine> {
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
+    /// Threads that have been told of what they wait for.
+    pub(crate) woken: Arc<Woken<M>>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
     /// How the first process has ended.
@@ -101,6 +103,7 @@ impl<M: Machine> Shared<M> {
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         Arc::new(Self {
+            woken: Woken::new(machine.clone(), cores),
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
             machine,
             cache: FileCache::new(memory.available()),

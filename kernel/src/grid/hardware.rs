@@ -325,15 +325,14 @@ impl Machine for Hardware {
         platform::set_deadline(platform::Whose::Resources, at);
     }
 
+    fn here(&self) -> CoreId {
+        places().and_then(Places::here).unwrap_or(CoreId(0))
+    }
+
     fn interrupt(&self, core: CoreId) {
         if let Some(core) = places().and_then(|places| places.of(core)) {
             wakeup::interrupt(cores::get(core));
         }
-    }
-
-    fn here(&self) -> CoreId {
-        let here = places().and_then(Places::here);
-        here.unwrap_or(CoreId(0))
     }
 
     #[inline]

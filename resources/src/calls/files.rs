@@ -1,14 +1,13 @@
-//! Calls on files whose arguments are not those of a method of [`crate::files::Call`], and waiting
-//! for descriptors.
+//! Calls on files whose arguments are not those of a method of [`crate::files::Call`].
 
-use super::argument::{Fd, Flags, In, InOut, Out, Path};
-use super::layout::{Iovec, Pollfd, SelectMask, Timespec, Timeval};
+use core::cell::Cell;
+
+use super::argument::{Fd, Flags, In, Out, Path};
+use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::files::{self, Call, Changes, Mounted, Time};
 use crate::machine::Machine;
-use crate::space::Space;
-use crate::thread::{self, Interruption};
 
 use linux_raw_sys::general;
 
@@ -21,6 +20,7 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
         disk: caller.shared.disk.get().map(|disk| &**disk as &dyn Mounted),
         descriptors: caller.process.descriptors(),
         creation_mask: caller.process.settings().umask(),
+        done: Cell::new(caller.thread.kept.done()),
     }
 }
 
@@ -217,10 +217,6 @@ shortened! {
     sync() = synchronise_system();
     /// getdents64(2).
     getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) = list(fd.0, buffer.address(), signed(size));
-    /// readv(2).
-    readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) = read_vector(fd.0, buffers.address(), count.into());
-    /// writev(2).
-    writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) = write_vector(fd.0, buffers.address(), count.into());
     /// preadv(2).
     preadv(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) = read_vector_at(fd.0, buffers.address(), count.into(), offset);
     /// pwritev(2).
@@ -247,174 +243,4 @@ fn positive(size: i32) -> Result<u64, Errno> {
         Ok(size) if size > 0 => Ok(size),
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// poll(2).
-pub(super) fn poll<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    entries: InOut<Pollfd, 1>,
-    count: u32,
-    timeout_ms: i32,
-) -> Outcome {
-    let ready = make(caller, |call| call.poll(entries.address(), count.into()))?;
-    let timeout = u64::try_from(timeout_ms).ok().map(|ms| ms * 1_000_000);
-    wait(caller, ready, timeout)
-}
-
-/// ppoll(2). The signal mask is checked and not put in force: a signal that it would have let
-/// through waits until the call is over.
-pub(super) fn ppoll<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    entries: InOut<Pollfd, 1>,
-    count: u32,
-    timeout: Option<In<Timespec>>,
-    mask: Option<In<u64>>,
-    size: u64,
-) -> Outcome {
-    let space = caller.process.space();
-    let timeout = duration(space, timeout)?;
-    check_mask(space, mask, size)?;
-    let ready = make(caller, |call| call.poll(entries.address(), count.into()))?;
-    wait(caller, ready, timeout)
-}
-
-fn check_mask<M: Machine>(
-    space: &Space<M>,
-    mask: Option<In<u64>>,
-    size: u64,
-) -> Result<(), Verdict> {
-    if let Some(mask) = mask {
-        if size != 8 {
-            return Err(Errno::EINVAL.into());
-        }
-        mask.read(space)?;
-    }
-    Ok(())
-}
-
-fn duration<M: Machine>(
-    space: &Space<M>,
-    timeout: Option<In<Timespec>>,
-) -> Result<Option<u64>, Verdict> {
-    let Some(timeout) = timeout else {
-        return Ok(None);
-    };
-    let ns = timeout.read(space)?.to_ns();
-    Ok(Some(ns.ok_or(Errno::EINVAL)?))
-}
-
-/// Returns what is ready; if nothing is, nothing will be, and the thread waits for so many
-/// nanoseconds, or for a signal.
-fn wait<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    ready: u64,
-    timeout_ns: Option<u64>,
-) -> Outcome {
-    if ready > 0 || timeout_ns == Some(0) {
-        return Ok(ready);
-    }
-    let deadline = timeout_ns.map(|ns| {
-        let cycles = caller.shared.clock.cycles(ns);
-        let at = caller.shared.machine.now().saturating_add(cycles);
-        (at, Ok(0))
-    });
-    thread::block(caller, Interruption::Fail, deadline);
-    Err(Verdict::Blocked)
-}
-
-/// The three sets of select(2).
-type Sets = [Option<InOut<u8>>; 3];
-
-/// What is asked of the descriptors in each of them.
-const ASKED: [u32; 3] = [
-    general::POLLIN | general::POLLRDNORM,
-    general::POLLOUT | general::POLLWRNORM,
-    general::POLLPRI,
-];
-
-/// select(2).
-pub(super) fn select<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    count: i32,
-    read: Option<InOut<u8>>,
-    write: Option<InOut<u8>>,
-    special: Option<InOut<u8>>,
-    timeout: Option<InOut<Timeval>>,
-) -> Outcome {
-    let timeout_ns = match timeout {
-        None => None,
-        Some(timeout) => {
-            let timeout = timeout.read(caller.process.space())?;
-            Some(timeout.to_ns().ok_or(Errno::EINVAL)?)
-        }
-    };
-    let ready = selected(caller, count, [read, write, special])?;
-    wait(caller, ready, timeout_ns)
-}
-
-/// pselect6(2), with the mask as in [`ppoll`].
-pub(super) fn pselect6<M: Machine>(
-    caller: &mut Caller<'_, '_, M>,
-    count: i32,
-    read: Option<InOut<u8>>,
-    write: Option<InOut<u8>>,
-    special: Option<InOut<u8>>,
-    timeout: Option<In<Timespec>>,
-    mask: Option<In<SelectMask>>,
-) -> Outcome {
-    let space = caller.process.space();
-    if let Some(mask) = mask {
-        let mask = mask.read(space)?;
-        let address = (mask.mask != 0).then(|| In::at(mask.mask));
-        check_mask(space, address, mask.size)?;
-    }
-    let timeout = duration(space, timeout)?;
-    let ready = selected(caller, count, [read, write, special])?;
-    wait(caller, ready, timeout)
-}
-
-/// Leaves in the sets those descriptors that are ready; how many they are.
-fn selected<M: Machine>(caller: &Caller<'_, '_, M>, count: i32, sets: Sets) -> Outcome {
-    let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
-    let limit = caller.process.descriptors().lock().limit() as usize;
-    let count = count.min(limit);
-    let bytes = count.div_ceil(64) * 8;
-    let space = caller.process.space();
-    let mut all = [const { alloc::vec::Vec::new() }; 3];
-    for (bits, set) in all.iter_mut().zip(sets) {
-        bits.resize(bytes, 0u8);
-        if let Some(set) = set {
-            space.read(set.address(), bits)?;
-        }
-    }
-    let files = of(caller);
-    let mut ready = 0;
-    for (bits, asked) in all.iter_mut().zip(ASKED) {
-        for descriptor in 0..bytes * 8 {
-            let bit = 1 << (descriptor % 8);
-            let byte = &mut bits[descriptor / 8];
-            if *byte & bit == 0 {
-                continue;
-            }
-            let asked = asked as u16;
-            let is = match i32::try_from(descriptor) {
-                Ok(number) if descriptor < count => files.ready(number, asked),
-                _ => 0,
-            };
-            if u32::from(is) & general::POLLNVAL != 0 {
-                return Err(Errno::EBADF.into());
-            }
-            if is & asked == 0 {
-                *byte &= !bit;
-            } else {
-                ready += 1;
-            }
-        }
-    }
-    for (bits, set) in all.iter().zip(sets) {
-        if let Some(set) = set {
-            space.write(set.address(), bits)?;
-        }
-    }
-    Ok(ready)
 }

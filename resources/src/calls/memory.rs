@@ -87,7 +87,11 @@ fn file<M: Machine>(
     let object: Arc<dyn Object> = match &file.opened {
         Opened::Place => return Err(Errno::EBADF),
         Opened::Device(Device::Zero) => return Ok(Backing::Anonymous),
-        Opened::Directory | Opened::Device(_) => return Err(Errno::ENODEV),
+        Opened::Directory
+        | Opened::Device(_)
+        | Opened::Pipe(_)
+        | Opened::Counter(_)
+        | Opened::Epoll(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }

@@ -14,8 +14,8 @@ use super::layout::{
 };
 use super::work::{self, Work};
 use super::{
-    Caller, Outcome, files, identity, limits, memory, native, scheduling, snapshot,
-    system, time, unknown,
+    Caller, Outcome, epoll, files, identity, limits, memory, native, poll, scheduling, snapshot,
+    system, time, transfer, unknown,
 };
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -177,14 +177,14 @@ macro_rules! calls {
 }
 
 calls! {
-    0 read(fd: Fd, buffer: Out<u8, 2>, count: u64) waits => file::read;
-    1 write(fd: Fd, buffer: In<u8, 2>, count: u64) waits => file::write;
+    0 read(fd: Fd, buffer: Out<u8, 2>, count: u64) waits => transfer::read;
+    1 write(fd: Fd, buffer: In<u8, 2>, count: u64) waits => transfer::write;
     2 open(path: Path, flags: Flags, mode: Flags) waits => files::open;
     3 close(fd: Fd) direct => file::close;
     4 stat(path: Path, status: Out<[u8; 144]>) waits => file::stat;
     5 fstat(fd: Fd, status: Out<[u8; 144]>) direct => file::stat_open;
     6 lstat(path: Path, status: Out<[u8; 144]>) waits => file::stat_link;
-    7 poll(entries: InOut<Pollfd, 1>, count: u32, timeout: i32) waits => files::poll;
+    7 poll(entries: InOut<Pollfd, 1>, count: u32, timeout: i32) waits => poll::poll;
     8 lseek(fd: Fd, offset: i64, whence: u32) direct => file::seek;
     9 mmap(address: Address, length: u64, protection: LongFlags, flags: LongFlags, fd: Fd, offset: u64) portions(AddressSpace) => memory::mmap;
     10 mprotect(address: Address, length: u64, protection: LongFlags) portions(AddressSpace) => memory::mprotect;
@@ -196,10 +196,11 @@ calls! {
     16 ioctl(fd: Fd, command: u32, argument: Address) direct => file::device_control;
     17 pread64(fd: Fd, buffer: Out<u8, 2>, count: u64, offset: i64) waits => file::read_at;
     18 pwrite64(fd: Fd, buffer: In<u8, 2>, count: u64, offset: i64) waits => file::write_at;
-    19 readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) waits => files::readv;
-    20 writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) waits => files::writev;
+    19 readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) waits => transfer::readv;
+    20 writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) waits => transfer::writev;
     21 access(path: Path, mode: Flags) waits => file::access;
-    23 select(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<InOut<Timeval>>) waits => files::select;
+    22 pipe(descriptors: Out<[u8; 8]>) direct => transfer::pipe;
+    23 select(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<InOut<Timeval>>) waits => poll::select;
     24 sched_yield() direct => threads::sched_yield(..);
     25 mremap(old: Address, old_length: u64, new_length: u64, flags: LongFlags, new: Address) portions(AddressSpace) => memory::mremap;
     26 msync(address: Address, length: u64, flags: Flags) direct => memory::msync;
@@ -297,6 +298,7 @@ calls! {
     202 futex(word: InOut<u32>, operation: Flags, value: u32, timeout: Option<In<Timespec>>, second: Address, bits: u32) waits => threads::futex(..);
     203 sched_setaffinity(pid: i32, length: u32, mask: In<u8, 1>) direct => threads::sched_setaffinity(..);
     204 sched_getaffinity(pid: i32, length: u32, mask: Out<u8, 1>) direct => threads::sched_getaffinity(..);
+    213 epoll_create(size: i32) direct => epoll::epoll_create;
     217 getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) waits => files::getdents64;
     218 set_tid_address(word: Address) direct => threads::set_tid_address(..);
     221 fadvise64(fd: Fd, offset: i64, length: u64, advice: i32) direct => files::fadvise64;
@@ -305,6 +307,8 @@ calls! {
     229 clock_getres(clock: i32, resolution: Option<Out<Timespec>>) direct => time::clock_getres;
     230 clock_nanosleep(clock: i32, flags: Flags, time: In<Timespec>, remaining: Option<Out<Timespec>>) waits => threads::clock_nanosleep(..);
     231 exit_group(status: i32) direct => processes::exit_group(..);
+    232 epoll_wait(epoll: Fd, events: Out<[u8; 12], 2>, count: i32, timeout: i32) waits => epoll::epoll_wait;
+    233 epoll_ctl(epoll: Fd, operation: u32, fd: Fd, event: Option<In<[u8; 12]>>) direct => epoll::epoll_ctl;
     234 tgkill(process: i32, thread: i32, signal: Signal) direct => signals::tgkill(..);
     235 utimes(path: Path, times: Option<In<[u8; 32]>>) waits => files::utimes;
     247 waitid(which: i32, id: i32, information: Option<Out<[u8; 128]>>, options: Flags, usage: Option<Out<Rusage>>) waits => processes::waitid(..);
@@ -321,13 +325,18 @@ calls! {
     267 readlinkat(directory: Fd, path: Path, buffer: Out<u8, 3>, size: i32) waits => files::readlinkat;
     268 fchmodat(directory: Fd, path: Path, mode: Flags) waits => files::fchmodat;
     269 faccessat(directory: Fd, path: Path, mode: Flags) waits => files::faccessat;
-    270 pselect6(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<In<Timespec>>, mask: Option<In<SelectMask>>) waits => files::pselect6;
-    271 ppoll(entries: InOut<Pollfd, 1>, count: u32, timeout: Option<In<Timespec>>, mask: Option<In<u64>>, size: u64) waits => files::ppoll;
+    270 pselect6(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<In<Timespec>>, mask: Option<In<SelectMask>>) waits => poll::pselect6;
+    271 ppoll(entries: InOut<Pollfd, 1>, count: u32, timeout: Option<In<Timespec>>, mask: Option<In<u64>>, size: u64) waits => poll::ppoll;
     273 set_robust_list(head: Address, length: u64) direct => threads::set_robust_list(..);
     274 get_robust_list(thread: i32, head: Out<u64>, length: Out<u64>) direct => threads::get_robust_list(..);
     280 utimensat(directory: Fd, path: Path, times: Option<In<[u8; 32]>>, flags: Flags) waits => files::utimensat;
+    281 epoll_pwait(epoll: Fd, events: Out<[u8; 12], 2>, count: i32, timeout: i32, mask: Option<In<u64>>, size: u64) waits => epoll::epoll_pwait;
+    284 eventfd(count: u32) direct => epoll::eventfd;
     285 fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) waits => files::fallocate;
+    290 eventfd2(count: u32, flags: Flags) direct => epoll::eventfd2;
+    291 epoll_create1(flags: Flags) direct => epoll::epoll_create1;
     292 dup3(old: Fd, new: Fd, flags: Flags) direct => file::duplicate_with;
+    293 pipe2(descriptors: Out<[u8; 8]>, flags: Flags) direct => transfer::pipe2;
     295 preadv(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) waits => files::preadv;
     296 pwritev(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) waits => files::pwritev;
     302 prlimit64(pid: i32, resource: u32, new: Option<In<Rlimit>>, old: Option<Out<Rlimit>>) direct => limits::prlimit64;
@@ -342,6 +351,7 @@ calls! {
     435 clone3(arguments: In<[u8; 64]>, size: u64) direct => threads::clone3(..);
     436 close_range(first: u32, last: u32, flags: Flags) direct => file::close_range;
     439 faccessat2(directory: Fd, path: Path, mode: Flags, flags: Flags) waits => file::access_at;
+    441 epoll_pwait2(epoll: Fd, events: Out<[u8; 12], 2>, count: i32, timeout: Option<In<Timespec>>, mask: Option<In<u64>>, size: u64) waits => epoll::epoll_pwait2;
     0x5600 snapshot(buffer: Out<u8, 1>, length: u64, scope: u64) request(Process) => snapshot::snapshot;
     0x5601 nop() request(Process) => native::nop;
     0x5602 activity_create(name: In<u8, 1>, length: u64, weight: u64) request(Process) => native::activity_create;

@@ -1,6 +1,6 @@
 //! The Asynchronous I/O Resource: every transfer has a source and a sink (paper, section 3.3.1).
 //!
-//! Key types: [`Transfer`] (what is to be moved, and who is told), [`Buffers`] (a program's pinned
+//! Key types: [`Transfer`] (what is to be moved, and who is told), [`PinnedBuffers`] (a program's pinned
 //! memory), [`Completion`].
 //!
 //! Reading a file, the File Cache Resource is the source (READ, READ_DONE with the pages) and the
@@ -35,9 +35,9 @@ const PORTION: u64 = 64;
 const AROUND: u64 = 16;
 
 /// A program's memory, pinned: as if it were in one piece.
-pub struct Buffers<M: Machine>(Vec<Pinned<M>>);
+pub struct PinnedBuffers<M: Machine>(Vec<Pinned<M>>);
 
-impl<M: Machine> Buffers<M> {
+impl<M: Machine> PinnedBuffers<M> {
     /// These pieces, in order.
     #[must_use]
     pub const fn new(pieces: Vec<Pinned<M>>) -> Self {
@@ -106,7 +106,7 @@ pub struct Put<M: Machine> {
     /// Where the data begins in the first frame.
     first: usize,
     length: usize,
-    buffers: Arc<Buffers<M>>,
+    buffers: Arc<PinnedBuffers<M>>,
     /// Where it goes in the buffers.
     at: usize,
 }
@@ -186,7 +186,7 @@ pub(crate) async fn read<M: Machine>(
     file: &Arc<OpenFile>,
     inode: &Arc<Inode>,
     offset: Option<u64>,
-    buffers: Buffers<M>,
+    buffers: PinnedBuffers<M>,
 ) -> Result<u64, Errno> {
     let moving = match offset {
         None => Some(file.moving.lock().await),
@@ -210,7 +210,7 @@ async fn fill<M: Machine>(
     file: &Arc<OpenFile>,
     inode: &Arc<Inode>,
     range: Range<u64>,
-    buffers: Buffers<M>,
+    buffers: PinnedBuffers<M>,
 ) -> Result<u64, Errno> {
     let (label, buffers) = (label(), Arc::new(buffers));
     let pages = range.start / PAGE_SIZE..range.end.div_ceil(PAGE_SIZE);
@@ -295,7 +295,7 @@ pub(crate) async fn write<M: Machine>(
     file: &Arc<OpenFile>,
     inode: &Arc<Inode>,
     offset: Option<u64>,
-    buffers: Buffers<M>,
+    buffers: PinnedBuffers<M>,
 ) -> Result<u64, Errno> {
     use linux_raw_sys::general::{O_APPEND, O_DSYNC, O_SYNC};
     let moving = match offset {

@@ -67,7 +67,7 @@ async fn start<M: Machine>(here: &Here<M>, first: First) -> Result<(), Errno> {
             Ok(program) => break program,
             Err(Failure::Left(operation)) => names::prepare(here, *operation).await?,
             Err(Failure::Error(error)) => return Err(error),
-            Err(Failure::User(_)) => return Err(Errno::EFAULT),
+            Err(_) => return Err(Errno::EFAULT),
         }
     };
     let spawn = Spawn {

@@ -4,9 +4,10 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, FALLOC_FL_KEEP_SIZE, O_ACCMODE, O_RDONLY,
-    B38400, CREAD, CS8, ECHO, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_SETFD,
-    F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC, ICANON, ISIG, O_CLOEXEC, OPOST,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, B38400, CREAD, CS8, ECHO, F_DUPFD,
+    F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ, F_SETFD, F_SETFL, F_SETLK, F_SETLKW,
+    F_SETPIPE_SZ, FALLOC_FL_KEEP_SIZE, FD_CLOEXEC, ICANON, ISIG, O_ACCMODE, O_CLOEXEC, O_RDONLY,
+    OPOST,
 };
 use linux_raw_sys::ioctl::{
     FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ,
@@ -35,7 +36,8 @@ impl Call<'_> {
     /// # Errors
     /// EBADF.
     pub fn close(&self, descriptor: i32) -> Outcome {
-        self.descriptors.lock().close(descriptor)?;
+        let gone = self.descriptors.lock().close(descriptor)?;
+        drop(gone);
         Ok(0)
     }
 
@@ -115,6 +117,7 @@ impl Call<'_> {
                 Ok(0)
             }
             F_GETOWN => Ok(0),
+            F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(&file, command, argument),
             // Nobody can write, so everybody may have a lock.
             F_SETLK | F_SETLKW => Ok(0),
             _ => Err(Errno::EINVAL.into()),
@@ -148,6 +151,10 @@ impl Call<'_> {
                 }
                 Opened::Device(Device::Console) => {
                     self.memory.write(argument, &0_u32.to_le_bytes())?;
+                }
+                Opened::Pipe(end) => {
+                    let bytes = end.bytes() as u32;
+                    self.memory.write(argument, &bytes.to_le_bytes())?;
                 }
                 _ => return Err(Errno::ENOTTY.into()),
             },
@@ -258,7 +265,8 @@ impl Call<'_> {
     pub fn allocate(&self, descriptor: i32, mode: u32, offset: i64, length: i64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
         match &file.opened {
-            Opened::Device(_) => Err(Errno::ENODEV.into()),
+            Opened::Device(_) | Opened::Counter(_) => Err(Errno::ENODEV.into()),
+            Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
             Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
                 let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
                 let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
@@ -346,6 +354,15 @@ impl Call<'_> {
             Opened::Place => Err(Errno::EBADF.into()),
             _ => Ok(0),
         }
+    }
+}
+
+/// `F_GETPIPE_SZ` and `F_SETPIPE_SZ`.
+fn pipe_size(file: &OpenFile, command: u32, argument: u64) -> Outcome {
+    match &file.opened {
+        Opened::Pipe(end) if command == F_GETPIPE_SZ => Ok(end.capacity()),
+        Opened::Pipe(end) => Ok(end.set_capacity(argument & u64::from(u32::MAX))?),
+        _ => Err(Errno::EBADF.into()),
     }
 }
 

@@ -13,9 +13,13 @@ use linux_raw_sys::general::{O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_RDWR};
 
 use super::archive::Device;
 use super::cache::Ahead;
+use super::epoll::{Epoll, WatchedBy};
+use super::event::EventCounter;
 use super::inode::Inode;
-use super::tree::{Names, Node};
 use super::page_cache::ArchiveFile;
+use super::pipe::PipeEnd;
+use super::ready::{Events, WaitQueue};
+use super::tree::{Names, Node};
 use crate::errno::Errno;
 
 /// How many files a process may have open, unless its limit is set.
@@ -23,8 +27,9 @@ pub const DEFAULT_LIMIT: u32 = 1024;
 /// The most that the limit can be set to.
 pub const MAX_LIMIT: u32 = 4096;
 
-/// What is open.
-#[derive(Clone, Debug)]
+/// What is open. A new kind says here what it is ready for ([`OpenFile::readiness`]), who is told
+/// when that changes ([`OpenFile::queue`]), and in `transfer.rs` how it is read and written.
+#[derive(Debug)]
 pub enum Opened {
     /// A file of the archive.
     File(Arc<ArchiveFile>),
@@ -36,6 +41,12 @@ pub enum Opened {
     Device(Device),
     /// Something that was opened with `O_PATH`: a place, nothing to read or write.
     Place,
+    /// An end of a pipe.
+    Pipe(PipeEnd),
+    /// An event counter.
+    Counter(Arc<EventCounter>),
+    /// Files that are watched together.
+    Epoll(Arc<Epoll>),
 }
 
 /// An open file description: shared by all descriptors that were made from one.
@@ -53,6 +64,7 @@ pub struct OpenFile {
     pub(super) moving: async_lock::Mutex<()>,
     /// How it is read.
     pub(super) ahead: spin::Mutex<Ahead>,
+    pub(super) watched_by: spin::Mutex<WatchedBy>,
 }
 
 impl OpenFile {
@@ -67,7 +79,48 @@ impl OpenFile {
             position,
             moving: async_lock::Mutex::new(()),
             ahead: spin::Mutex::default(),
+            watched_by: spin::Mutex::default(),
         })
+    }
+
+    /// What it is ready for now.
+    #[must_use]
+    pub fn readiness(&self) -> Events {
+        match &self.opened {
+            Opened::Place => Events::NVAL,
+            // Nobody waits for these.
+            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Device(_) => {
+                Events::READABLE | Events::WRITABLE
+            }
+            Opened::Pipe(end) => end.readiness(),
+            Opened::Counter(counter) => counter.readiness(),
+            Opened::Epoll(epoll) => epoll.readiness(),
+        }
+    }
+
+    /// Where its observers are; `None` if what it is ready for never changes.
+    #[must_use]
+    pub fn queue(&self) -> Option<&Arc<WaitQueue>> {
+        match &self.opened {
+            Opened::Place
+            | Opened::File(_)
+            | Opened::Disk(_)
+            | Opened::Directory
+            | Opened::Device(_) => None,
+            Opened::Pipe(end) => Some(end.queue()),
+            Opened::Counter(counter) => Some(counter.queue()),
+            Opened::Epoll(epoll) => Some(epoll.queue()),
+        }
+    }
+
+    /// Whether an epoll can watch it: not what is ready at all times, as on Linux.
+    #[must_use]
+    pub const fn can_be_watched(&self) -> bool {
+        match &self.opened {
+            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Place => false,
+            Opened::Device(device) => matches!(device, Device::Console | Device::Random),
+            Opened::Pipe(_) | Opened::Counter(_) | Opened::Epoll(_) => true,
+        }
     }
 
     /// The place of its node.
@@ -76,6 +129,12 @@ impl OpenFile {
     /// ENOTDIR if it has none.
     pub fn place(&self) -> Result<Node, Errno> {
         self.node.clone().ok_or(Errno::ENOTDIR)
+    }
+
+    /// Whether reading and writing fail where they would have to wait (`O_NONBLOCK`).
+    #[must_use]
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags() & O_NONBLOCK != 0
     }
 
     /// The access mode and status flags.
@@ -203,16 +262,16 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Forgets a descriptor.
+    /// Forgets a descriptor; what it stood for is given back, to be dropped with nothing locked.
     ///
     /// # Errors
     /// EBADF.
-    pub fn close(&mut self, descriptor: i32) -> Result<(), Errno> {
+    pub fn close(&mut self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         self.slot(descriptor)?;
         let number = descriptor as usize;
-        self.slots[number] = None;
         self.free = self.free.min(number);
-        Ok(())
+        let gone = self.slots[number].take().ok_or(Errno::EBADF)?;
+        Ok(gone.file)
     }
 
     /// Forgets those in a range, or marks them to be closed by execve(2).

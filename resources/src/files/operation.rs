@@ -7,17 +7,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::cursor::Buffer;
 use super::descriptors::OpenFile;
 use super::inode::{Inode, Time, Wanted};
-
-/// A part of a program's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buffer {
-    /// Where it begins.
-    pub address: u64,
-    /// Its length in bytes.
-    pub length: u64,
-}
 
 /// Where a name is.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::aio::{self, Buffers};
-use super::operation::{Buffer, Made, Operation};
+use super::aio::{self, PinnedBuffers};
+use super::cursor::Buffer;
+use super::operation::{Made, Operation};
 use super::{Failure, cache, list, names};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
@@ -37,9 +38,8 @@ pub(crate) fn conclude<M: Machine>(
     }
     match outcome {
         Ok(result) => Ok(result),
-        Err(Failure::Error(error)) => Err(error.into()),
-        Err(Failure::User(error)) => Err(error.into()),
         Err(Failure::Left(operation)) => Err(begin(caller, *operation)?),
+        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -87,7 +87,7 @@ fn pin<M: Machine>(
     buffers: &[Buffer],
     most: u64,
     write: bool,
-) -> Result<Buffers<M>, UserError> {
+) -> Result<PinnedBuffers<M>, UserError> {
     let mut left = most.min(Pinned::<M>::MAX as u64);
     let mut pieces: Vec<Pinned<M>> = Vec::new();
     for buffer in buffers {
@@ -108,7 +108,7 @@ fn pin<M: Machine>(
             Err(error) => return Err(error),
         }
     }
-    Ok(Buffers::new(pieces))
+    Ok(PinnedBuffers::new(pieces))
 }
 
 /// The operation of a thread's call has ended so.
@@ -131,7 +131,7 @@ fn finish<M: Machine>(
             here.port.send(here.port.request(sink, message));
         }
         // What it needed is there.
-        Err(Failure::Left(_)) => thread::go_on(&mut &*here, thread, Resumption::Again),
+        Err(_) => thread::go_on(&mut &*here, thread, Resumption::Again),
     }
 }
 

@@ -4,15 +4,16 @@
 use core::mem::offset_of;
 
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, EXT2_SUPER_MAGIC, MS_RDONLY,
-    RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, STATX__RESERVED, STATX_BASIC_STATS, stat,
-    statfs, statx, statx_timestamp,
+    AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
+    EXT2_SUPER_MAGIC, MS_RDONLY, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG,
+    STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
 };
 
 use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};
+use super::descriptors::{OpenFile, Opened};
 use super::inode::{Inode, Time};
 use super::tree::Node;
-use super::{Call, Outcome, Usage};
+use super::{Call, Failure, Outcome, Usage};
 use crate::errno::Errno;
 use crate::machine::PAGE_SIZE;
 use crate::object::Object;
@@ -22,6 +23,9 @@ use crate::object::Object;
 const DEVICE: u32 = 1;
 /// That of the disk.
 const DEVICE_OF_DISK: u32 = 4;
+/// Those of pipes, and of what else is in no directory.
+const DEVICE_OF_PIPES: u32 = 2;
+const DEVICE_OF_OTHERS: u32 = 3;
 /// Bytes of a block in `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -57,8 +61,7 @@ impl Call<'_> {
     /// EBADF, EFAULT.
     pub fn stat_open(&self, descriptor: i32, buffer: u64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
-        let status = self.status_of(file.node.as_ref());
-        self.memory.write(buffer, &stat_of(&status))?;
+        self.memory.write(buffer, &stat_of(&self.status_of(&file)))?;
         Ok(0)
     }
 
@@ -70,8 +73,7 @@ impl Call<'_> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) != 0 {
             return Err(Errno::EINVAL.into());
         }
-        let node = self.node_at(directory, path, flags)?;
-        let status = self.status_of(node.as_ref());
+        let status = self.status_at(directory, path, flags)?;
         self.memory.write(buffer, &stat_of(&status))?;
         Ok(0)
     }
@@ -86,8 +88,7 @@ impl Call<'_> {
         if flags & !known != 0 || both_ways || mask & STATX__RESERVED != 0 {
             return Err(Errno::EINVAL.into());
         }
-        let node = self.node_at(directory, path, flags)?;
-        let status = self.status_of(node.as_ref());
+        let status = self.status_at(directory, path, flags)?;
         self.memory.write(buffer, &statx_of(&status))?;
         Ok(0)
     }
@@ -112,6 +113,36 @@ impl Call<'_> {
         Ok(0)
     }
 
+    /// What is told of what a call with a directory, a path and `AT_…` flags means.
+    fn status_at(&self, directory: i32, path: u64, flags: u32) -> Result<Status, Failure> {
+        // An empty path stands for the descriptor, which need not be in any directory.
+        let is_empty = flags & AT_EMPTY_PATH != 0 && directory != AT_FDCWD && {
+            let mut first = [0];
+            self.memory.read(path, &mut first)?;
+            first == [0]
+        };
+        if is_empty {
+            let file = self.descriptors.lock().get(directory)?;
+            return Ok(self.status_of(&file));
+        }
+        let node = self.node_at(directory, path, flags)?;
+        Ok(self.status_of_node(&node.ok_or(Errno::ENOENT)?))
+    }
+
+    fn status_of(&self, file: &OpenFile) -> Status {
+        match &file.node {
+            Some(node) => self.status_of_node(node),
+            None => Status::of_nameless(&file.opened),
+        }
+    }
+
+    fn status_of_node(&self, node: &Node) -> Status {
+        match node {
+            Node::Archive(id) => Status::of_archive(*id, self.archive.node(*id)),
+            Node::Disk(inode) => Status::of_disk(inode),
+        }
+    }
+
     fn statfs(&self, node: Option<&Node>) -> [u8; size_of::<statfs>()] {
         if let (Some(Node::Disk(_)), Some(disk)) = (node, self.disk) {
             return statfs_of(&disk.usage());
@@ -126,15 +157,6 @@ impl Call<'_> {
             f_flags: u64::from(MS_RDONLY),
         });
         bytes
-    }
-
-    /// What stat tells of a node, or of what is in no directory.
-    fn status_of(&self, node: Option<&Node>) -> Status {
-        match node {
-            None => Status::default(),
-            Some(Node::Archive(id)) => Status::of_archive(*id, self.archive.node(*id)),
-            Some(Node::Disk(inode)) => Status::of_disk(inode),
-        }
     }
 }
 
@@ -248,6 +270,21 @@ impl Status {
             accessed: of.accessed,
             modified: of.modified,
             changed: of.changed,
+        }
+    }
+
+    /// Of what is in no directory: a pipe has its number, all else one number for all.
+    fn of_nameless(opened: &Opened) -> Self {
+        let (device, inode, kind) = match opened {
+            Opened::Pipe(end) => (DEVICE_OF_PIPES, end.number(), S_IFIFO),
+            _ => (DEVICE_OF_OTHERS, 1, 0),
+        };
+        Self {
+            device,
+            inode,
+            links: 1,
+            mode: kind | 0o600,
+            ..Self::default()
         }
     }
 }

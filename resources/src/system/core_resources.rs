@@ -46,6 +46,7 @@ impl<M: Machine> CoreResources<M> {
     /// idle loop, before the core looks for requests the last time.
     pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
         thread::timers::run_due(&self.shared, context);
+        self.shared.run_woken(context);
     }
 
     /// Sees to it that the machine's deadline is no later than `at`, or than the first sleeper. An
@@ -98,6 +99,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
+        shared.run_woken(context);
         Outcome::Done
     }
 
@@ -191,7 +193,7 @@ fn perform<M: Machine>(
             };
             return thread::bring_in(shared, context, &thread, address, access);
         }
-        Verdict::Resume | Verdict::Exited => {
+        Verdict::Resume | Verdict::Again | Verdict::Exited => {
             return thread::go_on(context, &thread, Resumption::Plain);
         }
     };

@@ -12,8 +12,8 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::CoreId;
 
-use super::{Thread, WaitId, wake};
-use crate::errno::Errno;
+use super::wait::end;
+use super::{Resumption, Thread, WaitId};
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::system::{Shared, Vortex};
@@ -37,8 +37,8 @@ impl TimerKey {
 
 /// What happens at a deadline.
 pub(crate) enum Alarm<M: Machine> {
-    /// The thread's wait ends with this result.
-    Wake(Arc<Thread<M>>, WaitId, Result<u64, Errno>),
+    /// The thread's wait ends, and it goes on so.
+    Wake(Arc<Thread<M>>, WaitId, Resumption),
     /// The process's interval timer is due.
     Interval(Weak<Process<M>>),
     /// What has been dirty of files for a while is written back.
@@ -134,8 +134,8 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
     let now = shared.machine.now();
     for _ in 0..BATCH {
         match timers.take_due(now) {
-            Some(Alarm::Wake(thread, wait, result)) => {
-                let _ = wake(shared, context, &thread, wait, result);
+            Some(Alarm::Wake(thread, wait, resumption)) => {
+                let _ = end(shared, context, &thread, wait, resumption);
             }
             Some(Alarm::Interval(process)) => {
                 if let Some(process) = process.upgrade() {

@@ -67,6 +67,16 @@ pub fn block<M: Machine>(
     interruption: Interruption,
     deadline: Option<(u64, Result<u64, Errno>)>,
 ) -> WaitId {
+    let deadline = deadline.map(|(at, result)| (at, Resumption::Result(result)));
+    block_until(caller, interruption, deadline)
+}
+
+/// As [`block`]; at the deadline the thread goes on as it says there.
+pub(super) fn block_until<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    interruption: Interruption,
+    deadline: Option<(u64, Resumption)>,
+) -> WaitId {
     let (wait, waits) = begin(caller, interruption, deadline, None);
     if !waits {
         ready(caller.context, caller.thread);
@@ -79,14 +89,14 @@ pub fn block<M: Machine>(
 pub(super) fn begin<M: Machine>(
     caller: &Caller<'_, '_, M>,
     interruption: Interruption,
-    deadline: Option<(u64, Result<u64, Errno>)>,
+    deadline: Option<(u64, Resumption)>,
     futex: Option<Key>,
 ) -> (WaitId, bool) {
     let (shared, thread) = (caller.shared, caller.thread);
     let mut control = thread.control.lock();
     let wait = control.next_wait();
-    let timer = deadline.map(|(at, result)| {
-        let alarm = Alarm::Wake(thread.clone(), wait, result);
+    let timer = deadline.map(|(at, resumption)| {
+        let alarm = Alarm::Wake(thread.clone(), wait, resumption);
         shared.timers(caller.context.core()).add(at, alarm)
     });
     let wait = control.wait(interruption, timer, futex);
@@ -140,7 +150,8 @@ pub(crate) fn retry<M: Machine>(
     end(shared, context, thread, wait, Resumption::Again)
 }
 
-fn end<M: Machine>(
+/// A thread that waits goes on so. False if it is not in this wait any more.
+pub(super) fn end<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     thread: &Arc<Thread<M>>,

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::super::aio::Buffers;
+use super::super::aio::PinnedBuffers;
 use super::super::disk::{Disk, context};
 use super::super::inode::{Inode, Time};
 use super::pages::{Dirt, Found};
@@ -29,7 +29,7 @@ pub(crate) async fn write<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
     offset: Option<u64>,
-    buffers: &Buffers<M>,
+    buffers: &PinnedBuffers<M>,
 ) -> Result<(u64, u64), Errno> {
     let contents = inode.contents.lock().await;
     let start = offset.unwrap_or_else(|| inode.size());
@@ -72,7 +72,7 @@ async fn put<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
     piece: &Piece,
-    buffers: &Buffers<M>,
+    buffers: &PinnedBuffers<M>,
     from: usize,
 ) -> Result<(), Errno> {
     let (shared, activity) = (&here.shared, here.activity());

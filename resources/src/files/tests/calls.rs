@@ -45,6 +45,7 @@ impl Program {
             disk: None,
             descriptors: &self.descriptors,
             creation_mask: 0o022,
+            done: core::cell::Cell::new(0),
         }
     }
 
@@ -72,6 +73,17 @@ impl Program {
         done(self.call().open(self.path(path), flags, 0o644)).map(|number| number as i32)
     }
 
+    /// Looks once, and writes what is there.
+    fn poll(&self, entries: u64, count: u64) -> Result<u64, Errno> {
+        let polled = done(self.call().poll(entries, count))?;
+        for (address, bytes) in &polled.answers {
+            self.memory
+                .write(*address, bytes)
+                .expect("it has been read from there");
+        }
+        Ok(polled.ready)
+    }
+
     fn opened(&self, path: &str) -> i32 {
         self.open(path, linux::O_RDONLY)
             .expect("a path that can be opened")
@@ -79,12 +91,13 @@ impl Program {
 }
 
 /// A call's outcome, where memory is there.
-fn done(outcome: Outcome) -> Result<u64, Errno> {
+fn done<T>(outcome: Result<T, Failure>) -> Result<T, Errno> {
     outcome.map_err(|failure| match failure {
         Failure::Error(error) => error,
         Failure::User(UserError::Bad) => Errno::EFAULT,
         Failure::User(UserError::Absent(..)) => panic!("memory is absent"),
         Failure::Left(operation) => panic!("{operation:?} without a disk"),
+        Failure::Blocks(..) | Failure::Broken | Failure::Pauses => panic!("{failure:?}"),
     })
 }
 
@@ -537,11 +550,11 @@ fn terminals_and_readiness() {
         .memory
         .write(BUFFER, entries.as_flattened())
         .unwrap();
-    assert_eq!(done(call.poll(BUFFER, 3)), Ok(2));
+    assert_eq!(program.poll(BUFFER, 3), Ok(2));
     let is = |index: u64| program.word(BUFFER + 8 * index) >> 48;
     assert_eq!([is(0), is(1), is(2)], [5, 0, u64::from(linux::POLLNVAL)]);
-    assert_eq!(done(call.poll(BUFFER, 1025)), Err(Errno::EINVAL));
-    assert_eq!(done(call.poll(NOWHERE, 0)), Ok(0));
+    assert_eq!(program.poll(BUFFER, 1025), Err(Errno::EINVAL));
+    assert_eq!(program.poll(NOWHERE, 0), Ok(0));
     assert_eq!(
         done(call.control(1, linux::F_GETFL, 0)),
         Ok(u64::from(linux::O_RDWR))
