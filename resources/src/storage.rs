@@ -32,7 +32,13 @@ impl Storage {
     /// Adds a volume in memory, of whole sectors.
     pub fn add_ram(&self, name: &str, bytes: Vec<u8>) -> Arc<RamVolume> {
         let mut volumes = self.volumes.write();
-        let id = VolumeId(volumes.iter().map(|volume| volume.id.0 + 1).max().unwrap_or(0));
+        let id = VolumeId(
+            volumes
+                .iter()
+                .map(|volume| volume.id.0 + 1)
+                .max()
+                .unwrap_or(0),
+        );
         let volume = Volume {
             id,
             name: name.into(),

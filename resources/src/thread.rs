@@ -51,7 +51,7 @@ pub(crate) use observe::{Kept, Woken, wait_for};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};
 pub use wait::{block, cancel, request, wake};
-pub(crate) use wait::{complete, call_for, go_on, ready, retry};
+pub(crate) use wait::{call_for, complete, go_on, ready, retry};
 
 bitflags::bitflags! {
     /// What a thread has to see to before it goes on in user mode.

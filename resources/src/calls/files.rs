@@ -111,7 +111,10 @@ pub(super) fn utimes<M: Machine>(
     path: Path,
     given: Option<In<[u8; 32]>>,
 ) -> Outcome {
-    futimesat(caller, Fd(HERE), path, given)
+    let changes = times::<M, 4>(caller, given.map(In::address), microseconds)?;
+    make(caller, |call| {
+        call.change(HERE, Some(path.address()), 0, changes)
+    })
 }
 
 /// futimesat(2); without a path, what the descriptor stands for.

@@ -23,6 +23,7 @@ use crate::executable::Arguments;
 use crate::files::{Archive, Descriptors, Kind};
 use crate::machine::{Exit, Machine, Registers};
 use crate::process::{ExitStatus, Rights, Spawn};
+use crate::storage::RamVolume;
 use crate::system::{CoreResources, Layout, Shared, Vortex};
 
 /// A system call: its number and arguments.
@@ -413,6 +414,19 @@ impl Bench {
             ended,
             activity,
         }
+    }
+
+    /// Mounts a file system that is on a volume in memory.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    pub fn mount(&mut self, image: Vec<u8>) -> Arc<RamVolume> {
+        let volume = self.shared.storage.add_ram("ram0", image);
+        let request = crate::files::mounting(&self.shared);
+        self.core.context().send(request);
+        while !matches!(self.core.step(), Step::Asleep { .. }) {}
+        assert!(self.shared.disk.get().is_some(), "it is mounted");
+        volume
     }
 
     /// Frames that are in use.

@@ -237,9 +237,7 @@ async fn fill<M: Machine>(
             buffers: buffers.clone(),
             at: (begin - range.start) as usize,
         };
-        let sink = here
-            .shared
-            .destination(Kind::AddressSpace, here.activity());
+        let sink = here.shared.destination(Kind::AddressSpace, here.activity());
         let request = here.port.request(sink, Message::Put(Box::new(put)));
         let consumed = here.port.call(request.ordered(label)).await;
         if consumed.is_err() {
@@ -280,10 +278,14 @@ fn prefetch<M: Machine>(
         return;
     }
     let inode = inode.clone();
-    here.dispatch(Kind::FileCache, here.activity(), |here: Here<M>| async move {
-        // Whoever reads it is told what went wrong.
-        let _ = cache::pages_of(&here, &inode, ahead).await;
-    });
+    here.dispatch(
+        Kind::FileCache,
+        here.activity(),
+        |here: Here<M>| async move {
+            // Whoever reads it is told what went wrong.
+            let _ = cache::pages_of(&here, &inode, ahead).await;
+        },
+    );
 }
 
 /// Writes a program's memory to a file, at `offset`, at the file's position or at its end.

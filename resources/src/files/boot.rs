@@ -59,6 +59,15 @@ pub fn boot<M: Machine>(shared: &Shared<M>, first: First) -> Request<Message<M>>
     Request::new(destination, payer, message)
 }
 
+/// The request that mounts the root file system alone.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn mounting<M: Machine>(shared: &Shared<M>) -> Request<Message<M>> {
+    let payer = ActivityId::INFRASTRUCTURE;
+    let destination = shared.destination(Kind::FileCache, payer);
+    let message = Errand::new(|here: Here<M>| async move { mount(&here, None).await });
+    Request::new(destination, payer, message)
+}
+
 async fn start<M: Machine>(here: &Here<M>, first: First) -> Result<(), Errno> {
     let shared = &here.shared;
     let descriptors = Descriptors::new(shared.names(), first.path.clone());

@@ -210,8 +210,7 @@ impl<M: Machine> Data for Memory<M> {
             }
             while at < end {
                 let part = (end - at).min(ZEROS.len());
-                self.machine
-                    .write_frame(segment.frame, at, &ZEROS[..part]);
+                self.machine.write_frame(segment.frame, at, &ZEROS[..part]);
                 at += part;
             }
         }

@@ -9,10 +9,10 @@ use linux_raw_sys::general::linux_dirent64;
 use vortex_ext2::{Entry, InodeNumber};
 
 use super::archive::{Directory, NodeId};
+use super::cursor::Buffer;
 use super::descriptors::{OpenFile, Opened};
 use super::disk::Disk;
 use super::inode::{FileType, Inode};
-use super::cursor::Buffer;
 use super::operation::Operation;
 use super::tree::Node;
 use super::{Call, Failure, Outcome, status};

@@ -98,10 +98,7 @@ pub(super) async fn bring_in<M: Machine>(here: &Here<M>, wanted: Wanted) -> Resu
 ///
 /// # Errors
 /// As [`bring_in`]; EINVAL for anything else.
-pub(super) async fn prepare<M: Machine>(
-    here: &Here<M>,
-    operation: Operation,
-) -> Result<(), Errno> {
+pub(super) async fn prepare<M: Machine>(here: &Here<M>, operation: Operation) -> Result<(), Errno> {
     match operation {
         Operation::BringIn(wanted) => bring_in(here, wanted).await,
         _ => Err(Errno::EINVAL),
@@ -209,10 +206,7 @@ pub(super) async fn make<M: Machine>(
             }
         };
         let inode = system.lookup_open(parent, &name).await?;
-        Ok((
-            load(&disk, inode).await?,
-            system.attributes(parent).await?,
-        ))
+        Ok((load(&disk, inode).await?, system.attributes(parent).await?))
     };
     let (loaded, parent) = Disk::ask(here, here.activity(), make).await?;
     let inode = enter(here, loaded).await?;
@@ -355,7 +349,10 @@ pub(super) async fn rename<M: Machine>(
     refresh(new, other);
     inode.update(|attributes| attributes.changed = now);
     // Two names of one file: nothing has been done.
-    if replaced.as_ref().is_some_and(|replaced| Arc::ptr_eq(replaced, &inode)) {
+    if replaced
+        .as_ref()
+        .is_some_and(|replaced| Arc::ptr_eq(replaced, &inode))
+    {
         return Ok(());
     }
     match (how, replaced) {
@@ -379,9 +376,7 @@ pub(super) async fn change<M: Machine>(
     changes: Changes,
 ) -> Result<(), Errno> {
     let now = Time::of(here.real_time());
-    let time = |time: Option<Time>| {
-        time.map(|time| if time == Time::NOW { now } else { time })
-    };
+    let time = |time: Option<Time>| time.map(|time| if time == Time::NOW { now } else { time });
     let (accessed, modified) = (time(changes.accessed), time(changes.modified));
     let asked = vortex_ext2::Changes {
         mode: changes.mode,

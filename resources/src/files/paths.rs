@@ -162,9 +162,7 @@ impl Call<'_> {
     /// Where a link leads; `None` for anything else.
     fn target(&self, node: &Node) -> Option<Vec<u8>> {
         match node {
-            Node::Disk(inode) => {
-                (inode.kind() == FileType::Link).then(|| inode.target().to_vec())
-            }
+            Node::Disk(inode) => (inode.kind() == FileType::Link).then(|| inode.target().to_vec()),
             Node::Archive(id) => match &self.archive.node(*id).kind {
                 Kind::Link(target) => Some(target.to_vec()),
                 Kind::Program => Some(self.descriptors.lock().program.clone()),

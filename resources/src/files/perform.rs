@@ -31,9 +31,10 @@ pub(crate) fn conclude<M: Machine>(
         && disk.tree.gone().any()
     {
         let message = Errand::new(|here: Here<M>| async move { names::clear_up(&here).await });
-        let request = caller
-            .process
-            .request(caller.shared, caller.context, Kind::FileCache, message);
+        let request =
+            caller
+                .process
+                .request(caller.shared, caller.context, Kind::FileCache, message);
         caller.context.send(request);
     }
     match outcome {
@@ -112,11 +113,7 @@ fn pin<M: Machine>(
 }
 
 /// The operation of a thread's call has ended so.
-fn finish<M: Machine>(
-    here: &Here<M>,
-    thread: &Arc<Thread<M>>,
-    result: Result<u64, Failure>,
-) {
+fn finish<M: Machine>(here: &Here<M>, thread: &Arc<Thread<M>>, result: Result<u64, Failure>) {
     match result {
         Ok(value) => thread::complete(&mut &*here, thread, Ok(value)),
         Err(Failure::Error(error)) => thread::complete(&mut &*here, thread, Err(error)),
@@ -125,9 +122,7 @@ fn finish<M: Machine>(
         }
         Err(Failure::User(UserError::Absent(address, write))) => {
             let message = Message::BringIn(thread.clone(), address, write);
-            let sink = here
-                .shared
-                .destination(Kind::AddressSpace, here.activity());
+            let sink = here.shared.destination(Kind::AddressSpace, here.activity());
             here.port.send(here.port.request(sink, message));
         }
         // What it needed is there.

@@ -61,7 +61,8 @@ impl Call<'_> {
     /// EBADF, EFAULT.
     pub fn stat_open(&self, descriptor: i32, buffer: u64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
-        self.memory.write(buffer, &stat_of(&self.status_of(&file)))?;
+        self.memory
+            .write(buffer, &stat_of(&self.status_of(&file)))?;
         Ok(0)
     }
 
@@ -109,7 +110,8 @@ impl Call<'_> {
     /// EBADF, EFAULT.
     pub fn file_system_open(&self, descriptor: i32, buffer: u64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
-        self.memory.write(buffer, &self.statfs(file.node.as_ref()))?;
+        self.memory
+            .write(buffer, &self.statfs(file.node.as_ref()))?;
         Ok(0)
     }
 
@@ -256,7 +258,10 @@ impl Status {
     fn of_disk(inode: &Inode) -> Self {
         let of = inode.attributes();
         // As `makedev` of the C library, whose lower half is the kernel's own encoding.
-        let special = (of.device >> 8 & 0xfff, of.device & 0xff | of.device >> 12 & 0xfff00);
+        let special = (
+            of.device >> 8 & 0xfff,
+            of.device & 0xff | of.device >> 12 & 0xfff00,
+        );
         Self {
             device: DEVICE_OF_DISK,
             inode: inode.number().into(),

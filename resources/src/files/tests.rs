@@ -349,9 +349,7 @@ fn long_names_of_pax_and_gnu_are_read() {
     assert_eq!(content(&archive, &long), Some(&b"pax"[..]));
     assert_eq!(archive.node(find(&archive, &long).unwrap()).changed, 123);
     let link = find_by(&archive, format!("{long}z").as_bytes(), Follow::NotLast).unwrap();
-    assert!(
-        matches!(&archive.node(link).kind, Kind::Link(to) if *to == long.as_bytes())
-    );
+    assert!(matches!(&archive.node(link).kind, Kind::Link(to) if *to == long.as_bytes()));
 }
 
 #[test]
@@ -404,6 +402,7 @@ fn pages_are_loaded_once_shared_and_given_back_when_nobody_has_them() {
 }
 
 mod calls;
+mod disk;
 
 proptest! {
     #[test]

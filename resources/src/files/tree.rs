@@ -81,7 +81,9 @@ impl Tree {
     ) -> Self {
         let mut table = Table::default();
         table.by_number.insert(root.number(), root.clone());
-        table.by_object.insert(root.number_as_object(), root.clone());
+        table
+            .by_object
+            .insert(root.number_as_object(), root.clone());
         Self {
             root,
             inodes: spin::Mutex::new(table),
@@ -397,11 +399,7 @@ impl Names<'_> {
             path.push(b'/');
             path.extend_from_slice(name);
         }
-        Ok(if path.is_empty() {
-            b"/".to_vec()
-        } else {
-            path
-        })
+        Ok(if path.is_empty() { b"/".to_vec() } else { path })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use alloc::sync::Arc;
 
+use super::Failure;
 use super::archive::{Archive, Kind, NodeId};
 use super::inode::{FileType, Wanted};
 use super::operation::Operation;
 use super::tree::{Follow, Names, Node};
-use super::Failure;
 use crate::errno::Errno;
 use crate::object::Object;
 

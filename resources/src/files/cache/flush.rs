@@ -97,10 +97,7 @@ pub(super) async fn write_back<M: Machine>(
 ///
 /// # Errors
 /// EIO, ENOSPC: what could not be written is lost.
-async fn write_back_file<M: Machine>(
-    here: &Here<M>,
-    inode: &Arc<Inode>,
-) -> Result<(), Errno> {
+async fn write_back_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
     let failures = inode.failures();
     loop {
         let first = inode.pages.lock().dirty_from(0, 1);
@@ -122,10 +119,7 @@ async fn write_back_file<M: Machine>(
 ///
 /// # Errors
 /// EIO, ENOSPC.
-pub(crate) async fn sync_file<M: Machine>(
-    here: &Here<M>,
-    inode: &Arc<Inode>,
-) -> Result<(), Errno> {
+pub(crate) async fn sync_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
     write_back_file(here, inode).await?;
     let (number, now) = (InodeNumber(inode.number()), Time::of(here.real_time()));
     let sync = move |disk: Arc<Disk<M>>| async move { disk.system.fsync(number, now.into()).await };
@@ -222,9 +216,7 @@ pub(super) fn reserve<M: Machine>(here: &Here<M>, pages: u64) -> Result<u64, Err
     let block = u64::from(disk.system.usage().block_size);
     let blocks = disk.system.with_tables(pages * (PAGE_SIZE / block));
     let now = Time::of(here.real_time());
-    disk.system
-        .reserve(context(now), blocks)
-        .map_err(errno)?;
+    disk.system.reserve(context(now), blocks).map_err(errno)?;
     Ok(blocks)
 }
 

@@ -31,9 +31,7 @@ pub(super) async fn allocate<M: Machine>(
     page: u64,
 ) -> Result<Frame, Errno> {
     let owner = Owner {
-        resource: here
-            .shared
-            .destination(Kind::FileCache, here.activity()),
+        resource: here.shared.destination(Kind::FileCache, here.activity()),
         activity: here.activity(),
         cookie: cookie(inode.number_as_object(), page),
     };
