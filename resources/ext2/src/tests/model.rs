@@ -170,7 +170,8 @@ impl Model {
         if self.find(directory, name).is_some() {
             return Err(Error::Exists);
         }
-        let id = self.add(kind, mode, directory);
+        let passes_on = kind == Kind::Directory && self.node(directory).mode & 0o2000 != 0;
+        let id = self.add(kind, mode | if passes_on { 0o2000 } else { 0 }, directory);
         self.get(directory).entries.insert(name.to_vec(), id);
         if kind == Kind::Directory {
             self.get(directory).links += 1;

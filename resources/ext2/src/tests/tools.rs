@@ -40,7 +40,7 @@ pub(super) const SHAPES: &[Shape] = &[
     shape(
         1024,
         9000,
-        "-g 512 -N 640 -O ^sparse_super,^dir_index,^ext_attr",
+        "-g 512 -N 640 -O ^sparse_super,^resize_inode,^dir_index,^ext_attr",
     ),
     shape(1024, 9000, "-g 512 -N 640 -O meta_bg,^resize_inode"),
 ];
