@@ -21,6 +21,7 @@ mod poll;
 mod ready;
 mod status;
 mod tar;
+mod timer;
 mod transfer;
 mod walk;
 
@@ -33,6 +34,7 @@ pub use pipe::{Buffers, PipeEnd};
 pub use poll::{Asked, Polled, Waits};
 pub use ready::{Events, Observer, Span, Subscription, WaitQueue};
 pub use tar::{Entry, Tar, TarError, What};
+pub use timer::{Alarms, Setting, Timer};
 pub use walk::{Found, MAX_LINKS, MAX_PATH};
 
 use alloc::sync::Arc;

@@ -185,9 +185,11 @@ impl Call<'_> {
     pub fn synchronise(&self, descriptor: i32) -> Outcome {
         match self.descriptors.lock().get(descriptor)?.opened {
             Opened::File(_) | Opened::Directory => Ok(0),
-            Opened::Device(_) | Opened::Pipe(_) | Opened::Counter(_) | Opened::Epoll(_) => {
-                Err(Errno::EINVAL.into())
-            }
+            Opened::Device(_)
+            | Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Timer(_)
+            | Opened::Epoll(_) => Err(Errno::EINVAL.into()),
             Opened::Place => Err(Errno::EBADF.into()),
         }
     }
@@ -209,7 +211,9 @@ impl Call<'_> {
     /// Always: EBADF, as for all that is not open for writing; ENODEV for a device.
     pub fn allocate(&self, descriptor: i32) -> Outcome {
         match self.descriptors.lock().get(descriptor)?.opened {
-            Opened::Device(_) | Opened::Counter(_) => Err(Errno::ENODEV.into()),
+            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
+                Err(Errno::ENODEV.into())
+            }
             Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
             _ => Err(Errno::EBADF.into()),
         }

@@ -17,6 +17,7 @@ use super::event::EventCounter;
 use super::page_cache::ArchiveFile;
 use super::pipe::PipeEnd;
 use super::ready::{Events, WaitQueue};
+use super::timer::Timer;
 use crate::errno::Errno;
 
 /// How many files a process may have open, unless its limit is set.
@@ -40,6 +41,8 @@ pub enum Opened {
     Pipe(PipeEnd),
     /// An event counter.
     Counter(Arc<EventCounter>),
+    /// A timer.
+    Timer(Arc<Timer>),
     /// Files that are watched together.
     Epoll(Arc<Epoll>),
 }
@@ -83,6 +86,7 @@ impl OpenFile {
             }
             Opened::Pipe(end) => end.readiness(),
             Opened::Counter(counter) => counter.readiness(),
+            Opened::Timer(timer) => timer.readiness(),
             Opened::Epoll(epoll) => epoll.readiness(),
         }
     }
@@ -94,6 +98,7 @@ impl OpenFile {
             Opened::Place | Opened::File(_) | Opened::Directory | Opened::Device(_) => None,
             Opened::Pipe(end) => Some(end.queue()),
             Opened::Counter(counter) => Some(counter.queue()),
+            Opened::Timer(timer) => Some(timer.queue()),
             Opened::Epoll(epoll) => Some(epoll.queue()),
         }
     }
@@ -104,7 +109,7 @@ impl OpenFile {
         match &self.opened {
             Opened::File(_) | Opened::Directory | Opened::Place => false,
             Opened::Device(device) => matches!(device, Device::Console | Device::Random),
-            Opened::Pipe(_) | Opened::Counter(_) | Opened::Epoll(_) => true,
+            Opened::Pipe(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => true,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Each core's sleepers, by deadline.
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
-//! cancelled timer is gone at once: there are never more than one for each thread that waits and
-//! one for each process.
+//! cancelled timer is gone at once: there are never more than one for each thread that waits, for
+//! each process and for each timer that is open.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -14,6 +14,7 @@ use vortex_toolkit::ids::CoreId;
 
 use super::wait::end;
 use super::{Resumption, Thread, WaitId};
+use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::system::{Shared, Vortex};
@@ -41,6 +42,8 @@ pub(crate) enum Alarm<M: Machine> {
     Wake(Arc<Thread<M>>, WaitId, Resumption),
     /// The process's interval timer is due.
     Interval(Weak<Process<M>>),
+    /// A timer that is a file is due.
+    File(Weak<files::Timer>),
 }
 
 struct Queue<M: Machine> {
@@ -138,6 +141,11 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
             Some(Alarm::Interval(process)) => {
                 if let Some(process) = process.upgrade() {
                     super::itimer::expire(shared, context, &process);
+                }
+            }
+            Some(Alarm::File(timer)) => {
+                if let Some(timer) = timer.upgrade() {
+                    timer.ring();
                 }
             }
             None => return,
