@@ -34,6 +34,7 @@ mod scheduling;
 mod snapshot;
 mod system;
 mod time;
+mod timerfd;
 mod transfer;
 mod unknown;
 

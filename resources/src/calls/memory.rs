@@ -91,6 +91,7 @@ fn file<M: Machine>(
         | Opened::Device(_)
         | Opened::Pipe(_)
         | Opened::Counter(_)
+        | Opened::Timer(_)
         | Opened::Epoll(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);

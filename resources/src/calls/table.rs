@@ -9,13 +9,13 @@ use super::argument::{
     Address, Argument, Fd, Flags, In, InOut, Kind, LongFlags, Out, Path, Plain, Signal,
 };
 use super::layout::{
-    CapData, CapHeader, Iovec, Itimerval, Pollfd, Rlimit, Rusage, SchedParam, SelectMask, Sysinfo,
-    Timespec, Timeval, Timezone, Tms, Utsname,
+    CapData, CapHeader, Iovec, Itimerspec, Itimerval, Pollfd, Rlimit, Rusage, SchedParam,
+    SelectMask, Sysinfo, Timespec, Timeval, Timezone, Tms, Utsname,
 };
 use super::work::{self, Work};
 use super::{
     Caller, Outcome, epoll, files, identity, limits, memory, native, poll, scheduling, snapshot,
-    system, time, transfer, unknown,
+    system, time, timerfd, transfer, unknown,
 };
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -332,7 +332,10 @@ calls! {
     280 utimensat(directory: Fd, path: Path, times: Option<In<[u8; 32]>>, flags: Flags) waits => files::utimensat;
     281 epoll_pwait(epoll: Fd, events: Out<[u8; 12], 2>, count: i32, timeout: i32, mask: Option<In<u64>>, size: u64) waits => epoll::epoll_pwait;
     284 eventfd(count: u32) direct => epoll::eventfd;
+    283 timerfd_create(clock: i32, flags: Flags) direct => timerfd::timerfd_create;
     285 fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) waits => files::fallocate;
+    286 timerfd_settime(fd: Fd, flags: Flags, new: In<Itimerspec>, old: Option<Out<Itimerspec>>) direct => timerfd::timerfd_settime;
+    287 timerfd_gettime(fd: Fd, current: Out<Itimerspec>) direct => timerfd::timerfd_gettime;
     290 eventfd2(count: u32, flags: Flags) direct => epoll::eventfd2;
     291 epoll_create1(flags: Flags) direct => epoll::epoll_create1;
     292 dup3(old: Fd, new: Fd, flags: Flags) direct => file::duplicate_with;

@@ -265,7 +265,9 @@ impl Call<'_> {
     pub fn allocate(&self, descriptor: i32, mode: u32, offset: i64, length: i64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
         match &file.opened {
-            Opened::Device(_) | Opened::Counter(_) => Err(Errno::ENODEV.into()),
+            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
+                Err(Errno::ENODEV.into())
+            }
             Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
             Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
                 let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;

@@ -19,6 +19,7 @@ use super::inode::Inode;
 use super::page_cache::ArchiveFile;
 use super::pipe::PipeEnd;
 use super::ready::{Events, WaitQueue};
+use super::timer::Timer;
 use super::tree::{Names, Node};
 use crate::errno::Errno;
 
@@ -45,6 +46,8 @@ pub enum Opened {
     Pipe(PipeEnd),
     /// An event counter.
     Counter(Arc<EventCounter>),
+    /// A timer.
+    Timer(Arc<Timer>),
     /// Files that are watched together.
     Epoll(Arc<Epoll>),
 }
@@ -94,6 +97,7 @@ impl OpenFile {
             }
             Opened::Pipe(end) => end.readiness(),
             Opened::Counter(counter) => counter.readiness(),
+            Opened::Timer(timer) => timer.readiness(),
             Opened::Epoll(epoll) => epoll.readiness(),
         }
     }
@@ -109,6 +113,7 @@ impl OpenFile {
             | Opened::Device(_) => None,
             Opened::Pipe(end) => Some(end.queue()),
             Opened::Counter(counter) => Some(counter.queue()),
+            Opened::Timer(timer) => Some(timer.queue()),
             Opened::Epoll(epoll) => Some(epoll.queue()),
         }
     }
@@ -119,7 +124,7 @@ impl OpenFile {
         match &self.opened {
             Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Place => false,
             Opened::Device(device) => matches!(device, Device::Console | Device::Random),
-            Opened::Pipe(_) | Opened::Counter(_) | Opened::Epoll(_) => true,
+            Opened::Pipe(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => true,
         }
     }
 

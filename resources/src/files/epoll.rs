@@ -226,7 +226,6 @@ impl Epoll {
     }
 
     /// Takes up to `limit` events out of the list.
-    #[must_use]
     pub fn take(&self, limit: usize) -> Taken<'_> {
         let mut taken = Taken {
             epoll: self,

@@ -80,10 +80,12 @@ struct Entry {
 #[derive(Default)]
 struct Entries {
     by_key: BTreeMap<u64, Entry>,
-    last: u64,
+    /// Those there have been.
+    count: u64,
 }
 
-/// Who waits for a file, or for one direction of it, oldest first.
+/// Who waits for a file, or for one direction of it. As on Linux, the one that came last is told
+/// first.
 #[derive(Default)]
 pub struct WaitQueue {
     entries: Mutex<Entries>,
@@ -108,8 +110,8 @@ impl WaitQueue {
         span: Span,
     ) -> Subscription {
         let mut entries = self.entries.lock();
-        entries.last += 1;
-        let key = entries.last;
+        entries.count += 1;
+        let key = u64::MAX - entries.count;
         let entry = Entry {
             observer,
             token,

@@ -134,11 +134,10 @@ impl Call<'_> {
         let file = self.descriptors.lock().get(descriptor)?;
         let end = match &file.opened {
             Opened::Place => return Err(Errno::EBADF.into()),
-            Opened::Device(Device::Console)
-            | Opened::Pipe(_)
-            | Opened::Counter(_)
-            | Opened::Epoll(_) => return Err(Errno::ESPIPE.into()),
-            Opened::Device(_) => return Ok(0),
+            Opened::Device(Device::Console) | Opened::Pipe(_) => return Err(Errno::ESPIPE.into()),
+            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
+                return Ok(0);
+            }
             Opened::Directory => i64::MAX,
             Opened::File(content) => content.length() as i64,
             Opened::Disk(inode) => inode.size() as i64,
@@ -172,7 +171,7 @@ impl Call<'_> {
     fn writable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
-            Opened::Epoll(_) => Err(Errno::EINVAL),
+            Opened::Epoll(_) | Opened::Timer(_) => Err(Errno::EINVAL),
             Opened::Device(_) | Opened::Disk(_) | Opened::Pipe(_) | Opened::Counter(_)
                 if file.flags() & O_ACCMODE != O_RDONLY =>
             {
@@ -233,12 +232,16 @@ impl Call<'_> {
             }
             Opened::File(content) => self.read_file(file, content, buffers, at),
             Opened::Epoll(_) => Err(Errno::EINVAL.into()),
-            Opened::Device(Device::Console) | Opened::Pipe(_) | Opened::Counter(_)
+            Opened::Device(Device::Console)
+            | Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Timer(_)
                 if at.is_some() =>
             {
                 Err(Errno::ESPIPE.into())
             }
-            Opened::Counter(counter) => self.read_counter(file, counter, buffers),
+            Opened::Counter(counter) => self.read_count(file, buffers, || counter.take()),
+            Opened::Timer(timer) => self.read_count(file, buffers, || timer.take()),
             Opened::Pipe(end) => self.read_pipe(file, end, buffers),
             Opened::Device(Device::Console) => self.read_console(buffers),
             Opened::Device(Device::Null) => Ok(0),
@@ -352,9 +355,11 @@ impl Call<'_> {
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
             Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),
-            Opened::File(_) | Opened::Directory | Opened::Place | Opened::Epoll(_) => {
-                Err(Errno::EBADF.into())
-            }
+            Opened::File(_)
+            | Opened::Directory
+            | Opened::Place
+            | Opened::Timer(_)
+            | Opened::Epoll(_) => Err(Errno::EBADF.into()),
         }
     }
 
@@ -374,11 +379,12 @@ impl Call<'_> {
         Ok(done)
     }
 
-    fn read_counter(
+    /// Reads a number that is gone then; `take` says whether there is one.
+    fn read_count(
         &self,
         file: &Arc<OpenFile>,
-        counter: &EventCounter,
         buffers: &[Buffer],
+        take: impl FnOnce() -> Option<u64>,
     ) -> Outcome {
         let mut cursor = Cursor::new(self.memory, buffers, 0);
         if cursor.left() < COUNT {
@@ -388,7 +394,7 @@ impl Call<'_> {
         let mut bytes = [0; COUNT as usize];
         cursor.clone().take(&mut bytes)?;
         cursor.clone().put(&bytes)?;
-        let taken = counter.take();
+        let taken = take();
         let taken = taken.ok_or_else(|| wait_for(file, Events::IN))?;
         cursor.put(&taken.to_le_bytes())?;
         Ok(COUNT)

@@ -72,6 +72,7 @@ impl<M: Machine> Shared<M> {
     fn run_all_woken(&self, context: &mut Context<'_, Vortex<M>>) {
         let list = &self.woken.lists[context.core().index()];
         loop {
+            // Who was told last has waited longest.
             let next = list.threads.lock().pop();
             let Some((thread, wait)) = next else { break };
             let _ = wait::retry(self, context, &thread, wait);

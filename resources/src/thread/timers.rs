@@ -1,8 +1,8 @@
 //! Each core's sleepers, by deadline.
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
-//! cancelled timer is gone at once: there are never more than one for each thread that waits and
-//! one for each process.
+//! cancelled timer is gone at once: there are never more than one for each thread that waits, for
+//! each process and for each timer that is open.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -14,6 +14,7 @@ use vortex_toolkit::ids::CoreId;
 
 use super::wait::end;
 use super::{Resumption, Thread, WaitId};
+use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::system::{Shared, Vortex};
@@ -43,6 +44,8 @@ pub(crate) enum Alarm<M: Machine> {
     Interval(Weak<Process<M>>),
     /// What has been dirty of files for a while is written back.
     Flush,
+    /// A timer that is a file is due.
+    File(Weak<files::Timer>),
 }
 
 struct Queue<M: Machine> {
@@ -143,6 +146,11 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
                 }
             }
             Some(Alarm::Flush) => crate::files::flush(shared, context),
+            Some(Alarm::File(timer)) => {
+                if let Some(timer) = timer.upgrade() {
+                    timer.ring();
+                }
+            }
             None => return,
         }
     }
