@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
-use crate::storage::{IoError, Transfer, Volume};
+use crate::storage::{DiskMessage, IoError, Transfer, Volume};
 use crate::thread::{Starved, Thread};
 
 /// A system call that has become a request (paper, section 3.4): the resource performs it by
@@ -59,6 +59,8 @@ pub enum Message<M: Machine> {
     Volume(Box<Transfer>),
     /// The reply to [`Message::Volume`].
     VolumeDone(Result<(), IoError>),
+    /// Between the resources of storage.
+    Disk(DiskMessage),
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
     /// boot have been looked at, or have not answered in time.
     AwaitVolumes,
@@ -66,4 +68,11 @@ pub enum Message<M: Machine> {
     Volumes(Arc<[Volume]>),
 }
 
-impl<M: Machine> vortex_toolkit::Message for Message<M> {}
+impl<M: Machine> vortex_toolkit::Message for Message<M> {
+    fn sort_key(&self) -> u64 {
+        match self {
+            Self::Disk(message) => message.sort_key(),
+            _ => 0,
+        }
+    }
+}

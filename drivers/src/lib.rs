@@ -1,0 +1,9 @@
+//! Drivers of SCSI controllers.
+#![cfg_attr(target_os = "none", no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod virtio_scsi;
+
+pub use virtio_scsi::VirtioScsi;
