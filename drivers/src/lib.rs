@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+pub mod megasas;
 pub mod virtio_scsi;
 
+pub use megasas::MegaRaid;
 pub use virtio_scsi::VirtioScsi;

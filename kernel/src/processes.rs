@@ -26,7 +26,7 @@ use vortex_toolkit::memory::Multiplexor;
 use vortex_toolkit::{Context, Request};
 
 use crate::grid::{self, Hardware, Processor, Wired, Wiring};
-use crate::ramdisk;
+use crate::{disks, ramdisk};
 
 /// The kernel's system.
 pub(crate) type System = Vortex<Hardware>;
@@ -110,6 +110,18 @@ fn open_archive(ramdisk: Option<&Ramdisk<'static>>, references: &Arc<dyn Referen
 /// How the first process has ended, once no process is left.
 pub(crate) fn ended() -> Option<ExitStatus> {
     ENDED.get().copied()
+}
+
+/// What all cores share, once the first of them has entered the grid.
+pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
+    SHARED.get()
+}
+
+/// Attaches the disk controllers.
+pub(crate) fn attach_disks(wired: &grid::Shared<System>, platform: &Processor) {
+    if let Some(shared) = SHARED.get() {
+        disks::attach(wired, shared, platform);
+    }
 }
 
 /// Starts the first process. False, and the log says why, if there is none to start. One that is

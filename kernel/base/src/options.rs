@@ -85,6 +85,8 @@ pub struct SelfTests {
     /// A grid executes every request once, by shares, with all cycles in the books. No process is
     /// started then.
     pub grid: bool,
+    /// All volumes are read and, where that is allowed, written. No process is started then.
+    pub disk: bool,
 }
 
 impl SelfTests {
@@ -97,6 +99,7 @@ impl SelfTests {
             "timer" => &mut self.timer,
             "user" => &mut self.user,
             "grid" => &mut self.grid,
+            "disk" => &mut self.disk,
             _ => return None,
         };
         *check = true;
@@ -195,7 +198,7 @@ impl fmt::Display for Expected {
         match self {
             Self::Fault => write_names(f, FAULTS),
             Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, user, grid, separated by commas")
+                f.write_str("page-tables, tlb, ipi, timer, user, grid, disk, separated by commas")
             }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
@@ -410,7 +413,7 @@ mod tests {
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, user, grid, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, disk, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

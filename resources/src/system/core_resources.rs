@@ -91,6 +91,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Recharge(process) => process::recharge(shared, context, &process),
             Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
+            Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
@@ -136,6 +137,8 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             // Who waited for it is gone.
             Message::VolumeDone(_) | Message::Volumes(_) => return,
             message @ Message::AwaitVolumes => (Kind::Storage, message),
+            // Who is to pay for it has ended: so does the task.
+            Message::Begin(_) => return,
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {

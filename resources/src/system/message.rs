@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
+use vortex_toolkit::{Port, Task};
 
 use crate::machine::Machine;
 use crate::object::Object;
@@ -27,6 +28,9 @@ pub struct Call<M: Machine> {
     /// What its steps hand on to each other; empty at first.
     pub kept: Vec<u8>,
 }
+
+/// What makes a task of a port.
+pub type Begin<M> = Box<dyn FnOnce(Port<Message<M>>) -> Task<Message<M>> + Send>;
 
 /// What resources say to each other.
 pub enum Message<M: Machine> {
@@ -59,6 +63,8 @@ pub enum Message<M: Machine> {
     Volume(Box<Transfer>),
     /// The reply to [`Message::Volume`].
     VolumeDone(Result<(), IoError>),
+    /// To any resource: goes on with a task of the kernel's own, paid by who sent it.
+    Begin(Begin<M>),
     /// Between the resources of storage.
     Disk(DiskMessage),
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
