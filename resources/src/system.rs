@@ -33,7 +33,7 @@ pub use core_resources::CoreResources;
 pub(crate) use home::Home;
 use home::Homes;
 pub use layout::{Kind, Layout};
-pub use message::{Call, Message};
+pub use message::{Begin, Call, Message};
 
 /// The system on a machine: `impl System for Vortex<M>`.
 #[derive(Debug)]

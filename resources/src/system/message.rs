@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
+use vortex_toolkit::{Port, Task};
 
 use crate::errand::Errand;
 use crate::errno::Errno;
@@ -13,7 +14,7 @@ use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
-use crate::storage::{IoError, Transfer, Volume};
+use crate::storage::{DiskMessage, IoError, Transfer, Volume};
 use crate::thread::{Starved, Thread};
 
 /// A system call that has become a request (paper, section 3.4): the resource performs it by
@@ -30,6 +31,9 @@ pub struct Call<M: Machine> {
     /// What its steps hand on to each other; empty at first.
     pub kept: Vec<u8>,
 }
+
+/// What makes a task of a port.
+pub type Begin<M> = Box<dyn FnOnce(Port<Message<M>>) -> Task<Message<M>> + Send>;
 
 /// What resources say to each other.
 pub enum Message<M: Machine> {
@@ -78,6 +82,10 @@ pub enum Message<M: Machine> {
     Volume(Box<Transfer>),
     /// The reply to [`Message::Volume`].
     VolumeDone(Result<(), IoError>),
+    /// To any resource: goes on with a task of the kernel's own, paid by who sent it.
+    Begin(Begin<M>),
+    /// Between the resources of storage.
+    Disk(DiskMessage),
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
     /// boot have been looked at, or have not answered in time.
     AwaitVolumes,
@@ -85,4 +93,11 @@ pub enum Message<M: Machine> {
     Volumes(Arc<[Volume]>),
 }
 
-impl<M: Machine> vortex_toolkit::Message for Message<M> {}
+impl<M: Machine> vortex_toolkit::Message for Message<M> {
+    fn sort_key(&self) -> u64 {
+        match self {
+            Self::Disk(message) => message.sort_key(),
+            _ => 0,
+        }
+    }
+}
