@@ -110,6 +110,10 @@ impl Platform for Clock {
     /// All cores go on stepping, asleep or not.
     fn wake(&self, _: CoreId) {}
 
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        || {}
+    }
+
     fn set_timer(&self, _: u64) {}
 }
 

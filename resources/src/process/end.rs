@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use vortex_toolkit::{Context, Control};
 
 use super::{ExitStatus, Process, family};
+use crate::files;
 use crate::machine::Machine;
 use crate::space::Progress;
 use crate::system::{Kind, Message, Shared, Vortex};
@@ -148,6 +149,6 @@ pub(crate) fn end<M: Machine>(
     let first = kept.unwrap_or(status);
     drop(kept);
     if shared.processes.leave() {
-        (shared.on_end)(first);
+        files::end(shared, context, first);
     }
 }

@@ -97,7 +97,7 @@ fn create<M: Machine>(
         allowed: u64::MAX,
         name: process.name(),
     }
-    .build();
+    .build(shared);
     enter(shared, context, &process, &thread);
     Ok(id)
 }

@@ -19,6 +19,7 @@ use super::layout::HomePlan;
 use super::{Kind, Shared, Vortex};
 use crate::errno::Errno;
 use crate::machine::Machine;
+use crate::storage;
 
 /// No resource.
 const NONE: u32 = u32::MAX;
@@ -153,6 +154,18 @@ impl<M: Machine> Shared<M> {
         homes.entry(activity).or_insert_with(make).clone()
     }
 
+    /// The one instance of a resource of this kind, if it is not each activity's own: by the
+    /// configuration, or as those that insert into the rings of devices always are.
+    fn own(&self, kind: Kind) -> Option<ResourceId> {
+        let configured = self.layout.own(kind);
+        match kind {
+            Kind::DiskWrite | Kind::DiskInterrupt if configured.is_none() => {
+                Some(self.storage.ring(kind, || storage::ring::make(self, kind)))
+            }
+            _ => configured,
+        }
+    }
+
     /// Where requests of `activity` to a resource of this kind go: to the one instance, if the
     /// configuration gives it a scheduler; else to the activity's own, which works within the
     /// activity's share and is made at first use.
@@ -173,10 +186,10 @@ impl<M: Machine> Shared<M> {
         if known != NONE {
             return ResourceId(known);
         }
-        let made = self.layout.own(kind).unwrap_or_else(|| {
+        let made = self.own(kind).unwrap_or_else(|| {
             let spec = self.layout.kernel_instance(home.scheduler);
             let made = self.grid.add_resource(kind.name(), spec);
-            if kind == Kind::Executable {
+            if matches!(kind, Kind::Executable | Kind::FileCache) {
                 self.memory.register(made);
             }
             made
@@ -289,7 +302,7 @@ impl<M: Machine> Shared<M> {
         if let Some(home) = home {
             for (kind, place) in Kind::ALL.iter().zip(&home.resources) {
                 let made = place.load(Ordering::Acquire);
-                if made != NONE && self.layout.own(*kind).is_none() {
+                if made != NONE && self.own(*kind).is_none() {
                     context.control(&Control::RemoveResource(ResourceId(made)));
                 }
             }
