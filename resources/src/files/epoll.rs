@@ -19,11 +19,12 @@ use linux_raw_sys::general as linux;
 use spin::Mutex;
 
 use super::descriptors::{OpenFile, Opened};
+use super::quota::{Quota, Share};
 use super::ready::{Events, Observer, Span, Subscription, WaitQueue};
 use crate::errno::Errno;
 
-/// The most that one epoll watches (`/proc/sys/fs/epoll/max_user_watches` is for all of a user's).
-const MAX_WATCHES: usize = 1 << 16;
+/// How many may be told by one file: that takes its time at once, by whoever makes it ready.
+const MAX_OBSERVERS: usize = 1024;
 /// How deep an epoll may be inside others, and how many are looked at to know that.
 const MAX_DEPTH: usize = 5;
 const MAX_VISITED: usize = 1000;
@@ -83,10 +84,18 @@ fn key(descriptor: i32, file: &Arc<OpenFile>) -> Key {
     (descriptor, Arc::as_ptr(file).addr())
 }
 
+/// Watches that may be ready, oldest first.
+#[derive(Debug, Default)]
+struct List {
+    watches: VecDeque<Arc<Watch>>,
+    /// How many of them have ended.
+    ended: usize,
+}
+
 /// What is ready, perhaps; and who waits for that.
 #[derive(Debug, Default)]
 struct Ready {
-    list: Mutex<VecDeque<Arc<Watch>>>,
+    list: Mutex<List>,
     queue: Arc<WaitQueue>,
 }
 
@@ -94,22 +103,46 @@ impl Ready {
     /// The first, which is not in the list then: if it becomes ready anew, it enters itself again.
     fn pop(&self) -> Option<Arc<Watch>> {
         let mut list = self.list.lock();
-        let watch = list.pop_front()?;
-        watch.is_listed.store(false, Ordering::Relaxed);
-        Some(watch)
+        loop {
+            let watch = list.watches.pop_front()?;
+            watch.is_listed.store(false, Ordering::Relaxed);
+            if !watch.has_ended.load(Ordering::Relaxed) {
+                return Some(watch);
+            }
+            list.ended -= 1;
+        }
     }
 
-    /// Enters one that is not in the list, at the end or at the beginning. False if it was there.
-    fn enter(&self, watch: &Arc<Watch>, first: bool) -> bool {
+    /// The first, which stays in the list.
+    fn first(&self) -> Option<Arc<Watch>> {
+        let list = self.list.lock();
+        let watch = list.watches.front()?;
+        watch.is_fresh.store(false, Ordering::Relaxed);
+        Some(watch.clone())
+    }
+
+    /// Takes out the first, which was not ready, unless it has been entered anew meanwhile.
+    fn discard(&self, watch: &Arc<Watch>) {
         let mut list = self.list.lock();
+        let first = list.watches.front();
+        if first.is_some_and(|first| Arc::ptr_eq(first, watch))
+            && !watch.is_fresh.load(Ordering::Relaxed)
+        {
+            list.watches.pop_front();
+            watch.is_listed.store(false, Ordering::Relaxed);
+            list.ended -= usize::from(watch.has_ended.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Enters one at the end of the list. False if it is there already.
+    fn enter(&self, watch: &Arc<Watch>) -> bool {
+        let mut list = self.list.lock();
+        watch.is_fresh.store(true, Ordering::Relaxed);
         if watch.has_ended.load(Ordering::Relaxed) || watch.is_listed.swap(true, Ordering::Relaxed)
         {
             return false;
         }
-        match first {
-            true => list.push_front(watch.clone()),
-            false => list.push_back(watch.clone()),
-        }
+        list.watches.push_back(watch.clone());
         true
     }
 
@@ -117,9 +150,12 @@ impl Ready {
     fn end(&self, watch: &Arc<Watch>) {
         let mut list = self.list.lock();
         watch.has_ended.store(true, Ordering::Relaxed);
-        // One that is in the list is found when it is taken out.
-        if list.len() > 2 * MAX_WATCHES {
-            list.retain(|one| !one.has_ended.load(Ordering::Relaxed));
+        list.ended += usize::from(watch.is_listed.load(Ordering::Relaxed));
+        // They are not looked for one by one, but never are more than half of the list.
+        if 2 * list.ended > list.watches.len() {
+            list.ended = 0;
+            list.watches
+                .retain(|one| !one.has_ended.load(Ordering::Relaxed));
         }
     }
 }
@@ -134,7 +170,10 @@ struct Watch {
     is_spent: AtomicBool,
     /// Changed with the list locked.
     is_listed: AtomicBool,
+    /// It has been entered, again perhaps, since it was looked at as the first.
+    is_fresh: AtomicBool,
     has_ended: AtomicBool,
+    _share: Share,
 }
 
 impl Observer for Watch {
@@ -142,7 +181,7 @@ impl Observer for Watch {
         if self.is_spent.load(Ordering::Relaxed) {
             return;
         }
-        self.ready.enter(&self, false);
+        self.ready.enter(&self);
         self.ready.queue.notify(Events::READABLE);
     }
 }
@@ -172,15 +211,18 @@ struct Entry {
 pub struct Epoll {
     watches: Mutex<BTreeMap<Key, Entry>>,
     ready: Arc<Ready>,
+    /// How many watches there may be.
+    quota: Arc<Quota>,
     /// Those of them that are epolls themselves.
     nested: Mutex<BTreeMap<Key, Weak<OpenFile>>>,
 }
 
 impl Epoll {
-    /// That watches nothing.
+    /// That watches nothing, and then as much as the quota says.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(quota: Arc<Quota>) -> Arc<Self> {
         Arc::new(Self {
+            quota,
             watches: Mutex::default(),
             ready: Arc::default(),
             nested: Mutex::default(),
@@ -208,13 +250,11 @@ impl Epoll {
     /// Whether a file is ready that is watched.
     #[must_use]
     pub fn readiness(&self) -> Events {
-        while let Some(watch) = self.ready.pop() {
+        while let Some(watch) = self.ready.first() {
             if !watch.look().is_empty() {
-                self.ready.enter(&watch, true);
-                // Who has looked meanwhile has not seen it.
-                self.ready.queue.notify(Events::READABLE);
                 return Events::READABLE;
             }
+            self.ready.discard(&watch);
         }
         Events::empty()
     }
@@ -222,7 +262,7 @@ impl Epoll {
     /// At most how many can be taken now.
     #[must_use]
     pub fn listed(&self) -> usize {
-        self.ready.list.lock().len()
+        self.ready.list.lock().watches.len()
     }
 
     /// Takes up to `limit` events out of the list.
@@ -251,7 +291,7 @@ impl Epoll {
                 watch.is_spent.store(true, Ordering::Relaxed);
             }
             if wanted.events & (ONCE | EDGE) == 0 {
-                self.ready.enter(&watch, false);
+                self.ready.enter(&watch);
             } else {
                 taken.watches.push(watch);
             }
@@ -289,7 +329,10 @@ impl Epoll {
         if watches.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
-        if watches.len() >= MAX_WATCHES {
+        if file
+            .queue()
+            .is_some_and(|queue| queue.len() >= MAX_OBSERVERS)
+        {
             return Err(Errno::ENOSPC);
         }
         let watch = Arc::new(Watch {
@@ -298,7 +341,9 @@ impl Epoll {
             wanted: Mutex::new(event),
             is_spent: AtomicBool::new(false),
             is_listed: AtomicBool::new(false),
+            is_fresh: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            _share: self.quota.take().ok_or(Errno::ENOSPC)?,
         });
         let entry = Entry {
             _subscription: subscribe(&watch, file, event),
@@ -358,7 +403,7 @@ impl Epoll {
     }
 
     fn enter_if_ready(&self, watch: &Arc<Watch>) {
-        if !watch.look().is_empty() && self.ready.enter(watch, false) {
+        if !watch.look().is_empty() && self.ready.enter(watch) {
             self.ready.queue.notify(Events::READABLE);
         }
     }
@@ -407,7 +452,7 @@ impl Drop for Epoll {
         }
         drop(watches);
         // A watch in the list keeps the list.
-        let left = core::mem::take(&mut *self.ready.list.lock());
+        let left = core::mem::take(&mut self.ready.list.lock().watches);
         drop(left);
     }
 }
@@ -428,7 +473,7 @@ impl Taken<'_> {
     pub fn put_back(self) {
         for watch in &self.watches {
             watch.is_spent.store(false, Ordering::Relaxed);
-            self.epoll.ready.enter(watch, false);
+            self.epoll.ready.enter(watch);
         }
     }
 }
