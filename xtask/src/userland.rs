@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 10] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 2] = ["case", "hello"];
+const C_PROGRAMS: [&str; 4] = ["calls", "case", "hello", "posix"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
