@@ -25,7 +25,7 @@ const PROGRAMS: [&str; 12] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 3] = ["case", "hello", "wait"];
+const C_PROGRAMS: [&str; 5] = ["calls", "case", "hello", "posix", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
