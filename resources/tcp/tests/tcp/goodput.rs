@@ -1,0 +1,227 @@
+//! The goodput table: what gets through over loss × reordering × buffer × delay × flows, as a
+//! snapshot that is reviewed in diffs.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use vortex_tcp::{Algorithm, Config, Instant, MILLISECOND, SECOND};
+
+use crate::ours::{Ours, Use};
+use crate::theirs::Theirs;
+use crate::wire::{Faults, Link, Peer, Wire};
+
+/// Megabits per second of the link in all rows.
+const RATE: u64 = 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    OursCubic,
+    OursNewReno,
+    OursToSmoltcp,
+    SmoltcpToOurs,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    who: Who,
+    /// Of a million packets.
+    loss: u32,
+    reorder: u32,
+    buffer: usize,
+    /// The round trip in milliseconds.
+    rtt: u64,
+    flows: usize,
+}
+
+/// Long enough for many losses, short enough for a test.
+fn seconds(row: &Row) -> u64 {
+    match row.loss {
+        0..=100 => 1,
+        101..=1000 => 2,
+        1001..=10_000 => 8,
+        _ => 16,
+    }
+}
+
+/// Megabits per second that reach the reader's application.
+fn measure(row: &Row) -> f64 {
+    let buffer = row.buffer;
+    let algorithm = if row.who == Who::OursNewReno {
+        Algorithm::NewReno
+    } else {
+        Algorithm::Cubic
+    };
+    let config = Config {
+        send_buffer: buffer,
+        receive_buffer: buffer,
+        algorithm,
+        ..Config::default()
+    };
+    let usage = Use {
+        sends: u64::MAX,
+        ..Use::default()
+    };
+    let ours = |side: usize, usage: Use| {
+        (0..row.flows).map(move |flow| Ours::new(side, config, usage, flow as u8))
+    };
+    match row.who {
+        Who::OursCubic | Who::OursNewReno => {
+            let readers = ours(1, Use::default()).collect();
+            run(row, ours(0, usage).collect(), readers, |reader: &Ours| {
+                reader.read
+            })
+        }
+        Who::OursToSmoltcp => {
+            let readers = (0..row.flows).map(|_| Theirs::new(1, buffer, 0)).collect();
+            run(row, ours(0, usage).collect(), readers, |reader: &Theirs| {
+                reader.read
+            })
+        }
+        Who::SmoltcpToOurs => {
+            let senders = (0..row.flows)
+                .map(|_| Theirs::new(0, buffer, u64::MAX))
+                .collect();
+            run(
+                row,
+                senders,
+                ours(1, Use::default()).collect(),
+                |reader: &Ours| reader.read,
+            )
+        }
+    }
+}
+
+fn run<S: Peer, R: Peer>(
+    row: &Row,
+    mut senders: Vec<S>,
+    mut readers: Vec<R>,
+    read: impl Fn(&R) -> u64,
+) -> f64 {
+    let faults = Faults {
+        reorder: row.reorder,
+        ..Faults::loss(row.loss)
+    };
+    // The rule is about losses of data; acknowledgments get through.
+    let link = Link {
+        rate: RATE,
+        delay: row.rtt * MILLISECOND / 2,
+        queue: 256 << 10,
+        faults: [faults, Faults::NONE],
+    };
+    let mut wire = Wire::new(link, 7);
+    let warm = Instant(SECOND / 2);
+    let mut total = [0; 2];
+    for (total, until) in total.iter_mut().zip([warm, warm + seconds(row) * SECOND]) {
+        let senders = senders
+            .iter_mut()
+            .map(|peer| Box::new(peer) as Box<dyn Peer>);
+        let pairs = senders.zip(&mut readers);
+        let mut flows: Vec<[Box<dyn Peer>; 2]> = pairs
+            .map(|(sender, reader)| [sender, Box::new(reader)])
+            .collect();
+        wire.run(&mut flows, until);
+        drop(flows);
+        *total = readers.iter().map(&read).sum();
+    }
+    (total[1] - total[0]) as f64 * 8.0 / (seconds(row) as f64 * 1e6)
+}
+
+/// What one flow may reach: 1.22 · MSS / (RTT · √p), or what the link carries of full segments, or
+/// a buffer per round trip.
+fn rule(row: &Row) -> f64 {
+    let line = RATE as f64 * 1448.0 / 1500.0;
+    let window = row.buffer as f64 * 8.0 / (row.rtt as f64 * 1e3);
+    let loss = f64::from(row.loss) / 1e6;
+    let response = 1.22 * 1460.0 * 8.0 / (row.rtt as f64 * 1e3 * loss.sqrt());
+    response.min(line).min(window)
+}
+
+fn rows() -> Vec<Row> {
+    let base = Row {
+        who: Who::OursCubic,
+        loss: 0,
+        reorder: 0,
+        buffer: 256 << 10,
+        rtt: 1,
+        flows: 1,
+    };
+    let losses = [0, 100, 1000, 3000, 10_000, 30_000];
+    let mut rows = Vec::new();
+    for who in [
+        Who::OursCubic,
+        Who::OursNewReno,
+        Who::OursToSmoltcp,
+        Who::SmoltcpToOurs,
+    ] {
+        rows.extend(losses.map(|loss| Row { who, loss, ..base }));
+    }
+    for reorder in [1000, 20_000] {
+        rows.extend([0, 1000, 10_000].map(|loss| Row {
+            loss,
+            reorder,
+            ..base
+        }));
+    }
+    for (buffer, rtt) in [(16 << 10, 1), (64 << 10, 1), (1 << 20, 10), (4 << 20, 50)] {
+        rows.extend([0, 1000, 10_000].map(|loss| Row {
+            loss,
+            buffer,
+            rtt,
+            ..base
+        }));
+    }
+    for flows in [4, 16] {
+        rows.extend([0, 1000, 10_000].map(|loss| Row {
+            loss,
+            flows,
+            ..base
+        }));
+    }
+    rows
+}
+
+fn line(row: &Row, goodput: f64) -> String {
+    let who = format!("{:?}", row.who);
+    let (loss, reorder) = (f64::from(row.loss) / 1e4, f64::from(row.reorder) / 1e4);
+    let kib = row.buffer >> 10;
+    let rule = if row.flows == 1 {
+        format!("{:.0}", rule(row))
+    } else {
+        "-".to_owned()
+    };
+    format!(
+        "{who:<14}{loss:>7.2}{reorder:>10.2}{kib:>8}{:>8}{:>7}{goodput:>10.0}{rule:>7}",
+        row.rtt, row.flows
+    )
+}
+
+#[test]
+fn the_goodput_table() {
+    let mut table =
+        String::from("who            loss % reorder %     KiB  RTT ms  flows    Mbit/s   rule\n");
+    let mut missed = Vec::new();
+    for row in rows() {
+        let goodput = measure(&row);
+        let text = line(&row, goodput);
+        let is_held = matches!(row.who, Who::OursCubic | Who::OursNewReno)
+            && (row.reorder, row.buffer, row.rtt, row.flows) == (0, 256 << 10, 1, 1);
+        if is_held && goodput < 0.9 * rule(&row) {
+            missed.push(text.clone());
+        }
+        writeln!(table, "{text}").expect("a string takes all");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tcp/goodput.txt");
+    if std::env::var_os("UPDATE_SNAPSHOT").is_some() {
+        std::fs::write(&path, &table).expect("the snapshot can be written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        table == expected,
+        "the table has changed; if that is meant, run this test with UPDATE_SNAPSHOT=1\n{table}"
+    );
+    assert!(
+        missed.is_empty(),
+        "less than 90 % of the rule:\n{}",
+        missed.join("\n")
+    );
+}
