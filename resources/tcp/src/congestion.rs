@@ -57,9 +57,11 @@ impl Congestion {
         }
     }
 
-    /// The window in bytes.
+    /// The window in bytes, as whole segments: the nearest number of them. What is left of a segment
+    /// cannot be sent, and to round down always would cost a small window a tenth of its rate.
     pub(crate) fn window(&self) -> u32 {
-        self.window
+        let segments = (self.window + self.mss / 2) / self.mss;
+        segments.max(1) * self.mss
     }
 
     /// Where slow start ends.

@@ -67,6 +67,8 @@ pub struct Counters {
     pub bytes_acked: u64,
     /// Segments with data, SYN or FIN that were sent again.
     pub retransmissions: u64,
+    /// Times that the retransmission timer has fired.
+    pub timeouts: u64,
     /// Segments that were outside the window.
     pub outside_window: u64,
     /// Segments with an old timestamp.
@@ -207,7 +209,10 @@ impl<H: Host> Connection<H> {
     /// What it has counted.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            timeouts: self.sender.all_timeouts(),
+            ..self.counters
+        }
     }
 
     /// How much memory is held by what waits to be acknowledged, and to be read.

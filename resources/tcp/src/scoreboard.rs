@@ -130,9 +130,10 @@ impl Scoreboard {
         self.records.front()
     }
 
-    /// The last record.
-    pub(crate) fn last(&self) -> Option<&Sent> {
-        self.records.back()
+    /// The last record that is on its way.
+    pub(crate) fn last_travelling(&self) -> Option<&Sent> {
+        let is_travelling = |sent: &&Sent| sent.whereabouts == Whereabouts::Travelling;
+        self.records.iter().rev().find(is_travelling)
     }
 
     /// The next `length` numbers were sent.

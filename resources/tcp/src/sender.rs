@@ -101,6 +101,7 @@ pub(crate) struct Sender<B> {
     requests: Requests,
     /// Timeouts in a row.
     timeouts: u8,
+    all_timeouts: u64,
     /// The congestion window was what held the sender back.
     is_limited: bool,
     retries: u8,
@@ -136,6 +137,7 @@ impl<B: Buffer> Sender<B> {
             last_sent: now,
             requests: Requests::default(),
             timeouts: 0,
+            all_timeouts: 0,
             is_limited: false,
             retries: config.syn_retries,
             delayed_ack: config.delayed_ack,
@@ -160,6 +162,11 @@ impl<B: Buffer> Sender<B> {
     /// The smoothed round trip.
     pub(crate) fn round_trip(&self) -> Option<Micros> {
         self.rtt.smoothed()
+    }
+
+    /// Times that the retransmission timer has fired.
+    pub(crate) fn all_timeouts(&self) -> u64 {
+        self.all_timeouts
     }
 
     /// Bytes of data in a full segment.

@@ -33,7 +33,7 @@ impl TailLossProbe {
         self.probe.map(|(end, _)| end)
     }
 
-    /// A probe has been sent.
+    /// A probe has been sent. `is_retransmission`: that it is acknowledged may tell of a loss.
     pub(crate) fn sent(&mut self, end: Seq, is_retransmission: bool) {
         self.probe = Some((end, is_retransmission));
     }

@@ -101,9 +101,14 @@ impl<B: Buffer> Sender<B> {
     fn may_probe(&self) -> bool {
         self.has_sack
             && self.is_synchronized
-            && matches!(self.recovery, Recovery::None)
-            && self.board.sacked() == 0
             && !self.probe.is_out()
+            && match self.recovery {
+                Recovery::None => self.board.sacked() == 0,
+                // RFC 8985 leaves a lost retransmission at the end of a window to the
+                // retransmission timeout. A probe finds it within two round trips.
+                Recovery::Fast { .. } => self.board.lost() == 0,
+                Recovery::Timeout { .. } => false,
+            }
     }
 
     fn timed_out(&mut self, now: Instant) -> Result<(), GaveUp> {
@@ -111,6 +116,7 @@ impl<B: Buffer> Sender<B> {
             return Err(GaveUp);
         }
         self.timeouts += 1;
+        self.all_timeouts += 1;
         self.rtt.back_off();
         if self.is_synchronized {
             let is_first = !matches!(self.recovery, Recovery::Timeout { .. });

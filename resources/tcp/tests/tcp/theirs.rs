@@ -57,15 +57,15 @@ impl Device for Queues {
     }
 }
 
-pub struct Theirs {
+pub(crate) struct Theirs {
     interface: Interface,
     queues: Queues,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     pattern: Pattern,
     sends: u64,
-    pub written: u64,
-    pub read: u64,
+    pub(crate) written: u64,
+    pub(crate) read: u64,
     closed: bool,
 }
 
@@ -74,7 +74,7 @@ fn time(now: Instant) -> Time {
 }
 
 impl Theirs {
-    pub fn new(side: usize, buffer: usize, sends: u64) -> Self {
+    pub(crate) fn new(side: usize, buffer: usize, sends: u64) -> Self {
         let mut config = InterfaceConfig::new(HardwareAddress::Ip);
         config.random_seed = 42 + side as u64;
         let mut queues = Queues::default();
@@ -109,7 +109,7 @@ impl Theirs {
         }
     }
 
-    pub fn state(&self) -> tcp::State {
+    pub(crate) fn state(&self) -> tcp::State {
         self.sockets.get::<tcp::Socket>(self.handle).state()
     }
 

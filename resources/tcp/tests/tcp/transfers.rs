@@ -22,7 +22,7 @@ const BAD: Faults = Faults {
 fn exchange(link: Link, configs: [Config; 2], uses: [Use; 2], seed: u64) -> [Ours; 2] {
     let mut peers = [
         Ours::new(0, configs[0], uses[0], seed as u8),
-        Ours::new(1, configs[1], uses[1], seed as u8 + 1),
+        Ours::new(1, configs[1], uses[1], (seed as u8).wrapping_add(1)),
     ];
     let mut wire = Wire::new(link, seed);
     {
@@ -32,12 +32,36 @@ fn exchange(link: Link, configs: [Config; 2], uses: [Use; 2], seed: u64) -> [Our
     }
     for side in 0..2 {
         let peer = &peers[side];
-        assert_eq!(peer.written, uses[side].sends, "seed {seed}, side {side}");
-        assert_eq!(peer.read, uses[1 - side].sends, "seed {seed}, side {side}");
-        assert_eq!(peer.state(), State::Closed, "seed {seed}, side {side}");
         let connection = peer.connection.as_ref().expect("there was one");
-        assert_eq!(connection.failure(), None, "seed {seed}, side {side}");
-        assert_eq!(peer.purse.held.get(), 0, "seed {seed}, side {side}");
+        let known = (
+            connection.state(),
+            connection.failure(),
+            connection.counters(),
+        );
+        assert_eq!(
+            connection.failure(),
+            None,
+            "seed {seed}, side {side}: {known:?}"
+        );
+        assert_eq!(
+            peer.written, uses[side].sends,
+            "seed {seed}, side {side}: {known:?}"
+        );
+        assert_eq!(
+            peer.read,
+            uses[1 - side].sends,
+            "seed {seed}, side {side}: {known:?}"
+        );
+        assert_eq!(
+            peer.state(),
+            State::Closed,
+            "seed {seed}, side {side}: {known:?}"
+        );
+        assert_eq!(
+            peer.purse.held.get(),
+            0,
+            "seed {seed}, side {side}: {known:?}"
+        );
     }
     peers
 }

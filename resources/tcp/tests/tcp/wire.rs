@@ -8,7 +8,7 @@ use fastrand::Rng;
 use vortex_tcp::Instant;
 
 /// One end of one flow.
-pub trait Peer {
+pub(crate) trait Peer {
     fn receive(&mut self, packet: Vec<u8>, now: Instant);
     /// Puts what is to be sent into `out`.
     fn poll(&mut self, now: Instant, out: &mut Vec<Vec<u8>>);
@@ -32,36 +32,36 @@ impl<P: Peer> Peer for &mut P {
 
 /// What the wire does to packets, in both directions.
 #[derive(Clone, Copy, Debug)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Of a million packets so many are lost.
-    pub loss: u32,
+    pub(crate) loss: u32,
     /// Of a million packets so many are late by up to half a round trip.
-    pub reorder: u32,
+    pub(crate) reorder: u32,
     /// Of a million packets so many come twice.
-    pub duplicate: u32,
+    pub(crate) duplicate: u32,
 }
 
 impl Faults {
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         loss: 0,
         reorder: 0,
         duplicate: 0,
     };
-    pub const fn loss(loss: u32) -> Self {
+    pub(crate) const fn loss(loss: u32) -> Self {
         Self { loss, ..Self::NONE }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Link {
+pub(crate) struct Link {
     /// Megabits per second.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// One way, in microseconds.
-    pub delay: u64,
+    pub(crate) delay: u64,
     /// Bytes that wait for the wire.
-    pub queue: u64,
+    pub(crate) queue: u64,
     /// What happens to packets with data, and to those without.
-    pub faults: [Faults; 2],
+    pub(crate) faults: [Faults; 2],
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ struct Arrival {
     packet: Vec<u8>,
 }
 
-pub struct Wire {
+pub(crate) struct Wire {
     link: Link,
     random: Rng,
     /// When each direction is free again, in nanoseconds.
@@ -81,11 +81,11 @@ pub struct Wire {
     arrivals: BinaryHeap<Reverse<Arrival>>,
     number: u64,
     now_ns: u64,
-    pub dropped: u64,
+    pub(crate) dropped: u64,
 }
 
 impl Wire {
-    pub fn new(link: Link, seed: u64) -> Self {
+    pub(crate) fn new(link: Link, seed: u64) -> Self {
         Self {
             link,
             random: Rng::with_seed(seed),
@@ -97,7 +97,7 @@ impl Wire {
         }
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         Instant(self.now_ns / 1000)
     }
 
@@ -142,7 +142,7 @@ impl Wire {
     }
 
     /// Runs all flows until `end`, or until nothing happens any more.
-    pub fn run(&mut self, flows: &mut [[Box<dyn Peer + '_>; 2]], end: Instant) {
+    pub(crate) fn run(&mut self, flows: &mut [[Box<dyn Peer + '_>; 2]], end: Instant) {
         let mut deadlines = vec![[Some(self.now()); 2]; flows.len()];
         let mut out = Vec::new();
         loop {
