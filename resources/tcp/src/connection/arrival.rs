@@ -109,7 +109,7 @@ impl<H: Host> Connection<H> {
         }
         let length = segment.length(payload.len());
         let nxt = self.receiver.nxt();
-        let is_ahead = segment.seq.beyond(nxt) > self.receiver.window();
+        let is_ahead = !segment.seq.before(nxt) && segment.seq.since(nxt) > self.receiver.window();
         let end = segment.seq + length;
         let is_behind = if length == 0 {
             end.before(nxt)

@@ -200,7 +200,7 @@ impl<B: Buffer> Sender<B> {
             let is_held = !self.nodelay && self.small_end.after(self.una());
             return !is_corked && !is_held;
         }
-        length >= self.mss.min(self.peer.largest / 2)
+        length < self.mss && length >= self.peer.largest / 2
     }
 
     /// When data waits, nothing is outstanding and only the window holds it back, a timer asks.

@@ -47,25 +47,25 @@ impl Buffer for Packet {
 #[derive(Clone, Debug)]
 pub(crate) struct Purse {
     pub(crate) held: Rc<Cell<usize>>,
-    pub(crate) limit: usize,
+    pub(crate) limit: Rc<Cell<usize>>,
 }
 
 impl Default for Purse {
     fn default() -> Self {
         Self {
             held: Rc::default(),
-            limit: usize::MAX,
+            limit: Rc::new(Cell::new(usize::MAX)),
         }
     }
 }
 
 impl Account for Purse {
     fn charge(&mut self, bytes: usize) -> bool {
-        let held = self.held.get() + bytes;
-        if held <= self.limit {
+        let held = self.held.get().saturating_add(bytes);
+        if held <= self.limit.get() {
             self.held.set(held);
         }
-        held <= self.limit
+        held <= self.limit.get()
     }
 
     fn release(&mut self, bytes: usize) {

@@ -75,6 +75,7 @@ impl Rig {
     /// Established, by our opening it.
     pub(crate) fn established(config: Config) -> Self {
         let mut rig = Self::connecting(config);
+        rig.pass(10_000);
         let mut syn = rig.segment("SA");
         syn.options.mss = Some(1460);
         syn.options.sack_permitted = config.sack;

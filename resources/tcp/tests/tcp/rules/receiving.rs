@@ -131,10 +131,12 @@ fn the_window_is_never_taken_back() {
 
 #[test]
 fn segments_at_the_edges_of_the_window() {
-    let mut rig = Rig::established(Config {
+    let config = Config {
         receive_buffer: 100,
+        receive_footprint: 1000,
         ..plain()
-    });
+    };
+    let mut rig = Rig::established(config);
     let base = rig.seq;
     for (start, length, readable) in [
         (-10_i32, 10_usize, 0),
@@ -227,11 +229,11 @@ fn an_old_timestamp_is_a_duplicate() {
 #[test]
 fn the_account_may_refuse() {
     let mut rig = Rig::established(plain());
-    rig.purse.held.set(usize::MAX - 2047);
+    rig.purse.limit.set(2047);
     rig.give(rig.segment("A"), b"no");
     assert_eq!(rig.connection.readable(), 0);
     assert_eq!(rig.connection.counters().no_memory, 1);
-    rig.purse.held.set(0);
+    rig.purse.limit.set(2048);
     rig.data(b"yes");
     assert_eq!(rig.read(), b"yes");
 }
