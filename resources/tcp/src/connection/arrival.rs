@@ -132,7 +132,7 @@ impl<H: Host> Connection<H> {
             if self.limiter.allow(now) {
                 self.sender.repeat_syn();
             }
-        } else if is_behind && payload.len() > 0 {
+        } else if is_behind && !payload.is_empty() {
             // Data that came before: the acknowledgment was lost, or the peer probes.
             self.receiver.repeated(segment.seq, payload.len());
             self.take_probe_ack(segment, now);

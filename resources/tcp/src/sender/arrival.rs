@@ -171,7 +171,7 @@ impl<B: Buffer> Sender<B> {
                 }
             }
             Recovery::Fast { .. } | Recovery::Timeout { .. } | Recovery::None => {
-                self.duplicates = 0
+                self.duplicates = 0;
             }
         }
     }

@@ -33,17 +33,34 @@ impl Host for Machine {
 type Ours = Connection<Machine>;
 
 fn tuple(port: u16) -> FourTuple {
-    FourTuple { local: (HERE, 80), remote: (THERE, port) }
+    FourTuple {
+        local: (HERE, 80),
+        remote: (THERE, port),
+    }
 }
 
 fn table(room: Room, backlog: usize) -> Table<Ours, &'static str> {
     let mut table = Table::new(Keys::new([7; 16]), room, Instant(0));
-    table.listen((Ipv4Addr::UNSPECIFIED, 80), Config::default(), backlog, "httpd").unwrap();
+    table
+        .listen(
+            (Ipv4Addr::UNSPECIFIED, 80),
+            Config::default(),
+            backlog,
+            "httpd",
+        )
+        .unwrap();
     table
 }
 
 fn from(port: u16, flags: &str, seq: Seq, ack: Seq) -> Segment {
-    let mut segment = Segment { source: port, destination: 80, seq, ack, window: 1000, ..Segment::default() };
+    let mut segment = Segment {
+        source: port,
+        destination: 80,
+        seq,
+        ack,
+        window: 1000,
+        ..Segment::default()
+    };
     segment.flags.syn = flags.contains('S');
     segment.flags.ack = flags.contains('A');
     segment.flags.rst = flags.contains('R');
@@ -66,7 +83,9 @@ fn give(table: &mut Table<Ours, &'static str>, segment: &Segment, now: Instant) 
     let half = match table.segment(&tuple, segment, 0, now) {
         Action::Deliver(connection) => {
             connection.segment(segment, Piece::whole(Nothing), now);
-            return connection.transmit(&Limits::PLAIN, now).map(|outgoing| outgoing.segment);
+            return connection
+                .transmit(&Limits::PLAIN, now)
+                .map(|outgoing| outgoing.segment);
         }
         Action::Reply(segment) => return Some(segment),
         Action::Drop(_) => return None,
@@ -114,10 +133,15 @@ fn what_is_for_nobody_is_reset_at_a_bounded_rate() {
     segment.flags.rst = true;
     assert_eq!(give(&mut table, &segment, Instant(0)), None);
     segment.flags.rst = false;
-    let answers = (0..10_000).filter(|_| give(&mut table, &segment, Instant(0)).is_some()).count();
+    let answers = (0..10_000)
+        .filter(|_| give(&mut table, &segment, Instant(0)).is_some())
+        .count();
     assert!(answers < 200);
     assert_eq!(table.counters().resets, 200);
-    let closed = FourTuple { local: (HERE, 81), remote: (THERE, 1000) };
+    let closed = FourTuple {
+        local: (HERE, 81),
+        remote: (THERE, 1000),
+    };
     let syn = from(1000, "S", Seq(5), Seq(0));
     let action = table.segment(&closed, &syn, 0, Instant(SECOND));
     assert!(matches!(action, Action::Reply(reset) if reset.flags.rst && reset.ack == Seq(6)));
@@ -166,7 +190,12 @@ fn a_flood_of_syns_is_answered_by_cookies_which_open_connections() {
     assert_eq!(connection.state(), State::Established);
     let forged = from(6001, "A", Seq(101), Seq(12345));
     assert!(give(&mut table, &forged, now).unwrap().flags.rst);
-    let answer = give(&mut table, &with_options(from(6002, "S", Seq(100), Seq(0))), now).unwrap();
+    let answer = give(
+        &mut table,
+        &with_options(from(6002, "S", Seq(100), Seq(0))),
+        now,
+    )
+    .unwrap();
     let ack = from(6002, "A", Seq(101), answer.seq + 1);
     let late = give(&mut table, &ack, Instant(100 * SECOND + 60 * SECOND)).unwrap();
     assert!(late.flags.rst, "a cookie is good for two minutes at most");
@@ -206,7 +235,10 @@ fn thousands_come_and_go_and_leave_nothing() {
     assert_eq!(table.counters().time_wait_dropped, 20_000 - 16_384);
     let mut again = with_options(from(10, "S", Seq(5000), Seq(0)));
     again.options.timestamps = Some(crate::Timestamps { value: 8, echo: 0 });
-    assert!(give(&mut table, &again, now).unwrap().flags.syn, "TIME-WAIT makes way");
+    assert!(
+        give(&mut table, &again, now).unwrap().flags.syn,
+        "TIME-WAIT makes way"
+    );
     while let Some(at) = table.deadline() {
         while table.expired(at).is_some() {}
     }
@@ -224,6 +256,13 @@ fn a_later_deadline_costs_nothing_and_an_earlier_one_counts() {
     assert_eq!(table.timers.len(), 1);
     table.set_deadline(&tuple(1), Some(Instant(150 * SECOND)));
     assert_eq!(table.expired(Instant(149 * SECOND)), None);
-    assert_eq!(table.expired(Instant(150 * SECOND)), Some(Expired::Connection(tuple(1))));
-    assert_eq!(table.expired(Instant(300 * SECOND)), None, "the first timer does not count any more");
+    assert_eq!(
+        table.expired(Instant(150 * SECOND)),
+        Some(Expired::Connection(tuple(1)))
+    );
+    assert_eq!(
+        table.expired(Instant(300 * SECOND)),
+        None,
+        "the first timer does not count any more"
+    );
 }

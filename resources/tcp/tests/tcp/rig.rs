@@ -187,6 +187,7 @@ impl Rig {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "most are made for the call")]
     pub(crate) fn give(&mut self, segment: Segment, payload: &[u8]) {
         let payload = Piece::whole(Packet(payload.to_vec()));
         self.connection.segment(&segment, payload, self.now);

@@ -128,7 +128,7 @@ fn take(rig: &mut Rig, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
     #[test]
     fn nothing_breaks_a_connection(
         state in prop::sample::select(STATES.to_vec()),

@@ -135,7 +135,7 @@ fn abort_sends_a_reset_from_every_synchronized_state() {
 #[test]
 fn acknowledgments_of_what_was_never_sent_are_challenged() {
     let mut rig = Rig::established(plain());
-    rig.ack = rig.ack + 1;
+    rig.ack += 1;
     rig.give(rig.segment("A"), b"");
     assert_eq!(rig.one().segment.ack, rig.seq);
     rig.ack = rig.ack - 100_000;
