@@ -60,6 +60,12 @@ const TARGETS: &[Target] = &[
         seeds: &[],
         longest: 8192,
     },
+    Target {
+        name: "tcp",
+        package: "resources/tcp/fuzz",
+        seeds: &[],
+        longest: 4096,
+    },
 ];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.
