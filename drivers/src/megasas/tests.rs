@@ -302,9 +302,8 @@ fn a_lying_controller_is_reset() {
         |firmware| firmware.post(5),
         |firmware| firmware.post(u32::MAX),
         |firmware| {
-            firmware
-                .ram
-                .write(firmware.producer, &COMMANDS.to_le_bytes())
+            let beyond = COMMANDS.to_le_bytes();
+            firmware.ram.write(firmware.producer, &beyond);
         },
         |firmware| {
             let frame = firmware.frames[0];
