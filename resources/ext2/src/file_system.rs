@@ -181,7 +181,7 @@ impl<V: Volume> FileSystem<V> {
             return Err(Error::NotPermitted);
         }
         place.update(&mut self.state.lock(), |inode| {
-            inode.apply(changes, context.now)
+            inode.apply(changes, context.now);
         });
         self.attributes(inode).await
     }
