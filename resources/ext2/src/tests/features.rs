@@ -81,7 +81,7 @@ fn what_mke2fs_wrote_is_read() {
         std::os::unix::fs::symlink("a/b", from.join("fast")).unwrap();
         std::os::unix::fs::symlink("x/".repeat(100), from.join("slow")).unwrap();
         let image = folder.make(*shape, Some(&from));
-        let image = folder.change(&image, &["mknod device b 300 70000"]);
+        let image = folder.change(&image, &["mknod device b 300 60000"]);
         let disk = Disk::new(image, 2);
         let fs = mount(&disk);
         disk.run(async {
@@ -101,7 +101,7 @@ fn what_mke2fs_wrote_is_read() {
                 *"x/".repeat(100).as_bytes()
             );
             let device = fs.lookup(ROOT, b"device").await.unwrap();
-            let number = 70000 & 0xff | 300 << 8 | (70000 & !0xff) << 12;
+            let number = (60000 & 0xff) | (300 << 8) | ((60000 & !0xff) << 12);
             let kind = fs.attributes(device).await.unwrap().kind;
             assert_eq!(kind, Kind::BlockDevice(number));
         });
