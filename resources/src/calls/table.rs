@@ -369,4 +369,5 @@ calls! {
     0x5606 spawn(arguments: In<u8, 1>, length: u64) waits => native::spawn;
     0x5607 thread_suspend(thread: i32) direct => threads::suspend(..);
     0x5608 thread_resume(thread: i32) direct => threads::resume(..);
+    0x5609 cache_evict(fd: Fd) waits => file::evict;
 }

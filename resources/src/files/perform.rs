@@ -198,6 +198,10 @@ async fn perform<M: Machine>(
         }
         Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
         Operation::SyncAll => cache::sync(here).await?,
+        Operation::Evict(Some(inode)) => {
+            return Ok(cache::evict_file(&here.shared, &inode, None));
+        }
+        Operation::Evict(None) => return Ok(cache::evict_of(here, here.activity())),
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }

@@ -13,6 +13,7 @@
 )]
 
 pub mod activity;
+pub mod cache;
 mod snapshot;
 mod spawn;
 mod stub;
