@@ -25,6 +25,7 @@ pub mod settings;
 pub mod table;
 pub mod work;
 
+pub mod asynchronous;
 mod epoll;
 mod files;
 mod identity;

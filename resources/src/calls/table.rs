@@ -14,8 +14,8 @@ use super::layout::{
 };
 use super::work::{self, Work};
 use super::{
-    Caller, Outcome, epoll, files, identity, limits, memory, native, poll, scheduling, snapshot,
-    system, time, timerfd, transfer, unknown,
+    Caller, Outcome, asynchronous, epoll, files, identity, limits, memory, native, poll,
+    scheduling, snapshot, system, time, timerfd, transfer, unknown,
 };
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -306,6 +306,11 @@ calls! {
     202 futex(word: InOut<u32>, operation: Flags, value: u32, timeout: Option<In<Timespec>>, second: Address, bits: u32) waits => threads::futex(..);
     203 sched_setaffinity(pid: i32, length: u32, mask: In<u8, 1>) direct => threads::sched_setaffinity(..);
     204 sched_getaffinity(pid: i32, length: u32, mask: Out<u8, 1>) direct => threads::sched_getaffinity(..);
+    206 io_setup(operations: u32, context: InOut<u64>) direct => asynchronous::io_setup;
+    207 io_destroy(context: u64) waits => asynchronous::io_destroy;
+    208 io_getevents(context: u64, least: i64, most: i64, events: Out<[u8; 32]>, timeout: Option<In<Timespec>>) waits => asynchronous::io_getevents;
+    209 io_submit(context: u64, count: i64, operations: In<u64>) direct => asynchronous::io_submit;
+    210 io_cancel(context: u64, operation: In<[u8; 64]>, event: Out<[u8; 32]>) direct => asynchronous::io_cancel;
     213 epoll_create(size: i32) direct => epoll::epoll_create;
     217 getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) waits => files::getdents64;
     218 set_tid_address(word: Address) direct => threads::set_tid_address(..);
@@ -344,8 +349,8 @@ calls! {
     274 get_robust_list(thread: i32, head: Out<u64>, length: Out<u64>) direct => threads::get_robust_list(..);
     280 utimensat(directory: Fd, path: Path, times: Option<In<[u8; 32]>>, flags: Flags) waits => files::utimensat;
     281 epoll_pwait(epoll: Fd, events: Out<[u8; 12], 2>, count: i32, timeout: i32, mask: Option<In<u64>>, size: u64) waits => epoll::epoll_pwait;
-    284 eventfd(count: u32) direct => epoll::eventfd;
     283 timerfd_create(clock: i32, flags: Flags) direct => timerfd::timerfd_create;
+    284 eventfd(count: u32) direct => epoll::eventfd;
     285 fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) waits => files::fallocate;
     286 timerfd_settime(fd: Fd, flags: Flags, new: In<Itimerspec>, old: Option<Out<Itimerspec>>) direct => timerfd::timerfd_settime;
     287 timerfd_gettime(fd: Fd, current: Out<Itimerspec>) direct => timerfd::timerfd_gettime;
@@ -378,4 +383,5 @@ calls! {
     0x5606 spawn(arguments: In<u8, 1>, length: u64) waits => native::spawn;
     0x5607 thread_suspend(thread: i32) direct => threads::suspend(..);
     0x5608 thread_resume(thread: i32) direct => threads::resume(..);
+    0x5609 cache_evict(fd: Fd) waits => file::evict;
 }

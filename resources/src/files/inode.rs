@@ -108,11 +108,6 @@ impl Entries {
         }
         self.names.insert(name.into(), inode);
     }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.names.clear();
-    }
 }
 
 /// Where a directory is.
@@ -259,10 +254,6 @@ impl Inode {
         self.failures.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn references(&self) -> &dyn References {
-        &*self.references
-    }
-
     /// Its number as an [`Object`].
     pub(super) fn number_as_object(&self) -> u64 {
         self.object.into()
@@ -271,11 +262,6 @@ impl Inode {
     /// Whether there is nothing of it that would be missed: no pages, and no names.
     pub(super) fn is_idle(&self) -> bool {
         self.pages.lock().is_empty() && self.kind != FileType::Directory
-    }
-
-    /// Pages that hold its length.
-    pub(super) fn length_in_pages(&self) -> u64 {
-        self.size().div_ceil(PAGE_SIZE)
     }
 }
 

@@ -81,6 +81,8 @@ pub enum Operation {
     Sync(Arc<Inode>),
     /// See to it that nothing can be lost.
     SyncAll,
+    /// Give back pages of a file, or of all files that the caller's activity has brought in.
+    Evict(Option<Arc<Inode>>),
     /// List a directory into a buffer.
     List(Arc<OpenFile>, Arc<Inode>, Buffer),
 }

@@ -11,6 +11,7 @@ use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
 use super::{Failure, cache, list, names};
+use crate::calls::asynchronous::Told;
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
@@ -39,18 +40,35 @@ pub(crate) fn conclude<M: Machine>(
     }
     match outcome {
         Ok(result) => Ok(result),
-        Err(Failure::Left(operation)) => Err(begin(caller, *operation)?),
+        Err(Failure::Left(operation)) => {
+            let thread = caller.thread.clone();
+            begin(caller, *operation, Completion::Thread(thread))?;
+            Err(Verdict::Blocked)
+        }
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// Sends an operation to the resource that carries it out; the verdict.
-fn begin<M: Machine>(
+/// Who is told when an operation has completed.
+pub enum Completion<M: Machine> {
+    /// The thread that waits for it.
+    Thread(Arc<Thread<M>>),
+    /// Who has submitted it, and does not wait.
+    Ring(Told<M>),
+}
+
+/// Sends an operation to the resource that carries it out.
+///
+/// # Errors
+/// The verdict, if its buffers cannot be used.
+pub(crate) fn begin<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     operation: Operation,
-) -> Result<Verdict, Verdict> {
-    let thread = caller.thread.clone();
+    completion: Completion<M>,
+) -> Result<(), Verdict> {
     let space = caller.process.space();
+    let thread = caller.thread.clone();
+    let waits = matches!(completion, Completion::Thread(_));
     let (kind, message) = match operation {
         Operation::Read(file, inode, buffers, offset) => {
             let start = offset.unwrap_or_else(|| *file.position.lock());
@@ -58,7 +76,7 @@ fn begin<M: Machine>(
             let pinned = pin(space, &buffers, room, true)?;
             let work = move |here: Here<M>| async move {
                 let read = aio::read(&here, &file, &inode, offset, pinned).await;
-                finish(&here, &thread, read.map_err(Failure::Error));
+                finish(&here, &completion, read.map_err(Failure::Error));
             };
             (Kind::Aio, Errand::new(work))
         }
@@ -66,19 +84,26 @@ fn begin<M: Machine>(
             let pinned = pin(space, &buffers, u64::MAX, false)?;
             let work = move |here: Here<M>| async move {
                 let written = aio::write(&here, &file, &inode, offset, pinned).await;
-                finish(&here, &thread, written.map_err(Failure::Error));
+                finish(&here, &completion, written.map_err(Failure::Error));
             };
             (Kind::Aio, Errand::new(work))
         }
         operation => {
             let work = |here: Here<M>| async move {
                 let done = perform(&here, &thread, operation).await;
-                finish(&here, &thread, done);
+                finish(&here, &completion, done);
             };
             (Kind::FileCache, Errand::new(work))
         }
     };
-    Ok(thread::call_for(caller, kind, message))
+    let request = caller
+        .process
+        .request(caller.shared, caller.context, kind, message);
+    if waits {
+        thread::calls(caller.thread);
+    }
+    caller.context.send(request);
+    Ok(())
 }
 
 /// Pins buffers, at most `most` bytes of them. What comes before a part that cannot be used is
@@ -112,8 +137,18 @@ fn pin<M: Machine>(
     Ok(PinnedBuffers::new(pieces))
 }
 
-/// The operation of a thread's call has ended so.
-fn finish<M: Machine>(here: &Here<M>, thread: &Arc<Thread<M>>, result: Result<u64, Failure>) {
+/// An operation has ended so.
+fn finish<M: Machine>(here: &Here<M>, completion: &Completion<M>, result: Result<u64, Failure>) {
+    let thread = match completion {
+        Completion::Thread(thread) => thread,
+        Completion::Ring(told) => {
+            let result = result.map_err(|failure| match failure {
+                Failure::Error(error) => error,
+                _ => Errno::EFAULT,
+            });
+            return told.complete(&here.shared, &mut &*here, result);
+        }
+    };
     match result {
         Ok(value) => thread::complete(&mut &*here, thread, Ok(value)),
         Err(Failure::Error(error)) => thread::complete(&mut &*here, thread, Err(error)),
@@ -163,6 +198,10 @@ async fn perform<M: Machine>(
         }
         Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
         Operation::SyncAll => cache::sync(here).await?,
+        Operation::Evict(Some(inode)) => {
+            return Ok(cache::evict_file(&here.shared, &inode, None));
+        }
+        Operation::Evict(None) => return Ok(cache::evict_of(here, here.activity())),
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }

@@ -143,17 +143,17 @@ pub fn wake<M: Machine>(
 /// A thread that waits makes its call again. False if it is not in this wait any more.
 pub(crate) fn retry<M: Machine>(
     shared: &Shared<M>,
-    context: &mut Context<'_, Vortex<M>>,
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     wait: WaitId,
 ) -> bool {
-    end(shared, context, thread, wait, Resumption::Again)
+    end(shared, sender, thread, wait, Resumption::Again)
 }
 
 /// A thread that waits goes on so. False if it is not in this wait any more.
 pub(super) fn end<M: Machine>(
     shared: &Shared<M>,
-    context: &mut Context<'_, Vortex<M>>,
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     wait: WaitId,
     resumption: Resumption,
@@ -162,7 +162,7 @@ pub(super) fn end<M: Machine>(
         return false;
     };
     left.clean_up(shared, thread);
-    ready(context, thread);
+    ready(sender, thread);
     true
 }
 
@@ -183,6 +183,11 @@ pub fn request<M: Machine>(
         kept: Vec::new(),
     };
     call_for(caller, kind, Message::Call(Box::new(call)))
+}
+
+/// The calling thread waits for what has been begun for it, until [`complete`] or [`go_on`].
+pub(crate) fn calls<M: Machine>(thread: &Thread<M>) {
+    thread.control.lock().state = State::Calling;
 }
 
 /// Sends a request that works for the calling thread, which waits until [`complete`] or [`go_on`].

@@ -15,6 +15,7 @@
 
 pub mod activity;
 pub mod aio;
+pub mod cache;
 mod snapshot;
 mod spawn;
 mod stub;

@@ -141,12 +141,6 @@ impl Pages {
         self.dirt(page).is_some()
     }
 
-    /// Dirty pages.
-    #[must_use]
-    pub const fn dirty(&self) -> usize {
-        self.dirty
-    }
-
     /// Dirty pages from one on, in order, at most `limit`.
     #[must_use]
     pub fn dirty_from(&self, first: u64, limit: usize) -> Vec<u64> {
@@ -188,12 +182,6 @@ impl Pages {
         let all = self.pages.range(first..);
         let clean = all.filter(|(_, page)| matches!(page, Page::Here { dirt: None, .. }));
         clean.map(|(&number, _)| number).take(limit).collect()
-    }
-
-    /// Pages that are here.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.pages.len()
     }
 
     /// Whether no page is here, nor coming.

@@ -92,7 +92,7 @@ pub(crate) fn evict_file<M: Machine>(
 }
 
 /// Gives back all pages of all files that an activity has brought in, as [`evict_file`]; how many.
-pub(crate) async fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 {
+pub(crate) fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 {
     let Some(disk) = here.shared.disk.get().cloned() else {
         return 0;
     };

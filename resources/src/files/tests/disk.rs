@@ -372,3 +372,111 @@ fn a_full_disk_says_so() {
     let judge = Judge::new(&volume);
     assert_eq!(judge.contents("/large").len() as i64, results[first]);
 }
+
+/// A `struct iocb`.
+fn iocb(data: u64, operation: u16, fd: u32, buffer: u64, bytes: u64, offset: u64) -> Vec<u8> {
+    let words = [
+        data,
+        0,
+        u64::from(operation) | u64::from(fd) << 32,
+        buffer,
+        bytes,
+        offset,
+        0,
+        0,
+    ];
+    words.map(u64::to_le_bytes).as_flattened().to_vec()
+}
+
+#[test]
+fn asynchronous_operations_complete_into_their_ring() {
+    const CONTEXT: u64 = MEMORY + 0x1_0000;
+    const BLOCKS: u64 = MEMORY + 0x1_1000;
+    const EVENTS: u64 = MEMORY + 0x1_2000;
+    // The first context's number is the address of its page, which is placed from above.
+    let context = |bench: &mut Bench| {
+        let mut script = Script::new();
+        script.store(CONTEXT, &[0; 8]);
+        script.call(linux::__NR_io_setup, &[4, CONTEXT]);
+        script.load(CONTEXT, 8);
+        assert_eq!(script.run(bench)[1], 0);
+        u64::from_le_bytes(bench.loaded().try_into().unwrap())
+    };
+    let contents = pattern(20_000);
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(20_000)).unwrap();
+    let (mut bench, volume) = on_disk(4096, 2048, prepare);
+    let id = context(&mut bench);
+    let mut script = Script::new();
+    script.open("/file", linux::O_RDWR);
+    script.store(CONTEXT, &[0; 8]);
+    let set_up = script.call(linux::__NR_io_setup, &[4, CONTEXT]);
+    script.store(MEMORY + 0x8000, b"asynchronous");
+    script.store(
+        BLOCKS,
+        &[BLOCKS + 64, BLOCKS + 128].map(u64::to_le_bytes).concat(),
+    );
+    script.store(BLOCKS + 64, &iocb(7, 0, 3, MEMORY, 10_000, 5000));
+    script.store(BLOCKS + 128, &iocb(8, 1, 3, MEMORY + 0x8000, 12, 19_995));
+    let wrong = script.call(linux::__NR_io_submit, &[id + 1, 1, BLOCKS]);
+    let submitted = script.call(linux::__NR_io_submit, &[id, 2, BLOCKS]);
+    let got = script.call(linux::__NR_io_getevents, &[id, 2, 4, EVENTS, 0]);
+    let synced = script.call(linux::__NR_fsync, &[3]);
+    script.load(EVENTS, 64);
+    let destroyed = script.call(linux::__NR_io_destroy, &[id]);
+    let again = script.call(linux::__NR_io_destroy, &[id]);
+    let results = script.run(&mut bench);
+    assert_eq!(results[set_up], 0);
+    assert_eq!(
+        [results[wrong], results[submitted], results[got]],
+        [-22, 2, 2]
+    );
+    assert_eq!(
+        [results[synced], results[destroyed], results[again]],
+        [0, 0, -22]
+    );
+    let words = bench.loaded();
+    let (words, _) = words.as_chunks::<8>();
+    let mut events: Vec<_> = words
+        .chunks(4)
+        .map(|event| (u64::from_le_bytes(event[0]), u64::from_le_bytes(event[2])))
+        .collect();
+    events.sort_unstable();
+    assert_eq!(events, [(7, 10_000), (8, 12)]);
+    let judge = Judge::new(&volume);
+    let mut expected = contents;
+    expected.truncate(19_995);
+    expected.extend_from_slice(b"asynchronous");
+    assert!(
+        judge.contents("/file") == expected,
+        "the file is not as written"
+    );
+}
+
+#[test]
+fn files_are_mapped_and_their_pages_given_back() {
+    let contents = pattern(50_000);
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(50_000)).unwrap();
+    let (mut bench, volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    const AT: u64 = 0x2000_0000;
+    let flags = u64::from(linux::MAP_PRIVATE | linux::MAP_FIXED);
+    script.open("/file", linux::O_RDONLY);
+    script.call(linux::__NR_mmap, &[AT, 50_000, 3, flags, 3, 0]);
+    script.store(AT + 40_000, b"private");
+    script.load(AT, 50_000);
+    let kept = script.call(linux::__NR_munmap, &[AT, 50_000]);
+    let evicted = script.call(0x5609, &[3]);
+    let none = script.call(0x5609, &[3]);
+    let directory = script.call(0x5609, &[1]);
+    let results = script.run(&mut bench);
+    assert_eq!(results[kept], 0);
+    assert!(results[evicted] >= 12, "{results:?}");
+    assert_eq!([results[none], results[directory]], [0, -22]);
+    let mut expected = contents.clone();
+    expected[40_000..40_007].copy_from_slice(b"private");
+    assert!(bench.loaded() == expected, "the mapping is not the file");
+    assert!(
+        Judge::new(&volume).contents("/file") == contents,
+        "the file has changed"
+    );
+}
