@@ -10,18 +10,22 @@
 //! Locks: the watches, then a file's list of those that watch it. The list of what is ready is locked
 //! under a file's queue, and nothing else under it. Files are looked at with none of them held.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use spin::Mutex;
 
 use super::descriptors::{OpenFile, Opened};
-use super::quota::{Quota, Share};
-use super::ready::{Events, Observer, Span, Subscription, WaitQueue};
+use super::quota::Quota;
+use super::ready::{Events, Span, Subscription, WaitQueue};
 use crate::errno::Errno;
+
+mod ready;
+
+use ready::{Ready, Watch};
 
 /// How many may be told by one file: that takes its time at once, by whoever makes it ready.
 const MAX_OBSERVERS: usize = 1024;
@@ -82,121 +86,6 @@ type Key = (i32, usize);
 
 fn key(descriptor: i32, file: &Arc<OpenFile>) -> Key {
     (descriptor, Arc::as_ptr(file).addr())
-}
-
-/// Watches that may be ready, oldest first.
-#[derive(Debug, Default)]
-struct List {
-    watches: VecDeque<Arc<Watch>>,
-    /// How many of them have ended.
-    ended: usize,
-}
-
-/// What is ready, perhaps; and who waits for that.
-#[derive(Debug, Default)]
-struct Ready {
-    list: Mutex<List>,
-    queue: Arc<WaitQueue>,
-}
-
-impl Ready {
-    /// The first, which is not in the list then: if it becomes ready anew, it enters itself again.
-    fn pop(&self) -> Option<Arc<Watch>> {
-        let mut list = self.list.lock();
-        loop {
-            let watch = list.watches.pop_front()?;
-            watch.is_listed.store(false, Ordering::Relaxed);
-            if !watch.has_ended.load(Ordering::Relaxed) {
-                return Some(watch);
-            }
-            list.ended -= 1;
-        }
-    }
-
-    /// The first, which stays in the list.
-    fn first(&self) -> Option<Arc<Watch>> {
-        let list = self.list.lock();
-        let watch = list.watches.front()?;
-        watch.is_fresh.store(false, Ordering::Relaxed);
-        Some(watch.clone())
-    }
-
-    /// Takes out the first, which was not ready, unless it has been entered anew meanwhile.
-    fn discard(&self, watch: &Arc<Watch>) {
-        let mut list = self.list.lock();
-        let first = list.watches.front();
-        if first.is_some_and(|first| Arc::ptr_eq(first, watch))
-            && !watch.is_fresh.load(Ordering::Relaxed)
-        {
-            list.watches.pop_front();
-            watch.is_listed.store(false, Ordering::Relaxed);
-            list.ended -= usize::from(watch.has_ended.load(Ordering::Relaxed));
-        }
-    }
-
-    /// Enters one at the end of the list. False if it is there already.
-    fn enter(&self, watch: &Arc<Watch>) -> bool {
-        let mut list = self.list.lock();
-        watch.is_fresh.store(true, Ordering::Relaxed);
-        if watch.has_ended.load(Ordering::Relaxed) || watch.is_listed.swap(true, Ordering::Relaxed)
-        {
-            return false;
-        }
-        list.watches.push_back(watch.clone());
-        true
-    }
-
-    /// A watch has ended: it is not entered any more.
-    fn end(&self, watch: &Arc<Watch>) {
-        let mut list = self.list.lock();
-        watch.has_ended.store(true, Ordering::Relaxed);
-        list.ended += usize::from(watch.is_listed.load(Ordering::Relaxed));
-        // They are not looked for one by one, but never are more than half of the list.
-        if 2 * list.ended > list.watches.len() {
-            list.ended = 0;
-            list.watches
-                .retain(|one| !one.has_ended.load(Ordering::Relaxed));
-        }
-    }
-}
-
-/// What is asked of one file.
-#[derive(Debug)]
-struct Watch {
-    ready: Arc<Ready>,
-    file: Weak<OpenFile>,
-    wanted: Mutex<Event>,
-    /// It has told once and is not to tell again before it is changed (`EPOLLONESHOT`).
-    is_spent: AtomicBool,
-    /// Changed with the list locked.
-    is_listed: AtomicBool,
-    /// It has been entered, again perhaps, since it was looked at as the first.
-    is_fresh: AtomicBool,
-    has_ended: AtomicBool,
-    _share: Share,
-}
-
-impl Observer for Watch {
-    fn notify(self: Arc<Self>, _: u64, _: Events) {
-        if self.is_spent.load(Ordering::Relaxed) {
-            return;
-        }
-        self.ready.enter(&self);
-        self.ready.queue.notify(Events::READABLE);
-    }
-}
-
-impl Watch {
-    /// What it is to tell of now.
-    fn look(&self) -> Events {
-        let is_off =
-            self.is_spent.load(Ordering::Relaxed) || self.has_ended.load(Ordering::Relaxed);
-        let Some(file) = self.file.upgrade().filter(|_| !is_off) else {
-            return Events::empty();
-        };
-        let wanted = Events::from_bits_truncate(self.wanted.lock().events);
-        file.readiness() & (wanted | Events::ALWAYS)
-    }
 }
 
 /// A watch and its place in the file's queue; none if what the file is ready for never changes.
@@ -262,7 +151,7 @@ impl Epoll {
     /// At most how many can be taken now.
     #[must_use]
     pub fn listed(&self) -> usize {
-        self.ready.list.lock().watches.len()
+        self.ready.len()
     }
 
     /// Takes up to `limit` events out of the list.
@@ -335,16 +224,8 @@ impl Epoll {
         {
             return Err(Errno::ENOSPC);
         }
-        let watch = Arc::new(Watch {
-            ready: self.ready.clone(),
-            file: Arc::downgrade(file),
-            wanted: Mutex::new(event),
-            is_spent: AtomicBool::new(false),
-            is_listed: AtomicBool::new(false),
-            is_fresh: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
-            _share: self.quota.take().ok_or(Errno::ENOSPC)?,
-        });
+        let share = self.quota.take().ok_or(Errno::ENOSPC)?;
+        let watch = Watch::new(&self.ready, file, event, share);
         let entry = Entry {
             _subscription: subscribe(&watch, file, event),
             watch: watch.clone(),
@@ -451,9 +332,7 @@ impl Drop for Epoll {
             self.ready.end(&entry.watch);
         }
         drop(watches);
-        // A watch in the list keeps the list.
-        let left = core::mem::take(&mut self.ready.list.lock().watches);
-        drop(left);
+        self.ready.clear();
     }
 }
 
