@@ -35,6 +35,8 @@ pub struct Disk {
     pub file: PathBuf,
     /// Bytes per second that it does at the most.
     pub throttle: Option<u64>,
+    /// Bytes per second that it reads at the most.
+    pub read_throttle: Option<u64>,
     /// QEMU's `blkdebug` rules by which it fails.
     pub faults: Option<PathBuf>,
     /// It cannot be written.
@@ -47,6 +49,7 @@ impl Disk {
         Self {
             file: file.into(),
             throttle: None,
+            read_throttle: None,
             faults: None,
             read_only: false,
         }
@@ -71,6 +74,9 @@ impl Disk {
         }
         if let Some(bytes) = self.throttle {
             drive.push(format!(",throttling.bps-total={bytes}"));
+        }
+        if let Some(bytes) = self.read_throttle {
+            drive.push(format!(",throttling.bps-read={bytes}"));
         }
         drive
     }

@@ -2,6 +2,7 @@
 
 mod at_resources;
 mod cpu;
+mod disk;
 mod files;
 mod grid;
 mod measure;
@@ -26,6 +27,7 @@ pub(crate) struct Args {
 enum Which {
     Cpu(cpu::Args),
     Files(files::Args),
+    Disk(disk::Args),
 }
 
 /// What all experiments can be told.
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.which {
         Which::Cpu(args) => cpu::run(args),
         Which::Files(args) => files::run(args),
+        Which::Disk(args) => disk::run(args),
     }
 }
 

@@ -11,10 +11,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::process::{self, find_program};
+use crate::userland::GuestFile;
 
 const BLOCK: u64 = 4096;
-/// What an image has beyond its files, for the guest to write to.
+/// What an image has beyond its files, for the guest to write to, unless more is asked for.
 const SPARE_BYTES: u64 = 16 << 20;
+/// What every root file system has for the kernel and for programs to find.
+const FOLDERS: [&str; 4] = ["dev", "etc", "proc", "tmp"];
 /// How many files an image can take beyond those it begins with.
 const SPARE_FILES: u64 = 1024;
 
@@ -30,12 +33,43 @@ struct Contents {
 /// # Errors
 /// When the folder cannot be read or `mke2fs` fails.
 pub fn build(folder: Option<&Path>, image: &Path) -> Result<()> {
+    build_with(folder, SPARE_BYTES, image)
+}
+
+/// Makes `image` with these files, the scheduler configuration where programs find it, and so much
+/// room for more.
+///
+/// # Errors
+/// As [`build`].
+pub fn with_programs(
+    files: &[GuestFile],
+    configuration: &str,
+    spare_bytes: u64,
+    image: &Path,
+) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    for name in FOLDERS {
+        fs::create_dir(folder.path().join(name))?;
+    }
+    fs::write(folder.path().join("etc/vortex.xml"), configuration)?;
+    for file in files {
+        let copy = folder.path().join(file.path.trim_start_matches('/'));
+        if let Some(parent) = copy.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::copy(&file.file, &copy)
+            .with_context(|| format!("cannot copy {}", file.file.display()))?;
+    }
+    build_with(Some(folder.path()), spare_bytes, image)
+}
+
+fn build_with(folder: Option<&Path>, spare_bytes: u64, image: &Path) -> Result<()> {
     let mut contents = Contents::default();
     if let Some(folder) = folder {
         measure(folder, &mut contents)?;
     }
     // A file's last block is not full, and one block in a thousand points to others.
-    let bytes = contents.bytes + contents.bytes / 512 + contents.files * 2 * BLOCK + SPARE_BYTES;
+    let bytes = contents.bytes + contents.bytes / 512 + contents.files * 2 * BLOCK + spare_bytes;
     let mke2fs = find_program("mke2fs").context("there is no mke2fs; try `cargo xtask setup`")?;
     let mut command = process::command(mke2fs);
     command

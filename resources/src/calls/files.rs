@@ -213,7 +213,7 @@ shortened! {
     /// readahead(2).
     readahead(fd: Fd, _offset: i64, _count: u64) = advise(fd.0);
     /// fadvise64(2).
-    fadvise64(fd: Fd, _offset: i64, _length: u64, _advice: i32) = advise(fd.0);
+    fadvise64(fd: Fd, offset: i64, length: i64, advice: u32) = advise_of(fd.0, offset, length, advice);
     /// fallocate(2).
     fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) = allocate(fd.0, mode.0, offset, length);
     /// sync(2).

@@ -314,7 +314,7 @@ calls! {
     213 epoll_create(size: i32) direct => epoll::epoll_create;
     217 getdents64(fd: Fd, buffer: Out<u8, 2>, size: u32) waits => files::getdents64;
     218 set_tid_address(word: Address) direct => threads::set_tid_address(..);
-    221 fadvise64(fd: Fd, offset: i64, length: u64, advice: i32) direct => files::fadvise64;
+    221 fadvise64(fd: Fd, offset: i64, length: i64, advice: u32) waits => files::fadvise64;
     222 timer_create(clock: i32, event: Option<In<[u8; 64]>>, timer: Out<i32>) direct => threads::timer_create(..);
     223 timer_settime(timer: i32, flags: Flags, new: In<[u8; 32]>, old: Option<Out<[u8; 32]>>) direct => threads::timer_settime(..);
     224 timer_gettime(timer: i32, current: Out<[u8; 32]>) direct => threads::timer_gettime(..);

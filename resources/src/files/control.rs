@@ -7,7 +7,8 @@ use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, B38400, CREAD, CS8, ECHO, F_DUPFD,
     F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ, F_SETFD, F_SETFL, F_SETLK, F_SETLKW,
     F_SETPIPE_SZ, FALLOC_FL_KEEP_SIZE, FD_CLOEXEC, ICANON, ISIG, O_ACCMODE, O_CLOEXEC, O_RDONLY,
-    OPOST,
+    OPOST, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, POSIX_FADV_NORMAL, POSIX_FADV_RANDOM,
+    POSIX_FADV_SEQUENTIAL, POSIX_FADV_WILLNEED,
 };
 use linux_raw_sys::ioctl::{
     FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ,
@@ -20,6 +21,7 @@ use super::operation::{Changes, Operation};
 use super::tree::Node;
 use super::{Call, Outcome};
 use crate::errno::Errno;
+use crate::machine::PAGE_SIZE;
 use crate::object::Object;
 
 /// Flags of `close_range` (linux/close_range.h).
@@ -360,8 +362,39 @@ impl Call<'_> {
         }
     }
 
-    /// Calls that give advice or take locks, which change nothing here: fadvise64, flock,
-    /// readahead.
+    /// fadvise64(2): nothing is read ahead of random reads, and whole pages that will not be needed
+    /// again are given back at once; other advice changes nothing. A length of 0 is up to the end.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL for a negative length or advice that there is not; ESPIPE for a pipe.
+    pub fn advise_of(&self, descriptor: i32, offset: i64, length: i64, advice: u32) -> Outcome {
+        let file = self.descriptors.lock().get(descriptor)?.clone();
+        match &file.opened {
+            Opened::Place => return Err(Errno::EBADF.into()),
+            Opened::Pipe(_) => return Err(Errno::ESPIPE.into()),
+            _ if length < 0 => return Err(Errno::EINVAL.into()),
+            _ => {}
+        }
+        match (advice, &file.opened) {
+            (POSIX_FADV_NORMAL | POSIX_FADV_RANDOM | POSIX_FADV_SEQUENTIAL, _) => {
+                file.ahead.lock().set_random(advice == POSIX_FADV_RANDOM);
+            }
+            (POSIX_FADV_DONTNEED, Opened::Disk(inode)) => {
+                let start = u64::try_from(offset).unwrap_or(0);
+                let end = match start.saturating_add(length.unsigned_abs()) {
+                    end if end == start => u64::MAX,
+                    end => end / PAGE_SIZE,
+                };
+                let pages = start.div_ceil(PAGE_SIZE)..end;
+                return Err(Operation::Discard(inode.clone(), pages).into());
+            }
+            (POSIX_FADV_WILLNEED | POSIX_FADV_DONTNEED | POSIX_FADV_NOREUSE, _) => {}
+            _ => return Err(Errno::EINVAL.into()),
+        }
+        Ok(0)
+    }
+
+    /// Calls that give advice or take locks, which change nothing here: flock, readahead.
     ///
     /// # Errors
     /// EBADF.

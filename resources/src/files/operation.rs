@@ -6,6 +6,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::cursor::Buffer;
 use super::descriptors::OpenFile;
@@ -83,6 +84,8 @@ pub enum Operation {
     SyncAll,
     /// Give back pages of a file, or of all files that the caller's activity has brought in.
     Evict(Option<Arc<Inode>>),
+    /// Give back these pages of a file.
+    Discard(Arc<Inode>, Range<u64>),
     /// List a directory into a buffer.
     List(Arc<OpenFile>, Arc<Inode>, Buffer),
 }

@@ -199,7 +199,10 @@ async fn perform<M: Machine>(
         Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
         Operation::SyncAll => cache::sync(here).await?,
         Operation::Evict(Some(inode)) => {
-            return Ok(cache::evict_file(&here.shared, &inode, None));
+            return Ok(cache::evict_file(&here.shared, &inode, 0..u64::MAX, None));
+        }
+        Operation::Discard(inode, pages) => {
+            cache::evict_file(&here.shared, &inode, pages, None);
         }
         Operation::Evict(None) => return Ok(cache::evict_of(here, here.activity())),
         Operation::List(file, inode, buffer) => {

@@ -16,6 +16,8 @@ pub(super) struct Results<'a> {
     pub(super) smp: u32,
     /// Percentage points that a share may be off over the run.
     pub(super) allowed: f64,
+    /// The resources where that holds.
+    pub(super) judged: &'a [&'a str],
     /// The same for CPU time, all resources together, and where each core's time went.
     pub(super) cpu: Report,
     pub(super) resources: Vec<AtResource>,
@@ -72,10 +74,13 @@ impl Results<'_> {
         rows
     }
 
-    /// The largest deviation at any of the resources, in percentage points.
+    /// The largest deviation at one of the resources that are judged, in percentage points.
     fn deviation(&self) -> f64 {
-        let deviations = self.resources.iter().map(|resource| resource.deviation);
-        deviations.fold(0.0, f64::max)
+        let judged = (self.resources.iter())
+            .filter(|resource| self.judged.contains(&resource.resource.as_str()));
+        judged
+            .map(|resource| resource.deviation)
+            .fold(0.0, f64::max)
     }
 
     fn summary(&self) -> String {

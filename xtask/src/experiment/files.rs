@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use vortex_sched_config::value::Metric;
+use xtask::disks::Controller;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
 use xtask::samples::{Counted, analyse, at_resource};
@@ -36,14 +37,21 @@ const RESOURCES: [&str; 3] = [
     "resource.filecache",
 ];
 
+/// Where the shares are to hold.
+const JUDGED: [&str; 4] = [RESOURCES[0], RESOURCES[1], RESOURCES[2], THREADS];
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::require(&[Package::Qemu, Package::Firmware])?;
     let common = &args.common;
     let activities = grid::activities("files", common);
+    let configuration = configuration(args, &activities)?;
+    let room = u64::from(args.size).next_multiple_of(4096) * u64::from(common.smp);
+    let root = measure::Root::new(&configuration, room * activities.len() as u64)?;
     let program = Program {
-        configuration: configuration(args, &activities)?,
+        configuration,
         smp: common.smp,
         memory: "512M".into(),
+        extra: root.arguments(Controller::VirtioScsi, None),
         ..Program::default()
     };
     let samples = measure::run(&program, common, SETTLE)?;
@@ -54,12 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         shares: &common.shares.0,
         smp: common.smp,
         allowed: ALLOWED,
+        judged: &JUDGED,
         cpu: analyse(&samples, &entitled)?,
-        resources: RESOURCES
-            .iter()
-            .chain([&THREADS])
-            .map(at)
-            .collect::<Result<_>>()?,
+        resources: JUDGED.iter().map(at).collect::<Result<_>>()?,
         samples: &samples,
     };
     results.show(common)?;

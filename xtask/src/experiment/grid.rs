@@ -7,7 +7,7 @@ use vortex_sched_config::value::{
     Core, LoadSharingPolicy, Metric, Microseconds, Right, Share, Ttl,
 };
 use vortex_sched_config::{
-    Activity, Configuration, LoadSharing, Multiplexor, Parent, Process, Scheduler,
+    Activity, Configuration, INFRASTRUCTURE, LoadSharing, Multiplexor, Parent, Process, Scheduler,
 };
 
 use super::Common;
@@ -43,6 +43,11 @@ pub(super) fn begin(activities: &[(String, u32)], smp: u32) -> Configuration {
         multiplexors: (0..smp).map(multiplexor).collect(),
         ..Configuration::default()
     }
+}
+
+/// The infrastructure's weight at every resource.
+pub(super) fn infrastructure(weight: u32) -> Activity {
+    weighted(INFRASTRUCTURE, weight)
 }
 
 fn weighted(name: &str, weight: u32) -> Activity {

@@ -1,18 +1,54 @@
 //! A guest that runs an experiment, and the samples that it sends.
+//!
+//! Key types: [`Root`] (a disk with the root file system, for experiments with files).
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use xtask::disks::{self, Controller, Disk};
+use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::samples::{Entitled, Sample};
-use xtask::ui;
+use xtask::{rootfs, ui, userland, workspace};
 
 use super::Common;
 
 /// How long the guest may take beyond what it measures.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of a disk for what is not the experiment's files.
+const ROOM_FOR_REST: u64 = 16 << 20;
 /// How many of its last lines a failure shows.
 const SHOWN: usize = 20;
+
+/// The root file system of an experiment, on a disk of its own that is gone afterwards.
+pub(super) struct Root(tempfile::TempDir);
+
+impl Root {
+    /// With the project's programs, the configuration, and so much room for files.
+    pub(super) fn new(configuration: &str, room: u64) -> Result<Self> {
+        packages::require(&[Package::Ext2Tools])?;
+        let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
+        let root = Self(folder);
+        let spare = room + room / 64 + ROOM_FOR_REST;
+        rootfs::with_programs(&userland::build()?, configuration, spare, &root.image())?;
+        Ok(root)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.0.path().join("rootfs.img")
+    }
+
+    /// QEMU's arguments for the disk, which reads so many bytes in a second at the most.
+    pub(super) fn arguments(&self, controller: Controller, rate: Option<u64>) -> Vec<OsString> {
+        let disk = Disk {
+            read_throttle: rate,
+            ..Disk::new(self.image())
+        };
+        disks::arguments(controller, &[disk])
+    }
+}
 
 /// Boots the kernel with the experiment's processes, and collects the samples; before the first, the
 /// guest may take `prepare` seconds.

@@ -19,12 +19,22 @@ pub struct Ahead {
     window: u64,
     /// Pages below this one have been asked for.
     asked: u64,
+    /// Nothing is to be fetched beforehand.
+    is_random: bool,
 }
 
 impl Ahead {
+    /// Whether the reader has said that it will read here and there.
+    pub const fn set_random(&mut self, random: bool) {
+        self.is_random = random;
+    }
+
     /// The reader reads these pages of a file of so many; the pages to fetch beforehand, behind them.
     #[must_use]
     pub fn read(&mut self, pages: Range<u64>, length: u64) -> Range<u64> {
+        if self.is_random {
+            return pages.end..pages.end;
+        }
         // Reads of less than a page come back to the page where the last one ended.
         let in_sequence = pages.start == self.next || pages.start + 1 == self.next;
         if !in_sequence {
@@ -33,6 +43,7 @@ impl Ahead {
                 // A file that is read from its beginning is often read to its end.
                 window: if pages.start == 0 { FIRST } else { 0 },
                 asked: pages.end,
+                is_random: false,
             };
         } else if pages.end > self.next {
             self.window = (self.window * 2).clamp(FIRST, LARGEST);
@@ -72,6 +83,17 @@ mod tests {
         }
         assert_eq!(most, LARGEST);
         assert_eq!(reached, 4096);
+    }
+
+    #[test]
+    fn nothing_is_fetched_for_who_says_so() {
+        let mut ahead = Ahead::default();
+        ahead.set_random(true);
+        for page in 0..64 {
+            assert!(ahead.read(page..page + 1, 64).is_empty());
+        }
+        ahead.set_random(false);
+        assert!(!ahead.read(0..1, 64).is_empty());
     }
 
     #[test]

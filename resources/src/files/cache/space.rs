@@ -1,6 +1,7 @@
 //! Frames for pages of files, and giving them back.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::memory::{Frame, Owner, Refusal};
@@ -65,17 +66,19 @@ fn reclaim<M: Machine>(shared: &Shared<M>, refusal: Refusal, activity: ActivityI
 /// Pages looked at in one step.
 const STEP: usize = 64;
 
-/// Gives back all pages of a file that are clean and that nobody has mapped, of one activity or of
-/// all; how many.
+/// Gives back those of some pages of a file that are clean and that nobody has mapped, of one
+/// activity or of all; how many.
 pub(crate) fn evict_file<M: Machine>(
     shared: &Shared<M>,
     inode: &Inode,
+    range: Range<u64>,
     whose: Option<ActivityId>,
 ) -> u64 {
     let mut evicted = 0;
-    let mut next = 0;
+    let mut next = range.start;
     loop {
-        let pages = inode.pages.lock().clean_from(next, STEP);
+        let mut pages = inode.pages.lock().clean_from(next, STEP);
+        pages.retain(|page| range.contains(page));
         let Some(last) = pages.last() else {
             return evicted;
         };
@@ -98,7 +101,7 @@ pub(crate) fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 
     };
     let mut evicted = 0;
     for inode in disk.tree.all() {
-        evicted += evict_file(&here.shared, &inode, Some(activity));
+        evicted += evict_file(&here.shared, &inode, 0..u64::MAX, Some(activity));
     }
     evicted
 }
