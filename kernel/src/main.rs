@@ -147,7 +147,7 @@ extern "C" fn start() -> ! {
         selftest::run_on_disks(shared, &mut local);
         on_idle(options.on_idle, local);
     }
-    if processes::start_first(shared, local.platform()) {
+    if processes::start_first(shared, local.platform(), options.root) {
         local.run_until(u64::MAX, || processes::ended().is_some());
     }
     if let Some(status) = processes::ended() {

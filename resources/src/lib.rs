@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod calls;
+pub mod errand;
 pub mod errno;
 pub mod executable;
 #[cfg(any(test, feature = "fake"))]

@@ -20,6 +20,7 @@ pub(crate) mod disks;
 mod io;
 mod partitions;
 mod pending;
+mod ram;
 pub(crate) mod request;
 pub(crate) mod ring;
 mod scsi;
@@ -41,6 +42,7 @@ use crate::system::Kind;
 
 pub use controller::ControllerId;
 pub use io::DiskMessage;
+pub use ram::RamVolume;
 pub use settings::Settings;
 pub use transfer::{Direction, IoError, SECTOR, Segment, Transfer, Volume, VolumeId};
 
@@ -132,6 +134,21 @@ impl Storage {
             read_only: true,
         };
         self.add_volume(volume, Backing::Image(bytes))
+    }
+
+    /// Adds a volume in memory, of whole sectors, that can be written.
+    pub fn add_ram(&self, name: &str, bytes: Vec<u8>) -> Arc<RamVolume> {
+        let length = bytes.len() as u64 / SECTOR * SECTOR;
+        let ram = Arc::new(RamVolume::new(bytes));
+        let volume = |id| Volume {
+            id,
+            name: name.into(),
+            bytes: length,
+            block: SECTOR as u32,
+            read_only: false,
+        };
+        self.add_volume(volume, Backing::Ram(ram.clone()));
+        ram
     }
 
     /// Adds a volume.

@@ -9,17 +9,18 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::Archive;
+use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
+use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
 use crate::storage::Storage;
 use crate::thread::timers::Timers;
-use crate::thread::{Futexes, Thread};
+use crate::thread::{Futexes, Thread, Woken};
 
 mod clock;
 mod core_resources;
@@ -56,6 +57,10 @@ pub struct Shared<M: Machine> {
     pub memory: Arc<Multiplexor<M>>,
     /// The root file system.
     pub archive: Archive,
+    /// The disk's file system, once it is mounted.
+    pub disk: Once<Arc<Disk<M>>>,
+    /// What is dirty of files.
+    pub cache: FileCache,
     /// The grid.
     pub grid: Arc<Grid<Vortex<M>>>,
     /// Cycles and nanoseconds.
@@ -69,6 +74,8 @@ pub struct Shared<M: Machine> {
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
+    /// Threads that have been told of what they wait for.
+    pub(crate) woken: Arc<Woken<M>>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
     /// How the first process has ended.
@@ -89,15 +96,20 @@ impl<M: Machine> Shared<M> {
         on_end: OnEnd,
     ) -> Arc<Self> {
         let cores = grid.cores();
-        if let Some(resource) = layout.own(Kind::Executable) {
-            memory.register(resource);
+        for kind in [Kind::Executable, Kind::FileCache] {
+            if let Some(resource) = layout.own(kind) {
+                memory.register(resource);
+            }
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         Arc::new(Self {
+            woken: Woken::new(machine.clone(), cores),
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
             machine,
+            cache: FileCache::new(memory.available()),
             memory,
             archive,
+            disk: Once::new(),
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
@@ -110,6 +122,23 @@ impl<M: Machine> Shared<M> {
             grid,
             on_end,
         })
+    }
+
+    /// All names of files.
+    pub fn names(&self) -> Names<'_> {
+        Names {
+            archive: &self.archive,
+            disk: self.disk.get().map(|disk| &disk.tree),
+        }
+    }
+
+    /// The object of a number: a file of the archive, or of the disk.
+    pub(crate) fn object(&self, number: u64) -> Option<Arc<dyn Object>> {
+        let on_disk = || {
+            let inode = self.disk.get()?.tree.object(number)?;
+            Some(inode as Arc<dyn Object>)
+        };
+        self.archive.object(number).or_else(on_disk)
     }
 
     /// A core's sleepers.

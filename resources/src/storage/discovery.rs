@@ -235,7 +235,7 @@ impl<M: Machine> Search<M> {
             Backing::Disk { disk, .. } => {
                 disk.controller == id && disk.unit == unit && !disk.is_gone()
             }
-            Backing::Image(_) => false,
+            Backing::Image(_) | Backing::Ram(_) => false,
         })
     }
 

@@ -333,7 +333,7 @@ pub(crate) fn removed<M: Machine>(
             disk.set_gone();
             true
         }
-        Backing::Disk { .. } | Backing::Image(_) => false,
+        Backing::Disk { .. } | Backing::Image(_) | Backing::Ram(_) => false,
     });
     // What waits is sent nevertheless, window by window: the controller answers that there is no
     // such unit.

@@ -11,7 +11,7 @@ use vortex_toolkit::Context;
 use super::adapter::Limits;
 use super::disks::Disk;
 use super::io::{Ask, Block};
-use super::{Direction, DiskMessage, IoError, Segment, Transfer};
+use super::{Direction, DiskMessage, IoError, RamVolume, Segment, Transfer};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -20,6 +20,8 @@ use crate::system::{Kind, Message, Shared, Vortex};
 pub(crate) enum Backing {
     /// An image in the boot ramdisk.
     Image(&'static [u8]),
+    /// Memory that can be written.
+    Ram(Arc<RamVolume>),
     /// A disk, from this block of it.
     Disk { disk: Arc<Disk>, first: u64 },
 }
@@ -39,6 +41,10 @@ pub(crate) fn transfer<M: Machine>(
     let done = match checked {
         Ok(Backing::Image(bytes)) => {
             copy(&shared.machine, bytes, &transfer);
+            Ok(())
+        }
+        Ok(Backing::Ram(ram)) => {
+            ram.transfer(&shared.machine, &transfer);
             Ok(())
         }
         Ok(Backing::Disk { disk, .. }) if disk.is_gone() => Err(IoError::Gone),

@@ -7,6 +7,8 @@ use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
 use super::{Call, Kind, Message, Shared, Vortex};
 use crate::calls::{self, Verdict};
+use crate::errno::Errno;
+use crate::files;
 use crate::machine::{Access, Machine};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
@@ -47,6 +49,7 @@ impl<M: Machine> CoreResources<M> {
     /// idle loop, before the core looks for requests the last time.
     pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
         thread::timers::run_due(&self.shared, context);
+        self.shared.run_woken(context);
         if self.disks_due <= context.now() {
             self.disks_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
@@ -79,6 +82,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Fetch(thread, object, page) => {
                 thread::fetch(shared, context, &thread, &object, page);
             }
+            Message::Unfetched(thread, error) => {
+                thread::unfetched(shared, context, &thread, error);
+            }
             Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
             Message::Reclaim(reclaim, starved) => {
                 thread::give_back(shared, context, &reclaim, &starved);
@@ -89,12 +95,21 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
             Message::Recharge(process) => process::recharge(shared, context, &process),
+            Message::Errand(errand) => return errand.begin(shared, context),
+            Message::Read(read) => return files::source(shared, context, *read),
+            Message::Put(put) => files::sink(context, &put),
+            Message::BringIn(thread, address, write) => {
+                let execute = false;
+                thread::bring_in(shared, context, &thread, address, Access { write, execute });
+            }
+            Message::ReadDone(_) | Message::Done => {}
             Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
+        shared.run_woken(context);
         Outcome::Done
     }
 
@@ -123,9 +138,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {
-                return thread::complete(context, &call.thread, Err(crate::errno::Errno::EAGAIN));
+                return thread::complete(context, &call.thread, Err(Errno::EAGAIN));
             }
-            Message::Fetch(thread, ..) => {
+            Message::Fetch(thread, ..) | Message::Unfetched(thread, _) => {
                 return thread::go_on(context, &thread, Resumption::Plain);
             }
             Message::Reclaim(reclaim, starved) => {
@@ -134,7 +149,16 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Volume(_) => {
                 return context.reply(&request.head, Message::VolumeDone(Err(IoError::Failed)));
             }
+            Message::Read(_) => {
+                return context.reply(&request.head, Message::ReadDone(Err(Errno::EIO)));
+            }
+            Message::BringIn(thread, ..) => {
+                return thread::complete(context, &thread, Err(Errno::EFAULT));
+            }
+            message @ Message::Errand(_) => (Kind::FileCache, message),
+            message @ Message::Put(_) => (Kind::AddressSpace, message),
             // Who waited for it is gone.
+            Message::ReadDone(_) | Message::Done => return,
             Message::VolumeDone(_) | Message::Volumes(_) => return,
             message @ Message::AwaitVolumes => (Kind::Storage, message),
             // Who is to pay for it has ended: so does the task.
@@ -226,7 +250,7 @@ fn perform<M: Machine>(
             };
             return thread::bring_in(shared, context, &thread, address, access);
         }
-        Verdict::Resume | Verdict::Exited => {
+        Verdict::Resume | Verdict::Again | Verdict::Exited => {
             return thread::go_on(context, &thread, Resumption::Plain);
         }
     };

@@ -27,6 +27,12 @@ pub enum Kind {
     Memory,
     /// `resource.console`.
     Console,
+    /// `resource.aio`: moving data.
+    Aio,
+    /// `resource.filecache`.
+    FileCache,
+    /// `resource.ext2`.
+    Ext2,
     /// `resource.storage`: volumes.
     Storage,
     /// `resource.scsi`: commands to disks.
@@ -41,13 +47,16 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
         Self::Executable,
         Self::Memory,
         Self::Console,
+        Self::Aio,
+        Self::FileCache,
+        Self::Ext2,
         Self::Storage,
         Self::Scsi,
         Self::DiskRequest,
@@ -65,6 +74,9 @@ impl Kind {
             Self::Executable => "resource.executable",
             Self::Memory => "resource.memory",
             Self::Console => "resource.console",
+            Self::Aio => "resource.aio",
+            Self::FileCache => "resource.filecache",
+            Self::Ext2 => "resource.ext2",
             Self::Storage => "resource.storage",
             Self::Scsi => "resource.scsi",
             Self::DiskRequest => "resource.sdrwr",

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 use vortex_toolkit::memory::Reclaim;
 use vortex_toolkit::{Port, Task};
 
+use crate::errand::Errand;
+use crate::errno::Errno;
+use crate::files::{Frames, Put, Read};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
@@ -40,6 +43,8 @@ pub enum Message<M: Machine> {
     Call(Box<Call<M>>),
     /// To the executable resource: bring in a page of an object for a thread that waits.
     Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the executable resource: the page could not be brought in.
+    Unfetched(Arc<Thread<M>>, Errno),
     /// To the memory resource: there is no frame for a thread that waits; get some back.
     Starved(Arc<Starved<M>>),
     /// To the owner of a frame: give it back, for who waits for one.
@@ -58,6 +63,20 @@ pub enum Message<M: Machine> {
     Recharge(Arc<Process<M>>),
     /// To the process resource: all of a process has been given back; tell who waits.
     Ended(Arc<Process<M>>),
+    /// To any resource: work that it goes on with as a continuation.
+    Errand(Errand<M>),
+    /// To the file cache, as a source: pages of a file. The reply is [`Message::ReadDone`].
+    Read(Box<Read>),
+    /// The reply to [`Message::Read`].
+    ReadDone(Result<Frames<M>, Errno>),
+    /// To the address space, as a sink: data for a program's memory. The reply is
+    /// [`Message::Done`].
+    Put(Box<Put<M>>),
+    /// The reply where there is nothing more to say.
+    Done,
+    /// To the address space: bring in the page at an address (true: for writing) for a thread that
+    /// waits; then it makes its call again.
+    BringIn(Arc<Thread<M>>, u64, bool),
     /// To the storage resource: move bytes between frames and a volume. The reply is
     /// [`Message::VolumeDone`].
     Volume(Box<Transfer>),
