@@ -9,7 +9,7 @@ use vortex_toolkit::Context;
 
 use super::DiskMessage;
 use super::adapter::Part;
-use super::io::Io;
+use super::io::{Io, What};
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -19,6 +19,10 @@ pub(crate) fn translate<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     mut io: Box<Io>,
 ) {
+    // The call that is to be answered is this request, not the one whose task has made it.
+    if let What::Raw { head, .. } = &mut io.what {
+        *head = *context.head();
+    }
     let mut parts: Vec<Part> = core::mem::take(&mut io.parts);
     for segment in io.segments() {
         shared.memory.pin(segment.frame);
