@@ -8,11 +8,11 @@ use core::ops::Range;
 /// The first window, in pages.
 const FIRST: u64 = 4;
 /// The largest window, in pages: 512 KiB.
-pub const LARGEST: u64 = 128;
+pub(crate) const LARGEST: u64 = 128;
 
 /// How one reader goes through a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     /// The page at which reading would go on in sequence.
     next: u64,
     /// Pages to be ahead.
@@ -24,7 +24,7 @@ pub struct Ahead {
 impl Ahead {
     /// The reader reads these pages of a file of so many; the pages to fetch beforehand, behind them.
     #[must_use]
-    pub fn read(&mut self, pages: Range<u64>, length: u64) -> Range<u64> {
+    pub(crate) fn read(&mut self, pages: Range<u64>, length: u64) -> Range<u64> {
         // Reads of less than a page come back to the page where the last one ended.
         let in_sequence = pages.start == self.next || pages.start + 1 == self.next;
         if !in_sequence {
