@@ -19,11 +19,11 @@ mod pages;
 mod space;
 mod write;
 
-pub use ahead::Ahead;
+pub(crate) use ahead::Ahead;
 pub(crate) use fetch::{head, pages_of, read};
 pub(crate) use flush::{flush, sync, sync_file};
 pub use frames::Frames;
-pub use pages::{Dirt, Pages};
+pub(crate) use pages::{Dirt, Pages};
 pub(crate) use space::{evict_file, evict_of};
 pub(crate) use write::{cut, write};
 

@@ -146,7 +146,7 @@ impl From<vortex_ext2::Attributes> for Attributes {
 
 /// Memory for the data of files: parts of frames, in order. The frames are referred to by whoever
 /// made it, for as long as the operation takes.
-pub struct Memory<M: Machine> {
+pub(crate) struct Memory<M: Machine> {
     machine: M,
     segments: Vec<Segment>,
 }
@@ -218,7 +218,7 @@ impl<M: Machine> Data for Memory<M> {
 }
 
 /// The ways to the grid of the operations that cores are at.
-pub struct Ports<M: Machine> {
+pub(crate) struct Ports<M: Machine> {
     machine: M,
     by_core: Vec<spin::Mutex<Option<Port<Message<M>>>>>,
 }
@@ -259,7 +259,7 @@ impl<M: Machine> Ports<M> {
 }
 
 /// The volume that a file system is on.
-pub struct Sectors<M: Machine> {
+pub(crate) struct Sectors<M: Machine> {
     shared: alloc::sync::Weak<Shared<M>>,
     volume: VolumeId,
     bytes: u64,

@@ -87,7 +87,7 @@ pub struct Attributes {
 
 /// The names of a directory that are known: the inode's number, or that there is none.
 #[derive(Debug, Default)]
-pub struct Entries {
+pub(crate) struct Entries {
     names: BTreeMap<Box<[u8]>, Option<u32>>,
 }
 
@@ -97,12 +97,12 @@ const MAX_ENTRIES: usize = 1 << 16;
 impl Entries {
     /// What is known of a name: `None` for nothing, `Some(None)` that it is not there.
     #[must_use]
-    pub fn get(&self, name: &[u8]) -> Option<Option<u32>> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<Option<u32>> {
         self.names.get(name).copied()
     }
 
     /// From now on a name stands for this inode, or for none.
-    pub fn set(&mut self, name: &[u8], inode: Option<u32>) {
+    pub(crate) fn set(&mut self, name: &[u8], inode: Option<u32>) {
         if self.names.len() >= MAX_ENTRIES {
             self.names.clear();
         }

@@ -51,7 +51,7 @@ pub struct Changes {
 }
 
 /// How rename treats a name that is taken.
-pub use vortex_ext2::Rename;
+pub(super) use vortex_ext2::Rename;
 
 /// What is left to do.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use core::ops::Range;
 /// The first window, in pages.
 const FIRST: u64 = 4;
 /// The largest window, in pages: 512 KiB.
-pub const LARGEST: u64 = 128;
+pub(crate) const LARGEST: u64 = 128;
 
 /// How one reader goes through a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     /// The page at which reading would go on in sequence.
     next: u64,
     /// Pages to be ahead.
@@ -25,13 +25,13 @@ pub struct Ahead {
 
 impl Ahead {
     /// Whether the reader has said that it will read here and there.
-    pub const fn set_random(&mut self, random: bool) {
+    pub(crate) const fn set_random(&mut self, random: bool) {
         self.is_random = random;
     }
 
     /// The reader reads these pages of a file of so many; the pages to fetch beforehand, behind them.
     #[must_use]
-    pub fn read(&mut self, pages: Range<u64>, length: u64) -> Range<u64> {
+    pub(crate) fn read(&mut self, pages: Range<u64>, length: u64) -> Range<u64> {
         if self.is_random {
             return pages.end..pages.end;
         }

@@ -15,11 +15,11 @@ use crate::machine::Frame;
 
 /// That a page was written and is not on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dirt {
+pub(crate) struct Dirt {
     /// Who wrote it first since it was last written back, and pays for that.
-    pub activity: ActivityId,
+    pub(crate) activity: ActivityId,
     /// Blocks that are set aside for it on the disk.
-    pub reserved: u64,
+    pub(crate) reserved: u64,
 }
 
 /// A page.
@@ -33,7 +33,7 @@ enum Page {
 
 /// What is known of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// It is not in memory.
     Absent,
     /// Somebody fetches it.
@@ -44,14 +44,14 @@ pub enum Found {
 
 /// The pages of a file.
 #[derive(Debug, Default)]
-pub struct Pages {
+pub(crate) struct Pages {
     pages: BTreeMap<u64, Page>,
     dirty: usize,
 }
 
 impl Pages {
     /// The frame of a page that is here.
-    pub fn get(&mut self, page: u64) -> Option<Frame> {
+    pub(crate) fn get(&mut self, page: u64) -> Option<Frame> {
         match self.find(page) {
             Found::Here(frame) => Some(frame),
             _ => None,
@@ -60,7 +60,7 @@ impl Pages {
 
     /// What is known of a page.
     #[must_use]
-    pub fn find(&self, page: u64) -> Found {
+    pub(crate) fn find(&self, page: u64) -> Found {
         match self.pages.get(&page) {
             None => Found::Absent,
             Some(Page::Coming) => Found::Coming,
@@ -69,7 +69,7 @@ impl Pages {
     }
 
     /// The caller fetches a page that is absent.
-    pub fn claim(&mut self, page: u64) {
+    pub(crate) fn claim(&mut self, page: u64) {
         debug_assert_eq!(self.find(page), Found::Absent);
         self.pages.insert(page, Page::Coming);
     }
@@ -78,7 +78,7 @@ impl Pages {
     /// with the reference still the caller's, if it is not wanted any more: the file was cut
     /// meanwhile.
     #[must_use]
-    pub fn arrive(&mut self, page: u64, frame: Frame) -> bool {
+    pub(crate) fn arrive(&mut self, page: u64, frame: Frame) -> bool {
         match self.pages.get_mut(&page) {
             Some(slot @ Page::Coming) => {
                 *slot = Page::Here { frame, dirt: None };
@@ -89,20 +89,20 @@ impl Pages {
     }
 
     /// A page that the caller has claimed will not come.
-    pub fn give_up(&mut self, page: u64) {
+    pub(crate) fn give_up(&mut self, page: u64) {
         if matches!(self.pages.get(&page), Some(Page::Coming)) {
             self.pages.remove(&page);
         }
     }
 
     /// A page is here that was absent; the reference is the cache's from now on.
-    pub fn insert(&mut self, page: u64, frame: Frame) {
+    pub(crate) fn insert(&mut self, page: u64, frame: Frame) {
         debug_assert_eq!(self.find(page), Found::Absent);
         self.pages.insert(page, Page::Here { frame, dirt: None });
     }
 
     /// A page that is here has been written. False if it was dirty already.
-    pub fn soil(&mut self, page: u64, by: Dirt) -> bool {
+    pub(crate) fn soil(&mut self, page: u64, by: Dirt) -> bool {
         match self.pages.get_mut(&page) {
             Some(Page::Here { dirt, .. }) if dirt.is_none() => {
                 *dirt = Some(by);
@@ -115,7 +115,7 @@ impl Pages {
 
     /// A dirty page is about to be written back, or need not be any more: it is clean from now on.
     /// Its frame, and who pays.
-    pub fn clean(&mut self, page: u64) -> Option<(Frame, Dirt)> {
+    pub(crate) fn clean(&mut self, page: u64) -> Option<(Frame, Dirt)> {
         match self.pages.get_mut(&page) {
             Some(Page::Here { frame, dirt }) => {
                 let dirt = dirt.take()?;
@@ -128,7 +128,7 @@ impl Pages {
 
     /// Who is to pay for writing a page back; `None` if it is clean, or not here.
     #[must_use]
-    pub fn dirt(&self, page: u64) -> Option<Dirt> {
+    pub(crate) fn dirt(&self, page: u64) -> Option<Dirt> {
         match self.pages.get(&page) {
             Some(Page::Here { dirt, .. }) => *dirt,
             _ => None,
@@ -137,13 +137,13 @@ impl Pages {
 
     /// Whether a page is dirty.
     #[must_use]
-    pub fn is_dirty(&self, page: u64) -> bool {
+    pub(crate) fn is_dirty(&self, page: u64) -> bool {
         self.dirt(page).is_some()
     }
 
     /// Dirty pages from one on, in order, at most `limit`.
     #[must_use]
-    pub fn dirty_from(&self, first: u64, limit: usize) -> Vec<u64> {
+    pub(crate) fn dirty_from(&self, first: u64, limit: usize) -> Vec<u64> {
         if self.dirty == 0 {
             return Vec::new();
         }
@@ -153,7 +153,11 @@ impl Pages {
     }
 
     /// Takes out a clean page if `may` says so of its frame; the reference is the caller's.
-    pub fn take_clean(&mut self, page: u64, may: impl FnOnce(Frame) -> bool) -> Option<Frame> {
+    pub(crate) fn take_clean(
+        &mut self,
+        page: u64,
+        may: impl FnOnce(Frame) -> bool,
+    ) -> Option<Frame> {
         match self.pages.get(&page) {
             Some(&Page::Here { frame, dirt: None }) if may(frame) => {
                 self.pages.remove(&page);
@@ -165,7 +169,7 @@ impl Pages {
 
     /// Takes out all pages from one on; the references are the caller's. Those that are coming are
     /// not wanted any more. With each goes who was to pay for writing it back.
-    pub fn cut(&mut self, first: u64) -> Vec<(u64, Frame, Option<Dirt>)> {
+    pub(crate) fn cut(&mut self, first: u64) -> Vec<(u64, Frame, Option<Dirt>)> {
         let cut = self.pages.split_off(&first);
         let here = cut.into_iter().filter_map(|(number, page)| match page {
             Page::Here { frame, dirt } => Some((number, frame, dirt)),
@@ -178,7 +182,7 @@ impl Pages {
 
     /// Clean pages, in order, at most `limit`, from one on.
     #[must_use]
-    pub fn clean_from(&self, first: u64, limit: usize) -> Vec<u64> {
+    pub(crate) fn clean_from(&self, first: u64, limit: usize) -> Vec<u64> {
         let all = self.pages.range(first..);
         let clean = all.filter(|(_, page)| matches!(page, Page::Here { dirt: None, .. }));
         clean.map(|(&number, _)| number).take(limit).collect()
@@ -186,7 +190,7 @@ impl Pages {
 
     /// Whether no page is here, nor coming.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 }

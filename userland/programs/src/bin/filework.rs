@@ -73,7 +73,7 @@ fn check(folder: &Path) -> io::Result<()> {
     let mut listed: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| (entry.file_name(), entry.file_type().ok())))
         .collect::<io::Result<_>>()?;
-    listed.sort();
+    listed.sort_by(|one, next| one.0.cmp(&next.0));
     println!("listed: {listed:?}");
     Ok(())
 }
