@@ -24,6 +24,8 @@ mod deliver;
 mod frame;
 mod info;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Default};
 pub(crate) use deliver::{Delivery, Interrupted, deliver};
