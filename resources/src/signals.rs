@@ -26,6 +26,8 @@ mod frame;
 mod info;
 mod mask;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Default};
 pub(crate) use deliver::{Delivery, Interrupted, deliver};

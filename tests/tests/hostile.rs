@@ -44,7 +44,7 @@ fn hostile_pointers_give_what_linux_gives() {
     let expected = Expected::of_lines(&host.on_linux().unwrap()).unwrap();
     assert_eq!(expected.len(), asked.len());
     let files = [host_files[0], host_files[1], ("fixed", lists[1].as_bytes())];
-    let commands = ["bin/calls data asked", "bin/calls data fixed"];
+    let commands = ["bin/calls data asked", "+rights bin/calls data fixed"];
     let guest = Root::new("pointers", &files, &commands).unwrap();
     let ran = run_each(&guest, "");
     let given = Expected::of_lines(&ran.text()).unwrap();
@@ -63,6 +63,7 @@ fn hostile_pointers_give_what_linux_gives() {
 }
 
 /// Offsets in an ELF64 file header, and in its first program header.
+const CLASS: usize = 4;
 const MACHINE: usize = 18;
 const ENTRY: usize = 24;
 const HEADERS: usize = 32;
@@ -78,13 +79,12 @@ fn damaged(sound: &[u8]) -> Vec<(String, Vec<u8>)> {
         file[at..at + bytes.len()].copy_from_slice(bytes);
         file
     };
-    let files: [(&str, Vec<u8>); 12] = [
+    let files: [(&str, Vec<u8>); 11] = [
         ("empty", Vec::new()),
         ("magic-only", cut(4)),
         ("half-a-header", cut(32)),
         ("text", b"echo no program\n".to_vec()),
         ("other-magic", changed(0, b"\x7fELG")),
-        ("32-bits", changed(4, &[1])),
         ("other-machine", changed(MACHINE, &[40, 0])),
         ("object", changed(16, &[1, 0])),
         ("no-headers", changed(HEADER_COUNT, &[0, 0])),
@@ -118,6 +118,9 @@ fn absurd(sound: &[u8]) -> Vec<(String, Vec<u8>)> {
     }
     change("entry-kernel".into(), ENTRY, 0xffff_8000_0000_0000);
     change("entry-null".into(), ENTRY, 0);
+    let mut other_class = sound.to_vec();
+    other_class[CLASS] = 1;
+    files.push(("32-bits".into(), other_class));
     files
 }
 

@@ -131,11 +131,6 @@ const NOT_ON_THE_HOST: &[&str] = &["settimeofday", "clock_settime"];
 /// Where we mean to be different, and why.
 pub const DIFFERENT: &[(&str, &str)] = &[
     (
-        "clone3: arguments is unaligned",
-        "it would be a fork, which is not here",
-    ),
-    ("execve:", "it is not here"),
-    (
         "futimesat: path is null",
         "nothing can be written on our file system",
     ),

@@ -35,8 +35,8 @@ impl<M: Machine> Process<M> {
 pub(crate) fn execve<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [path, argv, envp, ..] = arguments;
     let space = caller.process.space();
-    let [strings, environment] = program::strings(space, argv, envp)?;
     let program = Program::read(caller, Path::at(path))?;
+    let [strings, environment] = program::strings(space, argv, envp)?;
     let arguments = Arguments {
         path: program.path.clone(),
         arguments: strings,

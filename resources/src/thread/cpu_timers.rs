@@ -151,3 +151,26 @@ pub(super) fn read<M: Machine>(caller: &Caller<'_, '_, M>, counted: Counted) -> 
         (left.max(1000), clock.nanoseconds(timer.interval))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn what_is_due_is_told_once_and_comes_again_at_its_interval() {
+        let timers = CpuTimers::new();
+        let armed = |at, interval| Some(Armed { at, interval });
+        timers.change(|all| *all = [armed(100, 0), armed(50, 30)]);
+        let due = |used| timers.expire(used).collect::<Vec<_>>();
+        let first = || timers.first.load(Ordering::Relaxed);
+        assert_eq!((first(), due(49)), (50, Vec::new()));
+        assert_eq!((due(50), first()), ([Counted::Profiling].into(), 80));
+        assert_eq!((due(115), first()), (Counted::ALL.into(), 140));
+        let other = CpuTimers::new();
+        other.take_over(&timers);
+        assert_eq!(other.first.load(Ordering::Relaxed), 140);
+        timers.change(|all| *all = [None, None]);
+        assert_eq!((first(), due(u64::MAX)), (u64::MAX, Vec::new()));
+    }
+}

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Thread};
@@ -289,9 +289,7 @@ impl Hog {
         };
         let id = match activity::find(name).or_else(|_| activity::create(name, HOG_WEIGHT)) {
             Ok(activity) => Spawn::new(&program)?.activity(activity).start()?,
-            Err(error) if vortex::is_unsupported(&error) => {
-                Command::new(&program).stdout(Stdio::null()).spawn()?.id()
-            }
+            Err(error) if vortex::is_unsupported(&error) => Command::new(&program).spawn()?.id(),
             Err(error) => return Err(error),
         };
         let process = i32::try_from(id).ok().and_then(Pid::from_raw);
