@@ -62,6 +62,20 @@ struct Batch {
     was_valid: bool,
 }
 
+/// A commit that is being written. If it does not come to its end, it is taken back.
+struct Writing<'a, V: Volume> {
+    file_system: &'a FileSystem<V>,
+    batch: Option<Batch>,
+}
+
+impl<V: Volume> Drop for Writing<'_, V> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.file_system.state.lock().take_back(batch);
+        }
+    }
+}
+
 /// A block as it will be written.
 #[derive(Debug)]
 struct Image {
@@ -107,16 +121,17 @@ impl<V: Volume> FileSystem<V> {
     /// that it is clean, if it is.
     pub(crate) async fn commit(&self, now: Timestamp, clean: bool) -> Result<(), Error> {
         let _turn = self.commits.exclusive().await;
-        let Some(batch) = self.take_batch(now, clean) else {
-            return Ok(());
+        let mut writing = Writing {
+            file_system: self,
+            batch: self.take_batch(now, clean),
         };
-        let written = self.write_batch(&batch).await;
-        let mut state = self.state.lock();
-        match written {
-            Ok(()) => state.settle(batch),
-            Err(_) => state.take_back(batch),
+        if let Some(batch) = &writing.batch {
+            self.write_batch(batch).await?;
         }
-        Ok(written?)
+        if let Some(batch) = writing.batch.take() {
+            self.state.lock().settle(batch);
+        }
+        Ok(())
     }
 
     fn take_batch(&self, now: Timestamp, clean: bool) -> Option<Batch> {

@@ -30,8 +30,8 @@ use crate::volume::Volume;
 /// Every operation may also end with [`Error::Io`] when the device fails, with [`Error::Corrupt`]
 /// when what it meets on the volume cannot be right, with [`Error::NotFound`] when there is no such
 /// inode, and, if it changes anything, with [`Error::ReadOnly`]. One that fails has changed nothing
-/// that can be seen, unless it says otherwise. A future that is dropped before its end may leave
-/// what it began half done; let it end.
+/// that can be seen, unless it says otherwise. A future that is dropped leaves a sound file system;
+/// but what it has asked of the volume must not be carried out afterwards, so let it end.
 #[derive(Debug)]
 pub struct FileSystem<V: Volume> {
     pub(crate) volume: V,

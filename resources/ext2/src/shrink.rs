@@ -207,22 +207,19 @@ impl<V: Volume> FileSystem<V> {
     pub(crate) async fn reap(&self, now: Timestamp) -> Result<(), Error> {
         let _reaping = self.reaper.exclusive().await;
         loop {
-            let Some(number) = self.state.lock().reapable.pop() else {
-                return Ok(());
-            };
-            match self.reap_one(InodeNumber(number)).await {
-                Ok(()) => {}
-                Err(Error::Corrupt(_)) => {
-                    // It stays as it is, for e2fsck.
-                    let mut state = self.state.lock();
-                    state.unnamed.remove(&number);
-                    state.set_damaged();
-                }
-                Err(error) => {
-                    self.state.lock().reapable.push(number);
-                    return Err(error);
-                }
+            let next = self.state.lock().reapable.first().copied();
+            let Some(number) = next else { return Ok(()) };
+            let reaped = self.reap_one(InodeNumber(number)).await;
+            let mut state = self.state.lock();
+            if let Err(Error::Corrupt(_)) = reaped {
+                // It stays as it is, for e2fsck.
+                state.unnamed.remove(&number);
+                state.set_damaged();
+            } else {
+                reaped?;
             }
+            state.reapable.retain(|other| *other != number);
+            drop(state);
             self.relieve_once(now).await?;
         }
     }
