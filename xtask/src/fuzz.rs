@@ -66,6 +66,12 @@ const TARGETS: &[Target] = &[
         seeds: &[],
         longest: 4096,
     },
+    Target {
+        name: "ext2",
+        package: "resources/ext2/fuzz",
+        seeds: &[],
+        longest: 256,
+    },
 ];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.
