@@ -53,8 +53,10 @@ pub(crate) struct Receiver<B> {
     scale: u8,
     capacity: u32,
     most_footprint: usize,
-    /// The size of the peer's full segments, by what has come.
+    /// The size of the peer's full segments, by what has come, and the most that it can be: a
+    /// device may merge several into one.
     peer_mss: u32,
+    largest_mss: u32,
     due: Due,
     /// Bytes that are not acknowledged.
     unacked: u32,
@@ -80,6 +82,7 @@ impl<B: Buffer> Receiver<B> {
                 .receive_buffer
                 .saturating_mul(config.receive_footprint.max(1)),
             peer_mss: 0,
+            largest_mss: u32::from(config.mss()),
             due: Due::Nothing,
             unacked: 0,
             quick: QUICK_ACKS,
@@ -205,7 +208,7 @@ impl<B: Buffer> Receiver<B> {
         if self.fin == Some(self.nxt) {
             self.nxt += 1;
         }
-        self.peer_mss = self.peer_mss.max(full.min(1 << 16));
+        self.peer_mss = self.peer_mss.max(full.min(self.largest_mss));
         self.unacked = self.unacked.saturating_add(full);
         if fills_gap || self.unacked >= 2 * self.peer_mss || self.quick > 0 {
             self.quick = self.quick.saturating_sub(1);

@@ -72,8 +72,10 @@ pub(crate) struct Sender<B> {
     pub is_closing: bool,
     /// Small segments are sent at once.
     pub nodelay: bool,
-    /// Until when small segments are held back (TCP_CORK).
-    corked: Option<Instant>,
+    /// Small segments are held back (TCP_CORK).
+    is_corked: bool,
+    /// Until when one is.
+    held_until: Option<Instant>,
     board: Scoreboard,
     iss: Seq,
     /// The sequence number of the first byte in the queue.
@@ -116,7 +118,8 @@ impl<B: Buffer> Sender<B> {
             queue: SendQueue::default(),
             is_closing: false,
             nodelay: config.nodelay,
-            corked: None,
+            is_corked: false,
+            held_until: None,
             board: Scoreboard::new(iss),
             iss,
             queue_at: iss + 1,
@@ -258,15 +261,21 @@ impl<B: Buffer> Sender<B> {
         has_changed
     }
 
-    /// Holds small segments back until `until`, or no longer (TCP_CORK).
-    pub(crate) fn cork(&mut self, until: Option<Instant>) {
-        self.corked = until;
+    /// Holds small segments back, or no longer (TCP_CORK).
+    pub(crate) fn cork(&mut self, cork: bool) {
+        self.is_corked = cork;
+        self.held_until = None;
     }
 
-    /// Until when small segments are held back, if there is one to send.
-    pub(crate) fn corked_until(&self) -> Option<Instant> {
-        let has_more = self.data_end().after(self.nxt());
-        self.corked.filter(|_| has_more)
+    /// Until when a small segment is held back, if one is.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.held_until
+    }
+
+    /// It was held back for long enough.
+    pub(crate) fn release_held(&mut self) {
+        self.held_until = None;
+        self.requests.forced = true;
     }
 
     /// The sequence number after the last byte in the queue: FIN's.

@@ -148,7 +148,7 @@ fn one_connection(mut script: Script<'_>, config: Config) {
                 0 => connection.shutdown(),
                 1 => connection.close(now),
                 2 => connection.packet_too_big(ack, script.word().into()),
-                cork => connection.set_cork(cork & 1 > 0, now),
+                cork => connection.set_cork(cork & 1 > 0),
             },
             _ => drop(connection.take()),
         }

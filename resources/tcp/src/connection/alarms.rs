@@ -16,7 +16,7 @@ impl<H: Host> Connection<H> {
         let deadlines = [
             self.sender.deadline(),
             self.receiver.deadline(),
-            self.sender.corked_until(),
+            self.sender.held_until(),
             self.fin_wait_ends,
             self.user_timeout_ends(),
             self.next_probe(),
@@ -38,8 +38,8 @@ impl<H: Host> Connection<H> {
             self.reset(Failure::TimedOut);
             return;
         }
-        if is_due(self.sender.corked_until()) {
-            self.sender.cork(None);
+        if is_due(self.sender.held_until()) {
+            self.sender.release_held();
         }
         if is_due(self.next_probe()) {
             self.probe(now);

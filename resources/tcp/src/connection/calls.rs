@@ -7,10 +7,7 @@ use crate::options;
 use crate::segment::BASE_HEADER;
 use crate::seq::Seq;
 use crate::state::{Events, Failure, Refusal, State};
-use crate::time::{Instant, MILLISECOND, Micros};
-
-/// How long a small segment is held back at most, as Linux does for TCP_CORK.
-const CORK: Micros = 200 * MILLISECOND;
+use crate::time::{Instant, Micros};
 
 impl<H: Host> Connection<H> {
     /// Adds data to what is to be sent. It is not copied: the buffer is referred to until the peer
@@ -142,8 +139,8 @@ impl<H: Host> Connection<H> {
 
     /// Whether small segments are held back until there is more, for 200 ms at most (TCP_CORK,
     /// MSG_MORE).
-    pub fn set_cork(&mut self, cork: bool, now: Instant) {
-        self.sender.cork(cork.then(|| now + CORK));
+    pub fn set_cork(&mut self, cork: bool) {
+        self.sender.cork(cork);
     }
 
     /// Probes when nothing happens (SO_KEEPALIVE and its options).

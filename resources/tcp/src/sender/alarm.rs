@@ -65,6 +65,7 @@ impl<B: Buffer> Sender<B> {
 
     /// Stops the timer: the connection is over.
     pub(crate) fn disarm(&mut self) {
+        self.held_until = None;
         self.alarm = Alarm::Off;
     }
 

@@ -4,7 +4,10 @@ use super::{Recovery, Sender};
 use crate::memory::Buffer;
 use crate::send_queue::Pieces;
 use crate::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Instant, MILLISECOND, Micros};
+
+/// How long a small segment is held back at most, as Linux does for TCP_CORK.
+const CORK: Micros = 200 * MILLISECOND;
 
 /// What the device takes as one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +134,7 @@ impl<B: Buffer> Sender<B> {
         let total = take.length + u32::from(take.fin);
         self.board.push(total, now);
         self.requests.forced = false;
+        self.held_until = None;
         let end = self.nxt();
         if take.is_small {
             self.small_end = end;
@@ -191,14 +195,16 @@ impl<B: Buffer> Sender<B> {
 
     /// Whether a segment may be sent that is not full: RFC 9293, section 3.8.6.2.1, and Nagle's
     /// algorithm, section 3.7.4.
-    fn may_be_small(&self, length: u32, is_last: bool, now: Instant) -> bool {
+    fn may_be_small(&mut self, length: u32, is_last: bool, now: Instant) -> bool {
         if self.requests.forced {
             return true;
         }
         if is_last {
-            let is_corked = self.corked.is_some_and(|until| now < until);
-            let is_held = !self.nodelay && self.small_end.after(self.una());
-            return !is_corked && !is_held;
+            if self.is_corked {
+                self.held_until.get_or_insert(now + CORK);
+                return false;
+            }
+            return self.nodelay || !self.small_end.after(self.una());
         }
         length < self.mss && length >= self.peer.largest / 2
     }
@@ -206,9 +212,11 @@ impl<B: Buffer> Sender<B> {
     /// When data waits, nothing is outstanding and only the window holds it back, a timer asks.
     fn persist(&mut self, now: Instant) {
         let waits = self.data_end().after(self.nxt()) || (self.is_closing && !self.is_done());
-        let is_corked =
-            self.corked.is_some_and(|until| now < until) && self.window_end().after(self.nxt());
-        if self.is_synchronized && waits && self.board.outstanding() == 0 && !is_corked {
+        if self.is_synchronized
+            && waits
+            && self.board.outstanding() == 0
+            && self.held_until.is_none()
+        {
             self.arm_persist(now);
         }
     }

@@ -36,6 +36,7 @@ enum Step {
     Deadline,
     Shutdown,
     Close,
+    Cork(bool),
     Shrink(i32, usize),
 }
 
@@ -69,6 +70,7 @@ fn steps() -> impl Strategy<Value = Step> {
         4 => Just(Step::Deadline),
         1 => Just(Step::Shutdown),
         1 => Just(Step::Close),
+        1 => any::<bool>().prop_map(Step::Cork),
         1 => (near(), 0..2000_usize).prop_map(|(seq, mtu)| Step::Shrink(seq, mtu)),
     ]
 }
@@ -120,6 +122,7 @@ fn take(rig: &mut Rig, step: &Step) {
         }
         Step::Shutdown => rig.connection.shutdown(),
         Step::Close => rig.connection.close(rig.now),
+        Step::Cork(cork) => rig.connection.set_cork(*cork),
         Step::Shrink(seq, mtu) => {
             let seq = vortex_tcp::Seq(rig.ack.0.wrapping_add_signed(*seq));
             rig.connection.packet_too_big(seq, *mtu);

@@ -42,6 +42,21 @@ fn every_second_full_segment_is_acknowledged_or_after_40_ms() {
 }
 
 #[test]
+fn segments_that_a_device_has_merged_count_as_several() {
+    let mut rig = seasoned(plain());
+    rig.data(&[1; 20_000]);
+    assert_eq!(rig.one().segment.ack, rig.seq);
+    rig.data(&[1; 2000]);
+    rig.nothing();
+    rig.data(&[1; 1000]);
+    assert_eq!(
+        rig.one().segment.ack,
+        rig.seq,
+        "it is more than two segments"
+    );
+}
+
+#[test]
 fn what_is_early_is_acknowledged_at_once_and_reported() {
     let mut rig = seasoned(Config {
         sack: true,

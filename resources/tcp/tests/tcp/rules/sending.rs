@@ -30,7 +30,8 @@ fn nagle_holds_a_second_small_segment_back() {
 #[test]
 fn a_cork_holds_for_200_ms() {
     let mut rig = Rig::established(plain());
-    rig.connection.set_cork(true, rig.now);
+    rig.connection.set_cork(true);
+    rig.pass(300 * MILLISECOND);
     rig.write(&[1; 2000]);
     assert_eq!(lengths(&rig.sent()), [1460]);
     rig.acknowledge(1460);
@@ -38,10 +39,9 @@ fn a_cork_holds_for_200_ms() {
     assert_eq!(rig.pass_to_deadline(), 200 * MILLISECOND);
     assert_eq!(lengths(&rig.sent()), [540]);
     rig.acknowledge(540);
-    rig.connection.set_cork(true, rig.now);
     rig.write(b"x");
     rig.nothing();
-    rig.connection.set_cork(false, rig.now);
+    rig.connection.set_cork(false);
     assert_eq!(rig.one().payload, b"x");
 }
 
