@@ -61,6 +61,12 @@ const TARGETS: &[Target] = &[
         longest: 8192,
     },
     Target {
+        name: "tcp",
+        package: "resources/tcp/fuzz",
+        seeds: &[],
+        longest: 4096,
+    },
+    Target {
         name: "ext2",
         package: "resources/ext2/fuzz",
         seeds: &[],
