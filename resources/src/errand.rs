@@ -25,7 +25,7 @@ pub struct Errand<M: Machine>(Box<dyn FnOnce(Here<M>) -> Body + Send>);
 
 impl<M: Machine> Errand<M> {
     /// This work, as a message.
-    pub fn new<F>(work: impl FnOnce(Here<M>) -> F + Send + 'static) -> Message<M>
+    pub fn message<F>(work: impl FnOnce(Here<M>) -> F + Send + 'static) -> Message<M>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -97,7 +97,7 @@ impl<M: Machine> Here<M> {
     {
         let result = Arc::new(spin::Mutex::new(None));
         let place = result.clone();
-        let mut message = Errand::new(move |here: Self| async move {
+        let mut message = Errand::message(move |here: Self| async move {
             let value = work(here.clone()).await;
             *place.lock() = Some(value);
             here.port.reply(Message::Done);
@@ -125,7 +125,7 @@ impl<M: Machine> Here<M> {
         F: Future<Output = ()> + Send + 'static,
     {
         let destination = self.shared.destination(kind, payer);
-        let request = self.port.request(destination, Errand::new(work));
+        let request = self.port.request(destination, Errand::message(work));
         self.port.send(request.paid_by(payer));
     }
 

@@ -130,7 +130,7 @@ pub(crate) fn source<M: Machine>(
         here.port.add_bytes(count as u64 * PAGE_SIZE);
         here.port.reply(Message::ReadDone(frames));
     };
-    match Errand::new(work) {
+    match Errand::message(work) {
         Message::Errand(errand) => errand.begin(shared, context),
         message => Outcome::Rejected(message),
     }

@@ -48,7 +48,7 @@ const NOT_FOUND: ExitStatus = ExitStatus::Exited(127);
 pub fn boot<M: Machine>(shared: &Shared<M>, first: First) -> Request<Message<M>> {
     let payer = ActivityId::INFRASTRUCTURE;
     let destination = shared.destination(Kind::FileCache, payer);
-    let message = Errand::new(move |here: Here<M>| async move {
+    let message = Errand::message(move |here: Here<M>| async move {
         mount(&here, first.root.as_deref()).await;
         let path: String = first.path.escape_ascii().map(char::from).collect();
         if let Err(error) = start(&here, first).await {
@@ -64,7 +64,7 @@ pub fn boot<M: Machine>(shared: &Shared<M>, first: First) -> Request<Message<M>>
 pub(crate) fn mounting<M: Machine>(shared: &Shared<M>) -> Request<Message<M>> {
     let payer = ActivityId::INFRASTRUCTURE;
     let destination = shared.destination(Kind::FileCache, payer);
-    let message = Errand::new(|here: Here<M>| async move { mount(&here, None).await });
+    let message = Errand::message(|here: Here<M>| async move { mount(&here, None).await });
     Request::new(destination, payer, message)
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn end<M: Machine>(
     }
     let payer = ActivityId::INFRASTRUCTURE;
     let destination = shared.destination(Kind::FileCache, payer);
-    let message = Errand::new(move |here: Here<M>| async move {
+    let message = Errand::message(move |here: Here<M>| async move {
         names::clear_up(&here).await;
         if let Err(error) = cache::sync(&here).await {
             log::error!("files: {}", error.name().unwrap_or("error"));

@@ -31,7 +31,7 @@ pub(crate) fn conclude<M: Machine>(
     if let Some(disk) = caller.shared.disk.get()
         && disk.tree.gone().any()
     {
-        let message = Errand::new(|here: Here<M>| async move { names::clear_up(&here).await });
+        let message = Errand::message(|here: Here<M>| async move { names::clear_up(&here).await });
         let request =
             caller
                 .process
@@ -78,7 +78,7 @@ pub(crate) fn begin<M: Machine>(
                 let read = aio::read(&here, &file, &inode, offset, pinned).await;
                 finish(&here, &completion, read.map_err(Failure::Error));
             };
-            (Kind::Aio, Errand::new(work))
+            (Kind::Aio, Errand::message(work))
         }
         Operation::Write(file, inode, buffers, offset) => {
             let pinned = pin(space, &buffers, u64::MAX, false)?;
@@ -86,14 +86,14 @@ pub(crate) fn begin<M: Machine>(
                 let written = aio::write(&here, &file, &inode, offset, pinned).await;
                 finish(&here, &completion, written.map_err(Failure::Error));
             };
-            (Kind::Aio, Errand::new(work))
+            (Kind::Aio, Errand::message(work))
         }
         operation => {
             let work = |here: Here<M>| async move {
                 let done = perform(&here, &thread, operation).await;
                 finish(&here, &completion, done);
             };
-            (Kind::FileCache, Errand::new(work))
+            (Kind::FileCache, Errand::message(work))
         }
     };
     let request = caller

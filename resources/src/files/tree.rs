@@ -309,7 +309,7 @@ impl Names<'_> {
             node: Some(walk.at.clone()),
         };
         while let Some(rest) = walk.left.pop() {
-            if let Some(step) = walk.step(rest)? {
+            if let Some(step) = walk.step(&rest)? {
                 let is_missing = step.node.is_none();
                 found = step;
                 if is_missing {
@@ -415,8 +415,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// One component; where it leads, unless it is a link that is followed.
-    fn step(&mut self, rest: Vec<u8>) -> Result<Option<Found>, Lost> {
-        let Some((name, rest)) = next(&rest) else {
+    fn step(&mut self, rest: &[u8]) -> Result<Option<Found>, Lost> {
+        let Some((name, rest)) = next(rest) else {
             return Ok(None);
         };
         // A path that goes on, be it with a slash alone, goes on in a directory.

@@ -192,7 +192,7 @@ fn fetch_from_disk<M: Machine>(
         }
     };
     let here = context.head().destination;
-    let request = context.request(here, Errand::new(work));
+    let request = context.request(here, Errand::message(work));
     context.send(request);
 }
 

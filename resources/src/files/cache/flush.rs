@@ -224,5 +224,5 @@ pub(super) fn reserve<M: Machine>(here: &Here<M>, pages: u64) -> Result<u64, Err
 pub(crate) fn flush<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
     let payer = ActivityId::INFRASTRUCTURE;
     let destination = shared.destination(Kind::FileCache, payer);
-    context.send(Request::new(destination, payer, Errand::new(age)));
+    context.send(Request::new(destination, payer, Errand::message(age)));
 }

@@ -3,6 +3,7 @@
 //! `filework check DIR` does one thing after the other in a folder and says what comes of it; the
 //! output is the same on Linux. `filework tree DIR FILES` makes a tree of files, copies it, renames
 //! the copy and deletes the first one. `filework write FILE MIB` writes a file without a pause.
+#![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
