@@ -161,6 +161,8 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     fn zero_frame(&self, frame: Frame);
     /// Copies a frame.
     fn copy_frame(&self, from: Frame, to: Frame);
+    /// Copies `length` bytes from one frame into another, each place given by frame and offset in it.
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize);
     /// Reads from a frame, within it.
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]);
     /// Writes into a frame, within it.
@@ -198,6 +200,8 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// Asks for an interrupt on this processor at a time, in cycles of the platform's clock,
     /// besides the toolkit's own; `u64::MAX` for none.
     fn set_deadline(&self, at: u64);
+    /// The processor that this is.
+    fn here(&self) -> vortex_toolkit::ids::CoreId;
     /// Interrupts a processor, so that it leaves user mode or wakes up.
     fn interrupt(&self, core: vortex_toolkit::ids::CoreId);
     /// The platform's clock now, in cycles.

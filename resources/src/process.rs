@@ -16,6 +16,7 @@ use spin::{Mutex, MutexGuard};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
+use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::files::Descriptors;
 use crate::machine::Machine;
@@ -98,6 +99,8 @@ pub struct Process<M: Machine> {
     family: Mutex<Family<M>>,
     /// Who waits until it runs another program, or ends (vfork(2)).
     vfork_parent: Mutex<Option<Arc<Thread<M>>>>,
+    /// Its contexts of asynchronous operations.
+    pub(crate) rings: Rings<M>,
     /// Who waits to be its only thread (execve(2)).
     lonely: Mutex<Option<(Arc<Thread<M>>, WaitId)>>,
     children_used: Mutex<Consumption>,

@@ -17,12 +17,14 @@ use vortex_toolkit::Context;
 use crate::machine::{Access, Machine};
 use crate::process::Process;
 use crate::system::{Shared, Vortex};
+use crate::thread::Thread;
 
 mod action;
 pub mod calls;
 mod deliver;
 mod frame;
 mod info;
+mod mask;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub use action::{Action, Default};
 pub(crate) use deliver::{Delivery, Interrupted, deliver};
 pub use frame::frame_bytes;
 pub use info::{Cause, Info};
+pub(crate) use mask::{borrow_mask, give_back_mask};
 pub(crate) use send::{force, send_info, send_to_thread};
 
 /// A signal's number: 1 to 64.
@@ -235,7 +238,8 @@ pub(crate) struct OfThread {
     mask: u64,
     pending: Pending,
     stack: AlternateStack,
-    /// What it blocked before `rt_sigsuspend`(2), until a handler has run.
+    /// What it blocked before a call that has put another mask in force, until that is over or a
+    /// handler has run.
     saved_mask: Option<u64>,
     /// What it waits for in `rt_sigtimedwait`(2).
     awaited: u64,
@@ -258,7 +262,7 @@ impl Trap {
     /// A page fault's vector.
     const PAGE_FAULT: u8 = 14;
 
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         number: 0,
         code: 0,
         address: 0,
@@ -325,6 +329,16 @@ impl OfThread {
     const fn open(&self) -> u64 {
         !self.mask | self.awaited
     }
+}
+
+/// Sends a signal to the thread whose call is the cause of it, from the kernel.
+pub(crate) fn send_own<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    signal: Signal,
+) {
+    send_to_thread(shared, context, thread, Info::kernel(signal));
 }
 
 /// Sends a signal to a process, from the kernel (`SI_KERNEL`), such as `SIGPIPE` or `SIGINT`.

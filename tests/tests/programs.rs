@@ -125,6 +125,21 @@ fn programs_are_as_on_linux() {
     );
 }
 
+/// Pipes, event counters, timers that are files, epoll, poll and select: each call says what it says
+/// on Linux; and so do event loops and children with pipes, in Rust.
+#[test]
+fn waiting_for_files_is_as_on_linux() {
+    let commands = [
+        "bin/wait",
+        "bin/reactor",
+        "bin/reactor --pipes 300 --bytes 5000",
+    ];
+    let root = Root::new("waiting", &[], &commands).unwrap();
+    let linux = root.on_linux().unwrap();
+    assert!(linux.contains("reactor: done"), "{linux}");
+    expect_equal(&without_memory(&run_each(&root)), &linux);
+}
+
 /// A C program with all that POSIX has for it here.
 #[test]
 fn posix_is_as_on_linux() {

@@ -7,9 +7,9 @@ use crate::envelope::Control;
 use crate::grid::Grid;
 use crate::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
 use crate::record::{Field, Metric};
-use crate::request::{Head, Reason, Request, Trigger};
+use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::system::System;
-use crate::task::{Port, derived, reply};
+use crate::task::{Port, Task, derived, reply};
 
 /// The toolkit, as the handler of one request may use it.
 ///
@@ -159,6 +159,28 @@ impl<'a, Y: System> Context<'a, Y> {
         let mut head = self.state.current.head;
         head.activity = self.state.current.activity;
         Port::new(head)
+    }
+
+    /// Begins a task that is not the rest of this request's handling: one that `body` makes, with a
+    /// head of its own, of which destination, activity and labels count. It waits for its first poll
+    /// at the end of its activity's queue at that resource, on this core, and is scheduled and
+    /// charged there. It holds nobody back, whatever its dependency label, which is for what it
+    /// sends.
+    ///
+    /// # Errors
+    /// [`Reason::NoResource`], [`Reason::NoActivity`]; [`Reason::NoCore`] if the resource does not
+    /// ask for time on this core.
+    pub fn spawn<F>(
+        &mut self,
+        head: &Head,
+        body: impl FnOnce(Port<Y::Message>) -> F,
+    ) -> Result<(), Reason>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let link = Link::None;
+        let head = Head { link, ..*head };
+        self.state.spawn(&head, Task::new(Port::new(head), body))
     }
 
     /// Changes the running system: on this core after the current request, on the others when they

@@ -17,6 +17,8 @@ pub(crate) enum Envelope<Y: System> {
     Submitted(Request<Y::Message>),
     /// A request that was not executed, for the waiting party on this core.
     Returned(Request<Y::Message>, Reason),
+    /// Tasks of this core have been woken ([`crate::waker`]).
+    Woken,
     /// A change to what this core has.
     Control(Control<Y>),
     /// A change for all cores, to be announced by this one.

@@ -39,6 +39,7 @@ mod system;
 mod task;
 mod tree;
 mod waiting;
+mod waker;
 
 pub use self::core::{Core, Step};
 pub use context::Context;

@@ -278,7 +278,7 @@ impl<Y: System> CoreState<Y> {
         let Some(place) = self.place(resource, key.0) else {
             return false;
         };
-        self.tree.client(place).holding > 0 && self.waiting.any_with_affinity(place, key.1)
+        self.tree.client(place).waiters > 0 && self.waiting.any_with_affinity(place, key.1)
     }
 
     fn is_queued(&self, resource: ResourceId, key: Key) -> bool {

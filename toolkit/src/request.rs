@@ -112,6 +112,11 @@ impl Head {
         matches!(self.link, Link::Reply(_))
     }
 
+    /// Whether any request could have to stay behind one with this head.
+    pub(crate) fn has_dependants(&self) -> bool {
+        self.dependency != DependencyLabel::NONE
+    }
+
     /// Of a request from outside the grid that says nothing.
     pub(crate) const NONE: Self =
         Request::new(ResourceId::OUTSIDE, ActivityId::INFRASTRUCTURE, ()).head;
@@ -137,9 +142,7 @@ impl Head {
     /// True if `other` must stay behind this one: same source and (real) dependency label. Both are
     /// in one queue, so the destination and the activity are equal.
     pub(crate) fn precedes(&self, other: &Self) -> bool {
-        self.dependency != DependencyLabel::NONE
-            && self.dependency == other.dependency
-            && self.source == other.source
+        self.has_dependants() && self.dependency == other.dependency && self.source == other.source
     }
 }
 

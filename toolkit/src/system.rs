@@ -34,6 +34,10 @@ pub trait Platform: 'static {
     /// Wakes another core that has gone to sleep: an inter-processor interrupt.
     fn wake(&self, core: CoreId);
 
+    /// What wakes this core as [`Self::wake`] would, to be called on any core and in interrupt
+    /// handlers: by the wakers of this core's tasks.
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static;
+
     /// Asks for an interrupt at a time, in cycles, instead of the one asked for before.
     fn set_timer(&self, at: u64);
 

@@ -5,7 +5,11 @@
 //! when the reply has been scheduled and dispatched like any request. Every poll is timed and
 //! charged like the handling of a request.
 //!
-//! A task costs an allocation or two when it is made, none while it runs.
+//! A task is an ordinary future: it may also wait for a lock, a channel or another task, of whatever
+//! resource and core. Its waker may be woken anywhere, and in interrupt handlers; then the task goes
+//! on, on its own core, in the queue of its activity, once for all wakes since its last poll began.
+//!
+//! A task costs a few allocations when it is made, none while it runs.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,6 +22,7 @@ use crate::sync::Mutex;
 
 use crate::ids::ResourceId;
 use crate::request::{Head, Link, Message, Reason, Request};
+use crate::waker::Alarm;
 
 /// A call's number within its task.
 pub(crate) type CallId = u32;
@@ -27,6 +32,8 @@ pub type Answer<M> = Result<M, (Request<M>, Reason)>;
 
 struct Mail<M> {
     head: Head,
+    /// When the current poll began.
+    now: u64,
     outgoing: Vec<(Option<CallId>, Request<M>)>,
     answers: Vec<(CallId, Answer<M>)>,
     calls: CallId,
@@ -48,6 +55,7 @@ impl<M: Message> Port<M> {
     pub(crate) fn new(head: Head) -> Self {
         Self(Arc::new(Mutex::new(Mail {
             head,
+            now: 0,
             outgoing: Vec::new(),
             answers: Vec::new(),
             calls: 0,
@@ -60,6 +68,12 @@ impl<M: Message> Port<M> {
     #[must_use]
     pub fn head(&self) -> Head {
         self.0.lock().head
+    }
+
+    /// When the current poll was dispatched, in cycles of the platform's counter.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.0.lock().now
     }
 
     /// A request that inherits activity and labels from the one the task goes on with.
@@ -114,23 +128,27 @@ impl<M: Message> Port<M> {
         self.0.lock().answers.push((call, answer));
     }
 
-    pub(crate) fn take_outgoing(&self) -> Vec<(Option<CallId>, Request<M>)> {
-        core::mem::take(&mut self.0.lock().outgoing)
-    }
-
     /// The requests that came back and that the task has not looked at.
     pub(crate) fn take_unread(&self) -> impl Iterator<Item = (Request<M>, Reason)> + use<M> {
         let answers = core::mem::take(&mut self.0.lock().answers);
         answers.into_iter().filter_map(|(_, answer)| answer.err())
     }
 
-    pub(crate) fn take_consumption(&self) -> (u64, u64) {
+    pub(crate) fn take_leavings(&self) -> Leavings<M> {
         let mut mail = self.0.lock();
-        (
-            core::mem::take(&mut mail.bytes),
-            core::mem::take(&mut mail.memory),
-        )
+        Leavings {
+            outgoing: core::mem::take(&mut mail.outgoing),
+            bytes: core::mem::take(&mut mail.bytes),
+            memory: core::mem::take(&mut mail.memory),
+        }
     }
+}
+
+/// What a poll leaves to be done.
+pub(crate) struct Leavings<M> {
+    pub(crate) outgoing: Vec<(Option<CallId>, Request<M>)>,
+    pub(crate) bytes: u64,
+    pub(crate) memory: u64,
 }
 
 /// A request that inherits activity and labels from another's head (paper, section 2.1).
@@ -153,10 +171,13 @@ pub(crate) const fn reply<M>(head: &Head, message: M) -> Request<M> {
     request
 }
 
-/// The rest of a request's handling.
+/// The rest of a request's handling, or work with a head of its own
+/// ([`crate::Context::spawn`]).
 pub struct Task<M: Message> {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     port: Port<M>,
+    /// Once a core has taken the task up.
+    alarm: Option<Alarm>,
 }
 
 impl<M: Message> Task<M> {
@@ -166,7 +187,15 @@ impl<M: Message> Task<M> {
         F: Future<Output = ()> + Send + 'static,
     {
         let future = Box::pin(body(port.clone()));
-        Self { future, port }
+        Self {
+            future,
+            port,
+            alarm: None,
+        }
+    }
+
+    pub(crate) fn set_alarm(&mut self, alarm: Alarm) {
+        self.alarm = Some(alarm);
     }
 
     pub(crate) const fn port(&self) -> &Port<M> {
@@ -174,11 +203,12 @@ impl<M: Message> Task<M> {
     }
 
     /// Runs the task until it waits again. True if it has ended.
-    pub(crate) fn poll(&mut self) -> bool {
-        self.future
-            .as_mut()
-            .poll(&mut PollContext::from_waker(Waker::noop()))
-            .is_ready()
+    pub(crate) fn poll(&mut self, now: u64) -> bool {
+        self.port.0.lock().now = now;
+        let alarm = self.alarm.as_ref();
+        let waker = alarm.map_or(Waker::noop(), Alarm::clear);
+        let future = self.future.as_mut();
+        future.poll(&mut PollContext::from_waker(waker)).is_ready()
     }
 }
 

@@ -237,6 +237,22 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         Some(Queue { node, client, slab })
     }
 
+    /// Puts work at the end of its queue.
+    pub(crate) fn append(
+        &mut self,
+        platform: &impl Platform,
+        place: Place,
+        work: Work<M>,
+        now: u64,
+    ) {
+        let client = &mut self.nodes[place.node.index()].clients[place.client.index()];
+        self.slab.push_back(&mut client.chain, work);
+        client.account.queue_length.set(client.chain.len().into());
+        if client.state == ClientState::Idle {
+            self.client_ready(platform, place, now, now);
+        }
+    }
+
     /// Puts work back to the head of its queue.
     pub(crate) fn requeue(
         &mut self,

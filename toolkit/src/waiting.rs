@@ -4,6 +4,7 @@
 //! A waiting party keeps behind it, in order, the requests that depend on it. Invariants: a waiter
 //! with a dependency label is in `holders`; a trigger's slot lists each waiter at most once.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::binding::FastMap;
@@ -12,6 +13,7 @@ use crate::request::{Head, Message, Request, Trigger};
 use crate::slab::Chain;
 use crate::task::{CallId, Task};
 use crate::tree::Place;
+use crate::waker::{Home, Seats};
 
 /// A waiter's number, which is used again, and which of its users is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,19 @@ pub(crate) struct Waiter<M: Message> {
     pub(crate) resuming: bool,
 }
 
+impl<M: Message> Waiter<M> {
+    /// One that has only begun to wait.
+    pub(crate) const fn new(place: Place, head: Head, party: Party<M>) -> Self {
+        Self {
+            place,
+            head,
+            followers: Chain::EMPTY,
+            party,
+            resuming: false,
+        }
+    }
+}
+
 /// What a trigger lets go on.
 #[derive(Debug, Default)]
 struct Slot {
@@ -53,23 +68,24 @@ struct Slot {
 
 type HolderKey = (Place, ResourceId, DependencyLabel);
 
-#[derive(Debug)]
 pub(crate) struct Waiting<M: Message> {
     waiters: Vec<(u32, Option<Waiter<M>>)>,
     vacant: Vec<u32>,
     slots: Vec<Slot>,
     free_slots: Vec<u32>,
     holders: FastMap<HolderKey, WaiterId>,
+    seats: Seats,
 }
 
 impl<M: Message> Waiting<M> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(home: Arc<dyn Home>) -> Self {
         Self {
             waiters: Vec::new(),
             vacant: Vec::new(),
             slots: Vec::new(),
             free_slots: Vec::new(),
             holders: FastMap::default(),
+            seats: Seats::new(home),
         }
     }
 
@@ -124,11 +140,13 @@ impl<M: Message> Waiting<M> {
             u32::try_from(self.waiters.len() - 1).expect("waiters are u32")
         });
         let (serial, entry) = &mut self.waiters[number as usize];
-        *entry = Some(waiter);
         let id = WaiterId {
             number,
             serial: *serial,
         };
+        if let Party::Task(task) = &mut entry.insert(waiter).party {
+            task.set_alarm(self.seats.alarm(number, id.serial));
+        }
         if let Some(key) = key {
             self.holders.insert(key, id);
         }
@@ -144,6 +162,7 @@ impl<M: Message> Waiting<M> {
         self.get(id)?;
         let (serial, entry) = &mut self.waiters[id.number as usize];
         *serial = serial.wrapping_add(1);
+        self.seats.vacate(id.number, *serial);
         let waiter = entry.take()?;
         self.vacant.push(id.number);
         if let Some(key) = holder_key(waiter.place, &waiter.head)
@@ -170,6 +189,16 @@ impl<M: Message> Waiting<M> {
         slot.call = None;
         woken.append(&mut slot.waiters);
         self.free_slots.push(trigger.slot);
+    }
+
+    /// Takes the tasks that have been woken, the last one first.
+    pub(crate) fn woken(&self) -> impl Iterator<Item = WaiterId> + use<'_, M> {
+        let numbers = self.seats.take_woken();
+        numbers.filter_map(|number| {
+            let (serial, _) = self.waiters.get(number as usize)?;
+            let serial = *serial;
+            Some(WaiterId { number, serial })
+        })
     }
 
     /// Takes out all waiters at `place`.
@@ -199,5 +228,6 @@ impl<M: Message> Waiting<M> {
 }
 
 fn holder_key(place: Place, head: &Head) -> Option<HolderKey> {
-    (head.dependency != DependencyLabel::NONE).then_some((place, head.source, head.dependency))
+    head.has_dependants()
+        .then_some((place, head.source, head.dependency))
 }

@@ -255,6 +255,11 @@ impl Machine for Hardware {
         user_frames::copy(physical(from), physical(to));
     }
 
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        let (from, to) = ((physical(from.0), from.1), (physical(to.0), to.1));
+        user_frames::copy_part(from, to, length);
+    }
+
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         user_frames::read(physical(frame), offset, into);
     }
@@ -318,6 +323,10 @@ impl Machine for Hardware {
 
     fn set_deadline(&self, at: u64) {
         platform::set_deadline(platform::Whose::Resources, at);
+    }
+
+    fn here(&self) -> CoreId {
+        places().and_then(Places::here).unwrap_or(CoreId(0))
     }
 
     fn interrupt(&self, core: CoreId) {

@@ -149,6 +149,11 @@ impl Platform for Processor {
         }
     }
 
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let processor = *self;
+        move || processor.wake(processor.core)
+    }
+
     fn set_timer(&self, at: u64) {
         set_deadline(Whose::Toolkit, at);
     }

@@ -87,11 +87,20 @@ fn file<M: Machine>(
     let object: Arc<dyn Object> = match &file.opened {
         Opened::Place => return Err(Errno::EBADF),
         Opened::Device(Device::Zero) => return Ok(Backing::Anonymous),
-        Opened::Directory | Opened::Device(_) => return Err(Errno::ENODEV),
+        Opened::Directory
+        | Opened::Device(_)
+        | Opened::Pipe(_)
+        | Opened::Counter(_)
+        | Opened::Timer(_)
+        | Opened::Epoll(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }
+        Opened::Disk(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
+            return Err(Errno::EACCES);
+        }
         Opened::File(file) => file.clone(),
+        Opened::Disk(inode) => inode.clone(),
     };
     Ok(Backing::File(Part {
         length: object.length().saturating_sub(offset).min(length),

@@ -35,6 +35,7 @@ fn native_calls_are_those_of_the_agreement() {
         ("spawn", calls::SPAWN),
         ("thread_suspend", calls::THREAD_SUSPEND),
         ("thread_resume", calls::THREAD_RESUME),
+        ("cache_evict", calls::CACHE_EVICT),
     ];
     let native = TABLE
         .iter()

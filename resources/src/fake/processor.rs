@@ -259,6 +259,15 @@ impl Platform for FakeCore {
         core.wake_at.fetch_min(at, Ordering::SeqCst);
     }
 
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let FakeCore { machine, core } = self.clone();
+        move || {
+            let at = machine.clock_of(CoreId(CURRENT.get()));
+            let core = &machine.0.cores[core.index()];
+            core.wake_at.fetch_min(at, Ordering::SeqCst);
+        }
+    }
+
     fn set_timer(&self, at: u64) {
         let core = &self.machine.0.cores[self.core.index()];
         core.timer.store(at, Ordering::SeqCst);
@@ -456,6 +465,9 @@ impl Machine for FakeMachine {
         self.0.memory.copy_frame(from, to);
     }
 
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        self.0.memory.copy_part(from, to, length);
+    }
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         self.0.memory.read_frame(frame, offset, into);
     }
@@ -528,6 +540,10 @@ impl Machine for FakeMachine {
         let core = &self.0.cores[core.index()];
         core.pending.store(true, Ordering::SeqCst);
         core.wake_at.fetch_min(at, Ordering::SeqCst);
+    }
+
+    fn here(&self) -> CoreId {
+        CoreId(CURRENT.get())
     }
 
     fn now(&self) -> u64 {

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use vortex_toolkit::{Context, Control};
 
 use super::{ExitStatus, Process, family};
+use crate::files;
 use crate::machine::Machine;
 use crate::signals::Signal;
 use crate::space::Progress;
@@ -156,6 +157,6 @@ pub(crate) fn end<M: Machine>(
         }
     }
     if shared.processes.leave() {
-        (shared.on_end)(first);
+        files::end(shared, context, first);
     }
 }

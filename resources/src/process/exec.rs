@@ -111,7 +111,7 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         allowed: caller.thread.allowed.load(Ordering::Relaxed),
         name: new.name(),
     }
-    .build();
+    .build(shared);
     caller.thread.control.lock().state = State::Dead;
     caller.thread.unsettle(shared, &home);
     if caller.thread.id() != old.id() {
@@ -122,6 +122,8 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         shared.processes.forget(caller.thread.id());
     }
     old.replaced.store(true, Ordering::SeqCst);
+    // What the program does not inherit is closed now, not when its memory has been given back.
+    old.descriptors().lock().close_range(0, u32::MAX, false);
     old.life().threads.clear();
     new.life().threads.insert(new.id(), thread.clone());
     shared.processes.replace(&new);

@@ -9,6 +9,7 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
 use super::{Consumption, ExitStatus, Family, Life, Process, Rights};
+use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::errno::Errno;
 use crate::executable::{self, Arguments, Entry};
@@ -97,7 +98,7 @@ fn create<M: Machine>(
         allowed: u64::MAX,
         name: process.name(),
     }
-    .build();
+    .build(shared);
     enter(shared, context, &process, &thread);
     Ok(id)
 }
@@ -207,6 +208,7 @@ impl<M: Machine> Parts<M> {
             replaced: AtomicBool::new(false),
             family: Mutex::new(self.family),
             vfork_parent: Mutex::new(self.vfork_parent),
+            rings: Rings::default(),
             lonely: Mutex::new(None),
             children_used: Mutex::new(self.children_used),
             signals: Mutex::new(self.signals),

@@ -5,7 +5,9 @@ use linux_raw_sys::general as linux;
 use super::action::{ACTION_SIZE, Action};
 use super::deliver::look_again;
 use super::frame::{self, encode_stack};
-use super::{AlternateStack, Cause, Info, Signal, UNSTOPPABLE, send_info, send_to_thread};
+use super::{
+    AlternateStack, Cause, Info, Signal, UNSTOPPABLE, borrow_mask, send_info, send_to_thread,
+};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
@@ -138,13 +140,7 @@ pub fn rt_sigsuspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     let [set, size, ..] = arguments;
     check_size(size)?;
     let set = read_set(caller, set)?;
-    let mut signals = caller.thread.signals.lock();
-    let before = signals.mask;
-    // Made again after a signal without a handler: the mask before the first time counts.
-    signals.saved_mask.get_or_insert(before);
-    signals.set_mask(set);
-    drop(signals);
-    look_again(caller.thread);
+    borrow_mask(caller.thread, set);
     block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }

@@ -123,6 +123,12 @@ fn settle<M: Machine>(
     interrupted: Interrupted,
     action: &Action,
 ) {
+    let done = thread.kept.done();
+    thread.kept.forget();
+    if done > 0 {
+        // What has been moved before the signal counts.
+        return registers.set_result(done);
+    }
     if interrupted.interruption == Interruption::Restart && action.has(linux::SA_RESTART) {
         let number = registers.number();
         return registers.restart_call(number);

@@ -12,11 +12,13 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::{Frame, Owner, Reclaim, Refusal};
 
 use super::{Resumption, State, Thread, wait};
+use crate::errand::{Errand, Here};
 use crate::errno::Errno;
+use crate::files::{self, Inode};
 use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::object::{FrameStore, Object, page_of};
 use crate::process::{self, ExitStatus};
-use crate::signals::{Info, Signal, Trap};
+use crate::signals::{self, Info, Signal, Trap};
 use crate::space::{Fault, Progress};
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -145,6 +147,11 @@ pub(crate) fn fetch<M: Machine>(
     object: &Arc<dyn Object>,
     page: u64,
 ) {
+    if let Some(disk) = shared.disk.get()
+        && let Some(inode) = disk.tree.object(object.number())
+    {
+        return fetch_from_disk(context, thread, inode, page);
+    }
     let store = Store {
         shared,
         resource: context.head().destination,
@@ -165,6 +172,46 @@ pub(crate) fn fetch<M: Machine>(
             context.send(request);
         }
     }
+}
+
+/// Brings in a page of a file of the disk: the file cache's work.
+fn fetch_from_disk<M: Machine>(
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    inode: Arc<Inode>,
+    page: u64,
+) {
+    let thread = thread.clone();
+    let work = move |here: Here<M>| async move {
+        match files::bring_in_page(&here, &inode, page).await {
+            Ok(()) => wait::go_on(&mut &here, &thread, Resumption::Plain),
+            Err(error) => {
+                let message = Message::Unfetched(thread, error);
+                here.port.send(here.port.request(here.resource(), message));
+            }
+        }
+    };
+    let here = context.head().destination;
+    let request = context.request(here, Errand::new(work));
+    context.send(request);
+}
+
+/// A page could not be brought in for a thread that waits.
+pub(crate) fn unfetched<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    error: Errno,
+) {
+    if error == Errno::ENOMEM {
+        let message = Message::Starved(starved(shared, thread, Refusal::OutOfMemory));
+        let request = thread
+            .process()
+            .request(shared, context, Kind::Memory, message);
+        return context.send(request);
+    }
+    signals::force(shared, context, thread, Info::bus(0), Trap::NONE);
+    wait::go_on(context, thread, Resumption::Plain);
 }
 
 /// A thread for which there is no frame.
@@ -244,9 +291,9 @@ pub(crate) fn give_back<M: Machine>(
 }
 
 /// Gives back a frame of an object's page, after it has been unmapped wherever it is.
-fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
+pub(crate) fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
     let (number, page) = page_of(reclaim.owner.cookie);
-    let Some(object) = shared.archive.object(number) else {
+    let Some(object) = shared.object(number) else {
         return false;
     };
     for process in shared.processes.all() {

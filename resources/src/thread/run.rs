@@ -5,7 +5,6 @@
 //! so the time is charged like that of any other.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
 
 use vortex_toolkit::Context;
 
@@ -112,9 +111,13 @@ struct Turn<'a, 'c, M: Machine> {
 impl<M: Machine> Turn<'_, '_, M> {
     /// Brings the registers to where the thread goes on.
     fn resume(&mut self, resumption: Resumption, remain: u64) {
+        self.thread.unsubscribe();
         match resumption {
             Resumption::Plain => {}
-            Resumption::Result(result) => self.registers.set_result(in_rax(result)),
+            Resumption::Result(result) => {
+                self.thread.kept.forget();
+                self.registers.set_result(in_rax(result));
+            }
             Resumption::Again => self.registers.restart_call(self.registers.number()),
             Resumption::Interrupted(interruption, until) => {
                 self.interrupted = Some(Interrupted {
@@ -177,7 +180,6 @@ impl<M: Machine> Turn<'_, '_, M> {
     }
 
     fn call(&mut self) -> Option<End> {
-        let is_again = self.thread.kept_deadline.load(Ordering::Relaxed) != 0;
         let verdict = calls::dispatch(&mut Caller {
             thread: self.thread,
             process: self.thread.process(),
@@ -185,21 +187,25 @@ impl<M: Machine> Turn<'_, '_, M> {
             shared: self.shared,
             context: self.context,
         });
-        if is_again {
-            self.thread.kept_deadline.store(0, Ordering::Relaxed);
-        }
+        self.shared.run_woken(self.context);
         match verdict {
+            Verdict::Blocked => return Some(End::Waits),
+            Verdict::Absent(address, write) => return self.absent(address, write),
+            Verdict::Again => {
+                self.registers.restart_call(self.registers.number());
+                return None;
+            }
             Verdict::Return(value) => self.registers.set_result(value),
             Verdict::Fail(error) => self.registers.set_result(error.result()),
             Verdict::Resume => {}
-            Verdict::Blocked => return Some(End::Waits),
             Verdict::Yield(value) => {
                 self.registers.set_result(value);
+                self.thread.kept.forget();
                 return Some(End::GivesWay);
             }
-            Verdict::Absent(address, write) => return self.absent(address, write),
             Verdict::Exited => return Some(End::Dies),
         }
+        self.thread.kept.forget();
         None
     }
 
@@ -211,7 +217,11 @@ impl<M: Machine> Turn<'_, '_, M> {
         };
         let end = fault::resolve(self.shared, self.context, self.thread, address, access);
         if let fault::End::Signal(..) = end {
-            self.registers.set_result(Errno::EFAULT.result());
+            // What has been moved before counts.
+            let moved = Some(self.thread.kept.done()).filter(|done| *done > 0);
+            self.thread.kept.forget();
+            self.registers
+                .set_result(in_rax(moved.ok_or(Errno::EFAULT)));
             return None;
         }
         self.registers.restart_call(self.registers.number());
@@ -259,8 +269,7 @@ impl<M: Machine> Turn<'_, '_, M> {
             && let Some(interrupted) = self.interrupted.take()
         {
             // Nothing has come of it: the call goes on.
-            let until = interrupted.until.unwrap_or(0);
-            self.thread.kept_deadline.store(until, Ordering::Relaxed);
+            self.thread.kept.set_deadline(interrupted.until);
             self.registers.restart_call(self.registers.number());
         }
         None

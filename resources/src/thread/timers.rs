@@ -1,8 +1,9 @@
 //! Each core's sleepers, by deadline.
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
-//! cancelled timer is gone at once: there are never more than one for each thread that waits, and
-//! for each process its interval timer and the POSIX timers that it may have.
+//! cancelled timer is gone at once: there are never more than one for each thread that waits and for
+//! each timer that is a file, and for each process its interval timer and the POSIX timers that it
+//! may have.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -12,8 +13,9 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::CoreId;
 
-use super::{Thread, WaitId, wake};
-use crate::errno::Errno;
+use super::wait::end;
+use super::{Resumption, Thread, WaitId};
+use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::signals::{Cause, Info, Signal};
@@ -38,10 +40,14 @@ impl TimerKey {
 
 /// What happens at a deadline.
 pub(crate) enum Alarm<M: Machine> {
-    /// The thread's wait ends with this result.
-    Wake(Arc<Thread<M>>, WaitId, Result<u64, Errno>),
+    /// The thread's wait ends, and it goes on so.
+    Wake(Arc<Thread<M>>, WaitId, Resumption),
     /// The process's interval timer is due.
     Interval(Weak<Process<M>>),
+    /// What has been dirty of files for a while is written back.
+    Flush,
+    /// A timer that is a file is due.
+    File(Weak<files::Timer>),
     /// The process's timer of this number is due.
     Posix(Weak<Process<M>>, u32),
 }
@@ -151,12 +157,18 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
     let now = shared.machine.now();
     for _ in 0..BATCH {
         match timers.take_due(now) {
-            Some(Alarm::Wake(thread, wait, result)) => {
-                let _ = wake(shared, context, &thread, wait, result);
+            Some(Alarm::Wake(thread, wait, resumption)) => {
+                let _ = end(shared, context, &thread, wait, resumption);
             }
             Some(Alarm::Interval(process)) => {
                 if let Some(process) = process.upgrade() {
                     super::itimer::expire(shared, context, &process);
+                }
+            }
+            Some(Alarm::Flush) => crate::files::flush(shared, context),
+            Some(Alarm::File(timer)) => {
+                if let Some(timer) = timer.upgrade() {
+                    timer.ring();
                 }
             }
             Some(Alarm::Posix(process, number)) => {

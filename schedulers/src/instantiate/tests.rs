@@ -39,6 +39,9 @@ impl Platform for Nothing {
         0
     }
     fn wake(&self, _: CoreId) {}
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        || {}
+    }
     fn set_timer(&self, _: u64) {}
 }
 

@@ -65,6 +65,10 @@ impl Platform for Clock {
     /// The loops below step each core without being woken.
     fn wake(&self, _core: CoreId) {}
 
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        || {}
+    }
+
     fn set_timer(&self, _at: u64) {}
 }
 

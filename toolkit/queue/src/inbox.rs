@@ -12,6 +12,9 @@
 //!   first push clears it. So no push can slip in between "it is empty" and "I sleep".
 //! - Order of the positions is the order of the successful compare-and-swaps on the tail; the
 //!   receiver takes values in that order. That is one total order, and keeps each producer's own.
+//! - After a push, at least one slot is free: it is kept for the one value that must not be refused
+//!   ([`Sender::push_reserved`]). The receiver frees slots in the order of positions, so a push looks
+//!   at the slot behind its own: if that one is free, so is its own.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -27,7 +30,7 @@ mod tests;
 /// Set in the tail while the receiver is asleep. Positions are multiples of [`STEP`].
 const SLEEP: u64 = 1;
 
-/// Makes an inbox for `capacity` values, rounded up to a power of two and at least one.
+/// Makes an inbox for `capacity` values, rounded up to one less than a power of two and at least one.
 ///
 /// All memory the inbox will ever use is allocated here.
 ///
@@ -55,7 +58,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 fn channel_from<T>(start: u64, capacity: usize) -> (Sender<T>, Receiver<T>) {
     let slots = capacity
         .max(1)
-        .checked_next_power_of_two()
+        .checked_add(1)
+        .and_then(usize::checked_next_power_of_two)
         .expect("capacity overflow");
     let first = (start / STEP) & (slots as u64 - 1);
     let ring = Arc::new(Ring {
@@ -94,14 +98,16 @@ impl<T> Ring<T> {
         &self.slots[(position / STEP) as usize & (self.slots.len() - 1)]
     }
 
-    /// Reserves the next position and takes the sleep bit; `None` if the ring is full.
+    /// Reserves the next position and takes the sleep bit; `None` if fewer than `spare` slots would
+    /// be free then.
     #[inline]
-    fn reserve(&self) -> Option<Reserved<'_, T>> {
+    fn reserve(&self, spare: u64) -> Option<Reserved<'_, T>> {
         let mut tail = self.tail.load(Ordering::Relaxed);
         loop {
             let position = tail & !SLEEP;
             let slot = self.slot(position);
-            match slot.turn(position) {
+            let last = position.wrapping_add(STEP * spare);
+            match self.slot(last).turn(last) {
                 Turn::Full => return None,
                 Turn::Passed => tail = self.tail.load(Ordering::Relaxed),
                 Turn::Free => {
@@ -135,7 +141,8 @@ impl<T> Reserved<'_, T> {
     #[inline]
     fn fill(self, value: T) -> Wake {
         // SAFETY:
-        // 1. `Ring::reserve` made this after the slot's turn was `Free` for the position.
+        // 1. `Ring::reserve` made this after the slot's turn was `Free` for the position, or that of
+        //    a later one, which the receiver frees after this one.
         // 2. The compare-and-swap on the tail gave the position to this one reservation, which
         //    is consumed here.
         unsafe { self.slot.fill(self.position, value) };
@@ -188,20 +195,35 @@ impl<T> Sender<T> {
     /// until it goes on; so a kernel pushes with interrupts off or returns from them soon.
     ///
     /// # Errors
-    /// [`Full`] with the value, if the ring has no free slot. After the receiver is gone, pushed
-    /// values stay in the ring until the last sender is gone too.
+    /// [`Full`] with the value, if the ring has no free slot but the one that is kept. After the
+    /// receiver is gone, pushed values stay in the ring until the last sender is gone too.
     #[inline]
     pub fn push(&self, value: T) -> Result<Wake, Full<T>> {
-        match self.ring.reserve() {
+        self.push_sparing(1, value)
+    }
+
+    /// As [`Self::push`], also into the slot that is kept free. So there is room for one such value
+    /// at any time: who sees to it that none is pushed before the last one has been taken is never
+    /// refused.
+    ///
+    /// # Errors
+    /// [`Full`] with the value, if the ring has no free slot at all.
+    pub fn push_reserved(&self, value: T) -> Result<Wake, Full<T>> {
+        self.push_sparing(0, value)
+    }
+
+    #[inline(always)]
+    fn push_sparing(&self, spare: u64, value: T) -> Result<Wake, Full<T>> {
+        match self.ring.reserve(spare) {
             Some(reserved) => Ok(reserved.fill(value)),
             None => Err(Full(value)),
         }
     }
 
-    /// How many values fit.
+    /// How many values fit, besides one by [`Sender::push_reserved`].
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.ring.slots.len()
+        self.ring.slots.len() - 1
     }
 }
 
@@ -313,10 +335,10 @@ impl<T> Receiver<T> {
         (tail.wrapping_sub(self.head) / STEP) as usize
     }
 
-    /// How many values fit.
+    /// How many values fit, besides one by [`Sender::push_reserved`].
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.ring.slots.len()
+        self.ring.slots.len() - 1
     }
 }
 

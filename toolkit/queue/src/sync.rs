@@ -66,6 +66,11 @@ mod modelled {
         }
 
         /// As `core`'s.
+        pub fn swap(&self, value: u64, order: Ordering) -> u64 {
+            self.word.swap(value, order)
+        }
+
+        /// As `core`'s.
         pub fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
             self.word.fetch_and(value, order)
         }

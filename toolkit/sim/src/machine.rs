@@ -9,11 +9,10 @@
 //!
 //! A step is indivisible: what a handler sends is on its way from the moment of its dispatch.
 
-use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::{Builder, Core, Grid, Platform, PolicyPanicked, Request, Step, System};
@@ -53,15 +52,33 @@ pub struct Interrupts {
 /// No time at all.
 const NEVER: u64 = u64::MAX;
 
+/// A time, in cycles. All happens on one thread, but whoever wakes a task may not know of it.
+#[derive(Debug)]
+struct Time(AtomicU64);
+
+impl Time {
+    const fn new(cycles: u64) -> Self {
+        Self(AtomicU64::new(cycles))
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, cycles: u64) {
+        self.0.store(cycles, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct Clock {
-    now: Cell<u64>,
-    interrupted: Cell<u64>,
-    next_interrupt: Cell<u64>,
+    now: Time,
+    interrupted: Time,
+    next_interrupt: Time,
     /// When a wake-up sent to this core arrives.
-    wake_at: Cell<u64>,
-    timer_at: Cell<u64>,
-    asleep: Cell<bool>,
+    wake_at: Time,
+    timer_at: Time,
+    asleep: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -69,14 +86,35 @@ struct Clocks {
     timing: Timing,
     cores: Vec<Clock>,
     /// The time of the event that is happening.
-    event_at: Cell<u64>,
+    event_at: Time,
+    /// The core that is stepping, or [`NOBODY`] between two steps.
+    stepping: AtomicUsize,
+}
+
+/// The number of no core.
+const NOBODY: usize = usize::MAX;
+
+impl Clocks {
+    /// The time of what is happening.
+    fn now(&self) -> u64 {
+        let stepping = self.cores.get(self.stepping.load(Ordering::Relaxed));
+        stepping.map_or_else(|| self.event_at.get(), |clock| clock.now.get())
+    }
+
+    /// Sends a wake-up to a core.
+    fn wake(&self, core: CoreId, now: u64) {
+        let at = now + self.timing.wake_cycles;
+        if let Some(clock) = self.cores.get(core.index()) {
+            clock.wake_at.set(clock.wake_at.get().min(at));
+        }
+    }
 }
 
 /// One core of a [`Machine`]: the platform under its toolkit, and the way in which its handlers
 /// spend time. Clones are the same core.
 #[derive(Clone, Debug)]
 pub struct VirtualCore {
-    clocks: Rc<Clocks>,
+    clocks: Arc<Clocks>,
     /// `None` for the world outside the machine.
     core: Option<CoreId>,
 }
@@ -99,12 +137,12 @@ impl Clock {
         // Not on all cores at once.
         let first = |interrupts: Interrupts| interrupts.every_cycles + number as u64;
         Self {
-            now: Cell::new(0),
-            interrupted: Cell::new(0),
-            next_interrupt: Cell::new(timing.interrupts.map_or(NEVER, first)),
-            wake_at: Cell::new(NEVER),
-            timer_at: Cell::new(NEVER),
-            asleep: Cell::new(false),
+            now: Time::new(0),
+            interrupted: Time::new(0),
+            next_interrupt: Time::new(timing.interrupts.map_or(NEVER, first)),
+            wake_at: Time::new(NEVER),
+            timer_at: Time::new(NEVER),
+            asleep: AtomicBool::new(false),
         }
     }
 
@@ -122,9 +160,13 @@ impl Clock {
         self.now.set(end);
     }
 
+    fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
     /// When the core steps next.
     fn next(&self) -> u64 {
-        if !self.asleep.get() {
+        if !self.is_asleep() {
             return self.now.get();
         }
         let wake = self.wake_at.get().min(self.timer_at.get());
@@ -137,7 +179,7 @@ impl Clock {
 
     /// Ends a sleep at `at`.
     fn wake(&self, at: u64, timing: &Timing) {
-        self.asleep.set(false);
+        self.asleep.store(false, Ordering::Relaxed);
         self.wake_at.set(NEVER);
         self.timer_at.set(NEVER);
         self.sleep_until(at, timing);
@@ -175,10 +217,12 @@ impl Platform for VirtualCore {
     }
 
     fn wake(&self, core: CoreId) {
-        let at = self.now() + self.clocks.timing.wake_cycles;
-        if let Some(clock) = self.clocks.cores.get(core.index()) {
-            clock.wake_at.set(clock.wake_at.get().min(at));
-        }
+        self.clocks.wake(core, self.now());
+    }
+
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let (clocks, core) = (self.clocks.clone(), self.core());
+        move || clocks.wake(core, clocks.now())
     }
 
     fn set_timer(&self, at: u64) {
@@ -260,7 +304,7 @@ pub struct Machine<Y: System> {
     /// What events may touch.
     pub world: World<Y>,
     cores: Vec<Core<Y>>,
-    clocks: Rc<Clocks>,
+    clocks: Arc<Clocks>,
     steps: u64,
     /// The core that went to sleep in the last advance.
     fell_asleep: Option<CoreId>,
@@ -278,12 +322,13 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
             step_cycles: timing.step_cycles.max(1),
             ..timing
         };
-        let clocks = Rc::new(Clocks {
+        let clocks = Arc::new(Clocks {
             timing,
             cores: (0..seeds.len())
                 .map(|number| Clock::new(number, &timing))
                 .collect(),
-            event_at: Cell::new(0),
+            event_at: Time::new(0),
+            stepping: AtomicUsize::new(NOBODY),
         });
         let core = |seed: vortex_toolkit::Seed<Y>| {
             let core = VirtualCore {
@@ -344,13 +389,16 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
         }
         let clock = &self.clocks.cores[core];
         let timing = &self.clocks.timing;
-        if clock.asleep.get() {
+        if clock.is_asleep() {
             clock.wake(core_at, timing);
         }
         clock.spend(timing.step_cycles, timing);
         self.steps += 1;
-        if let Step::Asleep { .. } = self.cores[core].step() {
-            clock.asleep.set(true);
+        self.clocks.stepping.store(core, Ordering::Relaxed);
+        let step = self.cores[core].step();
+        self.clocks.stepping.store(NOBODY, Ordering::Relaxed);
+        if let Step::Asleep { .. } = step {
+            clock.asleep.store(true, Ordering::Relaxed);
             self.fell_asleep = u16::try_from(core).ok().map(CoreId);
         }
         true
@@ -366,7 +414,7 @@ impl<Y: System<Platform = VirtualCore>> Machine<Y> {
     pub fn run_until(&mut self, time: u64) {
         while self.advance(time) {}
         let clocks = self.clocks.cores.iter();
-        for clock in clocks.filter(|clock| clock.asleep.get()) {
+        for clock in clocks.filter(|clock| clock.is_asleep()) {
             clock.sleep_until(time, &self.clocks.timing);
         }
         self.clocks

@@ -22,6 +22,15 @@ struct Machine {
     stop: AtomicBool,
 }
 
+impl Machine {
+    fn wake(&self, core: CoreId) {
+        let thread = self.threads.get(core.index());
+        if let Some(thread) = thread.and_then(OnceLock::get) {
+            thread.unpark();
+        }
+    }
+}
+
 /// One core: a thread.
 pub struct ThreadCore {
     machine: Arc<Machine>,
@@ -45,10 +54,12 @@ impl Platform for ThreadCore {
     }
 
     fn wake(&self, core: CoreId) {
-        let thread = self.machine.threads.get(core.index());
-        if let Some(thread) = thread.and_then(OnceLock::get) {
-            thread.unpark();
-        }
+        self.machine.wake(core);
+    }
+
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let (machine, core) = (self.machine.clone(), self.core);
+        move || machine.wake(core)
     }
 
     fn set_timer(&self, at: u64) {

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
@@ -21,7 +22,7 @@ struct Counting {
     now: Rc<Cell<u64>>,
     interrupted: Rc<Cell<u64>>,
     /// Wake-ups sent to core 0.
-    wakes: Rc<Cell<u32>>,
+    wakes: Arc<AtomicU32>,
 }
 
 impl Platform for Counting {
@@ -37,7 +38,14 @@ impl Platform for Counting {
     }
     fn wake(&self, core: CoreId) {
         if core == CoreId(0) {
-            self.wakes.set(self.wakes.get() + 1);
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let wakes = self.wakes.clone();
+        let counts = u32::from(self.core == CoreId(0));
+        move || {
+            wakes.fetch_add(counts, Ordering::Relaxed);
         }
     }
     fn set_timer(&self, _: u64) {}
@@ -85,7 +93,7 @@ fn pair() -> Pair {
     let spec = SchedulerSpec::on(Policy::Wfq, [CoreId(0)], Weight::DEFAULT);
     let on_0 = builder.resource("threads", spec);
     let (grid, seeds) = builder.build();
-    let (now, wakes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (now, wakes) = (Rc::new(Cell::new(0)), Arc::new(AtomicU32::new(0)));
     let platforms = [0, 1].map(|core| Counting {
         core: CoreId(core),
         now: now.clone(),
@@ -109,7 +117,7 @@ fn send(context: &Context<'_, Test>, from: &Counting) -> u32 {
     let request = Request::new(context.head().destination, context.head().activity, NOTHING);
     let sent = context.grid().submit_to(from, CoreId(0), request);
     assert!(sent.is_ok());
-    from.wakes.get()
+    from.wakes.load(Ordering::Relaxed)
 }
 
 #[test]
@@ -123,7 +131,7 @@ fn a_sender_wakes_the_core_of_a_thread_in_user_mode() {
     pair.cores[0].send(request);
     assert_eq!(pair.cores[0].step(), Step::Worked);
     while pair.cores[0].step() == Step::Worked {}
-    assert_eq!(pair.platforms[0].wakes.get(), 0);
+    assert_eq!(pair.platforms[0].wakes.load(Ordering::Relaxed), 0);
     let thread: Does = |context, other| {
         assert!(context.enter_user());
         assert!(!context.should_yield());

@@ -1,13 +1,13 @@
 //! Dispatch: a request is executed to completion, timed, and charged.
 
 use crate::context::Context;
-use crate::ids::{ActivityId, ClientId, ResourceId};
+use crate::ids::{ActivityId, ClientId, DependencyLabel, ResourceId};
 use crate::record::{Field, Metric, Record, RecordKind};
-use crate::request::{Head, Link, Request, Trigger};
+use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::slab::{Chain, Work};
 use crate::statistics::Account;
 use crate::system::{Outcome, Resources, System};
-use crate::task::Task;
+use crate::task::{Leavings, Task};
 use crate::tree::{Client, Place};
 use crate::waiting::{Party, Waiter, WaiterId};
 
@@ -154,7 +154,7 @@ impl<Y: System> Core<Y> {
                 followers,
                 ..
             }) => {
-                state.let_followers_go(place, followers);
+                state.let_followers_go(place, &request.head, followers);
                 state.books.cut_scheduling(&state.platform);
                 state.current.begin(&request.head);
                 self.execute(place, request.message);
@@ -180,13 +180,8 @@ impl<Y: System> Core<Y> {
                 state.conclude(place, RecordKind::Executed, 0);
             }
             Outcome::Continue(task) => {
-                let id = state.hold(Waiter {
-                    place,
-                    head: state.current.head,
-                    followers: Chain::EMPTY,
-                    party: Party::Task(task),
-                    resuming: false,
-                });
+                let head = state.current.head;
+                let id = state.hold(Waiter::new(place, head, Party::Task(task)));
                 self.poll_task(place, id, RecordKind::Executed);
             }
         }
@@ -202,16 +197,13 @@ impl<Y: System> Core<Y> {
         let Party::Task(mut task) = core::mem::replace(&mut waiter.party, Party::Polled) else {
             return state.serve_nothing(place);
         };
-        let ended = task.poll();
-        let (bytes, memory) = task.port().take_consumption();
-        state.current.bytes += bytes;
-        state.current.memory += memory;
-        state.send_for_task(id, &task);
+        let ended = task.poll(state.books.mark);
+        state.settle_poll(id, task.port().take_leavings());
         if let Some(waiter) = state.waiting.get(id) {
             waiter.party = Party::Task(task);
         }
         if ended && let Some(waiter) = state.waiting.remove(id) {
-            state.let_followers_go(waiter.place, waiter.followers);
+            state.let_followers_go(waiter.place, &waiter.head, waiter.followers);
             if let Party::Task(task) = waiter.party {
                 state.give_up_unread(&task);
             }
@@ -344,8 +336,28 @@ impl<Y: System> CoreState<Y> {
 
     /// A waiter holds back those that depend on it.
     fn hold(&mut self, waiter: Waiter<Y::Message>) -> WaiterId {
-        self.tree.client(waiter.place).holding += 1;
+        let client = self.tree.client(waiter.place);
+        client.waiters += 1;
+        client.holding += u32::from(waiter.head.has_dependants());
         self.waiting.insert(waiter)
+    }
+
+    /// Begins a task that is not the rest of a request's handling, and holds nobody back.
+    pub(crate) fn spawn(&mut self, head: &Head, task: Task<Y::Message>) -> Result<(), Reason> {
+        let place = self.make_place(head.destination, head.activity)?;
+        let dependency = DependencyLabel::NONE;
+        let head = Head {
+            dependency,
+            ..*head
+        };
+        let id = self.hold(Waiter {
+            resuming: true,
+            ..Waiter::new(place, head, Party::Task(task))
+        });
+        let now = self.books.mark;
+        self.tree
+            .append(&self.platform, place, Work::Resume(id), now);
+        Ok(())
     }
 
     /// Per-request blocking.
@@ -356,27 +368,25 @@ impl<Y: System> CoreState<Y> {
                 .tree
                 .requeue(&self.platform, place, Work::Request(request), now);
         }
-        let id = self.hold(Waiter {
-            place,
-            head: request.head,
-            followers: Chain::EMPTY,
-            party: Party::Request(request),
-            resuming: false,
-        });
+        let id = self.hold(Waiter::new(place, request.head, Party::Request(request)));
         self.waiting.wait(id, trigger);
     }
 
     /// A waiter has gone: what stayed behind it goes back to the head of the queue.
-    fn let_followers_go(&mut self, place: Place, mut followers: Chain) {
-        self.tree.client(place).holding -= 1;
+    fn let_followers_go(&mut self, place: Place, head: &Head, mut followers: Chain) {
+        let client = self.tree.client(place);
+        client.waiters -= 1;
+        client.holding -= u32::from(head.has_dependants());
         let now = self.books.mark;
         self.tree
             .requeue_all(&self.platform, place, &mut followers, now);
     }
 
-    /// Sends what a task has handed to its port.
-    fn send_for_task(&mut self, id: WaiterId, task: &Task<Y::Message>) {
-        for (call, mut request) in task.port().take_outgoing() {
+    /// Charges what a task has used, and sends what it has handed to its port.
+    fn settle_poll(&mut self, id: WaiterId, leavings: Leavings<Y::Message>) {
+        self.current.bytes += leavings.bytes;
+        self.current.memory += leavings.memory;
+        for (call, mut request) in leavings.outgoing {
             request.head.sent_at = self.books.mark;
             if let Some(call) = call {
                 let trigger = self.waiting.new_trigger(self.id);

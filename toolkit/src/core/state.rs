@@ -1,5 +1,6 @@
 //! A core's state but for its resources: what a [`Context`](crate::Context) works on.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,6 +19,7 @@ use crate::system::{Platform, System};
 use crate::task::{Answer, CallId};
 use crate::tree::{NodeIndex, Tree};
 use crate::waiting::{Party, Waiter, WaiterId, Waiting};
+use crate::waker::Bell;
 
 #[cfg(debug_assertions)]
 use crate::binding::FastMap;
@@ -76,6 +78,8 @@ impl<Y: System> CoreState<Y> {
         span: SpanPublisher,
         platform: Y::Platform,
     ) -> Self {
+        let inbox = grid.senders[id.index()].clone();
+        let home = Arc::new(Bell::new(inbox, Box::new(platform.waker())));
         let multiplexor = grid.multiplexors[id.index()].policy.read().clone();
         let root = Governor::start(&platform, &multiplexor, id);
         let books = Books::open(grid.ledger_of(id), &platform);
@@ -87,7 +91,7 @@ impl<Y: System> CoreState<Y> {
             resources: Vec::new(),
             schedulers: Vec::new(),
             leaving: Vec::new(),
-            waiting: Waiting::new(),
+            waiting: Waiting::new(home),
             woken: Vec::new(),
             returns: VecDeque::new(),
             owned: Owned::new(),
@@ -193,6 +197,7 @@ impl<Y: System> CoreState<Y> {
                 self.returns.push_back((request, reason));
                 self.call_attention();
             }
+            Envelope::Woken => self.resume_woken(),
             Envelope::Control(control) => self.control(&control),
             Envelope::Announce(control) => self.announce(&control),
             Envelope::Migration(message) => self.migrate(message),
@@ -215,6 +220,16 @@ impl<Y: System> CoreState<Y> {
     pub(crate) fn fire(&mut self, trigger: Trigger) {
         let mut woken = core::mem::take(&mut self.woken);
         self.waiting.fire(trigger, &mut woken);
+        for id in woken.drain(..) {
+            self.resume(id);
+        }
+        self.woken = woken;
+    }
+
+    /// Tasks of this core have been woken: they go on, the one woken first before all others.
+    fn resume_woken(&mut self) {
+        let mut woken = core::mem::take(&mut self.woken);
+        woken.extend(self.waiting.woken());
         for id in woken.drain(..) {
             self.resume(id);
         }

@@ -60,7 +60,9 @@ pub(crate) struct Client {
     pub(crate) child: Option<NodeIndex>,
     /// Requests that may be queued.
     pub(crate) limit: u32,
-    /// Waiting requests and tasks that hold back those that depend on them.
+    /// Waiting requests and tasks.
+    pub(crate) waiters: u32,
+    /// Those of them that may hold back others.
     pub(crate) holding: u32,
     /// Who pays; the infrastructure for a scheduler.
     pub(crate) activity: ActivityId,
@@ -74,6 +76,7 @@ impl Client {
             state: ClientState::Idle,
             child: None,
             limit: u32::MAX,
+            waiters: 0,
             holding: 0,
             activity,
             account,

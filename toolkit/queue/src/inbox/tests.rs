@@ -16,7 +16,15 @@ struct Model {
 
 impl Model {
     fn push(&mut self, value: u32) -> Result<Wake, Full<u32>> {
-        if self.values.len() == self.capacity {
+        self.push_within(self.capacity, value)
+    }
+
+    fn push_reserved(&mut self, value: u32) -> Result<Wake, Full<u32>> {
+        self.push_within(self.capacity + 1, value)
+    }
+
+    fn push_within(&mut self, capacity: usize, value: u32) -> Result<Wake, Full<u32>> {
+        if self.values.len() >= capacity {
             return Err(Full(value));
         }
         self.values.push_back(value);
@@ -33,6 +41,7 @@ impl Model {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Push(u32),
+    PushReserved(u32),
     Pop,
     TrySleep,
     Wake,
@@ -41,6 +50,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<u32>().prop_map(Step::Push),
+        1 => any::<u32>().prop_map(Step::PushReserved),
         4 => Just(Step::Pop),
         2 => Just(Step::TrySleep),
         1 => Just(Step::Wake),
@@ -57,6 +67,9 @@ fn check(ends: (Sender<u32>, Receiver<u32>), steps: &[Step]) -> Result<(), TestC
     for step in steps {
         match *step {
             Step::Push(value) => prop_assert_eq!(sender.push(value), model.push(value)),
+            Step::PushReserved(value) => {
+                prop_assert_eq!(sender.push_reserved(value), model.push_reserved(value));
+            }
             Step::Pop => prop_assert_eq!(receiver.pop(), model.values.pop_front()),
             Step::TrySleep => prop_assert_eq!(receiver.try_sleep(), model.try_sleep()),
             Step::Wake => {
@@ -90,8 +103,8 @@ proptest! {
 }
 
 #[test]
-fn capacity_is_rounded_up_to_a_power_of_two() {
-    for (asked, given) in [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)] {
+fn capacity_is_rounded_up_to_one_less_than_a_power_of_two() {
+    for (asked, given) in [(0, 1), (1, 1), (2, 3), (3, 3), (4, 7), (63, 63), (64, 127)] {
         let (sender, receiver) = channel::<u8>(asked);
         assert_eq!(
             (sender.capacity(), receiver.capacity()),
@@ -109,17 +122,33 @@ fn a_capacity_beyond_all_memory_is_refused() {
 
 #[test]
 fn a_full_inbox_gives_the_value_back_and_keeps_its_own() {
-    let (sender, mut receiver) = channel(2);
-    assert_eq!(sender.push(1), Ok(Wake::Awake));
-    assert_eq!(sender.push(2), Ok(Wake::Awake));
-    assert_eq!(sender.push(3), Err(Full(3)));
+    let (sender, mut receiver) = channel(3);
+    for value in 1..4 {
+        assert_eq!(sender.push(value), Ok(Wake::Awake));
+    }
+    assert_eq!(sender.push(4), Err(Full(4)));
     assert_eq!(receiver.pop(), Some(1));
-    assert_eq!(sender.push(4), Ok(Wake::Awake));
-    assert_eq!(sender.push(5), Err(Full(5)));
-    assert_eq!(
-        [receiver.pop(), receiver.pop(), receiver.pop()],
-        [Some(2), Some(4), None]
-    );
+    assert_eq!(sender.push(5), Ok(Wake::Awake));
+    assert_eq!(sender.push(6), Err(Full(6)));
+    let rest: Vec<_> = core::iter::from_fn(|| receiver.pop()).collect();
+    assert_eq!(rest, [2, 3, 5]);
+}
+
+#[test]
+fn a_full_inbox_has_room_for_one_reserved_value() {
+    let (sender, mut receiver) = channel(1);
+    assert_eq!(sender.push(1), Ok(Wake::Awake));
+    assert_eq!(sender.push(2), Err(Full(2)));
+    assert_eq!(sender.push_reserved(3), Ok(Wake::Awake));
+    assert_eq!(sender.push_reserved(4), Err(Full(4)));
+    assert_eq!(receiver.pop(), Some(1));
+    assert_eq!(sender.push(5), Err(Full(5)), "the free slot is kept");
+    assert_eq!(receiver.pop(), Some(3));
+    assert_eq!(receiver.pop(), None);
+    assert!(receiver.try_sleep());
+    assert_eq!(sender.push_reserved(6), Ok(Wake::WasAsleep));
+    assert_eq!(sender.push(7), Err(Full(7)));
+    assert_eq!(receiver.pop(), Some(6));
 }
 
 #[test]
@@ -140,7 +169,7 @@ fn an_unfinished_push_holds_back_later_values_but_not_the_producers() {
     let (sender, mut receiver) = channel(4);
     assert!(receiver.try_sleep());
 
-    let interrupted = sender.ring.reserve().expect("there is room");
+    let interrupted = sender.ring.reserve(1).expect("there is room");
     assert_eq!(
         sender.push(2),
         Ok(Wake::Awake),
@@ -162,19 +191,18 @@ fn an_unfinished_push_holds_back_later_values_but_not_the_producers() {
 
 #[test]
 fn an_unfinished_push_fills_the_ring_for_others() {
-    let (sender, mut receiver) = channel(2);
-    let interrupted = sender.ring.reserve().expect("there is room");
+    let (sender, mut receiver) = channel(3);
+    let interrupted = sender.ring.reserve(1).expect("there is room");
     assert_eq!(sender.push(2), Ok(Wake::Awake));
+    assert_eq!(sender.push(3), Ok(Wake::Awake));
     assert_eq!(
-        sender.push(3),
-        Err(Full(3)),
+        sender.push(4),
+        Err(Full(4)),
         "the first slot is still to be written"
     );
     assert_eq!(interrupted.fill(1), Wake::Awake);
-    assert_eq!(
-        [receiver.pop(), receiver.pop(), receiver.pop()],
-        [Some(1), Some(2), None]
-    );
+    let all: Vec<_> = core::iter::from_fn(|| receiver.pop()).collect();
+    assert_eq!(all, [1, 2, 3]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +11,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
 use serde_json::json;
@@ -35,12 +38,18 @@ struct Args {
 /// what one costs in nanoseconds.
 type Operation = (&'static str, u32, fn(u32) -> io::Result<f64>);
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 11] = [
     ("getpid", 200_000, get_pid),
     ("request", 50_000, request),
     ("yield", 50_000, switch),
     ("futex-same-core", 20_000, |times| ping_pong(times, 0)),
     ("futex-cross-core", 5_000, |times| ping_pong(times, 1)),
+    ("pipe-same-core", 20_000, |times| {
+        hand_over(times, read_pipe)
+    }),
+    ("epoll-same-core", 20_000, |times| {
+        hand_over(times, read_when_ready)
+    }),
     ("thread", 2_000, create_and_join),
     ("page-fault", 50_000, page_faults),
     ("process", 50, processes),
@@ -175,6 +184,51 @@ fn ping_pong(times: u32, core: usize) -> io::Result<f64> {
         .join()
         .map_err(|_| io::Error::other("the other thread panicked"))?;
     let time = start.elapsed();
+    all_cores()?;
+    joined.map(|()| each(time, times))
+}
+
+fn read_pipe(reader: &mut PipeReader, _: &OwnedFd) -> io::Result<()> {
+    reader.read_exact(&mut [0])
+}
+
+fn read_when_ready(reader: &mut PipeReader, poll: &OwnedFd) -> io::Result<()> {
+    let mut events = Vec::with_capacity(1);
+    epoll::wait(poll, spare_capacity(&mut events), None)?;
+    reader.read_exact(&mut [0])
+}
+
+/// How one side of [`hand_over`] takes a byte out of its pipe, which the epoll watches.
+type Take = fn(&mut PipeReader, &OwnedFd) -> io::Result<()>;
+
+/// Two threads on one core that hand a byte to and fro through two pipes.
+fn hand_over(times: u32, take: Take) -> io::Result<f64> {
+    let side = || -> io::Result<(PipeReader, PipeWriter, OwnedFd)> {
+        let (reader, writer) = io::pipe()?;
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&poll, &reader, EventData::new_u64(0), EventFlags::IN)?;
+        Ok((reader, writer, poll))
+    };
+    let (mut reader, mut back, poll) = side()?;
+    let (mut answer, mut writer, answer_poll) = side()?;
+    let other = thread::spawn(move || -> io::Result<()> {
+        stay_on(0)?;
+        for _ in 0..times {
+            take(&mut reader, &poll)?;
+            writer.write_all(&[1])?;
+        }
+        Ok(())
+    });
+    stay_on(0)?;
+    let start = Instant::now();
+    for _ in 0..times {
+        back.write_all(&[1])?;
+        take(&mut answer, &answer_poll)?;
+    }
+    let time = start.elapsed();
+    let joined = other
+        .join()
+        .map_err(|_| io::Error::other("the other thread panicked"))?;
     all_cores()?;
     joined.map(|()| each(time, times))
 }
