@@ -449,6 +449,7 @@ mod tests {
             timer: true,
             user: false,
             grid: false,
+            disk: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \

@@ -1,14 +1,14 @@
 //! The file system experiment: section 4.5, figures 15 and 16 of the paper.
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::Metric;
 use xtask::disks::Controller;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
 use xtask::samples::{AtResource, Counted, analyse, at_resource};
-use xtask::ui;
 
 use super::at_resources::Results;
 use super::{Common, Shares, grid, measure, table};
@@ -115,18 +115,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         samples: &samples,
     };
     results.show(common)?;
-    report_rate(&results.resources[0], rate);
+    report_rate(&results.resources[0], rate)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn report_rate(disk: &AtResource, part: f64) {
-    ui::plain(&format!(
+fn report_rate(disk: &AtResource, part: f64) -> Result<()> {
+    writeln!(
+        anstream::stdout(),
+
         "the disk's rate                  {:.2} MB/s, {:.1} % of what it can do   (target {:.0} %: {})",
         disk.bytes_per_second / 1e6,
         part * 100.0,
         REACHED * 100.0,
         table::verdict(part >= REACHED),
-    ));
+    )
+    .context("cannot print the results")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
