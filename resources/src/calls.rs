@@ -16,6 +16,8 @@ use crate::thread::Thread;
 
 pub mod argument;
 pub mod document;
+#[cfg(any(test, feature = "fake"))]
+pub mod hostile;
 pub mod layout;
 pub mod names;
 pub mod program;

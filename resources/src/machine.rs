@@ -8,6 +8,8 @@ use core::fmt::Debug;
 
 pub use vortex_toolkit::memory::Frame;
 
+use crate::executable::Processor;
+
 /// Bytes of a page and of a frame.
 pub const PAGE_SIZE: u64 = 4096;
 
@@ -207,6 +209,11 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// When the kernel was entered, in cycles of the platform's clock.
     fn entered_at(&self) -> u64 {
         0
+    }
+
+    /// What programs are told of the processor.
+    fn processor(&self) -> Processor {
+        Processor::default()
     }
 
     /// Cycles of the platform's clock in a second.

@@ -23,7 +23,7 @@ use crate::machine::Machine;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
-use crate::thread::{IntervalTimer, Thread, WaitId};
+use crate::thread::{CpuTimers, IntervalTimer, PosixTimers, Thread, WaitId};
 
 pub mod calls;
 mod directory;
@@ -106,6 +106,8 @@ pub struct Process<M: Machine> {
     children_used: Mutex<Consumption>,
     pub(crate) signals: Mutex<signals::OfProcess>,
     pub(crate) interval_timer: Mutex<Option<IntervalTimer>>,
+    pub(crate) cpu_timers: CpuTimers,
+    pub(crate) posix_timers: Mutex<PosixTimers>,
 }
 
 impl<M: Machine> Process<M> {

@@ -405,6 +405,12 @@ impl<M: Machine> Space<M> {
         self.inner.lock().regions.cover(start, end)
     }
 
+    /// Whether the page of an address is mapped now.
+    #[must_use]
+    pub fn is_resident(&self, address: u64) -> bool {
+        address < USER_END && self.inner.lock().pages.tables.lookup(address).is_some()
+    }
+
     /// Resident pages, and bytes in regions.
     pub fn usage(&self) -> (u64, u64) {
         let inner = self.inner.lock();

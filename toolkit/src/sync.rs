@@ -1,6 +1,6 @@
 //! What cores share under a lock or as a bare word: the real things, or under `--cfg loom` those of
 //! the loom model checker, which then runs whole cores through their interleavings
-//! (`tests/loom.rs`).
+//! (`tests/loom/`).
 
 #[cfg(not(loom))]
 mod real {

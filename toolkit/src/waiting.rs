@@ -41,8 +41,6 @@ pub(crate) struct Waiter<M: Message> {
     pub(crate) party: Party<M>,
     /// In its queue already, to go on.
     pub(crate) resuming: bool,
-    /// A reason to go on has come since a task was last polled.
-    pub(crate) due: bool,
 }
 
 impl<M: Message> Waiter<M> {
@@ -54,7 +52,6 @@ impl<M: Message> Waiter<M> {
             followers: Chain::EMPTY,
             party,
             resuming: false,
-            due: false,
         }
     }
 }

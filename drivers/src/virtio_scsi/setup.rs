@@ -1,5 +1,6 @@
 //! Bringing the device up (section 3.1.1), at first and after a reset.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use vortex_bus::virtio::{Transport, VERSION_1, status};

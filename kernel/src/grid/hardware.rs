@@ -344,6 +344,15 @@ impl Machine for Hardware {
         clock::entry()
     }
 
+    fn processor(&self) -> vortex_resources::executable::Processor {
+        vortex_resources::executable::Processor {
+            capabilities: user::capabilities().into(),
+            // The instructions that set the bases of FS and GS are off.
+            capabilities2: 0,
+            signal_frame: vortex_resources::signals::frame_bytes(user::extended_state_bytes()),
+        }
+    }
+
     fn hertz(&self) -> u64 {
         clock::tsc_hz()
     }

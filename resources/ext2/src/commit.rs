@@ -313,9 +313,8 @@ impl State {
         let now = &mut self.epoch;
         now.released.blocks.extend(&released.blocks);
         now.released.inodes.extend(released.inodes);
-        now.allocated.extend(&epoch.allocated);
+        // What was allocated and made is perhaps on the volume: it counts as old from now on.
         now.inodes.extend(epoch.inodes);
-        now.made.extend(epoch.made);
         now.named.extend(epoch.named);
         now.gave.extend(epoch.gave);
         now.unnamed.extend(epoch.unnamed);

@@ -186,7 +186,7 @@ impl<V: Volume> FileSystem<V> {
         match slot {
             Slot::Room(Room { buffer, at }) => {
                 buffer.change(state, wave, |bytes| {
-                    entry::insert(bytes, *at, inode, code, name)
+                    entry::insert(bytes, *at, inode, code, name);
                 });
             }
             Slot::Block(new) => {

@@ -27,40 +27,13 @@ impl<V: Volume> FileSystem<V> {
     /// See [`MountError`]. Features that forbid only writing make the mount read-only
     /// ([`read_only`](Self::read_only)).
     pub async fn mount(volume: V, options: Options, now: Timestamp) -> Result<Self, MountError> {
-        let (geometry, mut superblock) = read_superblock(&volume).await?;
+        let (geometry, superblock) = read_superblock(&volume).await?;
         let read_only = why_read_only(options, &superblock);
         let buffers = Buffers::new(geometry.block_size, options.cached_blocks);
         let descriptors = read_descriptors(&volume, &geometry, &buffers).await?;
         let groups = read_groups(&geometry, &descriptors).map_err(MountError::Corrupt)?;
         let system = system_blocks(&geometry, &groups).map_err(MountError::Corrupt)?;
-        let valid = superblock.is_valid();
-        superblock.set_mounted(now);
-        let state = State {
-            epoch: Epoch::default(),
-            committing: Released::default(),
-            superblock,
-            valid,
-            sound: valid,
-            free_blocks: groups
-                .iter()
-                .map(|group| u64::from(group.free_blocks))
-                .sum(),
-            free_inodes: groups
-                .iter()
-                .map(|group| u64::from(group.free_inodes))
-                .sum(),
-            descriptors,
-            taken: Ranges::default(),
-            taken_inodes: BTreeSet::new(),
-            reserved: 0,
-            opens: BTreeMap::new(),
-            unnamed: BTreeMap::new(),
-            reapable: Vec::new(),
-            orphans: Vec::new(),
-            generation: (now.seconds as u32).wrapping_mul(0x9e37_79b1) ^ now.nanoseconds,
-            latest: now,
-            groups,
-        };
+        let state = first_state(superblock, descriptors, groups, now);
         let groups = &state.groups;
         let file_system = Self {
             inode_tables: groups.iter().map(|group| group.inode_table).collect(),
@@ -120,6 +93,43 @@ impl<V: Volume> FileSystem<V> {
         state.orphans = orphans;
         drop(state);
         self.reap(now).await
+    }
+}
+
+/// The state of a volume on which nothing has been done.
+fn first_state(
+    mut superblock: Superblock,
+    descriptors: Vec<Buffer>,
+    groups: Vec<Group>,
+    now: Timestamp,
+) -> State {
+    let valid = superblock.is_valid();
+    superblock.set_mounted(now);
+    State {
+        epoch: Epoch::default(),
+        committing: Released::default(),
+        superblock,
+        valid,
+        sound: valid,
+        free_blocks: groups
+            .iter()
+            .map(|group| u64::from(group.free_blocks))
+            .sum(),
+        free_inodes: groups
+            .iter()
+            .map(|group| u64::from(group.free_inodes))
+            .sum(),
+        descriptors,
+        taken: Ranges::default(),
+        taken_inodes: BTreeSet::new(),
+        reserved: 0,
+        opens: BTreeMap::new(),
+        unnamed: BTreeMap::new(),
+        reapable: Vec::new(),
+        orphans: Vec::new(),
+        generation: (now.seconds as u32).wrapping_mul(0x9e37_79b1) ^ now.nanoseconds,
+        latest: now,
+        groups,
     }
 }
 

@@ -304,7 +304,7 @@ impl<V: Volume> FileSystem<V> {
         let users = bytes::u32_at(&buffer.bytes(), 4);
         if users > 1 {
             buffer.change(&mut state, Wave::Table, |bytes| {
-                put_u32(bytes, 4, users - 1)
+                put_u32(bytes, 4, users - 1);
             });
         } else {
             self.free_blocks(&mut state, &condemned);

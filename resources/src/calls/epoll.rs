@@ -63,7 +63,8 @@ pub(super) fn epoll_create1<M: Machine>(caller: &mut Caller<'_, '_, M>, flags: F
         return Err(Errno::EINVAL.into());
     }
     let closes = flags.0 & linux::EPOLL_CLOEXEC != 0;
-    open(caller, Opened::Epoll(Epoll::new()), 0, closes)
+    let epoll = Epoll::new(caller.process.home().watches.clone());
+    open(caller, Opened::Epoll(epoll), 0, closes)
 }
 
 /// `epoll_ctl`(2).

@@ -10,20 +10,25 @@
 //! Locks: the watches, then a file's list of those that watch it. The list of what is ready is locked
 //! under a file's queue, and nothing else under it. Files are looked at with none of them held.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use spin::Mutex;
 
 use super::descriptors::{OpenFile, Opened};
-use super::ready::{Events, Observer, Span, Subscription, WaitQueue};
+use super::quota::Quota;
+use super::ready::{Events, Span, Subscription, WaitQueue};
 use crate::errno::Errno;
 
-/// The most that one epoll watches (`/proc/sys/fs/epoll/max_user_watches` is for all of a user's).
-const MAX_WATCHES: usize = 1 << 16;
+mod ready;
+
+use ready::{Ready, Watch};
+
+/// How many may be told by one file: that takes its time at once, by whoever makes it ready.
+const MAX_OBSERVERS: usize = 1024;
 /// How deep an epoll may be inside others, and how many are looked at to know that.
 const MAX_DEPTH: usize = 5;
 const MAX_VISITED: usize = 1000;
@@ -83,83 +88,6 @@ fn key(descriptor: i32, file: &Arc<OpenFile>) -> Key {
     (descriptor, Arc::as_ptr(file).addr())
 }
 
-/// What is ready, perhaps; and who waits for that.
-#[derive(Debug, Default)]
-struct Ready {
-    list: Mutex<VecDeque<Arc<Watch>>>,
-    queue: Arc<WaitQueue>,
-}
-
-impl Ready {
-    /// The first, which is not in the list then: if it becomes ready anew, it enters itself again.
-    fn pop(&self) -> Option<Arc<Watch>> {
-        let mut list = self.list.lock();
-        let watch = list.pop_front()?;
-        watch.is_listed.store(false, Ordering::Relaxed);
-        Some(watch)
-    }
-
-    /// Enters one that is not in the list, at the end or at the beginning. False if it was there.
-    fn enter(&self, watch: &Arc<Watch>, first: bool) -> bool {
-        let mut list = self.list.lock();
-        if watch.has_ended.load(Ordering::Relaxed) || watch.is_listed.swap(true, Ordering::Relaxed)
-        {
-            return false;
-        }
-        match first {
-            true => list.push_front(watch.clone()),
-            false => list.push_back(watch.clone()),
-        }
-        true
-    }
-
-    /// A watch has ended: it is not entered any more.
-    fn end(&self, watch: &Arc<Watch>) {
-        let mut list = self.list.lock();
-        watch.has_ended.store(true, Ordering::Relaxed);
-        // One that is in the list is found when it is taken out.
-        if list.len() > 2 * MAX_WATCHES {
-            list.retain(|one| !one.has_ended.load(Ordering::Relaxed));
-        }
-    }
-}
-
-/// What is asked of one file.
-#[derive(Debug)]
-struct Watch {
-    ready: Arc<Ready>,
-    file: Weak<OpenFile>,
-    wanted: Mutex<Event>,
-    /// It has told once and is not to tell again before it is changed (`EPOLLONESHOT`).
-    is_spent: AtomicBool,
-    /// Changed with the list locked.
-    is_listed: AtomicBool,
-    has_ended: AtomicBool,
-}
-
-impl Observer for Watch {
-    fn notify(self: Arc<Self>, _: u64, _: Events) {
-        if self.is_spent.load(Ordering::Relaxed) {
-            return;
-        }
-        self.ready.enter(&self, false);
-        self.ready.queue.notify(Events::READABLE);
-    }
-}
-
-impl Watch {
-    /// What it is to tell of now.
-    fn look(&self) -> Events {
-        let is_off =
-            self.is_spent.load(Ordering::Relaxed) || self.has_ended.load(Ordering::Relaxed);
-        let Some(file) = self.file.upgrade().filter(|_| !is_off) else {
-            return Events::empty();
-        };
-        let wanted = Events::from_bits_truncate(self.wanted.lock().events);
-        file.readiness() & (wanted | Events::ALWAYS)
-    }
-}
-
 /// A watch and its place in the file's queue; none if what the file is ready for never changes.
 #[derive(Debug)]
 struct Entry {
@@ -172,15 +100,18 @@ struct Entry {
 pub struct Epoll {
     watches: Mutex<BTreeMap<Key, Entry>>,
     ready: Arc<Ready>,
+    /// How many watches there may be.
+    quota: Arc<Quota>,
     /// Those of them that are epolls themselves.
     nested: Mutex<BTreeMap<Key, Weak<OpenFile>>>,
 }
 
 impl Epoll {
-    /// That watches nothing.
+    /// That watches nothing, and then as much as the quota says.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(quota: Arc<Quota>) -> Arc<Self> {
         Arc::new(Self {
+            quota,
             watches: Mutex::default(),
             ready: Arc::default(),
             nested: Mutex::default(),
@@ -208,13 +139,11 @@ impl Epoll {
     /// Whether a file is ready that is watched.
     #[must_use]
     pub fn readiness(&self) -> Events {
-        while let Some(watch) = self.ready.pop() {
+        while let Some(watch) = self.ready.first() {
             if !watch.look().is_empty() {
-                self.ready.enter(&watch, true);
-                // Who has looked meanwhile has not seen it.
-                self.ready.queue.notify(Events::READABLE);
                 return Events::READABLE;
             }
+            self.ready.discard(&watch);
         }
         Events::empty()
     }
@@ -222,7 +151,7 @@ impl Epoll {
     /// At most how many can be taken now.
     #[must_use]
     pub fn listed(&self) -> usize {
-        self.ready.list.lock().len()
+        self.ready.len()
     }
 
     /// Takes up to `limit` events out of the list.
@@ -251,7 +180,7 @@ impl Epoll {
                 watch.is_spent.store(true, Ordering::Relaxed);
             }
             if wanted.events & (ONCE | EDGE) == 0 {
-                self.ready.enter(&watch, false);
+                self.ready.enter(&watch);
             } else {
                 taken.watches.push(watch);
             }
@@ -289,17 +218,14 @@ impl Epoll {
         if watches.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
-        if watches.len() >= MAX_WATCHES {
+        if file
+            .queue()
+            .is_some_and(|queue| queue.len() >= MAX_OBSERVERS)
+        {
             return Err(Errno::ENOSPC);
         }
-        let watch = Arc::new(Watch {
-            ready: self.ready.clone(),
-            file: Arc::downgrade(file),
-            wanted: Mutex::new(event),
-            is_spent: AtomicBool::new(false),
-            is_listed: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
-        });
+        let share = self.quota.take().ok_or(Errno::ENOSPC)?;
+        let watch = Watch::new(&self.ready, file, event, share);
         let entry = Entry {
             _subscription: subscribe(&watch, file, event),
             watch: watch.clone(),
@@ -358,7 +284,7 @@ impl Epoll {
     }
 
     fn enter_if_ready(&self, watch: &Arc<Watch>) {
-        if !watch.look().is_empty() && self.ready.enter(watch, false) {
+        if !watch.look().is_empty() && self.ready.enter(watch) {
             self.ready.queue.notify(Events::READABLE);
         }
     }
@@ -406,9 +332,7 @@ impl Drop for Epoll {
             self.ready.end(&entry.watch);
         }
         drop(watches);
-        // A watch in the list keeps the list.
-        let left = core::mem::take(&mut *self.ready.list.lock());
-        drop(left);
+        self.ready.clear();
     }
 }
 
@@ -428,7 +352,7 @@ impl Taken<'_> {
     pub fn put_back(self) {
         for watch in &self.watches {
             watch.is_spent.store(false, Ordering::Relaxed);
-            self.epoll.ready.enter(watch, false);
+            self.epoll.ready.enter(watch);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::object::Object;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
-use crate::thread::{NewThread, Thread, complete, launch, short_name};
+use crate::thread::{CpuTimers, NewThread, PosixTimers, Thread, complete, launch, short_name};
 
 /// A process to start.
 pub struct Spawn<M: Machine> {
@@ -123,7 +123,7 @@ pub(super) fn load<M: Machine>(
     let (seed, random) = random.split_at(8);
     space.set_seed(u64::from_le_bytes(seed.try_into().unwrap_or_default()));
     let random = random.try_into().unwrap_or_default();
-    let entry = executable::load(&space, file, arguments, random)?;
+    let entry = executable::load(&space, file, arguments, shared.machine.processor(), random)?;
     Ok(Loaded { space, entry })
 }
 
@@ -213,6 +213,8 @@ impl<M: Machine> Parts<M> {
             children_used: Mutex::new(self.children_used),
             signals: Mutex::new(self.signals),
             interval_timer: Mutex::new(None),
+            cpu_timers: CpuTimers::new(),
+            posix_timers: Mutex::new(PosixTimers::new()),
         })
     }
 }

@@ -18,6 +18,7 @@ use vortex_toolkit::{
 use super::layout::HomePlan;
 use super::{Kind, Shared, Vortex};
 use crate::errno::Errno;
+use crate::files::Quota;
 use crate::machine::Machine;
 use crate::storage;
 
@@ -28,6 +29,8 @@ const NONE: u32 = u32::MAX;
 /// bounded by that.
 const PROCESS_LIMIT: u32 = 1024;
 const THREAD_LIMIT: u32 = 8192;
+/// Files that its epolls may watch.
+const WATCH_LIMIT: u32 = 65_536;
 
 /// One activity's home.
 pub(crate) struct Home {
@@ -41,6 +44,8 @@ pub(crate) struct Home {
     bound: [AtomicU64; Kind::ALL.len()],
     processes: AtomicU32,
     threads: AtomicU32,
+    /// The watches of its epolls.
+    pub(crate) watches: Arc<Quota>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
 }
@@ -59,6 +64,7 @@ impl Home {
             bound: core::array::from_fn(|_| AtomicU64::new(0)),
             processes: AtomicU32::new(0),
             threads: AtomicU32::new(0),
+            watches: Quota::new(WATCH_LIMIT),
             placed: counts(cores),
         }
     }

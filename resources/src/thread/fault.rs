@@ -15,10 +15,10 @@ use super::{Resumption, State, Thread, wait};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::files::{self, Inode};
-use crate::machine::{Access, Machine, PAGE_SIZE};
+use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::object::{FrameStore, Object, page_of};
 use crate::process::{self, ExitStatus};
-use crate::signals::{self, Info, Signal};
+use crate::signals::{self, Info, Signal, Trap};
 use crate::space::{Fault, Progress};
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -35,7 +35,7 @@ pub(super) enum End {
     /// It waits for a request.
     Waits,
     /// It gets a signal.
-    Signal(Info),
+    Signal(Info, Trap),
 }
 
 /// A page fault of the running thread.
@@ -51,8 +51,15 @@ pub(super) fn resolve<M: Machine>(
     thread.used.count_fault(matches!(fault, Fault::Fetch(..)));
     let (kind, message) = match fault {
         Fault::Resolved => return End::GoesOn,
-        Fault::Violation(mapped) => return End::Signal(Info::segment(address, mapped)),
-        Fault::BeyondEnd => return End::Signal(Info::bus(address)),
+        Fault::Violation(mapped) => {
+            let is_present = address >= USER_END || process.space().is_resident(address);
+            let trap = Trap::page_fault(address, access, is_present);
+            return End::Signal(Info::segment(address, mapped), trap);
+        }
+        Fault::BeyondEnd => {
+            let trap = Trap::page_fault(address, access, false);
+            return End::Signal(Info::bus(address), trap);
+        }
         Fault::Fetch(object, page) => (
             Kind::Executable,
             Message::Fetch(thread.clone(), object, page),
@@ -86,7 +93,7 @@ pub(crate) fn bring_in<M: Machine>(
     match resolve(shared, context, thread, address, access) {
         End::Waits => {}
         End::GoesOn => wait::go_on(context, thread, Resumption::Plain),
-        End::Signal(_) => {
+        End::Signal(..) => {
             wait::go_on(context, thread, Resumption::Result(Err(Errno::EFAULT)));
         }
     }
@@ -203,7 +210,7 @@ pub(crate) fn unfetched<M: Machine>(
             .request(shared, context, Kind::Memory, message);
         return context.send(request);
     }
-    signals::force(shared, context, thread, Info::bus(0));
+    signals::force(shared, context, thread, Info::bus(0), Trap::NONE);
     wait::go_on(context, thread, Resumption::Plain);
 }
 

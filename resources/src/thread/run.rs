@@ -8,11 +8,12 @@ use alloc::sync::Arc;
 
 use vortex_toolkit::Context;
 
-use super::{Attention, Resumption, State, Thread, affinity, end, fault, in_rax, timers, wait};
+use super::{Attention, Resumption, State, Thread, affinity, cpu_timers, end, fault};
+use super::{in_rax, timers, wait};
 use crate::calls::{self, Caller, Verdict};
 use crate::errno::Errno;
 use crate::machine::{Access, Exit, Machine, Registers};
-use crate::signals::{self, Delivery, Info, Interrupted};
+use crate::signals::{self, Delivery, Info, Interrupted, Trap};
 use crate::system::{CoreResources, Shared, Vortex};
 
 /// Why a thread does not run on.
@@ -141,7 +142,9 @@ impl<M: Machine> Turn<'_, '_, M> {
                 return End::GivesWay;
             }
             let due = self.context.next_due().unwrap_or(u64::MAX);
-            self.core.arm(now, self.slice_end.min(due));
+            let counted = cpu_timers::see_to(self.shared, self.context, self.thread);
+            let until = self.slice_end.min(due).min(now.saturating_add(counted));
+            self.core.arm(now, until);
             let (thread, context) = (self.thread, &mut *self.context);
             let mut may_enter = || !thread.needs_attention() && context.enter_user();
             let machine = &self.shared.machine;
@@ -164,7 +167,8 @@ impl<M: Machine> Turn<'_, '_, M> {
             } => self.fault(address, Access { write, execute }),
             Exit::Exception { vector, code } => {
                 let at = self.registers.instruction_pointer();
-                self.force(Info::exception(vector, code, at))
+                let info = Info::exception(vector, code, at);
+                self.force(info, Trap::exception(vector, code))
             }
             Exit::Interrupt => {
                 timers::run_due(self.shared, self.context);
@@ -212,7 +216,7 @@ impl<M: Machine> Turn<'_, '_, M> {
             execute: false,
         };
         let end = fault::resolve(self.shared, self.context, self.thread, address, access);
-        if let fault::End::Signal(_) = end {
+        if let fault::End::Signal(..) = end {
             // What has been moved before counts.
             let moved = Some(self.thread.kept.done()).filter(|done| *done > 0);
             self.thread.kept.forget();
@@ -228,13 +232,13 @@ impl<M: Machine> Turn<'_, '_, M> {
         match fault::resolve(self.shared, self.context, self.thread, address, access) {
             fault::End::GoesOn => None,
             fault::End::Waits => Some(End::Waits),
-            fault::End::Signal(info) => self.force(info),
+            fault::End::Signal(info, trap) => self.force(info, trap),
         }
     }
 
     /// A signal that the thread itself has caused.
-    fn force(&mut self, info: Info) -> Option<End> {
-        signals::force(self.shared, self.context, self.thread, info);
+    fn force(&mut self, info: Info, trap: Trap) -> Option<End> {
+        signals::force(self.shared, self.context, self.thread, info, trap);
         None
     }
 
@@ -291,7 +295,7 @@ impl<M: Machine> Turn<'_, '_, M> {
                 match fault::resolve(self.shared, self.context, self.thread, address, access) {
                     fault::End::Waits => Some(End::Waits),
                     fault::End::GoesOn => None,
-                    fault::End::Signal(info) => self.force(info),
+                    fault::End::Signal(info, trap) => self.force(info, trap),
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! Each core's sleepers, by deadline.
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
-//! cancelled timer is gone at once: there are never more than one for each thread that waits, for
-//! each process and for each timer that is open.
+//! cancelled timer is gone at once: there are never more than one for each thread that waits and for
+//! each timer that is a file, and for each process its interval timer and the POSIX timers that it
+//! may have.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -17,6 +18,7 @@ use super::{Resumption, Thread, WaitId};
 use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::signals::{Cause, Info, Signal};
 use crate::system::{Shared, Vortex};
 
 /// Timers run at once, so that many that are due together do not hold up the core.
@@ -46,6 +48,8 @@ pub(crate) enum Alarm<M: Machine> {
     Flush,
     /// A timer that is a file is due.
     File(Weak<files::Timer>),
+    /// The process's timer of this number is due.
+    Posix(Weak<Process<M>>, u32),
 }
 
 struct Queue<M: Machine> {
@@ -131,6 +135,22 @@ impl<M: Machine> Shared<M> {
     }
 }
 
+/// A process has taken a signal: if a timer has sent it, that begins anew.
+pub(crate) fn signal_taken<M: Machine>(
+    shared: &Shared<M>,
+    context: &Context<'_, Vortex<M>>,
+    process: &Arc<Process<M>>,
+    info: &mut Info,
+) {
+    match &mut info.cause {
+        Cause::Timer(number, overrun, _) => {
+            *overrun = super::posix_timers::taken(shared, context, process, *number);
+        }
+        _ if info.signal == Signal::ALRM => super::itimer::taken(shared, context, process),
+        _ => {}
+    }
+}
+
 /// Runs timers of this core that are due, some at a time.
 pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
     let timers = shared.timers(context.core());
@@ -149,6 +169,11 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
             Some(Alarm::File(timer)) => {
                 if let Some(timer) = timer.upgrade() {
                     timer.ring();
+                }
+            }
+            Some(Alarm::Posix(process, number)) => {
+                if let Some(process) = process.upgrade() {
+                    super::posix_timers::expire(shared, context, &process, number);
                 }
             }
             None => return,

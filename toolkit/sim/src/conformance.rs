@@ -115,12 +115,13 @@ fn eventful<P: Clone>(seed: u64, policy: P) -> Scenario<P> {
     scenario.cores = 1 + u16::try_from(seed % 3).unwrap_or(0);
     scenario.probes = 100;
     scenario.lifetime_cycles = Some(2_000 << (seed % 6));
-    scenario.inbox_capacity = 2 << (seed % 5);
+    scenario.inbox_capacity = (2 << (seed % 5)) - 1;
     scenario.hierarchy = seed.is_multiple_of(3);
     scenario.chances = Chances {
         reject: 8,
         wait: 8,
         task: 8,
+        wake: 8,
         attribute: 8,
         suspend: 4,
         change: 4,

@@ -9,6 +9,7 @@
 //! been executed exactly once or handed back.
 
 mod behaviour;
+mod signals;
 mod verdict;
 
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub struct Chances {
     pub wait: u8,
     /// A task goes on with the probe, making one to three calls.
     pub task: u8,
+    /// Tasks wait between their calls until a probe somewhere wakes them; with every other wake, for
+    /// nothing. A task is begun that is not the rest of the probe's handling.
+    pub wake: u8,
     /// Another activity is found to be the payer.
     pub attribute: u8,
     /// An activity or a resource is suspended, or resumed.
@@ -145,6 +149,9 @@ pub fn run<P: Scheduler + Clone>(scenario: &Scenario<P>) -> Verdict {
     // Nobody stays suspended.
     control(&mut machine.world, &shared, Kind::ResumeAll);
     verdict.play(&mut machine, scenario, &audit);
+    if shared.signals.are_missing() {
+        verdict.faults.push("a task waits that was woken".into());
+    }
     if !scenario.loses_tasks() {
         verdict.expect_settled(&audit, "after everything was resumed");
     }

@@ -9,7 +9,7 @@ use vortex_sim::{Interrupts, Timing};
 fn chances() -> impl Strategy<Value = Chances> {
     (
         (0_u8..40, 0_u8..40, 0_u8..40, 0_u8..40),
-        (0_u8..20, 0_u8..20, 0_u8..6, 0_u8..3),
+        (0_u8..20, 0_u8..20, 0_u8..6, 0_u8..3, 0_u8..40),
     )
         .prop_map(|((reject, wait, task, attribute), rest)| Chances {
             reject,
@@ -20,6 +20,7 @@ fn chances() -> impl Strategy<Value = Chances> {
             change: rest.1,
             remove_client: rest.2,
             end: rest.3,
+            wake: rest.4,
         })
 }
 

@@ -39,7 +39,7 @@ fn short_bindings_and_full_inboxes() {
     over_seeds(0..100, |scenario| {
         scenario.cores = 4;
         scenario.lifetime_cycles = Some(3_000);
-        scenario.inbox_capacity = 2;
+        scenario.inbox_capacity = 1;
         scenario.interval_cycles = 300;
     });
 }
@@ -65,6 +65,19 @@ fn tasks() {
     over_seeds(0..100, |scenario| {
         scenario.lifetime_cycles = Some(5_000);
         scenario.chances.task = 30;
+    });
+}
+
+#[test]
+fn wakes() {
+    over_seeds(0..30, |scenario| {
+        scenario.cores = 1 + (scenario.seed % 4) as u16;
+        // Seldom, for as long as a task waits its label's binding is reconsidered again and again.
+        scenario.lifetime_cycles = scenario.seed.is_multiple_of(10).then_some(20_000);
+        scenario.inbox_capacity = 1 + 2 * (scenario.seed % 2) as usize;
+        scenario.probes = 100;
+        scenario.chances.task = 30;
+        scenario.chances.wake = 20;
     });
 }
 
@@ -123,6 +136,7 @@ fn everything() {
             reject: 10,
             wait: 10,
             task: 10,
+            wake: 10,
             attribute: 10,
             suspend: 5,
             change: 5,

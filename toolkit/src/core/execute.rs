@@ -143,10 +143,6 @@ impl<Y: System> Core<Y> {
         };
         if !matches!(waiter.party, Party::Request(_)) {
             waiter.resuming = false;
-            // What it was to go on with may have come with a reply, and been polled for, since.
-            if !waiter.due {
-                return state.serve_nothing(place);
-            }
             let head = waiter.head;
             state.books.cut_scheduling(&state.platform);
             state.current.begin(&head);
@@ -201,7 +197,6 @@ impl<Y: System> Core<Y> {
         let Party::Task(mut task) = core::mem::replace(&mut waiter.party, Party::Polled) else {
             return state.serve_nothing(place);
         };
-        waiter.due = false;
         let ended = task.poll(state.books.mark);
         state.settle_poll(id, task.port().take_leavings());
         if let Some(waiter) = state.waiting.get(id) {
@@ -357,7 +352,6 @@ impl<Y: System> CoreState<Y> {
         };
         let id = self.hold(Waiter {
             resuming: true,
-            due: true,
             ..Waiter::new(place, head, Party::Task(task))
         });
         let now = self.books.mark;

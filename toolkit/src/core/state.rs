@@ -241,7 +241,6 @@ impl<Y: System> CoreState<Y> {
         let Some(waiter) = self.waiting.get(id) else {
             return;
         };
-        waiter.due = true;
         if !core::mem::replace(&mut waiter.resuming, true) {
             let place = waiter.place;
             self.tree

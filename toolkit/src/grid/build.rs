@@ -17,7 +17,7 @@ use super::resource::{Inner, Instance, Removal, Resource};
 use super::{Activity, Grid, Heirs, SchedulerId, SchedulerSpec, Table};
 
 /// Values an inbox holds unless told otherwise.
-const INBOX_CAPACITY: usize = 1024;
+const INBOX_CAPACITY: usize = 1023;
 
 /// Cycles of patience unless told otherwise: some seconds on any machine.
 const PATIENCE_CYCLES: u64 = 10_000_000_000;

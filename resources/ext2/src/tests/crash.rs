@@ -38,7 +38,61 @@ fn tag(id: Id) -> u8 {
     (id % 100) as u8 + 1
 }
 
-fn record(shape: Shape, seed: u64, operations: usize) -> History {
+/// What to do in a step.
+type Choose = fn(&Model, &mut fastrand::Rng, usize) -> Operation;
+
+/// Anything.
+fn mixed(model: &Model, random: &mut fastrand::Rng, _step: usize) -> Operation {
+    match random.u8(0..24) {
+        0 => Operation::Sync,
+        _ => model.random(random, 8),
+    }
+}
+
+/// Files in four directories of several blocks, all synced; then their names move.
+fn moves(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
+    let directories: Vec<Id> = (1..5).collect();
+    let mut name = |number: usize| {
+        let mut name = std::format!("{number}-").into_bytes();
+        name.resize(150 + random.usize(0..100), b'n');
+        name
+    };
+    match step {
+        0..4 => return Operation::Make(ROOT, std::vec![b'a' + step as u8], Kind::Directory, 0o755),
+        4..28 => {
+            return Operation::Make(directories[step % 4], name(step), Kind::File, 0o644);
+        }
+        28 => return Operation::Sync,
+        _ => {}
+    }
+    let new = name(step);
+    let named = |(directory, node): (&Id, &super::model::Node)| {
+        let names = node
+            .entries
+            .iter()
+            .map(|(name, id)| (*directory, name.clone(), *id));
+        names.collect::<Vec<_>>()
+    };
+    let all: Vec<_> = model
+        .nodes
+        .iter()
+        .filter(|(id, _)| **id != ROOT)
+        .flat_map(named)
+        .collect();
+    let (directory, old, id) = all[random.usize(0..all.len())].clone();
+    let (other, taken, _) = all[random.usize(0..all.len())].clone();
+    let to = directories[random.usize(0..4)];
+    match random.u8(0..20) {
+        0..8 => Operation::Rename(directory, old, to, new, Rename::NoReplace),
+        8..11 => Operation::Rename(directory, old, other, taken, Rename::Replace),
+        11..15 => Operation::Link(id, to, new),
+        15..18 if model.node(id).links > 1 => Operation::Unlink(directory, old),
+        18 => Operation::Sync,
+        _ => Operation::Fsync(id),
+    }
+}
+
+fn record(shape: Shape, seed: u64, operations: usize, choose: Choose) -> History {
     let folder = Folder::new();
     let base = folder.make(shape, None);
     let disk = Disk::new(base.clone(), seed);
@@ -46,11 +100,8 @@ fn record(shape: Shape, seed: u64, operations: usize) -> History {
     let mut steps = Vec::new();
     disk.run(async {
         let mut pair = Pair::mount(disk.clone(), shape.block_size).await;
-        for _ in 0..operations {
-            let mut operation = match random.u8(0..24) {
-                0 => Operation::Sync,
-                _ => pair.model.random(&mut random, 8),
-            };
+        for step in 0..operations {
+            let mut operation = choose(&pair.model, &mut random, step);
             if let Operation::Write(id, _, _, byte, _) = &mut operation {
                 *byte = tag(*id);
             }
@@ -322,7 +373,7 @@ fn small(shape: Shape) -> Shape {
 #[test]
 fn every_prefix_of_the_writes_can_be_repaired() {
     let folder = Folder::new();
-    let history = record(small(SHAPES[0]), 11, 150);
+    let history = record(small(SHAPES[0]), 11, 150, mixed);
     for events in 0..=history.events.len() {
         history.check(&folder, events, || true);
     }
@@ -334,10 +385,25 @@ fn what_was_not_flushed_may_be_there_or_not() {
     let mut random = fastrand::Rng::with_seed(5);
     for seed in 0..12 {
         let shape = small(SHAPES[seed % 3]);
-        let history = record(shape, seed as u64, 120);
+        let history = record(shape, seed as u64, 120, mixed);
         for _ in 0..25 {
             let events = random.usize(0..=history.events.len());
             let odds = [0, 1, 3, 5][random.usize(0..4)];
+            history.check(&folder, events, || random.u8(0..6) < odds);
+        }
+    }
+}
+
+#[test]
+fn names_that_move_are_never_lost() {
+    let folder = Folder::new();
+    let mut random = fastrand::Rng::with_seed(6);
+    for seed in 0..8 {
+        let history = record(small(SHAPES[0]), seed, 100, moves);
+        let begin = history.steps[28].ended;
+        for _ in 0..60 {
+            let events = random.usize(begin..=history.events.len());
+            let odds = random.u8(0..=6);
             history.check(&folder, events, || random.u8(0..6) < odds);
         }
     }

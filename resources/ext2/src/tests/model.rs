@@ -312,6 +312,7 @@ impl Model {
     }
 
     /// Carries an operation out; what was made is the outcome.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
     pub(super) fn apply(&mut self, operation: &Operation) -> Outcome {
         match operation {
             Operation::Make(directory, name, kind, mode) => {
@@ -377,6 +378,7 @@ impl Model {
     }
 
     /// A random operation on what there is, among few names so that they meet.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
     pub(super) fn random(&self, random: &mut fastrand::Rng, names: usize) -> Operation {
         let ids: Vec<Id> = self.nodes.keys().copied().collect();
         let of_kind = |random: &mut fastrand::Rng, wanted: fn(&Node) -> bool| {

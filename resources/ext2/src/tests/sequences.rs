@@ -52,7 +52,11 @@ impl Pair {
         }
     }
 
-    async fn carry_out(&self, operation: &Operation) -> Result<Option<InodeNumber>, Error> {
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
+    pub(super) async fn carry_out(
+        &self,
+        operation: &Operation,
+    ) -> Result<Option<InodeNumber>, Error> {
         let (fs, context) = (&self.file_system, self.model.context());
         let number = |id: &Id| self.number(*id);
         match operation {

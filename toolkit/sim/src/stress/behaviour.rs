@@ -12,6 +12,7 @@ use vortex_toolkit::{
     System, Task,
 };
 
+use super::signals::Signals;
 use super::{Chances, Scenario, StressGrid, client_params, control_resource, scheduler_params};
 use crate::audit::{Audit, Ticket};
 use crate::machine::VirtualCore;
@@ -94,6 +95,7 @@ pub(super) struct Shared<P> {
     ends: Mutex<u32>,
     /// Nothing is to be changed any more.
     is_calm: AtomicBool,
+    pub(super) signals: Signals,
 }
 
 impl<P: Clone> Shared<P> {
@@ -105,6 +107,7 @@ impl<P: Clone> Shared<P> {
             rng: Mutex::new(rng.fork()),
             ends: Mutex::new((scenario.resources + scenario.activities) / 2),
             is_calm: AtomicBool::new(false),
+            signals: Signals::default(),
         }
     }
 }
@@ -227,6 +230,7 @@ impl<P: Scheduler + Clone> Prober<P> {
         self.consume(context);
         self.offspring(&head, probe.fuel, context);
         self.changes(context);
+        self.wakes(&head, context);
         if let Some(ticket) = ticket {
             self.shared.audit.execute(ticket);
         }
@@ -285,6 +289,19 @@ impl<P: Scheduler + Clone> Prober<P> {
         }
     }
 
+    /// Wakes a task, and begins one that only waits to be woken.
+    fn wakes(&self, head: &Head, context: &mut Ctx<'_, P>) {
+        if !self.is_lucky(self.chances().wake) {
+            return;
+        }
+        let signals = self.shared.signals.clone();
+        let mut rng = self.shared.rng();
+        signals.wake_one(&mut rng);
+        drop(rng);
+        // Refused if the activity has ended meanwhile.
+        let _refused = context.spawn(head, |_| async move { signals.wait().await });
+    }
+
     /// Goes on with a probe as a task.
     fn task(&self, probe: &Probe, context: &mut Ctx<'_, P>) -> Outcome<Probe> {
         let calls = self.shared.rng().usize(1..=3);
@@ -301,8 +318,13 @@ impl<P: Scheduler + Clone> Prober<P> {
                 .map(|_| ResourceId(rng.u32(..self.shared.resources)))
                 .collect()
         };
+        let waits = self.is_lucky(self.chances().wake);
+        let signals = self.shared.signals.clone();
         let body = move |port: Port<Probe>| async move {
             for destination in destinations {
+                if waits {
+                    signals.wait().await;
+                }
                 let call = port.request(destination, Probe::new(Kind::Work, fuel));
                 port.add_bytes(10);
                 match port.call(as_call(call, &audit, head.activity)).await {
@@ -417,6 +439,7 @@ impl<P: Scheduler + Clone> Prober<P> {
 
     fn resume_all(&self, context: &mut Ctx<'_, P>) {
         self.shared.is_calm.store(true, Ordering::Relaxed);
+        self.shared.signals.end();
         for number in 0..=self.shared.scenario.activities {
             context.control(&Control::ResumeActivity(ActivityId(number)));
         }
