@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use event_listener::Event;
 
 use super::cache::{Dirt, Pages};
-use crate::machine::{Frame, PAGE_SIZE};
+use crate::machine::Frame;
 use crate::object::{FrameStore, Object, References};
 use vortex_toolkit::memory::Refusal;
 
