@@ -331,7 +331,7 @@ pub(super) fn io_cancel<M: Machine>(
     caller
         .process
         .space()
-        .read(operation.address() + 8, &mut key)?;
+        .read(operation.address().wrapping_add(8), &mut key)?;
     caller.process.rings.find(context)?;
     Err(Errno::EINVAL.into())
 }

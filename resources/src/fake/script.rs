@@ -422,6 +422,7 @@ impl Bench {
     /// If it cannot be mounted.
     pub fn mount(&mut self, image: Vec<u8>) -> Arc<RamVolume> {
         let volume = self.shared.storage.add_ram("ram0", image);
+        self.shared.storage.settle();
         let request = crate::files::mounting(&self.shared);
         self.core.context().send(request);
         while !matches!(self.core.step(), Step::Asleep { .. }) {}

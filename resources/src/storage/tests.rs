@@ -181,7 +181,7 @@ struct Rig {
 impl Rig {
     fn new(cores: u16) -> Self {
         let world = World::new(cores, 2048, &[("infrastructure", 100)], 1000, Vec::new());
-        let content = (0..BLOCKS * 64).flat_map(|word| word.to_le_bytes());
+        let content = (0..BLOCKS * 64).flat_map(u64::to_le_bytes);
         let disk = Arc::new(Mutex::new(Disk {
             content: content.collect(),
             bad: BTreeSet::new(),

@@ -133,7 +133,7 @@ fn unknown_calls_are_refused_and_shares_need_an_activity() {
         Action::Call(call(0x5604, [0, u64::MAX, 0, 0, 0, 0])),
         Action::Call(call(0x5604, [0, u64::MAX, 1000, 256, 0, 0])),
         Action::Call(call(0x5601, [0; 6])),
-        Action::Call(call(0x5609, [0; 6])),
+        Action::Call(call(0x560a, [0; 6])),
         Action::Call(call(0x55ff, [0; 6])),
         Action::Call(call(227, [0, MEMORY, 0, 0, 0, 0])),
     ];
