@@ -52,8 +52,18 @@ pub const THREAD_SUSPEND: u64 = FIRST + 7;
 /// ESRCH.
 pub const THREAD_RESUME: u64 = FIRST + 8;
 
+/// `cache_evict(fd)`: has the file cache give back the pages of a file that are clean and not
+/// mapped (paper, footnote 13); with [`EVERY_FILE`], those of all files that the caller's activity
+/// has brought in. Returns how many they were.
+///
+/// EBADF; EINVAL: no file of a disk.
+pub const CACHE_EVICT: u64 = FIRST + 9;
+
 /// One past the last native number.
-pub const END: u64 = FIRST + 9;
+pub const END: u64 = FIRST + 10;
+
+/// A descriptor of [`CACHE_EVICT`]: all files.
+pub const EVERY_FILE: i32 = -1;
 
 /// A scope of [`SNAPSHOT`]: the caller's activity and process.
 pub const SCOPE_OWN: u64 = 0;

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod boot;
 mod deliberate;
+mod disks;
 mod grid;
 mod image;
 mod jobs;
@@ -141,7 +142,12 @@ extern "C" fn start() -> ! {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
-    if processes::start_first(shared, local.platform()) {
+    processes::attach_disks(shared, local.platform());
+    if options.self_tests.disk {
+        selftest::run_on_disks(shared, &mut local);
+        on_idle(options.on_idle, local);
+    }
+    if processes::start_first(shared, local.platform(), options.root) {
         local.run_until(u64::MAX, || processes::ended().is_some());
     }
     if let Some(status) = processes::ended() {

@@ -13,30 +13,31 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use vortex_hal::{clock, logging};
+use vortex_kernel_base::options::VolumeName;
 use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_resources::executable::Arguments;
-use vortex_resources::files::{Archive, Descriptors, Kind, NodeId};
-use vortex_resources::object::{Object, References};
-use vortex_resources::process::{ExitStatus, Rights, Spawn};
-use vortex_resources::system::{self, CoreResources, Layout, Message, Shared, Vortex};
+use vortex_resources::files::{self, Archive, First};
+use vortex_resources::object::References;
+use vortex_resources::process::ExitStatus;
+use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
 use vortex_sched_config::ProcessPlan;
 use vortex_schedulers::instantiate::activity_id;
+use vortex_toolkit::Context;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
-use vortex_toolkit::{Context, Request};
 
 use crate::grid::{self, Hardware, Processor, Wired, Wiring};
-use crate::ramdisk;
+use crate::{disks, ramdisk};
 
 /// The kernel's system.
 pub(crate) type System = Vortex<Hardware>;
 
-/// The root file system in the ramdisk.
+/// The root file system in the ramdisk, where no disk has one.
 const ROOTFS: &str = "rootfs.tar";
+/// An image in the ramdisk that is a volume, read-only.
+const IMAGE: &str = "rootfs.img";
 /// Starts what a configuration with several processes lists.
 const SPAWNER: &str = "/bin/spawner";
-/// How a shell ends that does not find a program.
-const NOT_FOUND: u8 = 127;
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
 
@@ -73,7 +74,9 @@ fn share(wired: &'static grid::Shared<System>) -> Arc<Shared<Hardware>> {
         memory.set_budget(ActivityId(number), frames);
     }
     let references: Arc<dyn References> = memory.clone();
-    let archive = open_archive(ramdisk::open().as_ref(), &references);
+    let ramdisk = ramdisk::open();
+    let ramdisk = ramdisk.as_ref();
+    let archive = open_archive(ramdisk, &references);
     let layout = Layout {
         plan: wired.plan.clone(),
         schedulers: wired.schedulers.clone(),
@@ -84,14 +87,18 @@ fn share(wired: &'static grid::Shared<System>) -> Arc<Shared<Hardware>> {
         ENDED.call_once(|| status);
         grid::wake_boot_core();
     });
-    Shared::new(
+    let shared = Shared::new(
         Hardware,
         memory,
         archive,
         wired.grid.clone(),
         layout,
         on_end,
-    )
+    );
+    if let Some(image) = ramdisk.and_then(|ramdisk| ramdisk.file(IMAGE)) {
+        shared.storage.add_image("ram0", image);
+    }
+    shared
 }
 
 /// The root file system; what is wrong with it is told, and left out.
@@ -112,9 +119,27 @@ pub(crate) fn ended() -> Option<ExitStatus> {
     ENDED.get().copied()
 }
 
-/// Starts the first process. False, and the log says why, if there is none to start. One that is
-/// not there counts as ended, with the status that a shell has for that.
-pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) -> bool {
+/// What all cores share, once the first of them has entered the grid.
+pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
+    SHARED.get()
+}
+
+/// Attaches the disk controllers.
+pub(crate) fn attach_disks(wired: &grid::Shared<System>, platform: &Processor) {
+    if let Some(shared) = SHARED.get() {
+        disks::attach(wired, shared, platform);
+    }
+}
+
+/// Mounts the root file system, which is on the volume `root` if one is named, and starts the first
+/// process. False, and the log says why, if there is none to start. One that is not there counts as
+/// ended, with the status that a shell has for that.
+pub(crate) fn start_first(
+    wired: &grid::Shared<System>,
+    platform: &Processor,
+    root: Option<VolumeName>,
+) -> bool {
+    let root = root.map(|name| name.as_str().into());
     let plan = &wired.plan;
     let Some(shared) = SHARED.get() else {
         return false;
@@ -132,25 +157,13 @@ pub(crate) fn start_first(wired: &grid::Shared<System>, platform: &Processor) ->
         _ => (SPAWNER, ActivityId::INFRASTRUCTURE, plain(SPAWNER)),
     };
     FIRST.call_once(|| path.into());
-    let Some(file) = find(&shared.archive, path) else {
-        log::error!("{path}: there is no such program in the root file system");
-        ENDED.call_once(|| ExitStatus::Exited(NOT_FOUND));
-        return false;
-    };
-    let descriptors = Descriptors::new(&shared.archive, path.into());
-    let spawn = Spawn {
-        caller: None,
-        activity,
-        rights: Rights::all(),
-        file,
+    let first = First {
+        path: path.into(),
         arguments,
-        descriptors,
+        activity,
+        root,
     };
-    let destination = shared.destination(system::Kind::Process, activity);
-    let message = Message::Spawn(Box::new(spawn));
-    let sent = wired
-        .grid
-        .submit(platform, Request::new(destination, activity, message));
+    let sent = wired.grid.submit(platform, files::boot(shared, first));
     if sent.is_err() {
         log::error!("{path}: cannot be started: the inbox is full");
     }
@@ -171,16 +184,6 @@ pub(crate) fn report(status: ExitStatus) {
             "vortex: process {path} exited with status {}",
             status.for_shell()
         )),
-    }
-}
-
-fn find(archive: &Archive, path: &str) -> Option<Arc<dyn Object>> {
-    let found = archive
-        .walk(NodeId::ROOT, path.as_bytes(), true, b"")
-        .ok()?;
-    match &archive.node(found.node().ok()?).kind {
-        Kind::File(file) => Some(file.clone()),
-        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernel's checks of itself on the real machine, each behind `selftest=…`: what host tests
 //! cannot show. Each prints `selftest NAME: ok` or panics with what is wrong.
 
+mod disk;
 mod grid;
 mod ipi;
 mod page_tables;
@@ -13,7 +14,8 @@ use vortex_kernel_base::options::SelfTests;
 use vortex_kernel_base::ramdisk::Ramdisk;
 
 use self::grid::SelfTest;
-use crate::grid::Local;
+use crate::grid::{self as grid_of, Local};
+use crate::processes::System;
 
 /// How long cores may take to answer, in nanoseconds. Generous: under emulation all of them share
 /// few host cores.
@@ -34,6 +36,11 @@ pub(crate) fn run_on_grid(ramdisk: Option<&Ramdisk<'_>>) -> Local<SelfTest> {
     let (shared, mut local) = crate::grid::start(ramdisk);
     run_one(true, "grid", || grid::check(shared, &mut local));
     local
+}
+
+/// Runs the check of disks, on the system's own grid.
+pub(crate) fn run_on_disks(shared: &grid_of::Shared<System>, local: &mut Local<System>) {
+    run_one(true, "disk", || disk::check(shared, local));
 }
 
 fn run_one(wanted: bool, name: &str, check: impl FnOnce() -> Result<(), Failure>) {

@@ -16,6 +16,8 @@ use crate::thread::Thread;
 
 pub mod argument;
 pub mod document;
+#[cfg(any(test, feature = "fake"))]
+pub mod hostile;
 pub mod layout;
 pub mod names;
 pub mod program;
@@ -23,15 +25,20 @@ pub mod settings;
 pub mod table;
 pub mod work;
 
+pub mod asynchronous;
+mod epoll;
 mod files;
 mod identity;
 mod limits;
 mod memory;
 mod native;
+mod poll;
 mod scheduling;
 mod snapshot;
 mod system;
 mod time;
+mod timerfd;
+mod transfer;
 mod unknown;
 
 /// A thread in a system call.
@@ -64,6 +71,8 @@ pub enum Verdict {
     /// The page at this address must be brought in (true: for writing), then the call is made
     /// again.
     Absent(u64, bool),
+    /// It makes the call again at once.
+    Again,
     /// The thread has ended.
     Exited,
 }

@@ -36,6 +36,15 @@ errnos! {
 }
 
 impl Errno {
+    /// Of a number from 1 to 4095; EIO for any other.
+    #[must_use]
+    pub const fn of(number: i32) -> Self {
+        match number {
+            1..=4095 => Self(number as u16),
+            _ => Self::EIO,
+        }
+    }
+
     /// The value in `rax` after a call that failed so.
     #[must_use]
     pub const fn result(self) -> u64 {

@@ -46,8 +46,6 @@ pub struct Arguments {
     pub arguments: Vec<Vec<u8>>,
     /// envp.
     pub environment: Vec<Vec<u8>>,
-    /// What the program is told of the processor.
-    pub processor: Processor,
 }
 
 /// What a program is told of the processor in its auxiliary vector (getauxval(3)).
@@ -70,6 +68,7 @@ pub fn load<M: Machine>(
     space: &Space<M>,
     file: &Arc<dyn Object>,
     arguments: &Arguments,
+    processor: Processor,
     random: [u8; 32],
 ) -> Result<Entry, Errno> {
     let number = |from: usize| {
@@ -85,7 +84,7 @@ pub fn load<M: Machine>(
     })?;
     let top = USER_END - PAGE_SIZE * (1 + number(24) % STACK_PLACES);
     let key = random.first_chunk().copied().unwrap_or_default();
-    let contents = stack::contents(&plan, arguments, key, top)?;
+    let contents = stack::contents(&plan, arguments, processor, key, top)?;
     for segment in &plan.segments {
         let _ = space.map(&mapping(segment, file))?;
     }

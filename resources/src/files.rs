@@ -7,25 +7,67 @@
 //! A call has no effect before everything it reads from the program is there: one that fails with
 //! [`Failure::User`] can be made again from its beginning.
 
+mod aio;
 mod archive;
+mod boot;
+mod cache;
 mod control;
+mod cursor;
 mod descriptors;
+mod disk;
+mod epoll;
+mod event;
+mod inode;
 mod list;
+mod names;
+mod operation;
 mod page_cache;
 mod paths;
+mod perform;
+mod pipe;
 mod poll;
+mod quota;
+mod ready;
 mod status;
 mod tar;
+mod timer;
 mod transfer;
+mod tree;
 mod walk;
 
-pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, Node, NodeId, Problem};
+pub use aio::{PinnedBuffers, Put, Read};
+pub(crate) use aio::{bring_in_page, sink, source};
+pub use archive::Node as ArchiveNode;
+pub use archive::{Archive, Device, Directory, Kind, MAX_NAME, MAX_NODES, NodeId, Problem};
+pub(crate) use boot::end;
+#[cfg(any(test, feature = "fake"))]
+pub(crate) use boot::mounting;
+pub use boot::{First, boot};
+pub(crate) use cache::flush;
+pub use cache::{FileCache, Frames};
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
+pub use disk::Disk;
+pub use epoll::{Epoll, Event};
+pub use event::EventCounter;
+pub use inode::{Attributes, FileType, Inode, Time};
+pub use operation::{Changes, Operation};
 pub use page_cache::ArchiveFile;
+pub use perform::Completion;
+pub(crate) use perform::{begin, conclude};
+pub use pipe::{Buffers, PipeEnd};
+pub use poll::{Asked, Polled, Waits};
+pub use quota::{Quota, Share};
+pub use ready::{Events, Observer, Span, Subscription, WaitQueue};
 pub use tar::{Entry, Tar, TarError, What};
-pub use walk::{Found, MAX_LINKS, MAX_PATH};
+pub use timer::{Alarms, Setting, Timer};
+pub use tree::Node;
+pub use tree::{Follow, Found, Lost, Names, Tree};
+pub use vortex_ext2::Usage;
+pub use walk::{MAX_LINKS, MAX_PATH};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use crate::calls::Verdict;
 use crate::errno::Errno;
@@ -96,6 +138,29 @@ pub enum Failure {
     Error(Errno),
     /// The program's memory cannot be used, or not yet.
     User(UserError),
+    /// This file must become ready for this first; then the call is made again.
+    Blocks(Arc<OpenFile>, Events),
+    /// Nobody reads what is written: EPIPE, and SIGPIPE.
+    Broken,
+    /// There is more to do, but others go first; then the call is made again.
+    Pauses,
+    /// This is left to do, by the resources.
+    Left(alloc::boxed::Box<Operation>),
+}
+
+impl From<Operation> for Failure {
+    fn from(operation: Operation) -> Self {
+        Self::Left(operation.into())
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Error(error) => Self::Error(error),
+            Lost::Absent(wanted) => Operation::BringIn(wanted).into(),
+        }
+    }
 }
 
 impl From<Errno> for Failure {
@@ -115,6 +180,10 @@ impl From<Failure> for Verdict {
         match failure {
             Failure::Error(error) => error.into(),
             Failure::User(error) => error.into(),
+            // Only calls that can wait fail so, and they look at it themselves.
+            Failure::Blocks(..) | Failure::Left(_) => Errno::EAGAIN.into(),
+            Failure::Broken => Errno::EPIPE.into(),
+            Failure::Pauses => Self::Again,
         }
     }
 }
@@ -129,10 +198,44 @@ pub struct Call<'a> {
     pub memory: &'a dyn UserMemory,
     /// The devices.
     pub devices: &'a dyn Devices,
-    /// The root file system.
+    /// The archive.
     pub archive: &'a Archive,
+    /// The disk, if there is one: its files are over the archive's.
+    pub disk: Option<&'a dyn Mounted>,
     /// What the process has open.
     pub descriptors: &'a spin::Mutex<Descriptors>,
+    /// Bytes that the call has moved before it was made again, and now.
+    pub done: Cell<u64>,
+    /// Permissions that what is made does not get (umask(2)).
+    pub creation_mask: u32,
+}
+
+/// A disk's file system, as far as calls need it.
+pub trait Mounted {
+    /// What of it is in memory.
+    fn tree(&self) -> &Tree;
+    /// What it has, and what of it is free.
+    fn usage(&self) -> Usage;
+}
+
+impl<M: Machine> Mounted for Disk<M> {
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn usage(&self) -> Usage {
+        self.system.usage()
+    }
+}
+
+impl<'a> Call<'a> {
+    /// All names.
+    pub(crate) fn names(&self) -> Names<'a> {
+        Names {
+            archive: self.archive,
+            disk: self.disk.map(Mounted::tree),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod calls;
+pub mod errand;
 pub mod errno;
 pub mod executable;
 #[cfg(any(test, feature = "fake"))]
@@ -19,6 +20,7 @@ pub mod object;
 pub mod process;
 pub mod signals;
 pub mod space;
+pub mod storage;
 #[cfg(test)]
 mod stories;
 pub mod system;

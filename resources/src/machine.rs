@@ -8,6 +8,8 @@ use core::fmt::Debug;
 
 pub use vortex_toolkit::memory::Frame;
 
+use crate::executable::Processor;
+
 /// Bytes of a page and of a frame.
 pub const PAGE_SIZE: u64 = 4096;
 
@@ -159,6 +161,8 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     fn zero_frame(&self, frame: Frame);
     /// Copies a frame.
     fn copy_frame(&self, from: Frame, to: Frame);
+    /// Copies `length` bytes from one frame into another, each place given by frame and offset in it.
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize);
     /// Reads from a frame, within it.
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]);
     /// Writes into a frame, within it.
@@ -196,6 +200,8 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// Asks for an interrupt on this processor at a time, in cycles of the platform's clock,
     /// besides the toolkit's own; `u64::MAX` for none.
     fn set_deadline(&self, at: u64);
+    /// The processor that this is.
+    fn here(&self) -> vortex_toolkit::ids::CoreId;
     /// Interrupts a processor, so that it leaves user mode or wakes up.
     fn interrupt(&self, core: vortex_toolkit::ids::CoreId);
     /// The platform's clock now, in cycles.
@@ -203,6 +209,11 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
     /// When the kernel was entered, in cycles of the platform's clock.
     fn entered_at(&self) -> u64 {
         0
+    }
+
+    /// What programs are told of the processor.
+    fn processor(&self) -> Processor {
+        Processor::default()
     }
 
     /// Cycles of the platform's clock in a second.

@@ -16,13 +16,14 @@ use spin::{Mutex, MutexGuard};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
+use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::files::Descriptors;
 use crate::machine::Machine;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
-use crate::thread::{IntervalTimer, Thread, WaitId};
+use crate::thread::{CpuTimers, IntervalTimer, PosixTimers, Thread, WaitId};
 
 pub mod calls;
 mod directory;
@@ -98,11 +99,15 @@ pub struct Process<M: Machine> {
     family: Mutex<Family<M>>,
     /// Who waits until it runs another program, or ends (vfork(2)).
     vfork_parent: Mutex<Option<Arc<Thread<M>>>>,
+    /// Its contexts of asynchronous operations.
+    pub(crate) rings: Rings<M>,
     /// Who waits to be its only thread (execve(2)).
     lonely: Mutex<Option<(Arc<Thread<M>>, WaitId)>>,
     children_used: Mutex<Consumption>,
     pub(crate) signals: Mutex<signals::OfProcess>,
     pub(crate) interval_timer: Mutex<Option<IntervalTimer>>,
+    pub(crate) cpu_timers: CpuTimers,
+    pub(crate) posix_timers: Mutex<PosixTimers>,
 }
 
 impl<M: Machine> Process<M> {

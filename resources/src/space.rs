@@ -386,10 +386,29 @@ impl<M: Machine> Space<M> {
         self.pin_user(address, length, write)
     }
 
+    /// As [`Self::pin`], but where only the first pages of the buffer can be used, those are pinned.
+    ///
+    /// # Errors
+    /// [`UserError`]; [`UserError::Bad`] if not even the first page can be used.
+    pub fn pin_part(
+        &self,
+        address: u64,
+        length: usize,
+        write: bool,
+    ) -> Result<Pinned<M>, UserError> {
+        self.pin_user_part(address, length, write)
+    }
+
     /// Whether regions cover all of a range, in whole pages.
     #[must_use]
     pub fn is_mapped(&self, start: u64, end: u64) -> bool {
         self.inner.lock().regions.cover(start, end)
+    }
+
+    /// Whether the page of an address is mapped now.
+    #[must_use]
+    pub fn is_resident(&self, address: u64) -> bool {
+        address < USER_END && self.inner.lock().pages.tables.lookup(address).is_some()
     }
 
     /// Resident pages, and bytes in regions.

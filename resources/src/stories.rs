@@ -14,6 +14,7 @@ use crate::signals::Signal;
 use vortex_toolkit::ids::ActivityId;
 
 mod faults;
+mod pipes;
 mod processes;
 mod races;
 mod sharing;

@@ -9,16 +9,18 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::Archive;
+use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
+use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
+use crate::storage::Storage;
 use crate::thread::timers::Timers;
-use crate::thread::{Futexes, Thread};
+use crate::thread::{Futexes, Thread, Woken};
 
 mod clock;
 mod core_resources;
@@ -31,7 +33,7 @@ pub use core_resources::CoreResources;
 pub(crate) use home::Home;
 use home::Homes;
 pub use layout::{Kind, Layout};
-pub use message::{Call, Message};
+pub use message::{Begin, Call, Message};
 
 /// The system on a machine: `impl System for Vortex<M>`.
 #[derive(Debug)]
@@ -55,6 +57,10 @@ pub struct Shared<M: Machine> {
     pub memory: Arc<Multiplexor<M>>,
     /// The root file system.
     pub archive: Archive,
+    /// The disk's file system, once it is mounted.
+    pub disk: Once<Arc<Disk<M>>>,
+    /// What is dirty of files.
+    pub cache: FileCache,
     /// The grid.
     pub grid: Arc<Grid<Vortex<M>>>,
     /// Cycles and nanoseconds.
@@ -63,9 +69,13 @@ pub struct Shared<M: Machine> {
     pub processes: Directory<M>,
     /// Who waits on which word.
     pub futexes: Futexes<M>,
+    /// Disks and their volumes.
+    pub storage: Storage,
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
+    /// Threads that have been told of what they wait for.
+    pub(crate) woken: Arc<Woken<M>>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
     /// How the first process has ended.
@@ -86,18 +96,24 @@ impl<M: Machine> Shared<M> {
         on_end: OnEnd,
     ) -> Arc<Self> {
         let cores = grid.cores();
-        if let Some(resource) = layout.own(Kind::Executable) {
-            memory.register(resource);
+        for kind in [Kind::Executable, Kind::FileCache] {
+            if let Some(resource) = layout.own(kind) {
+                memory.register(resource);
+            }
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         Arc::new(Self {
+            woken: Woken::new(machine.clone(), cores),
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
             machine,
+            cache: FileCache::new(memory.available()),
             memory,
             archive,
+            disk: Once::new(),
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
+            storage: Storage::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),
             first_status: Mutex::new(None),
@@ -106,6 +122,23 @@ impl<M: Machine> Shared<M> {
             grid,
             on_end,
         })
+    }
+
+    /// All names of files.
+    pub fn names(&self) -> Names<'_> {
+        Names {
+            archive: &self.archive,
+            disk: self.disk.get().map(|disk| &disk.tree),
+        }
+    }
+
+    /// The object of a number: a file of the archive, or of the disk.
+    pub(crate) fn object(&self, number: u64) -> Option<Arc<dyn Object>> {
+        let on_disk = || {
+            let inode = self.disk.get()?.tree.object(number)?;
+            Some(inode as Arc<dyn Object>)
+        };
+        self.archive.object(number).or_else(on_disk)
     }
 
     /// A core's sleepers.

@@ -9,6 +9,7 @@
 //! the thread is meant to be.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
@@ -16,6 +17,7 @@ use vortex_toolkit::Context;
 use vortex_toolkit::ids::AffinityLabel;
 
 use crate::errno::Errno;
+use crate::files::Subscription;
 use crate::machine::{Machine, PageTables};
 use crate::process::{Consumption, Process};
 use crate::signals;
@@ -24,12 +26,15 @@ use crate::system::{Shared, Vortex};
 mod affinity;
 pub mod calls;
 pub(crate) mod control;
+mod cpu_timers;
 mod create;
 pub(crate) mod end;
 mod fault;
 mod futex;
 mod itimer;
 mod memory;
+mod observe;
+mod posix_timers;
 mod run;
 mod sleep;
 pub(crate) mod timers;
@@ -37,17 +42,20 @@ pub(crate) mod wait;
 
 pub(crate) use control::{Control, Resumption, State};
 pub use control::{Interruption, WaitId};
+pub(crate) use cpu_timers::CpuTimers;
 pub(crate) use create::{Clone, NewThread, launch};
 pub(crate) use end::{die_unrun, say_farewell};
 pub use fault::Starved;
-pub(crate) use fault::{bring_in, feed, fetch, give_back, reclaim_for};
+pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for, unfetched};
 pub use futex::Futexes;
-pub(crate) use itimer::{IntervalTimer, disarm};
+pub(crate) use itimer::{IntervalTimer, disarm, hand_on};
 pub(crate) use memory::{Timespec, read_words};
+pub(crate) use observe::{Kept, Woken, wait_for};
+pub(crate) use posix_timers::{PosixTimers, delete_all as delete_timers};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};
-pub use wait::{block, cancel, complete, request, wake};
-pub(crate) use wait::{call_for, go_on, ready, retry};
+pub(crate) use wait::{Sender, call_for, calls, complete, go_on, ready, retry};
+pub use wait::{block, cancel, request, wake};
 
 bitflags::bitflags! {
     /// What a thread has to see to before it goes on in user mode.
@@ -82,9 +90,10 @@ pub struct Thread<M: Machine> {
     name: Mutex<[u8; 16]>,
     /// The core that was chosen for it, and 1; 0 for none.
     placed: AtomicU32,
-    /// When the call that was interrupted, and is made again, would have been late; 0 for none.
-    /// Used by the one who runs it.
-    kept_deadline: AtomicU64,
+    pub(crate) kept: Kept,
+    /// Where it is told of what it waits for. Used by the one who runs it.
+    subscriptions: Mutex<Vec<Subscription>>,
+    woken: Arc<Woken<M>>,
     /// The last address for which it was refused a frame, and how often in a row. Used by the one
     /// who runs it.
     refused_at: AtomicU64,
@@ -184,6 +193,17 @@ impl<M: Machine> Thread<M> {
 
     pub(crate) fn attention(&self) -> Attention {
         Attention::from_bits_truncate(self.attention.load(Ordering::SeqCst))
+    }
+
+    /// Whether there may be a signal to deliver.
+    pub(crate) fn has_signal(&self) -> bool {
+        self.attention().contains(Attention::SIGNAL)
+    }
+
+    /// The wait that has begun: where what is left of the time is written if a handler ends it.
+    pub(crate) fn set_remain(&self, address: u64) {
+        // Nobody but the core that it goes on on looks at it.
+        self.control.lock().remain = address;
     }
 
     /// Whether there is something to see to.

@@ -5,7 +5,7 @@
 //! has the project's programs in `bin` too, so that one list of commands is good for both.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -176,6 +176,20 @@ impl Root {
             symlink(&file.file, &place)?;
         }
         Ok(root)
+    }
+
+    /// One file more, which can be executed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn executable(&self, path: &str, contents: &[u8]) -> Result<()> {
+        for folder in [&self.guest, &self.host] {
+            let path = folder.join(path);
+            fs::write(&path, contents)
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// The folder for [`Program::rootfs`].

@@ -125,6 +125,43 @@ fn programs_are_as_on_linux() {
     );
 }
 
+/// Pipes, event counters, timers that are files, epoll, poll and select: each call says what it says
+/// on Linux; and so do event loops and children with pipes, in Rust.
+#[test]
+fn waiting_for_files_is_as_on_linux() {
+    let commands = [
+        "bin/wait",
+        "bin/reactor",
+        "bin/reactor --pipes 300 --bytes 5000",
+    ];
+    let root = Root::new("waiting", &[], &commands).unwrap();
+    let linux = root.on_linux().unwrap();
+    assert!(linux.contains("reactor: done"), "{linux}");
+    expect_equal(&without_memory(&run_each(&root)), &linux);
+}
+
+/// A C program with all that POSIX has for it here.
+#[test]
+fn posix_is_as_on_linux() {
+    let parts = [
+        "threads",
+        "faults",
+        "signals",
+        "timers",
+        "processes",
+        "memory",
+    ];
+    let commands = parts.map(|part| format!("bin/posix {part}"));
+    let commands = commands.each_ref().map(String::as_str);
+    let root = Root::new("posix", &[], &commands).unwrap();
+    let linux = root.on_linux().unwrap();
+    for command in commands {
+        let status = format!("== {command}: status 0");
+        assert!(linux.lines().any(|line| line == status), "{linux}");
+    }
+    expect_equal(&without_memory(&run_each(&root)), &linux);
+}
+
 /// What the emulated processor does not do: alignment checks (flag AC) in ring 3.
 const NOT_EMULATED: &str = "case alignment_check: ";
 
@@ -231,7 +268,6 @@ fn process(name: &str, path: &str, activity: &str, arguments: &[&str]) -> String
     format!(r#"<process name="{name}"><path>{path}</path>{activity}{arguments}</process>"#)
 }
 
-/// One process takes more memory than its activity may; its neighbour does all that it does alone.
 #[test]
 fn the_spawner_ends_with_the_first_failure() {
     let processes = [

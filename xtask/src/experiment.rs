@@ -1,6 +1,10 @@
 //! `cargo xtask experiment`: the paper's experiments on the kernel.
 
+mod at_resources;
 mod cpu;
+mod files;
+mod grid;
+mod measure;
 mod plot;
 mod table;
 
@@ -21,6 +25,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Which {
     Cpu(cpu::Args),
+    Files(files::Args),
 }
 
 /// What all experiments can be told.
@@ -60,6 +65,7 @@ fn parse_shares(text: &str) -> Result<Shares, String> {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.which {
         Which::Cpu(args) => cpu::run(args),
+        Which::Files(args) => files::run(args),
     }
 }
 

@@ -60,6 +60,18 @@ const TARGETS: &[Target] = &[
         seeds: &[],
         longest: 8192,
     },
+    Target {
+        name: "tcp",
+        package: "resources/tcp/fuzz",
+        seeds: &[],
+        longest: 4096,
+    },
+    Target {
+        name: "ext2",
+        package: "resources/ext2/fuzz",
+        seeds: &[],
+        longest: 256,
+    },
 ];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.

@@ -13,6 +13,7 @@
 pub mod accel;
 pub mod boot_image;
 mod console;
+pub mod disks;
 pub mod firmware;
 pub mod kernel;
 pub mod linux;

@@ -13,6 +13,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
+use xtask::disks::{self, Controller, Disk};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
 use xtask::{program, ui, workspace};
@@ -66,6 +67,12 @@ pub(crate) struct Args {
     /// End the guest after so many seconds
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+    /// A disk: an image file, which may be slowed down; may be given several times
+    #[arg(long = "disk", value_name = "FILE[,throttle=BYTES/s]")]
+    disks: Vec<Disk>,
+    /// The controller that the disks are at
+    #[arg(long, default_value = "virtio-scsi")]
+    controller: Controller,
     /// An argument for QEMU; may be given several times
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     qemu_args: Vec<OsString>,
@@ -161,8 +168,21 @@ fn guest_config(args: &Args) -> Result<GuestConfig> {
     config.machine = args.machine;
     config.cpu.clone_from(&args.cpu);
     config.window = !args.headless && has_screen();
-    config.extra.clone_from(&args.qemu_args);
+    config.extra = extra(args)?;
     Ok(config)
+}
+
+/// QEMU arguments for the disks, and those that were given.
+fn extra(args: &Args) -> Result<Vec<OsString>> {
+    if let Some(missing) = args.disks.iter().find(|disk| !disk.file.is_file()) {
+        bail!(
+            "there is no disk image {}; make one with `truncate --size 64M FILE`",
+            missing.file.display()
+        );
+    }
+    let mut extra = disks::arguments(args.controller, &args.disks);
+    extra.extend(args.qemu_args.iter().cloned());
+    Ok(extra)
 }
 
 impl AccelChoice {

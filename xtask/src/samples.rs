@@ -1,6 +1,13 @@
 //! Samples of the statistics, as the guest's `sampler` prints them, and what they say.
 //!
-//! Key types: [`Sample`] (counters since boot), [`Report`] (what [`analyse`] makes of a run of them).
+//! Key types: [`Sample`] (counters since boot), [`Report`] (what [`analyse`] makes of a run of them),
+//! [`AtResource`] (the same for one resource).
+
+mod at_resource;
+
+pub use at_resource::{AtResource, AtResourceProcess, Counted, at_resource};
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -44,6 +51,21 @@ pub struct ActivitySample {
     /// bucket `b` counts those of 2^b cycles up to 2^(b+1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<u64>,
+    /// What it has used of each resource since boot, by the resource's name; empty unless the
+    /// sampler was asked for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, Used>,
+}
+
+/// What an activity has used of a resource since boot, on all cores.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Used {
+    /// Processor cycles.
+    pub cycles: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Requests executed.
+    pub requests: u64,
 }
 
 impl Sample {
@@ -60,6 +82,13 @@ impl Sample {
         let of_activity = self.activities.iter().find(|other| other.name == activity);
         let cycles = of_activity.and_then(|activity| activity.cycles.get(core));
         cycles.copied().unwrap_or(0)
+    }
+
+    /// What an activity has used of a resource since boot, if it is in the sample.
+    #[must_use]
+    pub fn at_resource(&self, activity: &str, resource: &str) -> Option<Used> {
+        let of_activity = self.activities.iter().find(|other| other.name == activity);
+        of_activity?.resources.get(resource).copied()
     }
 }
 
@@ -254,11 +283,13 @@ mod tests {
                     name: "a".into(),
                     cycles: vec![cycles[0]],
                     waiting: Vec::new(),
+                    resources: BTreeMap::new(),
                 },
                 ActivitySample {
                     name: "b".into(),
                     cycles: vec![cycles[1]],
                     waiting: Vec::new(),
+                    resources: BTreeMap::new(),
                 },
             ],
         }

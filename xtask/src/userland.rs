@@ -9,12 +9,14 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 12] = [
     "cases",
     "cpuhog",
     "each",
     "latency",
     "microbench",
+    "reactor",
+    "readfiles",
     "sampler",
     "selfcheck",
     "spawner",
@@ -23,7 +25,7 @@ const PROGRAMS: [&str; 10] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 2] = ["case", "hello"];
+const C_PROGRAMS: [&str; 5] = ["calls", "case", "hello", "posix", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@
 //! | `panic-on-core=N` | the same as `test=panic-on-core`, on core N instead of core 1 |
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
+//! | `root=NAME` | the volume that the root file system is on, as the log calls it ([`VolumeName`]) |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
 use core::fmt;
@@ -29,6 +30,36 @@ pub struct BootOptions {
     pub on_idle: OnIdle,
     /// The least severe level that is logged.
     pub log: LevelFilter,
+    /// The volume that the root file system is on; the first that has one, if none is named.
+    pub root: Option<VolumeName>,
+}
+
+/// The name of a volume: at most 16 bytes, without blanks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeName {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl VolumeName {
+    /// `None` if there can be no such name.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let fits =
+            (1..=16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut bytes = [0; 16];
+        fits.then(|| bytes[..name.len()].copy_from_slice(name.as_bytes()))?;
+        Some(Self {
+            bytes,
+            length: name.len(),
+        })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
 }
 
 impl Default for BootOptions {
@@ -38,6 +69,7 @@ impl Default for BootOptions {
             self_tests: SelfTests::default(),
             on_idle: OnIdle::PowerOff,
             log: LevelFilter::Info,
+            root: None,
         }
     }
 }
@@ -85,6 +117,8 @@ pub struct SelfTests {
     /// A grid executes every request once, by shares, with all cycles in the books. No process is
     /// started then.
     pub grid: bool,
+    /// All volumes are read and, where that is allowed, written. No process is started then.
+    pub disk: bool,
 }
 
 impl SelfTests {
@@ -97,6 +131,7 @@ impl SelfTests {
             "timer" => &mut self.timer,
             "user" => &mut self.user,
             "grid" => &mut self.grid,
+            "disk" => &mut self.disk,
             _ => return None,
         };
         *check = true;
@@ -188,6 +223,8 @@ pub enum Expected {
     Log,
     /// The number of a core.
     Core,
+    /// The name of a volume.
+    Volume,
 }
 
 impl fmt::Display for Expected {
@@ -195,11 +232,12 @@ impl fmt::Display for Expected {
         match self {
             Self::Fault => write_names(f, FAULTS),
             Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, user, grid, separated by commas")
+                f.write_str("page-tables, tlb, ipi, timer, user, grid, disk, separated by commas")
             }
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
+            Self::Volume => f.write_str("the name of a volume, such as sda or sda1"),
         }
     }
 }
@@ -227,7 +265,7 @@ impl fmt::Display for Warning<'_> {
                     "options line {line}: unknown option {}; known are: ",
                     Quoted(key)
                 )?;
-                f.write_str("test, panic-on-core, selftest, on-idle, log")
+                f.write_str("test, panic-on-core, selftest, on-idle, root, log")
             }
             Self::BadValue {
                 line,
@@ -322,6 +360,10 @@ fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result
                 options.self_tests.add(name).ok_or(unknown)?;
             }
         }
+        "root" => {
+            let name = value.and_then(VolumeName::new);
+            options.root = Some(name.ok_or(bad("root", Expected::Volume))?);
+        }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;
         }
@@ -410,7 +452,7 @@ mod tests {
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, user, grid, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, disk, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

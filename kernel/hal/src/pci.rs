@@ -56,6 +56,8 @@ pub struct Function {
     msi: Option<(u16, MsiCapability)>,
     /// MSI-X, likewise.
     msix: Option<(u16, MsixCapability)>,
+    /// The offsets of its vendor-specific capabilities, in their order.
+    pub vendor_capabilities: Vec<u16>,
 }
 
 /// Why a function cannot be used as wished.
@@ -123,6 +125,13 @@ impl fmt::Display for Function {
 }
 
 impl Function {
+    /// Reads a word of its configuration space; `offset` is rounded down to a multiple of 4. All
+    /// ones where there is none.
+    #[must_use]
+    pub fn read(&self, offset: u16) -> u32 {
+        machine().read(self.address, offset & !3)
+    }
+
     /// How many MSI-X vectors it has; 0 without MSI-X.
     #[must_use]
     pub fn msix_vectors(&self) -> u16 {

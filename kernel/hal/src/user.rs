@@ -60,6 +60,18 @@ pub enum Exit {
     NotEntered,
 }
 
+/// Bytes that a thread's extended state takes in memory.
+#[must_use]
+pub fn extended_state_bytes() -> usize {
+    Format::get().bytes()
+}
+
+/// The features of the processor that leaf 1 of CPUID tells in EDX.
+#[must_use]
+pub fn capabilities() -> u32 {
+    raw_cpuid::cpuid!(1).edx
+}
+
 /// One core's part in it.
 pub(crate) struct State {
     /// User mode's stack pointer, for a moment at the beginning of a system call.

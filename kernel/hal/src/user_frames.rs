@@ -138,6 +138,17 @@ pub fn copy(from: Frame, to: Frame) {
     unsafe { copy_bytes(from, to, SIZE) };
 }
 
+/// Copies `length` bytes between two frames, each place given by frame and offset.
+///
+/// # Panics
+/// When one of the two is not lent to user memory, or the bytes are not all in it.
+pub fn copy_part(from: (Frame, usize), to: (Frame, usize), length: usize) {
+    let from = place(from.0, from.1, length);
+    let to = place(to.0, to.1, length);
+    // SAFETY: both places were checked to be in user frames.
+    unsafe { copy_bytes(from, to, length) };
+}
+
 /// Copies what is at `offset` of a frame. Not one step: user mode may write meanwhile.
 ///
 /// # Panics

@@ -255,6 +255,11 @@ impl Machine for Hardware {
         user_frames::copy(physical(from), physical(to));
     }
 
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        let (from, to) = ((physical(from.0), from.1), (physical(to.0), to.1));
+        user_frames::copy_part(from, to, length);
+    }
+
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         user_frames::read(physical(frame), offset, into);
     }
@@ -320,6 +325,10 @@ impl Machine for Hardware {
         platform::set_deadline(platform::Whose::Resources, at);
     }
 
+    fn here(&self) -> CoreId {
+        places().and_then(Places::here).unwrap_or(CoreId(0))
+    }
+
     fn interrupt(&self, core: CoreId) {
         if let Some(core) = places().and_then(|places| places.of(core)) {
             wakeup::interrupt(cores::get(core));
@@ -333,6 +342,15 @@ impl Machine for Hardware {
 
     fn entered_at(&self) -> u64 {
         clock::entry()
+    }
+
+    fn processor(&self) -> vortex_resources::executable::Processor {
+        vortex_resources::executable::Processor {
+            capabilities: user::capabilities().into(),
+            // The instructions that set the bases of FS and GS are off.
+            capabilities2: 0,
+            signal_frame: vortex_resources::signals::frame_bytes(user::extended_state_bytes()),
+        }
     }
 
     fn hertz(&self) -> u64 {

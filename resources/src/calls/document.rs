@@ -1,4 +1,4 @@
-//! The table of calls as text: for people (docs/system-calls.md) and for tests in other programs.
+//! The table of calls as text: for people (`resources/system-calls.md`) and for tests in other programs.
 
 use core::fmt::{self, Display, Formatter};
 
@@ -13,7 +13,7 @@ impl Display for Markdown {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(
             "# System calls\n\
-             Made from the table in `resources/src/calls/table.rs`; change it there.\n\n\
+             Made from the table in `src/calls/table.rs`; change it there.\n\n\
              Calls that are not here return ENOSYS and are counted by process and number (see \
              `vstat`).\n\n\
              - **direct**: at once, on the caller's core.\n\

@@ -1,7 +1,7 @@
 //! Calls that ask who the caller is. Everybody is user and group 0; what a process may do beyond
 //! its own affairs is said by its rights.
 
-use super::argument::{Flags, InOut, Out};
+use super::argument::{Flags, In, InOut, Out};
 use super::layout::{CapData, CapHeader};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
@@ -25,6 +25,64 @@ pub(super) fn three_zeros<M: Machine>(
         id.write(caller.process.space(), &0)?;
     }
     Ok(0)
+}
+
+/// setuid(2), setgid(2), and setfsuid(2) and setfsgid(2): there is only 0 to become.
+pub(super) fn set_id<M: Machine>(_: &mut Caller<'_, '_, M>, id: u32) -> Outcome {
+    become_ids([id])
+}
+
+/// setreuid(2) and setregid(2).
+pub(super) fn set_two_ids<M: Machine>(
+    _: &mut Caller<'_, '_, M>,
+    real: u32,
+    effective: u32,
+) -> Outcome {
+    become_ids([real, effective].map(or_zero))
+}
+
+/// setresuid(2) and setresgid(2).
+pub(super) fn set_three_ids<M: Machine>(
+    _: &mut Caller<'_, '_, M>,
+    real: u32,
+    effective: u32,
+    saved: u32,
+) -> Outcome {
+    become_ids([real, effective, saved].map(or_zero))
+}
+
+/// All ones: it is to stay as it is.
+const fn or_zero(id: u32) -> u32 {
+    if id == u32::MAX { 0 } else { id }
+}
+
+fn become_ids<const N: usize>(ids: [u32; N]) -> Outcome {
+    if ids.contains(&u32::MAX) {
+        return Err(Errno::EINVAL.into());
+    }
+    if ids != [0; N] {
+        return Err(Errno::EPERM.into());
+    }
+    Ok(0)
+}
+
+/// setgroups(2): to none, or to 0.
+pub(super) fn setgroups<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    size: i32,
+    list: In<u32, 0>,
+) -> Outcome {
+    // As Linux has it (`NGROUPS_MAX`).
+    let count = u64::try_from(size).ok().filter(|count| *count <= 65_536);
+    let mut is_zero = true;
+    for index in 0..count.ok_or(Errno::EINVAL)? {
+        let place = list.address().wrapping_add(4 * index);
+        is_zero &= In::<u32>::at(place).read(caller.process.space())? == 0;
+    }
+    match is_zero {
+        true => Ok(0),
+        false => Err(Errno::EPERM.into()),
+    }
 }
 
 /// getgroups(2): in none besides.

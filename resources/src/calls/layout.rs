@@ -142,6 +142,14 @@ layouts! {
         value: Timeval,
     }
 
+    /// `struct itimerspec`.
+    Itimerspec = general::__kernel_itimerspec {
+        /// The period; zero for once.
+        interval: Timespec,
+        /// What is left; zero if not armed.
+        value: Timespec,
+    }
+
     /// `struct rlimit`.
     Rlimit = general::rlimit64 {
         /// In force.

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::argument::{Address, Fd, Flags, LongFlags};
+use super::argument::{Address, Fd, Flags, LongFlags, Out};
 use super::work::{MORE, Work, done};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
@@ -87,11 +87,20 @@ fn file<M: Machine>(
     let object: Arc<dyn Object> = match &file.opened {
         Opened::Place => return Err(Errno::EBADF),
         Opened::Device(Device::Zero) => return Ok(Backing::Anonymous),
-        Opened::Directory | Opened::Device(_) => return Err(Errno::ENODEV),
+        Opened::Directory
+        | Opened::Device(_)
+        | Opened::Pipe(_)
+        | Opened::Counter(_)
+        | Opened::Timer(_)
+        | Opened::Epoll(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }
+        Opened::Disk(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
+            return Err(Errno::EACCES);
+        }
         Opened::File(file) => file.clone(),
+        Opened::Disk(inode) => inode.clone(),
     };
     Ok(Backing::File(Part {
         length: object.length().saturating_sub(offset).min(length),
@@ -337,6 +346,45 @@ pub(super) fn msync<M: Machine>(
     let end = end_of(address.0, length).ok_or(Errno::ENOMEM)?;
     covered(caller.process.space(), address.0, end)?;
     Ok(0)
+}
+
+/// Pages that one step of mincore looks at.
+const LOOKED_AT: u64 = 4096;
+
+/// mincore(2). The fourth argument, which the program does not have, counts the pages done.
+pub(super) fn mincore<M: Machine>(
+    work: &mut Work<'_, '_, M>,
+    address: Address,
+    length: u64,
+    vector: Out<u8>,
+) -> Outcome {
+    if !work.resumed {
+        work.arguments[3] = 0;
+    }
+    if !is_aligned(address.0) {
+        return Err(Errno::EINVAL.into());
+    }
+    let end = match length {
+        0 => address.0,
+        length => end_of(address.0, length).ok_or(Errno::ENOMEM)?,
+    };
+    let pages = (end - address.0) / PAGE_SIZE;
+    let last = vector.address().checked_add(pages);
+    if last.is_none_or(|last| last > USER_END) {
+        return Err(Errno::EFAULT.into());
+    }
+    if pages > 0 {
+        covered(work.space(), address.0, end)?;
+    }
+    let step = pages.min(work.arguments[3] + LOOKED_AT);
+    while work.arguments[3] < step {
+        let page = work.arguments[3];
+        let resident = work.space().is_resident(address.0 + page * PAGE_SIZE);
+        let place = Out::<u8>::at(vector.address() + page);
+        place.write(work.space(), &u8::from(resident))?;
+        work.arguments[3] += 1;
+    }
+    if step < pages { Err(MORE) } else { Ok(0) }
 }
 
 /// mlock(2) and munlock(2): nothing is ever paged out.

@@ -187,7 +187,6 @@ pub(super) fn spawn<M: Machine>(
             path: program.path,
             arguments,
             environment,
-            ..Arguments::default()
         },
         descriptors,
     };

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::argument::{In, Path};
 use super::{Caller, Verdict};
 use crate::errno::Errno;
-use crate::files::{Archive, Descriptors};
+use crate::files::{self, Descriptors, Failure, Names};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::space::Space;
@@ -33,20 +33,19 @@ impl Program {
     ///
     /// # Errors
     /// As execve(2): ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or
-    /// may not be executed.
-    pub fn find(archive: &Archive, from: &Descriptors, path: &[u8]) -> Result<Self, Errno> {
+    /// may not be executed. Or what is to be brought in first.
+    pub fn find(names: Names<'_>, from: &Descriptors, path: &[u8]) -> Result<Self, Failure> {
         let path = if path.starts_with(b"/") {
             path.to_vec()
         } else {
-            let mut whole = archive.path(from.directory);
+            let mut whole = names.path(&from.directory)?;
             if !whole.ends_with(b"/") {
                 whole.push(b'/');
             }
             whole.extend_from_slice(path);
             whole
         };
-        let link = archive.walk(from.directory, &path, true, &from.program)?;
-        let file = archive.program_at(link.node()?)?;
+        let file = names.program(&from.directory, &path, &from.program)?;
         Ok(Self { file, path })
     }
 
@@ -54,10 +53,19 @@ impl Program {
     ///
     /// # Errors
     /// As execve(2).
-    pub fn read<M: Machine>(caller: &Caller<'_, '_, M>, path: Path) -> Result<Self, Verdict> {
+    pub fn read<M: Machine>(caller: &mut Caller<'_, '_, M>, path: Path) -> Result<Self, Verdict> {
         let path = path.read(caller.process.space())?;
-        let descriptors = caller.process.descriptors().lock();
-        Ok(Self::find(&caller.shared.archive, &descriptors, &path)?)
+        let found = {
+            let descriptors = caller.process.descriptors().lock();
+            Self::find(caller.shared.names(), &descriptors, &path)
+        };
+        match found {
+            Ok(program) => Ok(program),
+            Err(failure) => match files::conclude(caller, Err(failure)) {
+                Err(verdict) => Err(verdict),
+                Ok(_) => Err(Errno::EAGAIN.into()),
+            },
+        }
     }
 }
 

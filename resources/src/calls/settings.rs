@@ -66,6 +66,11 @@ impl Settings {
         }
     }
 
+    /// Permissions that what is made does not get.
+    pub fn umask(&self) -> u32 {
+        self.umask.load(Ordering::Relaxed)
+    }
+
     /// Sets the mask of file modes; what it was.
     pub fn set_umask(&self, mask: u32) -> u32 {
         self.umask.swap(mask & 0o777, Ordering::Relaxed)

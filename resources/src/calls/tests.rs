@@ -1,3 +1,5 @@
+extern crate std;
+
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 
@@ -33,6 +35,7 @@ fn native_calls_are_those_of_the_agreement() {
         ("spawn", calls::SPAWN),
         ("thread_suspend", calls::THREAD_SUSPEND),
         ("thread_resume", calls::THREAD_RESUME),
+        ("cache_evict", calls::CACHE_EVICT),
     ];
     let native = TABLE
         .iter()
@@ -101,6 +104,22 @@ fn the_table_can_be_read() {
     assert_eq!(
         nop.map(|nop| nop.way),
         Some(Way::Request(Resource::Process))
+    );
+}
+
+/// `BLESS=1 cargo test -p vortex-resources` writes the list anew.
+#[test]
+fn the_list_of_calls_is_that_of_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/system-calls.md");
+    let now = Markdown.to_string();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &now).expect("it can be written");
+    }
+    let listed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        listed == now,
+        "resources/system-calls.md is not what the table says; BLESS=1 cargo test -p \
+         vortex-resources writes it anew"
     );
 }
 

@@ -24,12 +24,29 @@ enum Shown {
     Process,
     /// What the thread has used.
     Thread,
+    /// What another process has used, or one of its threads: `clock_getcpuclockid`(3).
+    Other {
+        /// Its number; 0 for the caller's own.
+        id: u32,
+        /// It is a thread.
+        is_thread: bool,
+    },
 }
 
 /// The clock of a number.
 const fn shown(clock: i32) -> Result<Shown, Errno> {
+    /// In a negative number: of a thread; and what kind of clock, here as the scheduler counts.
+    const THREAD: i32 = 1 << 2;
+    const KIND: i32 = 3;
     if clock < 0 {
-        return Err(Errno::EINVAL);
+        // Other kinds would be user time alone, and clocks that are files.
+        if clock & KIND == KIND {
+            return Err(Errno::EINVAL);
+        }
+        return Ok(Shown::Other {
+            id: (!(clock >> 3)).cast_unsigned(),
+            is_thread: clock & THREAD != 0,
+        });
     }
     Ok(match clock.cast_unsigned() {
         general::CLOCK_MONOTONIC
@@ -60,9 +77,33 @@ pub(super) fn clock_gettime<M: Machine>(
         Shown::Real => clocks.real_time(now),
         Shown::Process => clocks.nanoseconds(caller.process.consumption(now).cycles),
         Shown::Thread => clocks.nanoseconds(caller.thread.consumption(now).cycles),
+        Shown::Other { id, is_thread } => clocks.nanoseconds(used(caller, id, is_thread, now)?),
     };
     time.write(caller.process.space(), &Timespec::from_ns(ns))?;
     Ok(0)
+}
+
+/// Cycles that another process has used, or another thread of the caller's.
+fn used<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    id: u32,
+    is_thread: bool,
+    now: u64,
+) -> Result<u64, Errno> {
+    let consumption = match (id, is_thread) {
+        (0, true) => Some(caller.thread.consumption(now)),
+        (0, false) => Some(caller.process.consumption(now)),
+        (id, true) => {
+            let thread = caller.shared.processes.thread(id);
+            let own = thread.filter(|thread| thread.process().id() == caller.process.id());
+            own.map(|thread| thread.consumption(now))
+        }
+        (id, false) => {
+            let process = caller.shared.processes.find(id);
+            process.map(|process| process.consumption(now))
+        }
+    };
+    consumption.map(|used| used.cycles).ok_or(Errno::EINVAL)
 }
 
 /// `clock_getres`(2).
@@ -71,7 +112,9 @@ pub(super) fn clock_getres<M: Machine>(
     clock: i32,
     resolution: Option<Out<Timespec>>,
 ) -> Outcome {
-    shown(clock)?;
+    if let Shown::Other { id, is_thread } = shown(clock)? {
+        used(caller, id, is_thread, 0)?;
+    }
     if let Some(resolution) = resolution {
         resolution.write(caller.process.space(), &Timespec::from_ns(1))?;
     }

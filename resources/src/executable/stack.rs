@@ -11,7 +11,7 @@ use linux_raw_sys::auxvec::{
     AT_RANDOM, AT_SECURE, AT_UID,
 };
 
-use super::{Arguments, Plan};
+use super::{Arguments, Plan, Processor};
 use crate::errno::Errno;
 use crate::machine::PAGE_SIZE;
 
@@ -59,6 +59,7 @@ impl Strings {
 pub(super) fn contents(
     plan: &Plan,
     arguments: &Arguments,
+    processor: Processor,
     random: [u8; 16],
     top: u64,
 ) -> Result<Contents, Errno> {
@@ -98,7 +99,7 @@ pub(super) fn contents(
     );
     words.push(0);
     let path = strings.add(&arguments.path);
-    words.extend(auxiliary(plan, arguments, [start, platform, path]).as_flattened());
+    words.extend(auxiliary(plan, processor, [start, platform, path]).as_flattened());
     let pointer = (start - (words.len() * size_of::<u64>()) as u64) / ALIGNMENT * ALIGNMENT;
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.resize((start - pointer) as usize, 0);
@@ -108,9 +109,8 @@ pub(super) fn contents(
 }
 
 /// The auxiliary vector; `at` is where the random bytes, the platform's name and the path are.
-fn auxiliary(plan: &Plan, arguments: &Arguments, at: [u64; 3]) -> Vec<[u64; 2]> {
+fn auxiliary(plan: &Plan, processor: Processor, at: [u64; 3]) -> Vec<[u64; 2]> {
     let [random, platform, path] = at;
-    let processor = &arguments.processor;
     let mut vector = alloc::vec![
         (AT_HWCAP, processor.capabilities),
         (AT_PAGESZ, PAGE_SIZE),

@@ -428,10 +428,10 @@ proptest! {
         path in prop::collection::vec(1_u8..=255, 1..40),
         pages in 0_u64..1000,
     ) {
-        let arguments = Arguments { path, arguments: argv, environment, processor: Processor::default() };
+        let arguments = Arguments { path, arguments: argv, environment };
         let top = USER_END - pages * PAGE_SIZE;
         let plan = plan(file(ET_EXEC, 0x40_0400, &[TEXT])).unwrap();
-        let contents = stack::contents(&plan, &arguments, [7; 16], top).unwrap();
+        let contents = stack::contents(&plan, &arguments, Processor::default(), [7; 16], top).unwrap();
         prop_assert_eq!(contents.pointer % 16, 0);
         prop_assert_eq!(contents.pointer + contents.bytes.len() as u64, top);
         let at = |address: u64| &contents.bytes[(address - contents.pointer) as usize..];
@@ -474,9 +474,10 @@ fn arguments_have_the_limits_of_linux() {
         let arguments = Arguments {
             path: b"/p".to_vec(),
             arguments,
-            ..Arguments::default()
+            environment: Vec::new(),
         };
-        stack::contents(&plan, &arguments, [0; 16], top).map(|contents| contents.bytes.len())
+        stack::contents(&plan, &arguments, Processor::default(), [0; 16], top)
+            .map(|contents| contents.bytes.len())
     };
     assert!(given(vec![vec![b'a'; MAX_ARGUMENT - 1]]).is_ok());
     assert_eq!(given(vec![vec![b'a'; MAX_ARGUMENT]]), Err(Errno::E2BIG));

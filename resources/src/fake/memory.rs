@@ -104,6 +104,14 @@ impl Memory {
         *state.bytes(to) = copy;
     }
 
+    /// As `Machine::copy_part`.
+    pub fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        let mut state = self.0.lock();
+        let copy = *state.bytes(from.0);
+        let part = &copy[from.1..from.1 + length];
+        state.bytes(to.0)[to.1..to.1 + length].copy_from_slice(part);
+    }
+
     /// As `Machine::read_frame`.
     pub fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         into.copy_from_slice(&self.0.lock().bytes(frame)[offset..offset + into.len()]);

@@ -465,6 +465,9 @@ impl Machine for FakeMachine {
         self.0.memory.copy_frame(from, to);
     }
 
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        self.0.memory.copy_part(from, to, length);
+    }
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         self.0.memory.read_frame(frame, offset, into);
     }
@@ -537,6 +540,10 @@ impl Machine for FakeMachine {
         let core = &self.0.cores[core.index()];
         core.pending.store(true, Ordering::SeqCst);
         core.wake_at.fetch_min(at, Ordering::SeqCst);
+    }
+
+    fn here(&self) -> CoreId {
+        CoreId(CURRENT.get())
     }
 
     fn now(&self) -> u64 {

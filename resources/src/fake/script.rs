@@ -20,9 +20,10 @@ use vortex_toolkit::{Core, Platform, Step};
 
 use super::memory::{Memory, Root, Tables};
 use crate::executable::Arguments;
-use crate::files::{Archive, Descriptors, Found, Kind, NodeId};
+use crate::files::{Archive, Descriptors, Kind};
 use crate::machine::{Exit, Machine, Registers};
 use crate::process::{ExitStatus, Rights, Spawn};
+use crate::storage::RamVolume;
 use crate::system::{CoreResources, Layout, Shared, Vortex};
 
 /// A system call: its number and arguments.
@@ -234,6 +235,9 @@ impl Machine for Script {
     fn copy_frame(&self, from: Frame, to: Frame) {
         self.0.memory.copy_frame(from, to);
     }
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        self.0.memory.copy_part(from, to, length);
+    }
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         self.0.memory.read_frame(frame, offset, into);
     }
@@ -266,6 +270,9 @@ impl Machine for Script {
     fn leave(&self, _: &mut State) {}
     fn set_deadline(&self, _: u64) {}
     fn interrupt(&self, _: CoreId) {}
+    fn here(&self) -> CoreId {
+        CoreId(0)
+    }
     fn now(&self) -> u64 {
         self.0.now.fetch_add(10, Ordering::Relaxed)
     }
@@ -409,6 +416,19 @@ impl Bench {
         }
     }
 
+    /// Mounts a file system that is on a volume in memory.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    pub fn mount(&mut self, image: Vec<u8>) -> Arc<RamVolume> {
+        let volume = self.shared.storage.add_ram("ram0", image);
+        let request = crate::files::mounting(&self.shared);
+        self.core.context().send(request);
+        while !matches!(self.core.step(), Step::Asleep { .. }) {}
+        assert!(self.shared.disk.get().is_some(), "it is mounted");
+        volume
+    }
+
     /// Frames that are in use.
     #[must_use]
     pub fn taken(&self) -> usize {
@@ -462,11 +482,9 @@ impl Bench {
     }
 
     fn spawn(&mut self) {
-        let descriptors = Descriptors::new(&self.shared.archive, PROGRAM.into());
+        let descriptors = Descriptors::new(self.shared.names(), PROGRAM.into());
         let archive = &self.shared.archive;
-        let found = archive
-            .walk(NodeId::ROOT, PROGRAM.as_bytes(), true, b"")
-            .and_then(Found::node);
+        let found = archive.find(PROGRAM.as_bytes());
         let Ok(Kind::File(file)) = found.map(|node| &archive.node(node).kind) else {
             panic!("the program is there");
         };

@@ -194,7 +194,7 @@ impl Setup {
                 arguments: alloc::vec![path.clone()],
                 ..Arguments::default()
             },
-            descriptors: Descriptors::new(archive, path),
+            descriptors: Descriptors::new(shared.names(), path),
         }
     }
 

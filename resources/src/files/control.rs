@@ -1,11 +1,13 @@
-//! System calls on descriptors themselves: close, dup, fcntl, ioctl; and those that have nothing
-//! to do on a read-only file system.
+//! System calls on descriptors themselves: close, dup, fcntl, ioctl; and those on a file's length
+//! and attributes.
 
 use alloc::sync::Arc;
 
 use linux_raw_sys::general::{
-    B38400, CREAD, CS8, ECHO, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_SETFD,
-    F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC, ICANON, ISIG, O_CLOEXEC, OPOST,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, B38400, CREAD, CS8, ECHO, F_DUPFD,
+    F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ, F_SETFD, F_SETFL, F_SETLK, F_SETLKW,
+    F_SETPIPE_SZ, FALLOC_FL_KEEP_SIZE, FD_CLOEXEC, ICANON, ISIG, O_ACCMODE, O_CLOEXEC, O_RDONLY,
+    OPOST,
 };
 use linux_raw_sys::ioctl::{
     FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ,
@@ -13,6 +15,9 @@ use linux_raw_sys::ioctl::{
 
 use super::archive::Device;
 use super::descriptors::{OpenFile, Opened};
+use super::inode::FileType;
+use super::operation::{Changes, Operation};
+use super::tree::Node;
 use super::{Call, Outcome};
 use crate::errno::Errno;
 use crate::object::Object;
@@ -31,7 +36,8 @@ impl Call<'_> {
     /// # Errors
     /// EBADF.
     pub fn close(&self, descriptor: i32) -> Outcome {
-        self.descriptors.lock().close(descriptor)?;
+        let gone = self.descriptors.lock().close(descriptor)?;
+        drop(gone);
         Ok(0)
     }
 
@@ -111,6 +117,7 @@ impl Call<'_> {
                 Ok(0)
             }
             F_GETOWN => Ok(0),
+            F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(&file, command, argument),
             // Nobody can write, so everybody may have a lock.
             F_SETLK | F_SETLKW => Ok(0),
             _ => Err(Errno::EINVAL.into()),
@@ -138,8 +145,16 @@ impl Call<'_> {
                     let left = content.length().saturating_sub(*file.position.lock());
                     self.memory.write(argument, &(left as u32).to_le_bytes())?;
                 }
+                Opened::Disk(inode) => {
+                    let left = inode.size().saturating_sub(*file.position.lock());
+                    self.memory.write(argument, &(left as u32).to_le_bytes())?;
+                }
                 Opened::Device(Device::Console) => {
                     self.memory.write(argument, &0_u32.to_le_bytes())?;
+                }
+                Opened::Pipe(end) => {
+                    let bytes = end.bytes() as u32;
+                    self.memory.write(argument, &bytes.to_le_bytes())?;
                 }
                 _ => return Err(Errno::ENOTTY.into()),
             },
@@ -172,37 +187,176 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// `fsync`, `fdatasync` and `syncfs`: there is nothing that is not where it belongs.
+    /// `fsync` and `fdatasync`.
     ///
     /// # Errors
-    /// EBADF; EINVAL for a device.
+    /// EBADF; EINVAL for a device; EIO.
     pub fn synchronise(&self, descriptor: i32) -> Outcome {
-        match self.descriptors.lock().get(descriptor)?.opened {
-            Opened::File(_) | Opened::Directory => Ok(0),
-            Opened::Device(_) => Err(Errno::EINVAL.into()),
-            Opened::Place => Err(Errno::EBADF.into()),
+        let file = self.descriptors.lock().get(descriptor)?;
+        match (&file.opened, &file.node) {
+            (Opened::Place, _) => Err(Errno::EBADF.into()),
+            (Opened::File(_) | Opened::Disk(_) | Opened::Directory, Some(Node::Disk(inode))) => {
+                Err(Operation::Sync(inode.clone()).into())
+            }
+            (Opened::File(_) | Opened::Disk(_) | Opened::Directory, _) => Ok(0),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// `syncfs(descriptor)`.
+    ///
+    /// # Errors
+    /// EBADF; EIO.
+    pub fn synchronise_all(&self, descriptor: i32) -> Outcome {
+        let file = self.descriptors.lock().get(descriptor)?;
+        match (&file.opened, &file.node) {
+            (Opened::Place, _) => Err(Errno::EBADF.into()),
+            (_, Some(Node::Disk(_))) => Err(Operation::SyncAll.into()),
+            _ => Ok(0),
+        }
+    }
+
+    /// `sync()`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn synchronise_system(&self) -> Outcome {
+        match self.disk {
+            Some(_) => Err(Operation::SyncAll.into()),
+            None => Ok(0),
         }
     }
 
     /// `ftruncate(descriptor, length)`.
     ///
     /// # Errors
-    /// Always: EBADF, or EINVAL for what is not open for writing or is no file.
-    pub fn truncate(&self, descriptor: i32, _length: i64) -> Outcome {
-        match self.descriptors.lock().get(descriptor)?.opened {
+    /// EBADF; EINVAL for what is not open for writing or is no file; EFBIG.
+    pub fn truncate(&self, descriptor: i32, length: i64) -> Outcome {
+        let length = u64::try_from(length);
+        let file = self.descriptors.lock().get(descriptor)?;
+        match &file.opened {
             Opened::Place => Err(Errno::EBADF.into()),
+            Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
+                Err(Operation::Cut(inode.clone(), length.map_err(|_| Errno::EINVAL)?).into())
+            }
             _ => Err(Errno::EINVAL.into()),
         }
     }
 
-    /// `fallocate(descriptor, …)`.
+    /// `truncate(path, length)`.
     ///
     /// # Errors
-    /// Always: EBADF, as for all that is not open for writing; ENODEV for a device.
-    pub fn allocate(&self, descriptor: i32) -> Outcome {
-        match self.descriptors.lock().get(descriptor)?.opened {
-            Opened::Device(_) => Err(Errno::ENODEV.into()),
+    /// As truncate(2).
+    pub fn truncate_at(&self, path: u64, length: i64) -> Outcome {
+        let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+        let inode = self.inode_at(AT_FDCWD, path, 0)?;
+        match inode.kind() {
+            FileType::Regular => Err(Operation::Cut(inode, length).into()),
+            FileType::Directory => Err(Errno::EISDIR.into()),
+            FileType::Link | FileType::Special => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// `fallocate(descriptor, mode, offset, length)`. Blocks are found when they are written, so all
+    /// that is done is to make the file longer.
+    ///
+    /// # Errors
+    /// EBADF, EINVAL, ENODEV, EFBIG; EOPNOTSUPP for a mode that there is not.
+    pub fn allocate(&self, descriptor: i32, mode: u32, offset: i64, length: i64) -> Outcome {
+        let file = self.descriptors.lock().get(descriptor)?;
+        match &file.opened {
+            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
+                Err(Errno::ENODEV.into())
+            }
+            Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
+            Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
+                let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+                let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+                if length == 0 {
+                    return Err(Errno::EINVAL.into());
+                }
+                if mode & !FALLOC_FL_KEEP_SIZE != 0 {
+                    return Err(Errno::EOPNOTSUPP.into());
+                }
+                let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+                Err(Operation::Allocate(inode.clone(), end, mode == 0).into())
+            }
             _ => Err(Errno::EBADF.into()),
+        }
+    }
+
+    /// `fchmodat(directory, path, mode)`; without a path, what the descriptor stands for.
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn change_mode(&self, directory: i32, path: Option<u64>, mode: u32) -> Outcome {
+        let changes = Changes {
+            mode: Some((mode & 0o7777) as u16),
+            ..Changes::default()
+        };
+        self.change(directory, path, 0, changes)
+    }
+
+    /// `fchownat(directory, path, owner, group, flags)`; without a path, what the descriptor stands
+    /// for.
+    ///
+    /// # Errors
+    /// As chown(2).
+    pub fn change_owner(
+        &self,
+        directory: i32,
+        path: Option<u64>,
+        [owner, group]: [u32; 2],
+        flags: u32,
+    ) -> Outcome {
+        if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let given = |number: u32| (number != u32::MAX).then_some(number);
+        let changes = Changes {
+            owner: given(owner),
+            group: given(group),
+            ..Changes::default()
+        };
+        self.change(directory, path, flags, changes)
+    }
+
+    /// Changes attributes of what a path leads to or a descriptor stands for.
+    ///
+    /// # Errors
+    /// What is wrong with the path; EBADF; EROFS for what is in the archive.
+    pub fn change(
+        &self,
+        directory: i32,
+        path: Option<u64>,
+        flags: u32,
+        changes: Changes,
+    ) -> Outcome {
+        let inode = match path {
+            Some(path) => self.inode_at(directory, path, flags)?,
+            None => {
+                let file = self.descriptors.lock().get(directory)?;
+                if matches!(file.opened, Opened::Place) {
+                    return Err(Errno::EBADF.into());
+                }
+                let node = file.node.as_ref().ok_or(Errno::EROFS)?;
+                node.on_disk()?.clone()
+            }
+        };
+        Err(Operation::Change(inode, changes).into())
+    }
+
+    /// `cache_evict(descriptor)`.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL for what is no file of a disk.
+    pub fn evict(&self, descriptor: i32) -> Outcome {
+        if descriptor == vortex_abi::calls::EVERY_FILE {
+            return Err(Operation::Evict(None).into());
+        }
+        match &self.descriptors.lock().get(descriptor)?.opened {
+            Opened::Disk(inode) => Err(Operation::Evict(Some(inode.clone())).into()),
+            _ => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -216,6 +370,15 @@ impl Call<'_> {
             Opened::Place => Err(Errno::EBADF.into()),
             _ => Ok(0),
         }
+    }
+}
+
+/// `F_GETPIPE_SZ` and `F_SETPIPE_SZ`.
+fn pipe_size(file: &OpenFile, command: u32, argument: u64) -> Outcome {
+    match &file.opened {
+        Opened::Pipe(end) if command == F_GETPIPE_SZ => Ok(end.capacity()),
+        Opened::Pipe(end) => Ok(end.set_capacity(argument & u64::from(u32::MAX))?),
+        _ => Err(Errno::EBADF.into()),
     }
 }
 

@@ -11,8 +11,16 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use linux_raw_sys::general::{O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_RDWR};
 
-use super::archive::{Archive, Device, NodeId};
+use super::archive::Device;
+use super::cache::Ahead;
+use super::epoll::{Epoll, WatchedBy};
+use super::event::EventCounter;
+use super::inode::Inode;
 use super::page_cache::ArchiveFile;
+use super::pipe::PipeEnd;
+use super::ready::{Events, WaitQueue};
+use super::timer::Timer;
+use super::tree::{Names, Node};
 use crate::errno::Errno;
 
 /// How many files a process may have open, unless its limit is set.
@@ -20,17 +28,28 @@ pub const DEFAULT_LIMIT: u32 = 1024;
 /// The most that the limit can be set to.
 pub const MAX_LIMIT: u32 = 4096;
 
-/// What is open.
-#[derive(Clone, Debug)]
+/// What is open. A new kind says here what it is ready for ([`OpenFile::readiness`]), who is told
+/// when that changes ([`OpenFile::queue`]), and in `transfer.rs` how it is read and written.
+#[derive(Debug)]
 pub enum Opened {
     /// A file of the archive.
     File(Arc<ArchiveFile>),
+    /// A file of the disk.
+    Disk(Arc<Inode>),
     /// A directory.
     Directory,
     /// A device.
     Device(Device),
     /// Something that was opened with `O_PATH`: a place, nothing to read or write.
     Place,
+    /// An end of a pipe.
+    Pipe(PipeEnd),
+    /// An event counter.
+    Counter(Arc<EventCounter>),
+    /// A timer.
+    Timer(Arc<Timer>),
+    /// Files that are watched together.
+    Epoll(Arc<Epoll>),
 }
 
 /// An open file description: shared by all descriptors that were made from one.
@@ -38,25 +57,89 @@ pub enum Opened {
 pub struct OpenFile {
     /// What is open.
     pub opened: Opened,
-    /// Its node, which tells its attributes.
-    pub node: NodeId,
+    /// Its node, which tells its attributes; `None` for what is in no directory.
+    pub node: Option<Node>,
     /// The access mode and status flags of open(2).
     flags: AtomicU32,
     /// In bytes; for a directory, the number of entries that were listed.
     pub position: spin::Mutex<u64>,
+    /// Held by who reads or writes at the position, from there to where it is then.
+    pub(super) moving: async_lock::Mutex<()>,
+    /// How it is read.
+    pub(super) ahead: spin::Mutex<Ahead>,
+    pub(super) watched_by: spin::Mutex<WatchedBy>,
 }
 
 impl OpenFile {
-    /// Of a node, with the flags of open(2).
+    /// Of a node, or of none, with the flags of open(2).
     #[must_use]
-    pub fn new(opened: Opened, node: NodeId, flags: u32) -> Arc<Self> {
+    pub fn new(opened: Opened, node: Option<Node>, flags: u32) -> Arc<Self> {
         let (flags, position) = (AtomicU32::new(flags), spin::Mutex::new(0));
         Arc::new(Self {
             opened,
             node,
             flags,
             position,
+            moving: async_lock::Mutex::new(()),
+            ahead: spin::Mutex::default(),
+            watched_by: spin::Mutex::default(),
         })
+    }
+
+    /// What it is ready for now.
+    #[must_use]
+    pub fn readiness(&self) -> Events {
+        match &self.opened {
+            Opened::Place => Events::NVAL,
+            // Nobody waits for these.
+            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Device(_) => {
+                Events::READABLE | Events::WRITABLE
+            }
+            Opened::Pipe(end) => end.readiness(),
+            Opened::Counter(counter) => counter.readiness(),
+            Opened::Timer(timer) => timer.readiness(),
+            Opened::Epoll(epoll) => epoll.readiness(),
+        }
+    }
+
+    /// Where its observers are; `None` if what it is ready for never changes.
+    #[must_use]
+    pub fn queue(&self) -> Option<&Arc<WaitQueue>> {
+        match &self.opened {
+            Opened::Place
+            | Opened::File(_)
+            | Opened::Disk(_)
+            | Opened::Directory
+            | Opened::Device(_) => None,
+            Opened::Pipe(end) => Some(end.queue()),
+            Opened::Counter(counter) => Some(counter.queue()),
+            Opened::Timer(timer) => Some(timer.queue()),
+            Opened::Epoll(epoll) => Some(epoll.queue()),
+        }
+    }
+
+    /// Whether an epoll can watch it: not what is ready at all times, as on Linux.
+    #[must_use]
+    pub const fn can_be_watched(&self) -> bool {
+        match &self.opened {
+            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Place => false,
+            Opened::Device(device) => matches!(device, Device::Console | Device::Random),
+            Opened::Pipe(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => true,
+        }
+    }
+
+    /// The place of its node.
+    ///
+    /// # Errors
+    /// ENOTDIR if it has none.
+    pub fn place(&self) -> Result<Node, Errno> {
+        self.node.clone().ok_or(Errno::ENOTDIR)
+    }
+
+    /// Whether reading and writing fail where they would have to wait (`O_NONBLOCK`).
+    #[must_use]
+    pub fn is_nonblocking(&self) -> bool {
+        self.flags() & O_NONBLOCK != 0
     }
 
     /// The access mode and status flags.
@@ -90,7 +173,7 @@ pub struct Descriptors {
     free: usize,
     limit: u32,
     /// The current directory.
-    pub directory: NodeId,
+    pub directory: Node,
     /// The absolute path of the program, for `/proc/self/exe`.
     pub program: Vec<u8>,
 }
@@ -98,16 +181,15 @@ pub struct Descriptors {
 impl Descriptors {
     /// With the console as standard input, output and error, in the root directory.
     #[must_use]
-    pub fn new(archive: &Archive, program: Vec<u8>) -> Self {
-        let console = archive.walk(NodeId::ROOT, b"/dev/console", false, b"");
-        let node = console.and_then(super::Found::node).unwrap_or(NodeId::ROOT);
+    pub fn new(names: Names<'_>, program: Vec<u8>) -> Self {
+        let node = names.archive.find(b"/dev/console").ok().map(Node::Archive);
         let file = OpenFile::new(Opened::Device(Device::Console), node, O_RDWR);
         let slot = Some(Slot {
             file,
             close_on_exec: false,
         });
         let slots = alloc::vec![slot; 3];
-        let directory = NodeId::ROOT;
+        let directory = names.root();
         Self {
             slots,
             free: 3,
@@ -185,16 +267,16 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Forgets a descriptor.
+    /// Forgets a descriptor; what it stood for is given back, to be dropped with nothing locked.
     ///
     /// # Errors
     /// EBADF.
-    pub fn close(&mut self, descriptor: i32) -> Result<(), Errno> {
+    pub fn close(&mut self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         self.slot(descriptor)?;
         let number = descriptor as usize;
-        self.slots[number] = None;
         self.free = self.free.min(number);
-        Ok(())
+        let gone = self.slots[number].take().ok_or(Errno::EBADF)?;
+        Ok(gone.file)
     }
 
     /// Forgets those in a range, or marks them to be closed by execve(2).

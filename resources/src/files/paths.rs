@@ -1,53 +1,68 @@
-//! System calls that take a path: open, readlink, access, chdir, and those that would change the
-//! file system, which is read-only.
+//! System calls that take a path: open, readlink, access, chdir, and those that change names.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
-    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_ACCMODE, O_CLOEXEC, O_CREAT,
-    O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC,
-    R_OK, W_OK, X_OK,
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW,
+    O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOCTTY, O_NOFOLLOW, O_PATH,
+    O_RDONLY, O_TMPFILE, O_TRUNC, R_OK, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT,
+    S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, W_OK, X_OK,
 };
 
 use super::archive::{Kind, NodeId};
 use super::descriptors::{OpenFile, Opened};
-use super::walk::{EXECUTE, Found, MAX_PATH};
+use super::inode::{FileType, Inode};
+use super::operation::{Entry, Made, Operation, Rename};
+use super::tree::{Follow, Found, Node};
+use super::walk::{EXECUTE, MAX_PATH};
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
 
+/// Permissions, with the set-user-ID, set-group-ID and sticky bits.
+const MODE: u32 = 0o7777;
+
 impl Call<'_> {
-    /// `open(path, flags)`.
+    /// `open(path, flags, mode)`.
     ///
     /// # Errors
-    /// As open(2) on a read-only file system.
-    pub fn open(&self, path: u64, flags: u32) -> Outcome {
-        self.open_at(AT_FDCWD, path, flags)
+    /// As open(2).
+    pub fn open(&self, path: u64, flags: u32, mode: u32) -> Outcome {
+        self.open_at(AT_FDCWD, path, flags, mode)
     }
 
-    /// `openat(directory, path, flags)`.
+    /// `openat(directory, path, flags, mode)`.
     ///
     /// # Errors
-    /// As open(2) on a read-only file system.
-    pub fn open_at(&self, directory: i32, path: u64, flags: u32) -> Outcome {
+    /// As open(2).
+    pub fn open_at(&self, directory: i32, path: u64, flags: u32, mode: u32) -> Outcome {
         // With O_PATH, what is about reading and writing counts for nothing.
         let flags = match flags & O_PATH {
             0 => flags,
             _ => flags & (O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW),
         };
-        if flags & O_TMPFILE == O_TMPFILE {
-            return Err(Errno::EROFS.into());
-        }
         let path = self.path(path)?;
         let exclusive = flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
-        let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-        let node = match self.walk(directory, &path, follow)? {
-            Found::Missing(_) if flags & O_CREAT != 0 => return Err(Errno::EROFS.into()),
-            found => found.node()?,
+        let follow = match flags & O_NOFOLLOW == 0 && !exclusive {
+            true => Follow::Always,
+            false => Follow::NotLast,
+        };
+        let found = self.walk(directory, &path, follow)?;
+        if flags & O_TMPFILE == O_TMPFILE {
+            found.node()?.on_disk()?;
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let Some(node) = found.node.clone() else {
+            return self.open_missing(found, flags, mode);
         };
         if exclusive {
             return Err(Errno::EEXIST.into());
         }
-        let file = OpenFile::new(self.opened(node, flags)?, node, kept(flags));
+        let opened = self.opened(&node, flags)?;
+        if let (Opened::Disk(inode), true) = (&opened, flags & O_TRUNC != 0) {
+            return Err(Operation::OpenEmpty(inode.clone(), flags).into());
+        }
+        let file = OpenFile::new(opened, Some(node), kept(flags));
         let number = self
             .descriptors
             .lock()
@@ -55,10 +70,30 @@ impl Call<'_> {
         Ok(number as u64)
     }
 
+    /// Opens what is not there, if it is to be made.
+    fn open_missing(&self, found: Found, flags: u32, mode: u32) -> Outcome {
+        if flags & O_CREAT == 0 {
+            return Err(Errno::ENOENT.into());
+        }
+        if found.slash {
+            return Err(Errno::EISDIR.into());
+        }
+        if flags & O_DIRECTORY != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let entry = entry(found)?;
+        let mode = self.masked(mode);
+        Err(Operation::Make(entry, Made::Opened(flags), mode).into())
+    }
+
+    /// The permissions that something new gets.
+    fn masked(&self, mode: u32) -> u16 {
+        (mode & !self.creation_mask & MODE) as u16
+    }
+
     /// What opening a node with these flags gives.
-    fn opened(&self, node: NodeId, flags: u32) -> Result<Opened, Errno> {
-        let kind = &self.archive.node(node).kind;
-        let is_directory = matches!(kind, Kind::Directory(_));
+    fn opened(&self, node: &Node, flags: u32) -> Result<Opened, Errno> {
+        let is_directory = self.names().is_directory(node);
         if flags & O_DIRECTORY != 0 && !is_directory {
             return Err(Errno::ENOTDIR);
         }
@@ -66,13 +101,25 @@ impl Call<'_> {
             return Ok(Opened::Place);
         }
         let writes = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0;
-        match kind {
-            Kind::Link(_) | Kind::Program => Err(Errno::ELOOP),
-            Kind::Directory(_) if writes || flags & O_CREAT != 0 => Err(Errno::EISDIR),
-            Kind::Directory(_) => Ok(Opened::Directory),
-            Kind::File(_) if writes => Err(Errno::EROFS),
-            Kind::File(file) => Ok(Opened::File(file.clone())),
-            Kind::Device(device) => Ok(Opened::Device(*device)),
+        if is_directory {
+            return match writes || flags & O_CREAT != 0 {
+                true => Err(Errno::EISDIR),
+                false => Ok(Opened::Directory),
+            };
+        }
+        match node {
+            Node::Disk(inode) => match inode.kind() {
+                FileType::Regular => Ok(Opened::Disk(inode.clone())),
+                FileType::Link => Err(Errno::ELOOP),
+                FileType::Directory | FileType::Special => Err(Errno::ENXIO),
+            },
+            Node::Archive(id) => match &self.archive.node(*id).kind {
+                Kind::Link(_) | Kind::Program => Err(Errno::ELOOP),
+                Kind::Directory(_) => Err(Errno::EISDIR),
+                Kind::File(_) if writes => Err(Errno::EROFS),
+                Kind::File(file) => Ok(Opened::File(file.clone())),
+                Kind::Device(device) => Ok(Opened::Device(*device)),
+            },
         }
     }
 
@@ -95,22 +142,33 @@ impl Call<'_> {
         let path = self.path(path)?;
         let node = match (path.is_empty(), directory) {
             (true, AT_FDCWD) => return Err(Errno::ENOENT.into()),
-            (true, _) => self.descriptors.lock().get(directory)?.node,
-            _ => self.walk(directory, &path, false)?.node()?,
-        };
-        let program;
-        let target = match &self.archive.node(node).kind {
-            Kind::Link(target) => *target,
-            Kind::Program => {
-                program = self.descriptors.lock().program.clone();
-                &program
+            (true, _) => {
+                let file = self.descriptors.lock().get(directory)?;
+                file.node.clone().ok_or(Errno::ENOENT)?
             }
-            _ if path.is_empty() => return Err(Errno::ENOENT.into()),
-            _ => return Err(Errno::EINVAL.into()),
+            _ => self.walk(directory, &path, Follow::NotLast)?.node()?,
+        };
+        let Some(target) = self.target(&node) else {
+            return Err(match path.is_empty() {
+                true => Errno::ENOENT.into(),
+                false => Errno::EINVAL.into(),
+            });
         };
         let length = target.len().min(size as u32 as usize);
         self.memory.write(buffer, &target[..length])?;
         Ok(length as u64)
+    }
+
+    /// Where a link leads; `None` for anything else.
+    fn target(&self, node: &Node) -> Option<Vec<u8>> {
+        match node {
+            Node::Disk(inode) => (inode.kind() == FileType::Link).then(|| inode.target().to_vec()),
+            Node::Archive(id) => match &self.archive.node(*id).kind {
+                Kind::Link(target) => Some(target.to_vec()),
+                Kind::Program => Some(self.descriptors.lock().program.clone()),
+                _ => None,
+            },
+        }
     }
 
     /// `access(path, mode)`.
@@ -130,13 +188,22 @@ impl Call<'_> {
         if mode & !(R_OK | W_OK | X_OK) != 0 || flags & !known != 0 {
             return Err(Errno::EINVAL.into());
         }
-        let node = self.archive.node(self.node_at(directory, path, flags)?);
-        let is_file = matches!(node.kind, Kind::File(_));
-        if mode & X_OK != 0 && !matches!(node.kind, Kind::Directory(_)) && node.mode & EXECUTE == 0
-        {
+        let Some(node) = self.node_at(directory, path, flags)? else {
+            return Ok(0);
+        };
+        let (permissions, is_constant) = match &node {
+            Node::Disk(inode) => (inode.attributes().mode, false),
+            Node::Archive(id) => {
+                let node = self.archive.node(*id);
+                let is_file = matches!(node.kind, Kind::File(_) | Kind::Directory(_));
+                (node.mode, is_file)
+            }
+        };
+        let is_directory = self.names().is_directory(&node);
+        if mode & X_OK != 0 && !is_directory && permissions & EXECUTE == 0 {
             return Err(Errno::EACCES.into());
         }
-        if mode & W_OK != 0 && (is_file || matches!(node.kind, Kind::Directory(_))) {
+        if mode & W_OK != 0 && is_constant {
             return Err(Errno::EROFS.into());
         }
         Ok(0)
@@ -145,10 +212,10 @@ impl Call<'_> {
     /// `getcwd(buffer, size)`: the length of the path with its end mark.
     ///
     /// # Errors
-    /// ERANGE if it does not fit; EFAULT.
+    /// ERANGE if it does not fit; ENOENT if it is not there any more; EFAULT.
     pub fn current_directory(&self, buffer: u64, size: u64) -> Outcome {
-        let directory = self.descriptors.lock().directory;
-        let mut path = self.archive.path(directory);
+        let directory = self.descriptors.lock().directory.clone();
+        let mut path = self.names().path(&directory)?;
         path.push(0);
         if path.len() > MAX_PATH {
             return Err(Errno::ENAMETOOLONG.into());
@@ -165,8 +232,10 @@ impl Call<'_> {
     /// # Errors
     /// As chdir(2).
     pub fn change_directory(&self, path: u64) -> Outcome {
-        let node = self.node_at(AT_FDCWD, path, 0)?;
-        self.archive.directory(node).ok_or(Errno::ENOTDIR)?;
+        let node = self.node_at(AT_FDCWD, path, 0)?.ok_or(Errno::ENOENT)?;
+        if !self.names().is_directory(&node) {
+            return Err(Errno::ENOTDIR.into());
+        }
         self.descriptors.lock().directory = node;
         Ok(0)
     }
@@ -177,88 +246,252 @@ impl Call<'_> {
     /// EBADF, ENOTDIR.
     pub fn change_directory_to(&self, descriptor: i32) -> Outcome {
         let mut descriptors = self.descriptors.lock();
-        let node = descriptors.get(descriptor)?.node;
-        self.archive.directory(node).ok_or(Errno::ENOTDIR)?;
+        let node = descriptors.get(descriptor)?.place()?;
+        if !self.names().is_directory(&node) {
+            return Err(Errno::ENOTDIR.into());
+        }
         descriptors.directory = node;
         Ok(0)
     }
 
-    /// Calls that make something at a path: mkdirat, mknodat, symlinkat, linkat (its new path).
+    /// `mkdirat(directory, path, mode)`.
     ///
     /// # Errors
-    /// Always: EEXIST if it is there, otherwise EROFS, or what is wrong with the path.
-    pub fn make(&self, directory: i32, path: u64) -> Outcome {
+    /// As mkdir(2).
+    pub fn make_directory(&self, directory: i32, path: u64, mode: u32) -> Outcome {
+        let entry = self.new_entry(directory, path, true)?;
+        Err(Operation::Make(entry, Made::Directory, self.masked(mode & !0o6000)).into())
+    }
+
+    /// `mknodat(directory, path, mode, device)`.
+    ///
+    /// # Errors
+    /// As mknod(2).
+    pub fn make_node(&self, directory: i32, path: u64, mode: u32, device: u32) -> Outcome {
+        let kind = match mode & S_IFMT {
+            0 => S_IFREG,
+            kind @ (S_IFREG | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK) => kind,
+            linux_raw_sys::general::S_IFDIR => return Err(Errno::EPERM.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let entry = self.new_entry(directory, path, false)?;
+        Err(Operation::Make(entry, Made::Node(kind, device), self.masked(mode)).into())
+    }
+
+    /// `symlinkat(target, directory, path)`.
+    ///
+    /// # Errors
+    /// As symlink(2).
+    pub fn make_link(&self, target: u64, directory: i32, path: u64) -> Outcome {
+        let target = self.path(target)?;
+        if target.is_empty() {
+            return Err(Errno::ENOENT.into());
+        }
+        let entry = self.new_entry(directory, path, false)?;
+        Err(Operation::Make(entry, Made::Link(target), 0o777).into())
+    }
+
+    /// `linkat(from, old, to, new, flags)`.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn link(&self, from: i32, old: u64, to: i32, new: u64, flags: u32) -> Outcome {
+        if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let follow = match flags & AT_SYMLINK_FOLLOW {
+            0 => AT_SYMLINK_NOFOLLOW,
+            _ => 0,
+        };
+        let node = self.node_at(from, old, follow | flags & AT_EMPTY_PATH)?;
+        let entry = self.new_entry(to, new, false)?;
+        let inode = match node {
+            Some(Node::Disk(inode)) => inode,
+            _ => return Err(Errno::EXDEV.into()),
+        };
+        if inode.kind() == FileType::Directory {
+            return Err(Errno::EPERM.into());
+        }
+        Err(Operation::Link(inode, entry).into())
+    }
+
+    /// `unlinkat(directory, path, flags)`.
+    ///
+    /// # Errors
+    /// As unlink(2) and rmdir(2).
+    pub fn remove(&self, directory: i32, path: u64, flags: u32) -> Outcome {
+        if flags & !AT_REMOVEDIR != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let is_directory = flags & AT_REMOVEDIR != 0;
         let path = self.path(path)?;
-        match self.walk(directory, &path, false)? {
-            Found::Node(_) => Err(Errno::EEXIST.into()),
-            Found::Missing(_) => Err(Errno::EROFS.into()),
+        let found = self.walk(directory, &path, Follow::Never)?;
+        match (found.name.as_slice(), is_directory) {
+            (b"" | b"." | b"..", false) => return Err(Errno::EISDIR.into()),
+            (b"", true) => return Err(Errno::EBUSY.into()),
+            (b".", true) => return Err(Errno::EINVAL.into()),
+            (b"..", true) => return Err(Errno::ENOTEMPTY.into()),
+            _ => {}
+        }
+        found.directory.on_disk()?;
+        let node = found.node.clone().ok_or(Errno::ENOENT)?;
+        match (self.names().is_directory(&node), is_directory) {
+            (true, false) => return Err(Errno::EISDIR.into()),
+            (false, true) => return Err(Errno::ENOTDIR.into()),
+            (false, false) if found.slash => return Err(Errno::ENOTDIR.into()),
+            _ => {}
+        }
+        Err(Operation::Remove(self.unmounted(found)?, is_directory).into())
+    }
+
+    /// `renameat2(from, old, to, new, flags)`.
+    ///
+    /// # Errors
+    /// As rename(2).
+    pub fn rename(&self, from: i32, old: u64, to: i32, new: u64, flags: u32) -> Outcome {
+        let how = match flags {
+            0 => Rename::Replace,
+            RENAME_NOREPLACE => Rename::NoReplace,
+            RENAME_EXCHANGE => Rename::Exchange,
+            _ if flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) != 0 => {
+                return Err(Errno::EINVAL.into());
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let (old, new) = (self.path(old)?, self.path(new)?);
+        let old = self.walk(from, &old, Follow::Never)?;
+        let new = self.walk(to, &new, Follow::Never)?;
+        let same_system = matches!(
+            (&old.directory, &new.directory),
+            (Node::Disk(_), Node::Disk(_)) | (Node::Archive(_), Node::Archive(_))
+        );
+        if !same_system {
+            return Err(Errno::EXDEV.into());
+        }
+        let special = |name: &[u8]| matches!(name, b"" | b"." | b"..");
+        if special(&old.name) {
+            return Err(Errno::EBUSY.into());
+        }
+        if special(&new.name) {
+            return Err(match how {
+                Rename::NoReplace => Errno::EEXIST.into(),
+                _ => Errno::EBUSY.into(),
+            });
+        }
+        old.directory.on_disk()?;
+        let node = old.node.clone().ok_or(Errno::ENOENT)?;
+        match (&new.node, how) {
+            (Some(_), Rename::NoReplace) => return Err(Errno::EEXIST.into()),
+            (None, Rename::Exchange) => return Err(Errno::ENOENT.into()),
+            _ => {}
+        }
+        let is_directory = self.names().is_directory(&node);
+        if !is_directory && (old.slash || new.slash && how != Rename::Exchange) {
+            return Err(Errno::ENOTDIR.into());
+        }
+        let (old, new) = (self.unmounted(old)?, self.unmounted(new)?);
+        Err(Operation::Rename(old, new, how).into())
+    }
+
+    /// Where something new is to be, whose path must lead nowhere yet.
+    fn new_entry(&self, directory: i32, path: u64, is_directory: bool) -> Result<Entry, Failure> {
+        let path = self.path(path)?;
+        let found = self.walk(directory, &path, Follow::Never)?;
+        if found.node.is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        if found.slash && !is_directory {
+            return Err(Errno::ENOENT.into());
+        }
+        Ok(entry(found)?)
+    }
+
+    /// Where a name is that nothing is mounted over.
+    fn unmounted(&self, found: Found) -> Result<Entry, Errno> {
+        let tree = self.names().disk;
+        let entry = entry(found)?;
+        match tree.is_some_and(|tree| tree.is_mount(&entry.directory, &entry.name)) {
+            true => Err(Errno::EBUSY),
+            false => Ok(entry),
         }
     }
 
-    /// Calls that take away a name: unlinkat, rmdir, renameat (its old path).
-    ///
-    /// # Errors
-    /// Always: EROFS, whether it is there or not, or what is wrong with the path.
-    pub fn remove(&self, directory: i32, path: u64) -> Outcome {
-        let path = self.path(path)?;
-        self.walk(directory, &path, false)?;
-        Err(Errno::EROFS.into())
-    }
-
-    /// Calls that change what is at a path: fchmodat, fchownat, utimensat, truncate. `flags` may
-    /// have `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH`.
-    ///
-    /// # Errors
-    /// Always: EROFS, or what is wrong with the path.
-    pub fn change_at(&self, directory: i32, path: u64, flags: u32) -> Outcome {
-        self.node_at(directory, path, flags)?;
-        Err(Errno::EROFS.into())
-    }
-
-    /// Calls that change the attributes of what is open: fchmod, fchown.
-    ///
-    /// # Errors
-    /// Always: EROFS, or EBADF.
-    pub fn change(&self, descriptor: i32) -> Outcome {
-        self.descriptors.lock().get(descriptor)?;
-        Err(Errno::EROFS.into())
-    }
-
-    /// The node that a call with a directory, a path and `AT_…` flags means.
-    pub(super) fn node_at(&self, directory: i32, path: u64, flags: u32) -> Result<NodeId, Failure> {
+    /// The node that a call with a directory, a path and `AT_…` flags means; `None` if it is open
+    /// without being anywhere.
+    pub(super) fn node_at(
+        &self,
+        directory: i32,
+        path: u64,
+        flags: u32,
+    ) -> Result<Option<Node>, Failure> {
         let path = self.path(path)?;
         if !path.is_empty() || flags & AT_EMPTY_PATH == 0 {
-            let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-            return Ok(self.walk(directory, &path, follow)?.node()?);
+            let follow = match flags & AT_SYMLINK_NOFOLLOW {
+                0 => Follow::Always,
+                _ => Follow::NotLast,
+            };
+            return Ok(Some(self.walk(directory, &path, follow)?.node()?));
         }
         let descriptors = self.descriptors.lock();
         match directory {
-            AT_FDCWD => Ok(descriptors.directory),
-            _ => Ok(descriptors.get(directory)?.node),
+            AT_FDCWD => Ok(Some(descriptors.directory.clone())),
+            _ => Ok(descriptors.get(directory)?.node.clone()),
         }
     }
 
+    /// The inode that a call with a directory, a path and `AT_…` flags changes.
+    pub(super) fn inode_at(
+        &self,
+        directory: i32,
+        path: u64,
+        flags: u32,
+    ) -> Result<Arc<Inode>, Failure> {
+        let node = self.node_at(directory, path, flags)?;
+        Ok(node.ok_or(Errno::EINVAL)?.on_disk()?.clone())
+    }
+
     /// A path in the program's memory.
-    fn path(&self, address: u64) -> Result<Vec<u8>, Failure> {
+    pub(super) fn path(&self, address: u64) -> Result<Vec<u8>, Failure> {
         let path = self.memory.read_string(address, MAX_PATH - 1)?;
         Ok(path.ok_or(Errno::ENAMETOOLONG)?)
     }
 
-    fn walk(&self, directory: i32, path: &[u8], follow: bool) -> Result<Found, Errno> {
+    pub(super) fn walk(
+        &self,
+        directory: i32,
+        path: &[u8],
+        follow: Follow,
+    ) -> Result<Found, Failure> {
         let descriptors = self.descriptors.lock();
         let start = match directory {
-            _ if path.starts_with(b"/") => NodeId::ROOT,
-            AT_FDCWD => descriptors.directory,
-            _ if path.is_empty() => return Err(Errno::ENOENT),
-            _ => descriptors.get(directory)?.node,
+            _ if path.starts_with(b"/") => self.names().root(),
+            AT_FDCWD => descriptors.directory.clone(),
+            _ if path.is_empty() => return Err(Errno::ENOENT.into()),
+            _ => descriptors.get(directory)?.place()?,
         };
-        self.archive.walk(start, path, follow, &descriptors.program)
+        let program = &descriptors.program;
+        Ok(self.names().walk(&start, path, follow, program)?)
     }
 }
 
+/// Where a path leads, as a place on the disk.
+fn entry(found: Found) -> Result<Entry, Errno> {
+    Ok(Entry {
+        directory: found.directory.on_disk()?.clone(),
+        name: found.name,
+    })
+}
+
 /// The flags that stay with what is open.
-fn kept(flags: u32) -> u32 {
+pub(super) fn kept(flags: u32) -> u32 {
     const ONCE: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
     let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
     flags & !ONCE | large
+}
+
+/// The root directory of an archive, for those who have no disk.
+impl From<NodeId> for Node {
+    fn from(id: NodeId) -> Self {
+        Self::Archive(id)
+    }
 }

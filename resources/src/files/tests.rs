@@ -175,9 +175,22 @@ fn sample() -> Vec<Vec<u8>> {
 }
 
 fn find(archive: &Archive, path: &str) -> Result<NodeId, Errno> {
-    archive
-        .walk(NodeId::ROOT, path.as_bytes(), true, b"/bin/tool")?
-        .node()
+    find_by(archive, path.as_bytes(), Follow::Always)
+}
+
+fn find_by(archive: &Archive, path: &[u8], follow: Follow) -> Result<NodeId, Errno> {
+    let names = Names {
+        archive,
+        disk: None,
+    };
+    match names.walk(&NodeId::ROOT.into(), path, follow, b"/bin/tool") {
+        Ok(found) => match found.node()? {
+            Node::Archive(id) => Ok(id),
+            Node::Disk(_) => panic!("there is no disk"),
+        },
+        Err(Lost::Error(error)) => Err(error),
+        Err(Lost::Absent(_)) => panic!("there is no disk"),
+    }
 }
 
 fn content(archive: &Archive, path: &str) -> Option<&'static [u8]> {
@@ -237,11 +250,7 @@ fn paths_lead_where_they_should() {
     for (path, error) in wrong {
         assert_eq!(find(&archive, path), Err(error), "{path}");
     }
-    let unfollowed = archive
-        .walk(NodeId::ROOT, b"loop", false, b"")
-        .unwrap()
-        .node()
-        .unwrap();
+    let unfollowed = find_by(&archive, b"loop", Follow::NotLast).unwrap();
     assert!(matches!(archive.node(unfollowed).kind, Kind::Link(b"loop")));
 }
 
@@ -265,11 +274,7 @@ fn attributes_are_those_of_the_tar() {
         (node.mode, node.owner, node.group, node.changed),
         (0o751, 7, 8, 1_700_000_000)
     );
-    let down = archive
-        .walk(NodeId::ROOT, b"up/and", true, b"")
-        .unwrap()
-        .node()
-        .unwrap();
+    let down = find(&archive, "up/and").unwrap();
     assert_eq!(archive.path(down), b"/up/and");
     assert_eq!(archive.path(NodeId::ROOT), b"/");
 }
@@ -343,12 +348,8 @@ fn long_names_of_pax_and_gnu_are_read() {
     assert_eq!(problems, []);
     assert_eq!(content(&archive, &long), Some(&b"pax"[..]));
     assert_eq!(archive.node(find(&archive, &long).unwrap()).changed, 123);
-    let link = archive
-        .walk(NodeId::ROOT, format!("{long}z").as_bytes(), false, b"")
-        .unwrap();
-    assert!(
-        matches!(&archive.node(link.node().unwrap()).kind, Kind::Link(to) if *to == long.as_bytes())
-    );
+    let link = find_by(&archive, format!("{long}z").as_bytes(), Follow::NotLast).unwrap();
+    assert!(matches!(&archive.node(link).kind, Kind::Link(to) if *to == long.as_bytes()));
 }
 
 #[test]
@@ -401,6 +402,8 @@ fn pages_are_loaded_once_shared_and_given_back_when_nobody_has_them() {
 }
 
 mod calls;
+mod disk;
+mod waiting;
 
 proptest! {
     #[test]
@@ -434,9 +437,9 @@ proptest! {
                     seen.push(child);
                 }
             }
-            let found = archive.walk(NodeId::ROOT, &archive.path(id), true, b"");
-            prop_assert_eq!(found, Ok(Found::Node(id)));
+            let found = find_by(&archive, &archive.path(id), Follow::Always);
+            prop_assert_eq!(found, Ok(id));
         }
-        let _ = archive.walk(NodeId::ROOT, path.as_bytes(), true, b"/bin/tool");
+        let _ = find(&archive, &path);
     }
 }

@@ -3,6 +3,7 @@
 //! One call moves a bounded number of bytes, so that it takes a bounded time; a program that wants
 //! more calls again, as it must anyway.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
@@ -10,8 +11,13 @@ use linux_raw_sys::general::{
 };
 
 use super::archive::Device;
+use super::cursor::{Buffer, Cursor};
 use super::descriptors::{OpenFile, Opened};
+use super::event::EventCounter;
+use super::operation::Operation;
 use super::page_cache::ArchiveFile;
+use super::pipe::{PipeEnd, Step};
+use super::ready::Events;
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
 use crate::machine::{PAGE_SIZE, USER_END};
@@ -26,15 +32,10 @@ const MAX_WRITTEN: u64 = 16 << 10;
 const WHOLE: usize = 4096;
 /// What is made at a time by a device that makes its data.
 const CHUNK: usize = 512;
+/// Bytes of an event counter's number.
+const COUNT: u64 = 8;
 /// The most that a call on Linux moves; counts beyond it are cut.
 const MAX_COUNT: u64 = 0x7fff_f000;
-
-/// A part of the program's memory: address and length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Buffer {
-    address: u64,
-    length: u64,
-}
 
 impl Call<'_> {
     /// `read(descriptor, buffer, count)`.
@@ -87,7 +88,7 @@ impl Call<'_> {
     /// As write(2).
     pub fn write(&self, descriptor: i32, buffer: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], false)
+        self.write_from(&file, &[self.buffer(buffer, count)?], None)
     }
 
     /// `pwrite64(descriptor, buffer, count, offset)`.
@@ -95,11 +96,9 @@ impl Call<'_> {
     /// # Errors
     /// As pwrite(2).
     pub fn write_at(&self, descriptor: i32, buffer: u64, count: u64, offset: i64) -> Outcome {
-        if offset < 0 {
-            return Err(Errno::EINVAL.into());
-        }
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], true)
+        self.write_from(&file, &[self.buffer(buffer, count)?], Some(offset))
     }
 
     /// `writev(descriptor, buffers, count)`.
@@ -108,7 +107,7 @@ impl Call<'_> {
     /// As writev(2).
     pub fn write_vector(&self, descriptor: i32, buffers: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, false)
+        self.write_from(&file, &self.buffers(buffers, count)?, None)
     }
 
     /// `pwritev(descriptor, buffers, count, offset)`.
@@ -122,11 +121,9 @@ impl Call<'_> {
         count: u64,
         offset: i64,
     ) -> Outcome {
-        if offset < 0 {
-            return Err(Errno::EINVAL.into());
-        }
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, true)
+        self.write_from(&file, &self.buffers(buffers, count)?, Some(offset))
     }
 
     /// `lseek(descriptor, offset, whence)`.
@@ -137,10 +134,13 @@ impl Call<'_> {
         let file = self.descriptors.lock().get(descriptor)?;
         let end = match &file.opened {
             Opened::Place => return Err(Errno::EBADF.into()),
-            Opened::Device(Device::Console) => return Err(Errno::ESPIPE.into()),
-            Opened::Device(_) => return Ok(0),
+            Opened::Device(Device::Console) | Opened::Pipe(_) => return Err(Errno::ESPIPE.into()),
+            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
+                return Ok(0);
+            }
             Opened::Directory => i64::MAX,
             Opened::File(content) => content.length() as i64,
+            Opened::Disk(inode) => inode.size() as i64,
         };
         let mut position = file.position.lock();
         let within = || Some(offset).filter(|&offset| (0..end).contains(&offset));
@@ -158,7 +158,7 @@ impl Call<'_> {
         Ok(*position)
     }
 
-    fn readable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+    fn readable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
             Opened::Place => Err(Errno::EBADF),
@@ -168,11 +168,16 @@ impl Call<'_> {
         }
     }
 
-    fn writable(&self, descriptor: i32) -> Result<alloc::sync::Arc<OpenFile>, Errno> {
+    fn writable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
-            Opened::Device(_) if file.flags() & O_ACCMODE != O_RDONLY => Ok(file),
-            // What is on the file system is never opened for writing.
+            Opened::Epoll(_) | Opened::Timer(_) => Err(Errno::EINVAL),
+            Opened::Device(_) | Opened::Disk(_) | Opened::Pipe(_) | Opened::Counter(_)
+                if file.flags() & O_ACCMODE != O_RDONLY =>
+            {
+                Ok(file)
+            }
+            // What is in the archive is never opened for writing.
             _ => Err(Errno::EBADF),
         }
     }
@@ -219,10 +224,25 @@ impl Call<'_> {
         Ok(buffers)
     }
 
-    fn read_into(&self, file: &OpenFile, buffers: &[Buffer], at: Option<u64>) -> Outcome {
+    fn read_into(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
         match &file.opened {
+            Opened::Disk(inode) => {
+                let buffers = buffers.to_vec();
+                Err(Operation::Read(file.clone(), inode.clone(), buffers, at).into())
+            }
             Opened::File(content) => self.read_file(file, content, buffers, at),
-            Opened::Device(Device::Console) if at.is_some() => Err(Errno::ESPIPE.into()),
+            Opened::Epoll(_) => Err(Errno::EINVAL.into()),
+            Opened::Device(Device::Console)
+            | Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Timer(_)
+                if at.is_some() =>
+            {
+                Err(Errno::ESPIPE.into())
+            }
+            Opened::Counter(counter) => self.read_count(file, buffers, || counter.take()),
+            Opened::Timer(timer) => self.read_count(file, buffers, || timer.take()),
+            Opened::Pipe(end) => self.read_pipe(file, end, buffers),
             Opened::Device(Device::Console) => self.read_console(buffers),
             Opened::Device(Device::Null) => Ok(0),
             Opened::Device(Device::Zero | Device::Full) => self.fill(buffers, |_| {}),
@@ -317,15 +337,108 @@ impl Call<'_> {
         Ok(done)
     }
 
-    fn write_from(&self, file: &OpenFile, buffers: &[Buffer], placed: bool) -> Outcome {
+    fn write_from(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
         let total = buffers.iter().map(|buffer| buffer.length).sum();
         match &file.opened {
-            Opened::Device(Device::Console) if placed => Err(Errno::ESPIPE.into()),
+            Opened::Disk(_) if total == 0 => Ok(0),
+            Opened::Disk(inode) => {
+                let buffers = buffers.to_vec();
+                Err(Operation::Write(file.clone(), inode.clone(), buffers, at).into())
+            }
+            Opened::Device(Device::Console) | Opened::Pipe(_) | Opened::Counter(_)
+                if at.is_some() =>
+            {
+                Err(Errno::ESPIPE.into())
+            }
+            Opened::Counter(counter) => self.write_counter(file, counter, buffers),
+            Opened::Pipe(end) => self.write_pipe(file, end, buffers),
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
             Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),
-            Opened::File(_) | Opened::Directory | Opened::Place => Err(Errno::EBADF.into()),
+            Opened::File(_)
+            | Opened::Directory
+            | Opened::Place
+            | Opened::Timer(_)
+            | Opened::Epoll(_) => Err(Errno::EBADF.into()),
         }
+    }
+
+    fn read_pipe(&self, file: &Arc<OpenFile>, end: &PipeEnd, buffers: &[Buffer]) -> Outcome {
+        let mut done = self.done.get();
+        let mut cursor = Cursor::new(self.memory, buffers, done);
+        while cursor.left() > 0 {
+            match end.read(&mut cursor) {
+                Ok(Step::Moved(bytes)) => done += bytes,
+                Ok(Step::Gone) => break,
+                Ok(Step::Blocks) | Err(UserError::Bad) if done > 0 => break,
+                Ok(Step::Blocks) => return Err(wait_for(file, Events::READABLE)),
+                Err(error) => return Err(error.into()),
+            }
+            self.done.set(done);
+        }
+        Ok(done)
+    }
+
+    /// Reads a number that is gone then; `take` says whether there is one.
+    fn read_count(
+        &self,
+        file: &Arc<OpenFile>,
+        buffers: &[Buffer],
+        take: impl FnOnce() -> Option<u64>,
+    ) -> Outcome {
+        let mut cursor = Cursor::new(self.memory, buffers, 0);
+        if cursor.left() < COUNT {
+            return Err(Errno::EINVAL.into());
+        }
+        // The place first: what is taken is gone.
+        let mut bytes = [0; COUNT as usize];
+        cursor.clone().take(&mut bytes)?;
+        cursor.clone().put(&bytes)?;
+        let taken = take();
+        let taken = taken.ok_or_else(|| wait_for(file, Events::IN))?;
+        cursor.put(&taken.to_le_bytes())?;
+        Ok(COUNT)
+    }
+
+    fn write_counter(
+        &self,
+        file: &Arc<OpenFile>,
+        counter: &EventCounter,
+        buffers: &[Buffer],
+    ) -> Outcome {
+        let mut cursor = Cursor::new(self.memory, buffers, 0);
+        if cursor.left() < COUNT {
+            return Err(Errno::EINVAL.into());
+        }
+        let mut bytes = [0; COUNT as usize];
+        cursor.take(&mut bytes)?;
+        match counter.add(u64::from_le_bytes(bytes))? {
+            true => Ok(COUNT),
+            false => Err(wait_for(file, Events::OUT)),
+        }
+    }
+
+    /// What does not fit is written when there is room again; with `O_NONBLOCK`, not at all.
+    fn write_pipe(&self, file: &Arc<OpenFile>, end: &PipeEnd, buffers: &[Buffer]) -> Outcome {
+        let before = self.done.get();
+        let mut done = before;
+        let mut cursor = Cursor::new(self.memory, buffers, done);
+        while cursor.left() > 0 {
+            match end.write(&mut cursor, done == 0) {
+                Ok(Step::Moved(bytes)) => done += bytes,
+                Ok(Step::Gone) => return Err(Failure::Broken),
+                Ok(Step::Blocks) if done > 0 && file.is_nonblocking() => break,
+                Err(UserError::Bad) if done > 0 => break,
+                Ok(Step::Blocks) => return Err(wait_for(file, Events::WRITABLE)),
+                Err(error) => return Err(error.into()),
+            }
+            self.done.set(done);
+            // Somebody may take it out all the while.
+            if done - before >= MAX_COPIED {
+                return Err(Failure::Pauses);
+            }
+        }
+        Ok(done)
     }
 
     /// All is read before anything is written, so that nothing is written twice.
@@ -345,6 +458,14 @@ impl Call<'_> {
         }
         Ok(start as u64)
     }
+}
+
+/// Why a transfer goes no further before the file is ready.
+fn wait_for(file: &Arc<OpenFile>, events: Events) -> Failure {
+    if file.is_nonblocking() {
+        return Errno::EAGAIN.into();
+    }
+    Failure::Blocks(file.clone(), events)
 }
 
 // A buffer of one whole write lies in at most two pages.

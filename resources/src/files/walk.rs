@@ -1,12 +1,12 @@
-//! From a path to a node (POSIX.1-2017, 4.13 "Pathname Resolution"; path_resolution(7)).
-//!
-//! Key types: [`Found`]. No recursion: what is left of the path, and of the links in it, is on a
-//! list of at most [`MAX_LINKS`] + 1.
+//! Bounds of paths, and programs by their paths.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use super::archive::{Archive, Kind, MAX_NAME, NodeId};
+use super::Failure;
+use super::archive::{Archive, Kind, NodeId};
+use super::inode::{FileType, Wanted};
+use super::operation::Operation;
+use super::tree::{Follow, Names, Node};
 use crate::errno::Errno;
 use crate::object::Object;
 
@@ -18,94 +18,25 @@ pub const MAX_LINKS: usize = 40;
 /// Bytes of a path with its end mark may not be more (`PATH_MAX`).
 pub const MAX_PATH: usize = 4096;
 
-/// Where a path leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Here.
-    Node(NodeId),
-    /// To a name that is not there, in a directory that is.
-    Missing(NodeId),
-}
-
-impl Found {
-    /// The node.
-    ///
-    /// # Errors
-    /// ENOENT if it is not there.
-    pub fn node(self) -> Result<NodeId, Errno> {
-        match self {
-            Self::Node(id) => Ok(id),
-            Self::Missing(_) => Err(Errno::ENOENT),
-        }
-    }
-}
-
 impl Archive {
-    /// Follows `path` from the directory `start`. `follow` says whether a symbolic link at its end
-    /// is followed; `program` is where `/proc/self/exe` leads.
+    /// The node of the archive that a path leads to.
     ///
     /// # Errors
     /// ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG.
-    pub fn walk(
-        &self,
-        start: NodeId,
-        path: &[u8],
-        follow: bool,
-        program: &[u8],
-    ) -> Result<Found, Errno> {
-        if path.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        if path.len() >= MAX_PATH {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        let mut at = if path.starts_with(b"/") {
-            NodeId::ROOT
-        } else {
-            start
+    pub fn find(&self, path: &[u8]) -> Result<NodeId, Errno> {
+        let names = Names {
+            archive: self,
+            disk: None,
         };
-        let mut left: Vec<&[u8]> = alloc::vec![path];
-        let mut links = 0;
-        while let Some(rest) = left.pop() {
-            let Some((name, rest)) = next(rest) else {
-                continue;
-            };
-            // A path that goes on, be it with a slash alone, goes on in a directory.
-            let is_last = rest.is_empty() && left.is_empty();
-            if !rest.is_empty() {
-                left.push(rest);
-            }
-            let Some(child) = self.child(at, name)? else {
-                return if is_last {
-                    Ok(Found::Missing(at))
-                } else {
-                    Err(Errno::ENOENT)
-                };
-            };
-            let target = match &self.node(child).kind {
-                Kind::Link(target) if follow || !is_last => Some(*target),
-                Kind::Program if follow || !is_last => Some(program),
-                _ => None,
-            };
-            if let Some(target) = target {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(Errno::ELOOP);
-                }
-                match target.first() {
-                    None => return Err(Errno::ENOENT),
-                    Some(b'/') => at = NodeId::ROOT,
-                    Some(_) => {}
-                }
-                left.push(target);
-                continue;
-            }
-            if !is_last && self.directory(child).is_none() {
-                return Err(Errno::ENOTDIR);
-            }
-            at = child;
+        let found = names.walk(&NodeId::ROOT.into(), path, Follow::Always, b"");
+        match found {
+            Ok(found) => match found.node()? {
+                Node::Archive(id) => Ok(id),
+                Node::Disk(_) => Err(Errno::ENOENT),
+            },
+            Err(super::tree::Lost::Error(error)) => Err(error),
+            Err(super::tree::Lost::Absent(_)) => Err(Errno::ENOENT),
         }
-        Ok(Found::Node(at))
     }
 
     /// The file of a program.
@@ -113,37 +44,43 @@ impl Archive {
     /// # Errors
     /// As execve(2) for its path: ENOENT and so on; EACCES if it is no file, or not executable.
     pub fn program(&self, path: &[u8]) -> Result<Arc<dyn Object>, Errno> {
-        self.program_at(self.walk(NodeId::ROOT, path, true, b"")?.node()?)
+        self.program_at(self.find(path)?)
     }
 
-    /// The file of a program at a node.
-    ///
-    /// # Errors
-    /// EACCES if it is no file, or not executable.
-    pub fn program_at(&self, node: NodeId) -> Result<Arc<dyn Object>, Errno> {
+    fn program_at(&self, node: NodeId) -> Result<Arc<dyn Object>, Errno> {
         let node = self.node(node);
         match &node.kind {
             Kind::File(file) if node.mode & EXECUTE != 0 => Ok(Arc::clone(file) as Arc<dyn Object>),
             _ => Err(Errno::EACCES),
         }
     }
-
-    /// What a directory has under a name.
-    fn child(&self, at: NodeId, name: &[u8]) -> Result<Option<NodeId>, Errno> {
-        let directory = self.directory(at).ok_or(Errno::ENOTDIR)?;
-        match name {
-            b"." => Ok(Some(at)),
-            b".." => Ok(Some(directory.parent())),
-            _ if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG),
-            _ => Ok(directory.entry(name)),
-        }
-    }
 }
 
-/// The first component of a path, and what comes after it with its slashes.
-fn next(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = path.iter().position(|&byte| byte != b'/')?;
-    let name = &path[start..];
-    let end = name.iter().position(|&byte| byte == b'/');
-    Some(name.split_at(end.unwrap_or(name.len())))
+impl Names<'_> {
+    /// The file of a program at a path.
+    ///
+    /// # Errors
+    /// As execve(2) for its path: ENOENT and so on; EACCES if it is no file, or not executable. Or
+    /// what is to be brought in first.
+    pub fn program(
+        &self,
+        start: &Node,
+        path: &[u8],
+        running: &[u8],
+    ) -> Result<Arc<dyn Object>, Failure> {
+        let found = self.walk(start, path, Follow::Always, running)?;
+        match found.node()? {
+            Node::Archive(id) => Ok(self.archive.program_at(id)?),
+            Node::Disk(inode) => {
+                let is_program = inode.attributes().mode & EXECUTE != 0;
+                if inode.kind() != FileType::Regular || !is_program {
+                    return Err(Errno::EACCES.into());
+                }
+                if inode.head().is_none() {
+                    return Err(Operation::BringIn(Wanted::Head(inode)).into());
+                }
+                Ok(inode)
+            }
+        }
+    }
 }

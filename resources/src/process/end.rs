@@ -5,10 +5,12 @@ use alloc::sync::Arc;
 use vortex_toolkit::{Context, Control};
 
 use super::{ExitStatus, Process, family};
+use crate::files;
 use crate::machine::Machine;
+use crate::signals::Signal;
 use crate::space::Progress;
 use crate::system::{Kind, Message, Shared, Vortex};
-use crate::thread::{Attention, Thread, attend, disarm, feed, retry};
+use crate::thread::{Attention, Thread, attend, delete_timers, disarm, feed, retry};
 
 /// Threads that are told at a time.
 const PORTION: usize = 64;
@@ -97,6 +99,7 @@ pub(crate) fn thread_ended<M: Machine>(
     if is_last {
         process.release_vfork_parent(context);
         disarm(shared, process);
+        delete_timers(shared, process);
         let message = Message::Teardown(process.clone());
         let request = process.request(shared, context, Kind::AddressSpace, message);
         context.send(request);
@@ -147,7 +150,13 @@ pub(crate) fn end<M: Machine>(
     }
     let first = kept.unwrap_or(status);
     drop(kept);
+    if process.id() == 1 {
+        // As on Linux in a namespace: without the first process there is nobody whose system it is.
+        for other in shared.processes.all() {
+            kill(shared, context, &other, ExitStatus::killed(Signal::KILL));
+        }
+    }
     if shared.processes.leave() {
-        (shared.on_end)(first);
+        files::end(shared, context, first);
     }
 }

@@ -20,7 +20,8 @@ use crate::executable::Arguments;
 use crate::machine::{Machine, Registers};
 use crate::system::{Kind, Message, Shared, Vortex};
 use crate::thread::{
-    Attention, Interruption, NewThread, State, Thread, attend, block, disarm, launch,
+    Attention, Interruption, NewThread, State, Thread, attend, block, delete_timers, hand_on,
+    launch,
 };
 
 impl<M: Machine> Process<M> {
@@ -40,7 +41,6 @@ pub(crate) fn execve<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
         path: program.path.clone(),
         arguments: strings,
         environment,
-        ..Arguments::default()
     };
     let home = caller.process.home();
     let loaded = load(caller.shared, &home, &program.file, &arguments)?;
@@ -76,7 +76,7 @@ fn be_alone<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Result<(), Verdict> {
 /// The new program takes the caller's place.
 fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded: Loaded<M>) {
     let (shared, old) = (caller.shared, caller.process);
-    disarm(shared, old);
+    delete_timers(shared, old);
     let home = old.home();
     let empty = Family::new(0, 0, 0);
     let family = core::mem::replace(&mut *old.family.lock(), empty);
@@ -111,7 +111,7 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         allowed: caller.thread.allowed.load(Ordering::Relaxed),
         name: new.name(),
     }
-    .build();
+    .build(shared);
     caller.thread.control.lock().state = State::Dead;
     caller.thread.unsettle(shared, &home);
     if caller.thread.id() != old.id() {
@@ -122,9 +122,12 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         shared.processes.forget(caller.thread.id());
     }
     old.replaced.store(true, Ordering::SeqCst);
+    // What the program does not inherit is closed now, not when its memory has been given back.
+    old.descriptors().lock().close_range(0, u32::MAX, false);
     old.life().threads.clear();
     new.life().threads.insert(new.id(), thread.clone());
     shared.processes.replace(&new);
+    hand_on(shared, caller.context, old, &new);
     if let Some(parent) = shared.processes.find(parent) {
         parent.family.lock().children.insert(new.id(), new.clone());
     }

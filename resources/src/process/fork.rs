@@ -176,7 +176,7 @@ fn finish<M: Machine>(
         allowed: caller.allowed.load(Ordering::Relaxed),
         name: caller.name(),
     }
-    .build();
+    .build(shared);
     enter(shared, context, &process, &thread);
 }
 

@@ -9,6 +9,7 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
 use super::{Consumption, ExitStatus, Family, Life, Process, Rights};
+use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::errno::Errno;
 use crate::executable::{self, Arguments, Entry};
@@ -18,7 +19,7 @@ use crate::object::Object;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
-use crate::thread::{NewThread, Thread, complete, launch, short_name};
+use crate::thread::{CpuTimers, NewThread, PosixTimers, Thread, complete, launch, short_name};
 
 /// A process to start.
 pub struct Spawn<M: Machine> {
@@ -97,7 +98,7 @@ fn create<M: Machine>(
         allowed: u64::MAX,
         name: process.name(),
     }
-    .build();
+    .build(shared);
     enter(shared, context, &process, &thread);
     Ok(id)
 }
@@ -122,7 +123,7 @@ pub(super) fn load<M: Machine>(
     let (seed, random) = random.split_at(8);
     space.set_seed(u64::from_le_bytes(seed.try_into().unwrap_or_default()));
     let random = random.try_into().unwrap_or_default();
-    let entry = executable::load(&space, file, arguments, random)?;
+    let entry = executable::load(&space, file, arguments, shared.machine.processor(), random)?;
     Ok(Loaded { space, entry })
 }
 
@@ -207,10 +208,13 @@ impl<M: Machine> Parts<M> {
             replaced: AtomicBool::new(false),
             family: Mutex::new(self.family),
             vfork_parent: Mutex::new(self.vfork_parent),
+            rings: Rings::default(),
             lonely: Mutex::new(None),
             children_used: Mutex::new(self.children_used),
             signals: Mutex::new(self.signals),
             interval_timer: Mutex::new(None),
+            cpu_timers: CpuTimers::new(),
+            posix_timers: Mutex::new(PosixTimers::new()),
         })
     }
 }

@@ -5,12 +5,15 @@ use linux_raw_sys::general as linux;
 use super::action::{ACTION_SIZE, Action};
 use super::deliver::look_again;
 use super::frame::{self, encode_stack};
-use super::{AlternateStack, Cause, Info, Signal, UNSTOPPABLE, send_info, send_to_thread};
+use super::{
+    AlternateStack, Cause, Info, Signal, UNSTOPPABLE, borrow_mask, send_info, send_to_thread,
+};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
 use crate::process::{self, ExitStatus};
 use crate::space::UserError;
+use crate::thread::timers::signal_taken;
 use crate::thread::{Interruption, Timespec, block, relative_deadline};
 
 /// Bytes of the kernel's set of signals.
@@ -137,13 +140,7 @@ pub fn rt_sigsuspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     let [set, size, ..] = arguments;
     check_size(size)?;
     let set = read_set(caller, set)?;
-    let mut signals = caller.thread.signals.lock();
-    let before = signals.mask;
-    // Made again after a signal without a handler: the mask before the first time counts.
-    signals.saved_mask.get_or_insert(before);
-    signals.set_mask(set);
-    drop(signals);
-    look_again(caller.thread);
+    borrow_mask(caller.thread, set);
     block(caller, Interruption::Fail, None);
     Err(Verdict::Blocked)
 }
@@ -176,7 +173,8 @@ pub fn rt_sigtimedwait<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u
     signals.awaited = if found.is_none() { set } else { 0 };
     drop(signals);
     drop(of_process);
-    if let Some(found) = found {
+    if let Some(mut found) = found {
+        signal_taken(caller.shared, caller.context, caller.process, &mut found);
         if info != 0 {
             caller.process.space().write(info, &found.encode())?;
         }
@@ -195,7 +193,7 @@ pub fn rt_sigtimedwait<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u
 /// `rt_sigqueueinfo`(2).
 ///
 /// # Errors
-/// EINVAL, EFAULT, EPERM, ESRCH.
+/// EINVAL, EFAULT, EPERM, ESRCH, EAGAIN.
 pub fn rt_sigqueueinfo<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [process, number, info, ..] = arguments;
     #[expect(
@@ -203,29 +201,77 @@ pub fn rt_sigqueueinfo<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u
         reason = "the argument is 32 bits wide"
     )]
     let process = process as u32;
-    let mut bytes = [0; 32];
-    caller.process.space().read(info, &mut bytes)?;
-    let part = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
-    let code = part(8).cast_signed();
-    // Nobody says that it is the kernel, or kill(2), to another.
-    if (code >= 0 || code == linux::SI_TKILL) && process != caller.process.id() {
-        return Err(Errno::EPERM.into());
-    }
+    let claimed = Claimed::read(caller, info)?;
+    claimed.check(caller, process)?;
     let target = caller.shared.processes.find(process).ok_or(Errno::ESRCH)?;
     if !caller.process.may_signal(&target) {
         return Err(Errno::EPERM.into());
     }
-    let value = u64::from(part(28)) << 32 | u64::from(part(24));
     if let Some(signal) = signal_or_none(number)? {
-        let cause = Cause::Queued(part(16), value);
-        let info = Info {
-            signal,
-            code,
-            cause,
-        };
+        if signal.is_real_time() && !target.signals.lock().pending.has_room() {
+            return Err(Errno::EAGAIN.into());
+        }
+        let info = claimed.about(signal);
         send_info(caller.shared, caller.context, &target, info);
     }
     Ok(0)
+}
+
+/// `rt_tgsigqueueinfo`(2).
+///
+/// # Errors
+/// EINVAL, EFAULT, EPERM, ESRCH, EAGAIN.
+pub fn rt_tgsigqueueinfo<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    arguments: [u64; 6],
+) -> Outcome {
+    let [process, thread, number, info, ..] = arguments;
+    let claimed = Claimed::read(caller, info)?;
+    let (of, _) = (number_of(process)?, number_of(thread)?);
+    claimed.check(caller, of)?;
+    to_thread(caller, Some(process), thread, number, |signal| {
+        claimed.about(signal)
+    })
+}
+
+/// What a program says of a signal that it queues.
+#[derive(Clone, Copy)]
+struct Claimed {
+    code: i32,
+    sender: u32,
+    value: u64,
+}
+
+impl Claimed {
+    /// From the program's memory.
+    fn read<M: Machine>(caller: &Caller<'_, '_, M>, info: u64) -> Result<Self, UserError> {
+        let mut bytes = [0; 32];
+        caller.process.space().read(info, &mut bytes)?;
+        let part = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
+        Ok(Self {
+            code: part(8).cast_signed(),
+            sender: part(16),
+            value: u64::from(part(28)) << 32 | u64::from(part(24)),
+        })
+    }
+
+    /// EPERM if it says to another process that it is the kernel, or kill(2).
+    fn check<M: Machine>(self, caller: &Caller<'_, '_, M>, process: u32) -> Result<(), Errno> {
+        let is_honest = self.code < 0 && self.code != linux::SI_TKILL;
+        if is_honest || process == caller.process.id() {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
+    }
+
+    const fn about(self, signal: Signal) -> Info {
+        Info {
+            signal,
+            code: self.code,
+            cause: Cause::Queued(self.sender, self.value),
+        }
+    }
 }
 
 /// `rt_sigreturn`(2).
@@ -323,7 +369,10 @@ pub fn sigaltstack<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 
 /// EINVAL, ESRCH, EPERM.
 pub fn tkill<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [thread, number, ..] = arguments;
-    to_thread(caller, None, thread, number)
+    let sender = caller.process.id();
+    to_thread(caller, None, thread, number, |signal| {
+        Info::thread(signal, sender)
+    })
 }
 
 /// tgkill(2).
@@ -332,7 +381,22 @@ pub fn tkill<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) ->
 /// EINVAL, ESRCH, EPERM.
 pub fn tgkill<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
     let [process, thread, number, ..] = arguments;
-    to_thread(caller, Some(process), thread, number)
+    let sender = caller.process.id();
+    to_thread(caller, Some(process), thread, number, |signal| {
+        Info::thread(signal, sender)
+    })
+}
+
+/// The number of a process or thread, which is above 0.
+fn number_of(value: u64) -> Result<u32, Errno> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the argument is 32 bits wide"
+    )]
+    match (value as u32).cast_signed() {
+        number if number > 0 => Ok(number.cast_unsigned()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 fn to_thread<M: Machine>(
@@ -340,22 +404,13 @@ fn to_thread<M: Machine>(
     process: Option<u64>,
     thread: u64,
     number: u64,
+    about: impl FnOnce(Signal) -> Info,
 ) -> Outcome {
-    let id = |value: u64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the argument is 32 bits wide"
-        )]
-        match (value as u32).cast_signed() {
-            id if id > 0 => Ok(id.cast_unsigned()),
-            _ => Err(Errno::EINVAL),
-        }
-    };
-    let wanted = process.map(id).transpose()?;
+    let wanted = process.map(number_of).transpose()?;
     let target = caller
         .shared
         .processes
-        .thread(id(thread)?)
+        .thread(number_of(thread)?)
         .ok_or(Errno::ESRCH)?;
     if wanted.is_some_and(|process| process != target.process().id()) {
         return Err(Errno::ESRCH.into());
@@ -364,8 +419,10 @@ fn to_thread<M: Machine>(
         return Err(Errno::EPERM.into());
     }
     if let Some(signal) = signal_or_none(number)? {
-        let info = Info::thread(signal, caller.process.id());
-        send_to_thread(caller.shared, caller.context, &target, info);
+        if signal.is_real_time() && !target.signals.lock().pending.has_room() {
+            return Err(Errno::EAGAIN.into());
+        }
+        send_to_thread(caller.shared, caller.context, &target, about(signal));
     }
     Ok(0)
 }

@@ -12,6 +12,7 @@ use crate::machine::{Machine, Registers};
 use crate::process::{self, ExitStatus};
 use crate::space::UserError;
 use crate::system::{Shared, Vortex};
+use crate::thread::timers::signal_taken;
 use crate::thread::{Attention, Interruption, Resumption, Thread, write_remaining};
 
 /// Has a thread look at its signals if one is pending that it does not block.
@@ -57,7 +58,8 @@ pub(crate) fn deliver<M: Machine>(
     interrupted: &mut Option<Interrupted>,
 ) -> Delivery {
     let process = thread.process();
-    while let Some((info, action, of_process)) = take(thread) {
+    while let Some((mut info, action, of_process)) = take(thread) {
+        signal_taken(shared, context, process, &mut info);
         if action.is_ignored() {
             continue;
         }
@@ -107,9 +109,9 @@ fn take<M: Machine>(thread: &Thread<M>) -> Option<(Info, Action, bool)> {
 
 fn put_back<M: Machine>(thread: &Thread<M>, info: Info, of_process: bool) {
     if of_process {
-        thread.process().signals.lock().pending.add(info);
+        thread.process().signals.lock().pending.put_back(info);
     } else {
-        thread.signals.lock().pending.add(info);
+        thread.signals.lock().pending.put_back(info);
     }
 }
 
@@ -121,6 +123,12 @@ fn settle<M: Machine>(
     interrupted: Interrupted,
     action: &Action,
 ) {
+    let done = thread.kept.done();
+    thread.kept.forget();
+    if done > 0 {
+        // What has been moved before the signal counts.
+        return registers.set_result(done);
+    }
     if interrupted.interruption == Interruption::Restart && action.has(linux::SA_RESTART) {
         let number = registers.number();
         return registers.restart_call(number);
@@ -145,8 +153,10 @@ fn enter<M: Machine>(
         mask: signals.saved_mask.unwrap_or(signals.mask),
         stack: signals.stack,
     };
+    let trap = signals.trap;
     drop(signals);
-    frame::push(thread.process().space(), registers, info, action, &saved)?;
+    let space = thread.process().space();
+    frame::push(space, registers, info, action, &saved, &trap)?;
     if action.has(linux::SA_RESETHAND) {
         let index = info.signal.number() as usize - 1;
         thread.process().signals.lock().actions[index].handler = Action::DEFAULT.handler;

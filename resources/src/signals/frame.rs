@@ -14,7 +14,7 @@ use linux_raw_sys::general as linux;
 
 use super::action::Action;
 use super::info::INFO_SIZE;
-use super::{AlternateStack, Info};
+use super::{AlternateStack, Info, Trap};
 use crate::machine::{Machine, Registers, USER_END};
 use crate::space::{Space, UserError};
 use crate::thread::read_words;
@@ -26,6 +26,9 @@ const CONTEXT: usize = 8;
 const STACK: usize = CONTEXT + 16;
 const GENERAL: usize = CONTEXT + 40;
 const SEGMENTS: usize = GENERAL + 144;
+const ERROR: usize = SEGMENTS + 8;
+const TRAP: usize = SEGMENTS + 16;
+const FAULT: usize = SEGMENTS + 32;
 const FLOATING_POINT: usize = GENERAL + 184;
 const MASK: usize = CONTEXT + 296;
 const INFO: usize = 312;
@@ -53,6 +56,14 @@ const FLAGS_REGISTER: usize = 17;
 /// The flags that a handler does not inherit: direction, trap, resume.
 const CLEARED_FLAGS: u64 = 1 << 10 | 1 << 8 | 1 << 16;
 
+/// Bytes of stack that a signal may take, with extended state of `state` bytes.
+#[must_use]
+pub const fn frame_bytes(state: usize) -> u64 {
+    /// What aligning it may cost, and the mark behind the state.
+    const ALIGNING: u64 = 64 + 16 + 8 + 4;
+    RED_ZONE + SIZE as u64 + state as u64 + ALIGNING
+}
+
 /// What of the thread's signals is restored when the handler returns.
 pub(super) struct Saved {
     pub(super) mask: u64,
@@ -67,6 +78,7 @@ pub(super) fn push<M: Machine>(
     info: &Info,
     action: &Action,
     saved: &Saved,
+    trap: &Trap,
 ) -> Result<(), UserError> {
     if !action.has(linux::SA_RESTORER) {
         return Err(UserError::Bad);
@@ -82,7 +94,8 @@ pub(super) fn push<M: Machine>(
     if !floating_point.is_empty() {
         space.write(state, &floating_point)?;
     }
-    let bytes = encode(&general, info, action, saved, state);
+    let mut bytes = encode(&general, info, action, saved, state);
+    tell(&mut bytes, trap);
     space.write(frame, &bytes)?;
     general[RDI] = u64::from(info.signal.number());
     general[RSI] = frame + INFO as u64;
@@ -174,13 +187,19 @@ fn encode(
         put(SEGMENTS + 2 * index, &selector.to_le_bytes());
     }
     put(SEGMENTS + 24, &saved.mask.to_le_bytes());
-    if let super::Cause::Fault(address) = info.cause {
-        put(SEGMENTS + 32, &address.to_le_bytes());
-    }
     put(FLOATING_POINT, &state.to_le_bytes());
     put(MASK, &saved.mask.to_le_bytes());
     put(INFO, &info.encode());
     bytes
+}
+
+/// Tells a frame which exception was the last.
+fn tell(frame: &mut [u8; SIZE], trap: &Trap) {
+    let words = [trap.code, trap.number.into()];
+    for (place, word) in [ERROR, TRAP].into_iter().zip(words) {
+        frame[place..place + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    frame[FAULT..FAULT + 8].copy_from_slice(&trap.address.to_le_bytes());
 }
 
 /// As `stack_t`.

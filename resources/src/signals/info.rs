@@ -19,6 +19,8 @@ pub enum Cause {
     Queued(u32, u64),
     /// An instruction that touched this address, or is there.
     Fault(u64),
+    /// A timer of `timer_create`(2), by its number: how often it was due in vain, and its value.
+    Timer(u32, u32, u64),
     /// A child, by its number: what has become of it, as `si_status` has it.
     Child(u32, u32),
 }
@@ -56,6 +58,16 @@ impl Info {
             signal,
             code: code(linux::SI_USER),
             cause: Cause::Process(sender),
+        }
+    }
+
+    /// From a timer.
+    #[must_use]
+    pub const fn timer(signal: Signal, cause: Cause) -> Self {
+        Self {
+            signal,
+            code: linux::SI_TIMER,
+            cause,
         }
     }
 
@@ -134,6 +146,11 @@ impl Info {
             Cause::Process(sender) => put(16, &sender.to_le_bytes()),
             Cause::Queued(sender, value) => {
                 put(16, &sender.to_le_bytes());
+                put(24, &value.to_le_bytes());
+            }
+            Cause::Timer(number, overrun, value) => {
+                put(16, &number.to_le_bytes());
+                put(20, &overrun.to_le_bytes());
                 put(24, &value.to_le_bytes());
             }
             Cause::Fault(address) => put(16, &address.to_le_bytes()),

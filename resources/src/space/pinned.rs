@@ -64,6 +64,33 @@ impl<M: Machine> Pinned<M> {
         });
     }
 
+    /// Copies from `offset` on into a part of a frame.
+    ///
+    /// # Panics
+    /// If that is more than there is.
+    pub fn copy_to(&self, offset: usize, to: (Frame, usize), length: usize) {
+        let mut done = 0;
+        self.for_parts(offset, length, |frame, at, length| {
+            self.machine
+                .copy_part((frame, at), (to.0, to.1 + done), length);
+            done += length;
+        });
+    }
+
+    /// Copies a part of a frame to `offset`.
+    ///
+    /// # Panics
+    /// If that is more than there is.
+    pub fn copy_from(&self, offset: usize, from: (Frame, usize), length: usize) {
+        let mut done = 0;
+        self.for_parts(offset, length, |frame, at, length| {
+            self.machine
+                .copy_part((from.0, from.1 + done), (frame, at), length);
+            self.memory.inform(frame, true, true);
+            done += length;
+        });
+    }
+
     /// The frames with the parts of them, for a device: frame, offset in it, length.
     pub fn parts(&self) -> Vec<(Frame, usize, usize)> {
         let mut parts = Vec::with_capacity(self.frames.len());

@@ -149,6 +149,19 @@ impl<M: Machine> Space<M> {
         length: usize,
         write: bool,
     ) -> Result<Pinned<M>, UserError> {
+        let pinned = self.pin_user_part(address, length, write)?;
+        if pinned.length < length.min(Pinned::<M>::MAX) {
+            return Err(UserError::Bad);
+        }
+        Ok(pinned)
+    }
+
+    pub(super) fn pin_user_part(
+        &self,
+        address: u64,
+        length: usize,
+        write: bool,
+    ) -> Result<Pinned<M>, UserError> {
         check(address, length)?;
         let length = length.min(Pinned::<M>::MAX);
         let mut pinned = Pinned {
@@ -161,7 +174,13 @@ impl<M: Machine> Space<M> {
         let mut at = page_of(address);
         while length > 0 && at < address + length as u64 {
             let mut inner = self.inner.lock();
-            let frame = inner.frame(at.max(address), write)?;
+            let frame = match inner.frame(at.max(address), write) {
+                Err(UserError::Bad) if at > address => {
+                    pinned.length = (at - address) as usize;
+                    break;
+                }
+                frame => frame?,
+            };
             self.memory.pin(frame);
             pinned.frames.push(frame);
             at += PAGE_SIZE;

@@ -152,3 +152,53 @@ fn signals_and_wakes() {
         assert_eq!(race(vec![program.clone()]), ExitStatus::Exited(3));
     }
 }
+
+/// Threads that read from and write to pipes, wait for them and close them, each on its own core:
+/// no wake-up is lost, and nothing is left.
+#[test]
+fn pipes_and_epolls() {
+    const ROUNDS: u64 = 200;
+    let mut program = Program::new();
+    let (echo, child) = (program.label(), program.label());
+    let fds = DATA + 0x2000;
+    let buffer = DATA + 0x2100;
+    let byte = |fd: u64, buffer: u64| [value(fd), value(buffer), value(1)];
+    // 3 and 4, 5 and 6; the epoll is 7 and watches 3.
+    program.call(linux::__NR_pipe2, &[value(fds), value(0)]);
+    program.call(linux::__NR_pipe2, &[value(fds), value(0)]);
+    program.call(linux::__NR_epoll_create1, &[value(0)]);
+    program.store(value(fds), value(linux::EPOLLIN.into()));
+    program.call(linux::__NR_epoll_ctl, &[7, 1, 3, fds].map(value));
+    program.spawn(0, echo, DATA);
+    program.repeat(R12, ROUNDS, |program| {
+        program.call(linux::__NR_write, &byte(4, buffer));
+        program.call(linux::__NR_read, &byte(5, buffer));
+    });
+    program.join(DATA);
+    // A reader in another process, which sees the end when all have closed the other side.
+    program.call(linux::__NR_fork, &[]);
+    program.jump_if(RAX, Condition::Equal, 0, child);
+    program.call(linux::__NR_write, &byte(4, buffer));
+    program.call(linux::__NR_close, &[value(4)]);
+    program.call(linux::__NR_wait4, &[u64::MAX, 0, 0, 0].map(value));
+    program.exit_group(0);
+    program.bind(child);
+    program.call(linux::__NR_close, &[value(4)]);
+    program.call(linux::__NR_read, &byte(3, buffer));
+    program.call(linux::__NR_read, &byte(3, buffer));
+    program.push(Instruction::Set(RDI, register(RAX)));
+    program.set(RAX, u64::from(linux::__NR_exit_group));
+    program.push(Instruction::Call);
+    program.bind(echo);
+    program.repeat(R12, ROUNDS, |program| {
+        let events = fds + 64;
+        let forever = u64::MAX;
+        program.call(linux::__NR_epoll_wait, &[7, events, 1, forever].map(value));
+        program.call(linux::__NR_read, &byte(3, buffer + 64));
+        program.call(linux::__NR_write, &byte(6, buffer + 64));
+    });
+    program.exit();
+    for _ in 0..5 {
+        assert_eq!(race(vec![program.clone()]), ExitStatus::Exited(0));
+    }
+}

@@ -24,7 +24,7 @@ fn action(program: &mut Program, signal: u64, handler: Operand, flags: u32, rest
 
 /// A program that begins with a handler, which writes the signal's number into the log and then
 /// goes on with `body`.
-fn with_handler(flags: u32, signal: u64, body: impl FnOnce(&mut Program)) -> Program {
+pub(super) fn with_handler(flags: u32, signal: u64, body: impl FnOnce(&mut Program)) -> Program {
     let mut program = Program::new();
     let begin = program.label();
     program.jump(begin);

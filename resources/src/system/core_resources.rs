@@ -7,9 +7,12 @@ use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
 use super::{Call, Kind, Message, Shared, Vortex};
 use crate::calls::{self, Verdict};
+use crate::errno::Errno;
+use crate::files;
 use crate::machine::{Access, Machine};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
+use crate::storage::{self, DiskMessage, IoError};
 use crate::thread::{self, Resumption};
 
 /// The resources, as one core sees them.
@@ -19,6 +22,8 @@ pub struct CoreResources<M: Machine> {
     core: CoreId,
     /// When the machine's deadline is, in cycles; it may have passed.
     armed: u64,
+    /// When disks are to be looked at by this core, in cycles.
+    disks_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -28,6 +33,7 @@ impl<M: Machine> CoreResources<M> {
             shared,
             core,
             armed: u64::MAX,
+            disks_due: u64::MAX,
         }
     }
 
@@ -35,7 +41,7 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.shared.timers(self.core).first();
+        let first = self.shared.timers(self.core).first().min(self.disks_due);
         (first != u64::MAX).then_some(first)
     }
 
@@ -43,13 +49,19 @@ impl<M: Machine> CoreResources<M> {
     /// idle loop, before the core looks for requests the last time.
     pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
         thread::timers::run_due(&self.shared, context);
+        self.shared.run_woken(context);
+        if self.disks_due <= context.now() {
+            self.disks_due = u64::MAX;
+            storage::ring::look_at_all(&self.shared, context);
+        }
     }
 
     /// Sees to it that the machine's deadline is no later than `at`, or than the first sleeper. An
     /// earlier one stays: setting it costs more than an interrupt for nothing now and then.
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
-        let at = at.min(self.shared.timers(self.core).first());
+        let sleeper = self.shared.timers(self.core).first();
+        let at = at.min(sleeper).min(self.disks_due);
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -70,6 +82,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Fetch(thread, object, page) => {
                 thread::fetch(shared, context, &thread, &object, page);
             }
+            Message::Unfetched(thread, error) => {
+                thread::unfetched(shared, context, &thread, error);
+            }
             Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
             Message::Reclaim(reclaim, starved) => {
                 thread::give_back(shared, context, &reclaim, &starved);
@@ -80,7 +95,21 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
             Message::Recharge(process) => process::recharge(shared, context, &process),
+            Message::Errand(errand) => return errand.begin(shared, context),
+            Message::Read(read) => return files::source(shared, context, *read),
+            Message::Put(put) => files::sink(context, &put),
+            Message::BringIn(thread, address, write) => {
+                let execute = false;
+                thread::bring_in(shared, context, &thread, address, Access { write, execute });
+            }
+            Message::ReadDone(_) | Message::Done => {}
+            Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
+            Message::AwaitVolumes => storage::volumes::tell(shared, context),
+            Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
+            Message::Disk(message) => return self.handle_disk(message, context),
+            Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
+        shared.run_woken(context);
         Outcome::Done
     }
 
@@ -109,14 +138,32 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {
-                return thread::complete(context, &call.thread, Err(crate::errno::Errno::EAGAIN));
+                return thread::complete(context, &call.thread, Err(Errno::EAGAIN));
             }
-            Message::Fetch(thread, ..) => {
+            Message::Fetch(thread, ..) | Message::Unfetched(thread, _) => {
                 return thread::go_on(context, &thread, Resumption::Plain);
             }
             Message::Reclaim(reclaim, starved) => {
                 return thread::give_back(shared, context, &reclaim, &starved);
             }
+            Message::Volume(_) => {
+                return context.reply(&request.head, Message::VolumeDone(Err(IoError::Failed)));
+            }
+            Message::Read(_) => {
+                return context.reply(&request.head, Message::ReadDone(Err(Errno::EIO)));
+            }
+            Message::BringIn(thread, ..) => {
+                return thread::complete(context, &thread, Err(Errno::EFAULT));
+            }
+            message @ Message::Errand(_) => (Kind::FileCache, message),
+            message @ Message::Put(_) => (Kind::AddressSpace, message),
+            // Who waited for it is gone.
+            Message::ReadDone(_) | Message::Done => return,
+            Message::VolumeDone(_) | Message::Volumes(_) => return,
+            message @ Message::AwaitVolumes => (Kind::Storage, message),
+            // Who is to pay for it has ended: so does the task.
+            Message::Begin(_) => return,
+            Message::Disk(message) => (message.destination(), Message::Disk(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
@@ -131,6 +178,50 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
         } else {
             let destination = shared.destination(kind, infrastructure);
             context.send(Request::new(destination, infrastructure, message));
+        }
+    }
+}
+
+impl<M: Machine> CoreResources<M> {
+    /// What the resources of storage say to each other.
+    fn handle_disk(
+        &mut self,
+        message: DiskMessage,
+        context: &mut Context<'_, Vortex<M>>,
+    ) -> Outcome<Message<M>> {
+        use storage::{discovery, disks, request, ring};
+        let shared = &self.shared.clone();
+        let due_ns = match message {
+            DiskMessage::Insert(io) => {
+                let (outcome, due_ns) = ring::insert(shared, context, io);
+                self.expect_disks(due_ns);
+                return outcome;
+            }
+            DiskMessage::Interrupt(vector) => ring::interrupt(shared, context, vector),
+            DiskMessage::Service(id) => ring::look(shared, context, id),
+            DiskMessage::Discover(id) => return discovery::begin(shared, context, id),
+            message => {
+                match message {
+                    DiskMessage::Blocks(blocks) => disks::blocks(shared, context, blocks),
+                    DiskMessage::Request(io) => request::translate(shared, context, io),
+                    DiskMessage::Answered(io, result) => {
+                        disks::answered(shared, context, io, &result);
+                    }
+                    DiskMessage::Removed(id, unit) => disks::removed(shared, context, id, unit),
+                    DiskMessage::Discovered(id) => discovery::has_ended(shared, context, id),
+                    _ => {}
+                }
+                None
+            }
+        };
+        self.expect_disks(due_ns);
+        Outcome::Done
+    }
+
+    /// Disks are to be looked at by then, in nanoseconds.
+    fn expect_disks(&mut self, due_ns: Option<u64>) {
+        if let Some(due_ns) = due_ns {
+            self.disks_due = self.disks_due.min(self.shared.clock.cycles(due_ns));
         }
     }
 }
@@ -159,7 +250,7 @@ fn perform<M: Machine>(
             };
             return thread::bring_in(shared, context, &thread, address, access);
         }
-        Verdict::Resume | Verdict::Exited => {
+        Verdict::Resume | Verdict::Again | Verdict::Exited => {
             return thread::go_on(context, &thread, Resumption::Plain);
         }
     };

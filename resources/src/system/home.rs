@@ -18,7 +18,9 @@ use vortex_toolkit::{
 use super::layout::HomePlan;
 use super::{Kind, Shared, Vortex};
 use crate::errno::Errno;
+use crate::files::Quota;
 use crate::machine::Machine;
+use crate::storage;
 
 /// No resource.
 const NONE: u32 = u32::MAX;
@@ -27,6 +29,8 @@ const NONE: u32 = u32::MAX;
 /// bounded by that.
 const PROCESS_LIMIT: u32 = 1024;
 const THREAD_LIMIT: u32 = 8192;
+/// Files that its epolls may watch.
+const WATCH_LIMIT: u32 = 65_536;
 
 /// One activity's home.
 pub(crate) struct Home {
@@ -40,6 +44,8 @@ pub(crate) struct Home {
     bound: [AtomicU64; Kind::ALL.len()],
     processes: AtomicU32,
     threads: AtomicU32,
+    /// The watches of its epolls.
+    pub(crate) watches: Arc<Quota>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
 }
@@ -58,6 +64,7 @@ impl Home {
             bound: core::array::from_fn(|_| AtomicU64::new(0)),
             processes: AtomicU32::new(0),
             threads: AtomicU32::new(0),
+            watches: Quota::new(WATCH_LIMIT),
             placed: counts(cores),
         }
     }
@@ -153,6 +160,18 @@ impl<M: Machine> Shared<M> {
         homes.entry(activity).or_insert_with(make).clone()
     }
 
+    /// The one instance of a resource of this kind, if it is not each activity's own: by the
+    /// configuration, or as those that insert into the rings of devices always are.
+    fn own(&self, kind: Kind) -> Option<ResourceId> {
+        let configured = self.layout.own(kind);
+        match kind {
+            Kind::DiskWrite | Kind::DiskInterrupt if configured.is_none() => {
+                Some(self.storage.ring(kind, || storage::ring::make(self, kind)))
+            }
+            _ => configured,
+        }
+    }
+
     /// Where requests of `activity` to a resource of this kind go: to the one instance, if the
     /// configuration gives it a scheduler; else to the activity's own, which works within the
     /// activity's share and is made at first use.
@@ -173,10 +192,10 @@ impl<M: Machine> Shared<M> {
         if known != NONE {
             return ResourceId(known);
         }
-        let made = self.layout.own(kind).unwrap_or_else(|| {
+        let made = self.own(kind).unwrap_or_else(|| {
             let spec = self.layout.kernel_instance(home.scheduler);
             let made = self.grid.add_resource(kind.name(), spec);
-            if kind == Kind::Executable {
+            if matches!(kind, Kind::Executable | Kind::FileCache) {
                 self.memory.register(made);
             }
             made
@@ -289,7 +308,7 @@ impl<M: Machine> Shared<M> {
         if let Some(home) = home {
             for (kind, place) in Kind::ALL.iter().zip(&home.resources) {
                 let made = place.load(Ordering::Acquire);
-                if made != NONE && self.layout.own(*kind).is_none() {
+                if made != NONE && self.own(*kind).is_none() {
                     context.control(&Control::RemoveResource(ResourceId(made)));
                 }
             }

@@ -27,17 +27,41 @@ pub enum Kind {
     Memory,
     /// `resource.console`.
     Console,
+    /// `resource.aio`: moving data.
+    Aio,
+    /// `resource.filecache`.
+    FileCache,
+    /// `resource.ext2`.
+    Ext2,
+    /// `resource.storage`: volumes.
+    Storage,
+    /// `resource.scsi`: commands to disks.
+    Scsi,
+    /// `resource.sdrwr`: each activity's requests to disks, in the order of the disk.
+    DiskRequest,
+    /// `resource.drwr`: inserting into a controller's rings.
+    DiskWrite,
+    /// `resource.disk.dir`: interrupts of controllers.
+    DiskInterrupt,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
         Self::Executable,
         Self::Memory,
         Self::Console,
+        Self::Aio,
+        Self::FileCache,
+        Self::Ext2,
+        Self::Storage,
+        Self::Scsi,
+        Self::DiskRequest,
+        Self::DiskWrite,
+        Self::DiskInterrupt,
     ];
 
     /// The dotted name in configuration files.
@@ -50,6 +74,14 @@ impl Kind {
             Self::Executable => "resource.executable",
             Self::Memory => "resource.memory",
             Self::Console => "resource.console",
+            Self::Aio => "resource.aio",
+            Self::FileCache => "resource.filecache",
+            Self::Ext2 => "resource.ext2",
+            Self::Storage => "resource.storage",
+            Self::Scsi => "resource.scsi",
+            Self::DiskRequest => "resource.sdrwr",
+            Self::DiskWrite => "resource.drwr",
+            Self::DiskInterrupt => "resource.disk.dir",
         }
     }
 }

@@ -5,11 +5,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
+use vortex_toolkit::{Port, Task};
 
+use crate::errand::Errand;
+use crate::errno::Errno;
+use crate::files::{Frames, Put, Read};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
+use crate::storage::{DiskMessage, IoError, Transfer, Volume};
 use crate::thread::{Starved, Thread};
 
 /// A system call that has become a request (paper, section 3.4): the resource performs it by
@@ -27,6 +32,9 @@ pub struct Call<M: Machine> {
     pub kept: Vec<u8>,
 }
 
+/// What makes a task of a port.
+pub type Begin<M> = Box<dyn FnOnce(Port<Message<M>>) -> Task<Message<M>> + Send>;
+
 /// What resources say to each other.
 pub enum Message<M: Machine> {
     /// To a thread resource: the thread is ready; let it run.
@@ -35,6 +43,8 @@ pub enum Message<M: Machine> {
     Call(Box<Call<M>>),
     /// To the executable resource: bring in a page of an object for a thread that waits.
     Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the executable resource: the page could not be brought in.
+    Unfetched(Arc<Thread<M>>, Errno),
     /// To the memory resource: there is no frame for a thread that waits; get some back.
     Starved(Arc<Starved<M>>),
     /// To the owner of a frame: give it back, for who waits for one.
@@ -53,6 +63,41 @@ pub enum Message<M: Machine> {
     Recharge(Arc<Process<M>>),
     /// To the process resource: all of a process has been given back; tell who waits.
     Ended(Arc<Process<M>>),
+    /// To any resource: work that it goes on with as a continuation.
+    Errand(Errand<M>),
+    /// To the file cache, as a source: pages of a file. The reply is [`Message::ReadDone`].
+    Read(Box<Read>),
+    /// The reply to [`Message::Read`].
+    ReadDone(Result<Frames<M>, Errno>),
+    /// To the address space, as a sink: data for a program's memory. The reply is
+    /// [`Message::Done`].
+    Put(Box<Put<M>>),
+    /// The reply where there is nothing more to say.
+    Done,
+    /// To the address space: bring in the page at an address (true: for writing) for a thread that
+    /// waits; then it makes its call again.
+    BringIn(Arc<Thread<M>>, u64, bool),
+    /// To the storage resource: move bytes between frames and a volume. The reply is
+    /// [`Message::VolumeDone`].
+    Volume(Box<Transfer>),
+    /// The reply to [`Message::Volume`].
+    VolumeDone(Result<(), IoError>),
+    /// To any resource: goes on with a task of the kernel's own, paid by who sent it.
+    Begin(Begin<M>),
+    /// Between the resources of storage.
+    Disk(DiskMessage),
+    /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
+    /// boot have been looked at, or have not answered in time.
+    AwaitVolumes,
+    /// The reply to [`Message::AwaitVolumes`]: the volumes there are.
+    Volumes(Arc<[Volume]>),
 }
 
-impl<M: Machine> vortex_toolkit::Message for Message<M> {}
+impl<M: Machine> vortex_toolkit::Message for Message<M> {
+    fn sort_key(&self) -> u64 {
+        match self {
+            Self::Disk(message) => message.sort_key(),
+            _ => 0,
+        }
+    }
+}

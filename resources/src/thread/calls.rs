@@ -4,7 +4,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{Attention, attend, unpark};
-use super::{affinity, create, end, futex as futexes, itimer, sleep};
+use super::{affinity, create, end, futex as futexes, itimer, posix_timers as posix, sleep};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -42,10 +42,20 @@ calls! {
     pause = sleep::pause_call;
     /// alarm(2).
     alarm = itimer::alarm;
-    /// setitimer(2): `ITIMER_REAL`.
+    /// setitimer(2).
     setitimer = itimer::setitimer;
-    /// getitimer(2): `ITIMER_REAL`.
+    /// getitimer(2).
     getitimer = itimer::getitimer;
+    /// `timer_create`(2).
+    timer_create = posix::create;
+    /// `timer_settime`(2).
+    timer_settime = posix::set;
+    /// `timer_gettime`(2).
+    timer_gettime = posix::get;
+    /// `timer_getoverrun`(2).
+    timer_getoverrun = posix::overrun;
+    /// `timer_delete`(2).
+    timer_delete = posix::delete;
 }
 
 /// gettid(2).

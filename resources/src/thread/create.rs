@@ -8,7 +8,7 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 
 use super::memory::read_words;
-use super::{Attention, Control, Thread, Used, wait};
+use super::{Attention, Control, Kept, Thread, Used, wait};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::{Machine, Registers};
@@ -30,7 +30,7 @@ pub(crate) struct NewThread<M: Machine> {
 
 impl<M: Machine> NewThread<M> {
     /// The thread, of which nobody knows yet and for which a Run request is to be sent.
-    pub(crate) fn build(self) -> Arc<Thread<M>> {
+    pub(crate) fn build(self, shared: &Shared<M>) -> Arc<Thread<M>> {
         Arc::new(Thread {
             id: self.id,
             root: self.process.space().root(),
@@ -44,7 +44,9 @@ impl<M: Machine> NewThread<M> {
             allowed: AtomicU64::new(self.allowed),
             name: Mutex::new(self.name),
             placed: AtomicU32::new(0),
-            kept_deadline: AtomicU64::new(0),
+            kept: Kept::default(),
+            subscriptions: Mutex::default(),
+            woken: shared.woken.clone(),
             refused_at: AtomicU64::new(u64::MAX),
             refusals: AtomicU32::new(0),
             used: Used::default(),
@@ -208,7 +210,7 @@ fn make<M: Machine>(caller: &mut Caller<'_, '_, M>, what: &Clone, id: u32) -> Ou
         allowed: caller.thread.allowed.load(Ordering::Relaxed),
         name: caller.thread.name(),
     }
-    .build();
+    .build(caller.shared);
     if !process.add_thread(&thread) {
         return Err(Verdict::Fail(Errno::EAGAIN));
     }

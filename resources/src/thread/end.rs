@@ -116,6 +116,7 @@ pub(crate) fn die<M: Machine>(
     thread: &Arc<Thread<M>>,
 ) {
     thread.control.lock().state = State::Dead;
+    thread.unsubscribe();
     let process = thread.process();
     thread.unsettle(shared, &process.home());
     context.release(process.threads(), process.activity(), thread.label());

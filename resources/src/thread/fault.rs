@@ -12,11 +12,13 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::{Frame, Owner, Reclaim, Refusal};
 
 use super::{Resumption, State, Thread, wait};
+use crate::errand::{Errand, Here};
 use crate::errno::Errno;
-use crate::machine::{Access, Machine, PAGE_SIZE};
+use crate::files::{self, Inode};
+use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::object::{FrameStore, Object, page_of};
 use crate::process::{self, ExitStatus};
-use crate::signals::{Info, Signal};
+use crate::signals::{self, Info, Signal, Trap};
 use crate::space::{Fault, Progress};
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -33,7 +35,7 @@ pub(super) enum End {
     /// It waits for a request.
     Waits,
     /// It gets a signal.
-    Signal(Info),
+    Signal(Info, Trap),
 }
 
 /// A page fault of the running thread.
@@ -49,8 +51,15 @@ pub(super) fn resolve<M: Machine>(
     thread.used.count_fault(matches!(fault, Fault::Fetch(..)));
     let (kind, message) = match fault {
         Fault::Resolved => return End::GoesOn,
-        Fault::Violation(mapped) => return End::Signal(Info::segment(address, mapped)),
-        Fault::BeyondEnd => return End::Signal(Info::bus(address)),
+        Fault::Violation(mapped) => {
+            let is_present = address >= USER_END || process.space().is_resident(address);
+            let trap = Trap::page_fault(address, access, is_present);
+            return End::Signal(Info::segment(address, mapped), trap);
+        }
+        Fault::BeyondEnd => {
+            let trap = Trap::page_fault(address, access, false);
+            return End::Signal(Info::bus(address), trap);
+        }
         Fault::Fetch(object, page) => (
             Kind::Executable,
             Message::Fetch(thread.clone(), object, page),
@@ -84,7 +93,7 @@ pub(crate) fn bring_in<M: Machine>(
     match resolve(shared, context, thread, address, access) {
         End::Waits => {}
         End::GoesOn => wait::go_on(context, thread, Resumption::Plain),
-        End::Signal(_) => {
+        End::Signal(..) => {
             wait::go_on(context, thread, Resumption::Result(Err(Errno::EFAULT)));
         }
     }
@@ -138,6 +147,11 @@ pub(crate) fn fetch<M: Machine>(
     object: &Arc<dyn Object>,
     page: u64,
 ) {
+    if let Some(disk) = shared.disk.get()
+        && let Some(inode) = disk.tree.object(object.number())
+    {
+        return fetch_from_disk(context, thread, inode, page);
+    }
     let store = Store {
         shared,
         resource: context.head().destination,
@@ -158,6 +172,46 @@ pub(crate) fn fetch<M: Machine>(
             context.send(request);
         }
     }
+}
+
+/// Brings in a page of a file of the disk: the file cache's work.
+fn fetch_from_disk<M: Machine>(
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    inode: Arc<Inode>,
+    page: u64,
+) {
+    let thread = thread.clone();
+    let work = move |here: Here<M>| async move {
+        match files::bring_in_page(&here, &inode, page).await {
+            Ok(()) => wait::go_on(&mut &here, &thread, Resumption::Plain),
+            Err(error) => {
+                let message = Message::Unfetched(thread, error);
+                here.port.send(here.port.request(here.resource(), message));
+            }
+        }
+    };
+    let here = context.head().destination;
+    let request = context.request(here, Errand::new(work));
+    context.send(request);
+}
+
+/// A page could not be brought in for a thread that waits.
+pub(crate) fn unfetched<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    thread: &Arc<Thread<M>>,
+    error: Errno,
+) {
+    if error == Errno::ENOMEM {
+        let message = Message::Starved(starved(shared, thread, Refusal::OutOfMemory));
+        let request = thread
+            .process()
+            .request(shared, context, Kind::Memory, message);
+        return context.send(request);
+    }
+    signals::force(shared, context, thread, Info::bus(0), Trap::NONE);
+    wait::go_on(context, thread, Resumption::Plain);
 }
 
 /// A thread for which there is no frame.
@@ -237,9 +291,9 @@ pub(crate) fn give_back<M: Machine>(
 }
 
 /// Gives back a frame of an object's page, after it has been unmapped wherever it is.
-fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
+pub(crate) fn evict<M: Machine>(shared: &Shared<M>, reclaim: &Reclaim) -> bool {
     let (number, page) = page_of(reclaim.owner.cookie);
-    let Some(object) = shared.archive.object(number) else {
+    let Some(object) = shared.object(number) else {
         return false;
     };
     for process in shared.processes.all() {

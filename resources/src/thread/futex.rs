@@ -16,7 +16,7 @@ use spin::{Mutex, MutexGuard};
 use vortex_toolkit::Context;
 
 use super::memory::Timespec;
-use super::{Interruption, Thread, WaitId, wait};
+use super::{Interruption, Resumption, Thread, WaitId, wait};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -254,7 +254,7 @@ fn wait_on<M: Machine>(
     if space.load_u32(this.address)? != this.value {
         return Err(Errno::EAGAIN.into());
     }
-    let late = deadline.map(|at| (at, Err(Errno::ETIMEDOUT)));
+    let late = deadline.map(|at| (at, Resumption::Result(Err(Errno::ETIMEDOUT))));
     let (wait, waits) = wait::begin(caller, interruption, late, Some(key));
     if waits {
         bucket.push_back(Waiter {

@@ -5,15 +5,15 @@
 //! so the time is charged like that of any other.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
 
 use vortex_toolkit::Context;
 
-use super::{Attention, Resumption, State, Thread, affinity, end, fault, in_rax, timers, wait};
+use super::{Attention, Resumption, State, Thread, affinity, cpu_timers, end, fault};
+use super::{in_rax, timers, wait};
 use crate::calls::{self, Caller, Verdict};
 use crate::errno::Errno;
 use crate::machine::{Access, Exit, Machine, Registers};
-use crate::signals::{self, Delivery, Info, Interrupted};
+use crate::signals::{self, Delivery, Info, Interrupted, Trap};
 use crate::system::{CoreResources, Shared, Vortex};
 
 /// Why a thread does not run on.
@@ -111,9 +111,13 @@ struct Turn<'a, 'c, M: Machine> {
 impl<M: Machine> Turn<'_, '_, M> {
     /// Brings the registers to where the thread goes on.
     fn resume(&mut self, resumption: Resumption, remain: u64) {
+        self.thread.unsubscribe();
         match resumption {
             Resumption::Plain => {}
-            Resumption::Result(result) => self.registers.set_result(in_rax(result)),
+            Resumption::Result(result) => {
+                self.thread.kept.forget();
+                self.registers.set_result(in_rax(result));
+            }
             Resumption::Again => self.registers.restart_call(self.registers.number()),
             Resumption::Interrupted(interruption, until) => {
                 self.interrupted = Some(Interrupted {
@@ -138,7 +142,9 @@ impl<M: Machine> Turn<'_, '_, M> {
                 return End::GivesWay;
             }
             let due = self.context.next_due().unwrap_or(u64::MAX);
-            self.core.arm(now, self.slice_end.min(due));
+            let counted = cpu_timers::see_to(self.shared, self.context, self.thread);
+            let until = self.slice_end.min(due).min(now.saturating_add(counted));
+            self.core.arm(now, until);
             let (thread, context) = (self.thread, &mut *self.context);
             let mut may_enter = || !thread.needs_attention() && context.enter_user();
             let machine = &self.shared.machine;
@@ -161,7 +167,8 @@ impl<M: Machine> Turn<'_, '_, M> {
             } => self.fault(address, Access { write, execute }),
             Exit::Exception { vector, code } => {
                 let at = self.registers.instruction_pointer();
-                self.force(Info::exception(vector, code, at))
+                let info = Info::exception(vector, code, at);
+                self.force(info, Trap::exception(vector, code))
             }
             Exit::Interrupt => {
                 timers::run_due(self.shared, self.context);
@@ -173,7 +180,6 @@ impl<M: Machine> Turn<'_, '_, M> {
     }
 
     fn call(&mut self) -> Option<End> {
-        let is_again = self.thread.kept_deadline.load(Ordering::Relaxed) != 0;
         let verdict = calls::dispatch(&mut Caller {
             thread: self.thread,
             process: self.thread.process(),
@@ -181,21 +187,25 @@ impl<M: Machine> Turn<'_, '_, M> {
             shared: self.shared,
             context: self.context,
         });
-        if is_again {
-            self.thread.kept_deadline.store(0, Ordering::Relaxed);
-        }
+        self.shared.run_woken(self.context);
         match verdict {
+            Verdict::Blocked => return Some(End::Waits),
+            Verdict::Absent(address, write) => return self.absent(address, write),
+            Verdict::Again => {
+                self.registers.restart_call(self.registers.number());
+                return None;
+            }
             Verdict::Return(value) => self.registers.set_result(value),
             Verdict::Fail(error) => self.registers.set_result(error.result()),
             Verdict::Resume => {}
-            Verdict::Blocked => return Some(End::Waits),
             Verdict::Yield(value) => {
                 self.registers.set_result(value);
+                self.thread.kept.forget();
                 return Some(End::GivesWay);
             }
-            Verdict::Absent(address, write) => return self.absent(address, write),
             Verdict::Exited => return Some(End::Dies),
         }
+        self.thread.kept.forget();
         None
     }
 
@@ -206,8 +216,12 @@ impl<M: Machine> Turn<'_, '_, M> {
             execute: false,
         };
         let end = fault::resolve(self.shared, self.context, self.thread, address, access);
-        if let fault::End::Signal(_) = end {
-            self.registers.set_result(Errno::EFAULT.result());
+        if let fault::End::Signal(..) = end {
+            // What has been moved before counts.
+            let moved = Some(self.thread.kept.done()).filter(|done| *done > 0);
+            self.thread.kept.forget();
+            self.registers
+                .set_result(in_rax(moved.ok_or(Errno::EFAULT)));
             return None;
         }
         self.registers.restart_call(self.registers.number());
@@ -218,13 +232,13 @@ impl<M: Machine> Turn<'_, '_, M> {
         match fault::resolve(self.shared, self.context, self.thread, address, access) {
             fault::End::GoesOn => None,
             fault::End::Waits => Some(End::Waits),
-            fault::End::Signal(info) => self.force(info),
+            fault::End::Signal(info, trap) => self.force(info, trap),
         }
     }
 
     /// A signal that the thread itself has caused.
-    fn force(&mut self, info: Info) -> Option<End> {
-        signals::force(self.shared, self.context, self.thread, info);
+    fn force(&mut self, info: Info, trap: Trap) -> Option<End> {
+        signals::force(self.shared, self.context, self.thread, info, trap);
         None
     }
 
@@ -255,8 +269,7 @@ impl<M: Machine> Turn<'_, '_, M> {
             && let Some(interrupted) = self.interrupted.take()
         {
             // Nothing has come of it: the call goes on.
-            let until = interrupted.until.unwrap_or(0);
-            self.thread.kept_deadline.store(until, Ordering::Relaxed);
+            self.thread.kept.set_deadline(interrupted.until);
             self.registers.restart_call(self.registers.number());
         }
         None
@@ -282,7 +295,7 @@ impl<M: Machine> Turn<'_, '_, M> {
                 match fault::resolve(self.shared, self.context, self.thread, address, access) {
                     fault::End::Waits => Some(End::Waits),
                     fault::End::GoesOn => None,
-                    fault::End::Signal(info) => self.force(info),
+                    fault::End::Signal(info, trap) => self.force(info, trap),
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! Sleeping: nanosleep(2), `clock_nanosleep`(2), pause(2).
 
-use core::sync::atomic::Ordering;
-
 use linux_raw_sys::general as linux;
 
 use super::memory::Timespec;
@@ -14,13 +12,10 @@ use crate::system::Shared;
 /// The deadline, in cycles, of a time in nanoseconds from now on; that of the first attempt, if the
 /// call is made again after it was interrupted.
 pub(crate) fn relative<M: Machine>(caller: &Caller<'_, '_, M>, nanoseconds: u64) -> u64 {
-    match caller.thread.kept_deadline.load(Ordering::Relaxed) {
-        0 => {
-            let length = caller.shared.clock.cycles(nanoseconds);
-            caller.shared.machine.now().saturating_add(length)
-        }
-        first => first,
-    }
+    caller.thread.kept.deadline().unwrap_or_else(|| {
+        let length = caller.shared.clock.cycles(nanoseconds);
+        caller.shared.machine.now().saturating_add(length)
+    })
 }
 
 /// nanosleep(2).
@@ -64,8 +59,7 @@ fn sleep_for<M: Machine>(caller: &mut Caller<'_, '_, M>, request: u64, remain: u
     let time = Timespec::read(caller.process.space(), request)?.nanoseconds()?;
     let deadline = relative(caller, time);
     let verdict = sleep_until(caller, deadline);
-    // Nobody but this core looks at it, when the thread goes on.
-    caller.thread.control.lock().remain = remain;
+    caller.thread.set_remain(remain);
     verdict
 }
 

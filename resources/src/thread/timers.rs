@@ -1,8 +1,9 @@
 //! Each core's sleepers, by deadline.
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
-//! cancelled timer is gone at once: there are never more than one for each thread that waits and
-//! one for each process.
+//! cancelled timer is gone at once: there are never more than one for each thread that waits and for
+//! each timer that is a file, and for each process its interval timer and the POSIX timers that it
+//! may have.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -12,10 +13,12 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::CoreId;
 
-use super::{Thread, WaitId, wake};
-use crate::errno::Errno;
+use super::wait::end;
+use super::{Resumption, Thread, WaitId};
+use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::signals::{Cause, Info, Signal};
 use crate::system::{Shared, Vortex};
 
 /// Timers run at once, so that many that are due together do not hold up the core.
@@ -37,10 +40,16 @@ impl TimerKey {
 
 /// What happens at a deadline.
 pub(crate) enum Alarm<M: Machine> {
-    /// The thread's wait ends with this result.
-    Wake(Arc<Thread<M>>, WaitId, Result<u64, Errno>),
+    /// The thread's wait ends, and it goes on so.
+    Wake(Arc<Thread<M>>, WaitId, Resumption),
     /// The process's interval timer is due.
     Interval(Weak<Process<M>>),
+    /// What has been dirty of files for a while is written back.
+    Flush,
+    /// A timer that is a file is due.
+    File(Weak<files::Timer>),
+    /// The process's timer of this number is due.
+    Posix(Weak<Process<M>>, u32),
 }
 
 struct Queue<M: Machine> {
@@ -126,18 +135,45 @@ impl<M: Machine> Shared<M> {
     }
 }
 
+/// A process has taken a signal: if a timer has sent it, that begins anew.
+pub(crate) fn signal_taken<M: Machine>(
+    shared: &Shared<M>,
+    context: &Context<'_, Vortex<M>>,
+    process: &Arc<Process<M>>,
+    info: &mut Info,
+) {
+    match &mut info.cause {
+        Cause::Timer(number, overrun, _) => {
+            *overrun = super::posix_timers::taken(shared, context, process, *number);
+        }
+        _ if info.signal == Signal::ALRM => super::itimer::taken(shared, context, process),
+        _ => {}
+    }
+}
+
 /// Runs timers of this core that are due, some at a time.
 pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
     let timers = shared.timers(context.core());
     let now = shared.machine.now();
     for _ in 0..BATCH {
         match timers.take_due(now) {
-            Some(Alarm::Wake(thread, wait, result)) => {
-                let _ = wake(shared, context, &thread, wait, result);
+            Some(Alarm::Wake(thread, wait, resumption)) => {
+                let _ = end(shared, context, &thread, wait, resumption);
             }
             Some(Alarm::Interval(process)) => {
                 if let Some(process) = process.upgrade() {
                     super::itimer::expire(shared, context, &process);
+                }
+            }
+            Some(Alarm::Flush) => crate::files::flush(shared, context),
+            Some(Alarm::File(timer)) => {
+                if let Some(timer) = timer.upgrade() {
+                    timer.ring();
+                }
+            }
+            Some(Alarm::Posix(process, number)) => {
+                if let Some(process) = process.upgrade() {
+                    super::posix_timers::expire(shared, context, &process, number);
                 }
             }
             None => return,

@@ -12,6 +12,7 @@ use super::futex::Key;
 use super::timers::Alarm;
 use super::{Attention, Interruption, Resumption, State, Thread, WaitId};
 use crate::calls::{Caller, Verdict};
+use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::space::Pinned;
@@ -29,15 +30,33 @@ impl Left {
     }
 }
 
+/// What can send requests: a handler by its context, a continuation by its port.
+pub(crate) trait Sender<M: Machine> {
+    /// Sends a request.
+    fn send(&mut self, request: Request<Message<M>>);
+}
+
+impl<M: Machine> Sender<M> for Context<'_, Vortex<M>> {
+    fn send(&mut self, request: Request<Message<M>>) {
+        Context::send(self, request);
+    }
+}
+
+impl<M: Machine> Sender<M> for &Here<M> {
+    fn send(&mut self, request: Request<Message<M>>) {
+        self.port.send(request);
+    }
+}
+
 /// Sends the Run request of a thread that has just become ready.
-pub(crate) fn ready<M: Machine>(context: &mut Context<'_, Vortex<M>>, thread: &Arc<Thread<M>>) {
+pub(crate) fn ready<M: Machine>(sender: &mut impl Sender<M>, thread: &Arc<Thread<M>>) {
     let process = thread.process();
     let request = Request::new(
         process.threads(),
         process.activity(),
         Message::Run(thread.clone()),
     );
-    context.send(request.near(thread.label()));
+    sender.send(request.near(thread.label()));
 }
 
 /// The calling thread is about to wait, until [`wake`] or the deadline (in cycles of the clock; then
@@ -47,6 +66,16 @@ pub fn block<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     interruption: Interruption,
     deadline: Option<(u64, Result<u64, Errno>)>,
+) -> WaitId {
+    let deadline = deadline.map(|(at, result)| (at, Resumption::Result(result)));
+    block_until(caller, interruption, deadline)
+}
+
+/// As [`block`]; at the deadline the thread goes on as it says there.
+pub(super) fn block_until<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    interruption: Interruption,
+    deadline: Option<(u64, Resumption)>,
 ) -> WaitId {
     let (wait, waits) = begin(caller, interruption, deadline, None);
     if !waits {
@@ -60,14 +89,14 @@ pub fn block<M: Machine>(
 pub(super) fn begin<M: Machine>(
     caller: &Caller<'_, '_, M>,
     interruption: Interruption,
-    deadline: Option<(u64, Result<u64, Errno>)>,
+    deadline: Option<(u64, Resumption)>,
     futex: Option<Key>,
 ) -> (WaitId, bool) {
     let (shared, thread) = (caller.shared, caller.thread);
     let mut control = thread.control.lock();
     let wait = control.next_wait();
-    let timer = deadline.map(|(at, result)| {
-        let alarm = Alarm::Wake(thread.clone(), wait, result);
+    let timer = deadline.map(|(at, resumption)| {
+        let alarm = Alarm::Wake(thread.clone(), wait, resumption);
         shared.timers(caller.context.core()).add(at, alarm)
     });
     let wait = control.wait(interruption, timer, futex);
@@ -114,16 +143,17 @@ pub fn wake<M: Machine>(
 /// A thread that waits makes its call again. False if it is not in this wait any more.
 pub(crate) fn retry<M: Machine>(
     shared: &Shared<M>,
-    context: &mut Context<'_, Vortex<M>>,
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     wait: WaitId,
 ) -> bool {
-    end(shared, context, thread, wait, Resumption::Again)
+    end(shared, sender, thread, wait, Resumption::Again)
 }
 
-fn end<M: Machine>(
+/// A thread that waits goes on so. False if it is not in this wait any more.
+pub(super) fn end<M: Machine>(
     shared: &Shared<M>,
-    context: &mut Context<'_, Vortex<M>>,
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     wait: WaitId,
     resumption: Resumption,
@@ -132,7 +162,7 @@ fn end<M: Machine>(
         return false;
     };
     left.clean_up(shared, thread);
-    ready(context, thread);
+    ready(sender, thread);
     true
 }
 
@@ -155,6 +185,11 @@ pub fn request<M: Machine>(
     call_for(caller, kind, Message::Call(Box::new(call)))
 }
 
+/// The calling thread waits for what has been begun for it, until [`complete`] or [`go_on`].
+pub(crate) fn calls<M: Machine>(thread: &Thread<M>) {
+    thread.control.lock().state = State::Calling;
+}
+
 /// Sends a request that works for the calling thread, which waits until [`complete`] or [`go_on`].
 pub(crate) fn call_for<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
@@ -171,17 +206,17 @@ pub(crate) fn call_for<M: Machine>(
 
 /// A call that was turned into a request, and whose performance said `Blocked`, has ended: its
 /// thread goes on with this result.
-pub fn complete<M: Machine>(
-    context: &mut Context<'_, Vortex<M>>,
+pub(crate) fn complete<M: Machine>(
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     result: Result<u64, Errno>,
 ) {
-    go_on(context, thread, Resumption::Result(result));
+    go_on(sender, thread, Resumption::Result(result));
 }
 
 /// A request that worked for a thread has ended.
 pub(crate) fn go_on<M: Machine>(
-    context: &mut Context<'_, Vortex<M>>,
+    sender: &mut impl Sender<M>,
     thread: &Arc<Thread<M>>,
     resumption: Resumption,
 ) {
@@ -197,5 +232,5 @@ pub(crate) fn go_on<M: Machine>(
         resumption => resumption,
     };
     drop(control);
-    ready(context, thread);
+    ready(sender, thread);
 }

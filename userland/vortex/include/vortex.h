@@ -24,6 +24,7 @@ extern "C" {
 #define VORTEX_SPAWN 0x5606
 #define VORTEX_THREAD_SUSPEND 0x5607
 #define VORTEX_THREAD_RESUME 0x5608
+#define VORTEX_CACHE_EVICT 0x5609
 
 #define VORTEX_SCOPE_OWN 0
 #define VORTEX_SCOPE_ALL 1
@@ -161,6 +162,13 @@ static inline int vortex_thread_suspend(uint64_t thread)
 static inline int vortex_thread_resume(uint64_t thread)
 {
 	return (int)syscall(VORTEX_THREAD_RESUME, thread);
+}
+
+/* Has the file cache give back the clean pages of a file, or of all files that the activity has
+ * brought in if fd is -1; returns how many. */
+static inline long vortex_cache_evict(int fd)
+{
+	return syscall(VORTEX_CACHE_EVICT, fd);
 }
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 //! - [`Snapshot`]: who has used what, where (paper, section 4.1).
 //! - [`activity`]: creating activities, and what they are to schedulers.
 //! - [`Spawn`]: starting a program, in an activity, with rights.
+//! - [`aio`]: several reads of files at once, as on Linux.
 //! - [`nop`]: a request that does nothing, to measure what a request costs.
 //!
 //! On a kernel that does not have them, every function fails with the error that
@@ -13,6 +14,8 @@
 )]
 
 pub mod activity;
+pub mod aio;
+pub mod cache;
 mod snapshot;
 mod spawn;
 mod stub;

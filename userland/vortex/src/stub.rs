@@ -3,7 +3,7 @@
 use std::io;
 
 /// Makes a call whose arguments are plain numbers, or addresses that the kernel only reads or
-/// writes within buffers that outlive the call.
+/// writes within buffers that outlive the call. Registers of arguments that are not given are 0.
 ///
 /// # Errors
 /// What the kernel says.
@@ -11,7 +11,10 @@ use std::io;
 /// # Safety
 /// Arguments that the call takes for addresses must be of memory that the call may read or write,
 /// as its description says.
-pub(crate) unsafe fn call(number: u64, arguments: [u64; 4]) -> io::Result<u64> {
+pub(crate) unsafe fn call<const N: usize>(number: u64, arguments: [u64; N]) -> io::Result<u64> {
+    const { assert!(N <= 6, "there are six registers for arguments") };
+    let mut registers = [0; 6];
+    registers[..N].copy_from_slice(&arguments);
     let result: u64;
     // SAFETY: the instruction clobbers rax, rcx and r11 only, and no stack of the program's; what
     // the kernel does to memory is what the caller has promised to be fine.
@@ -19,10 +22,12 @@ pub(crate) unsafe fn call(number: u64, arguments: [u64; 4]) -> io::Result<u64> {
         core::arch::asm!(
             "syscall",
             inlateout("rax") number => result,
-            in("rdi") arguments[0],
-            in("rsi") arguments[1],
-            in("rdx") arguments[2],
-            in("r10") arguments[3],
+            in("rdi") registers[0],
+            in("rsi") registers[1],
+            in("rdx") registers[2],
+            in("r10") registers[3],
+            in("r8") registers[4],
+            in("r9") registers[5],
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),

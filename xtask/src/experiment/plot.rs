@@ -1,4 +1,4 @@
-//! CPU utilisation by process and core over time: the paper's figure 8, one panel for each core.
+//! Pictures of experiments, as SVG: one panel for each core or resource, time from left to right.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -7,63 +7,122 @@ use plotters::prelude::{
     SVGBackend, WHITE,
 };
 
-use xtask::samples::Report;
+use xtask::samples::{AtResource, Counted, Report};
 
 const WIDTH: u32 = 960;
 const PANEL_HEIGHT: u32 = 260;
 
-/// The picture, as SVG.
-pub(crate) fn utilisation(report: &Report) -> Result<String> {
+/// A curve: its name, and a value in per cent for each interval of the run; a gap where there is
+/// none.
+struct Curve {
+    label: String,
+    values: Vec<Option<f64>>,
+}
+
+/// One set of axes.
+struct Panel {
+    title: String,
+    curves: Vec<Curve>,
+}
+
+/// CPU utilisation by process, a panel for each core (the paper's figure 8).
+pub(super) fn utilisation(report: &Report) -> Result<String> {
+    let panel = |core: usize| Panel {
+        title: format!("CPU utilisation on core {core}"),
+        curves: (report.processes.iter())
+            .map(|process| Curve {
+                label: named(&process.activity, process.entitled),
+                values: (process.utilisation.iter())
+                    .map(|cores| cores.get(core).map(|part| part * 100.0))
+                    .collect(),
+            })
+            .collect(),
+    };
+    let panels: Vec<_> = (0..report.cores.len()).map(panel).collect();
+    picture(&panels, report.seconds)
+}
+
+/// CPU utilisation by resource, of all cores (figures 10 and 16).
+pub(super) fn of_resources(resources: &[AtResource], seconds: f64) -> Result<String> {
+    let curve = |resource: &AtResource| Curve {
+        label: resource.resource.clone(),
+        values: (resource.utilisation_of_samples.iter())
+            .map(|part| Some(part * 100.0))
+            .collect(),
+    };
+    let panel = Panel {
+        title: "CPU utilisation by resource, of all cores".into(),
+        curves: resources.iter().map(curve).collect(),
+    };
+    picture(&[panel], seconds)
+}
+
+/// The processes' shares, a panel for each resource (figures 11 and 15).
+pub(super) fn shares(resources: &[AtResource], seconds: f64) -> Result<String> {
+    let panel = |resource: &AtResource| Panel {
+        title: match resource.counted {
+            Counted::Cycles => format!("Shares of CPU time at {}", resource.resource),
+            Counted::Bytes => format!("Shares of bytes at {}", resource.resource),
+        },
+        curves: (resource.processes.iter())
+            .map(|process| Curve {
+                label: named(&process.activity, process.entitled),
+                values: (process.of_samples.iter())
+                    .map(|part| part.map(|part| part * 100.0))
+                    .collect(),
+            })
+            .collect(),
+    };
+    let panels: Vec<_> = resources.iter().map(panel).collect();
+    picture(&panels, seconds)
+}
+
+fn named(activity: &str, entitled: f64) -> String {
+    format!("{activity} ({:.0} %)", entitled * 100.0)
+}
+
+fn picture(panels: &[Panel], seconds: f64) -> Result<String> {
     let mut picture = String::new();
-    draw(&mut picture, report).map_err(|error| anyhow!("{error}"))?;
+    draw(&mut picture, panels, seconds).map_err(|error| anyhow!("{error}"))?;
     Ok(picture)
 }
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-fn draw(picture: &mut String, report: &Report) -> Outcome {
-    let cores = report.cores.len().max(1);
-    let height = PANEL_HEIGHT * u32::try_from(cores)?;
+fn draw(picture: &mut String, panels: &[Panel], seconds: f64) -> Outcome {
+    let count = panels.len().max(1);
+    let height = PANEL_HEIGHT * u32::try_from(count)?;
     let area = SVGBackend::with_string(picture, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
-    for (core, panel) in area.split_evenly((cores, 1)).iter().enumerate() {
-        draw_core(panel, report, core)?;
+    for (place, panel) in area.split_evenly((count, 1)).iter().zip(panels) {
+        draw_panel(place, panel, seconds)?;
     }
     area.present()?;
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pixels need no 53 bits")]
-fn draw_core(panel: &DrawingArea<SVGBackend<'_>, Shift>, report: &Report, core: usize) -> Outcome {
-    let mut chart = ChartBuilder::on(panel)
-        .caption(
-            format!("CPU utilisation on core {core}"),
-            ("sans-serif", 18),
-        )
+fn draw_panel(place: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel, seconds: f64) -> Outcome {
+    let mut chart = ChartBuilder::on(place)
+        .caption(&panel.title, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.0..report.seconds, 0.0..100.0)?;
+        .build_cartesian_2d(0.0..seconds, 0.0..100.0)?;
     chart
         .configure_mesh()
         .x_desc("seconds")
         .y_desc("per cent")
         .draw()?;
-    for (number, process) in report.processes.iter().enumerate() {
+    for (number, curve) in panel.curves.iter().enumerate() {
         let color = Palette99::pick(number).stroke_width(2);
-        let step = report.seconds / process.utilisation.len().max(1) as f64;
-        let points = process
-            .utilisation
-            .iter()
-            .enumerate()
-            .map(|(sample, cores)| {
-                let part = cores.get(core).copied().unwrap_or(0.0);
-                ((sample + 1) as f64 * step, part * 100.0)
-            });
-        let label = format!("{} ({:.0} %)", process.activity, process.entitled * 100.0);
+        let step = seconds / curve.values.len().max(1) as f64;
+        let points = curve.values.iter().enumerate();
+        let points = points
+            .filter_map(|(sample, value)| value.map(|value| ((sample + 1) as f64 * step, value)));
         chart
             .draw_series(LineSeries::new(points, color))?
-            .label(label)
+            .label(&curve.label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
     }
     chart

@@ -24,7 +24,7 @@ pub(crate) fn print(report: &Report) -> Result<()> {
         .context("cannot print the results")
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(LINES);
     table.set_header(header.iter().copied());
@@ -34,7 +34,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn per_cent(part: f64) -> String {
+pub(super) fn per_cent(part: f64) -> String {
     format!("{:.3} %", part * 100.0)
 }
 
@@ -58,7 +58,7 @@ fn processes(report: &Report) -> Table {
     table
 }
 
-fn cores(report: &Report) -> Table {
+pub(super) fn cores(report: &Report) -> Table {
     let mut table = table(&[
         "Core",
         "Processes",
@@ -83,12 +83,11 @@ fn cores(report: &Report) -> Table {
 }
 
 fn summary(report: &Report) -> String {
-    let verdict = |holds: bool| if holds { "kept" } else { "MISSED" };
     format!(
         "{:.1} s measured\n\
          largest deviation over the run   {:.4} points   (target {}: {})\n\
          largest deviation of a sample    {:.4} points   (target {}: {})\n\
-         cycles in no account             {:.7} % of elapsed   (target {:.3} %: {})",
+         {}",
         report.seconds,
         report.deviation,
         TARGETS.0,
@@ -96,6 +95,18 @@ fn summary(report: &Report) -> String {
         report.sample_deviation,
         TARGETS.1,
         verdict(report.sample_deviation <= TARGETS.1),
+        unaccounted(report),
+    )
+}
+
+pub(super) const fn verdict(holds: bool) -> &'static str {
+    if holds { "kept" } else { "MISSED" }
+}
+
+/// The line about cycles in no account.
+pub(super) fn unaccounted(report: &Report) -> String {
+    format!(
+        "cycles in no account             {:.7} % of elapsed   (target {:.3} %: {})",
         report.unaccounted * 100.0,
         TARGETS.2 * 100.0,
         verdict(report.unaccounted < TARGETS.2),

@@ -77,7 +77,7 @@ fn wanted(args: &Args, line: &str) -> Result<Program> {
         accel: args.accel.choose(),
         machine: args.machine,
         cpu: args.cpu.clone(),
-        extra: args.qemu_args.clone(),
+        extra: super::extra(args)?,
         ..Program::default()
     })
 }

@@ -97,6 +97,7 @@ fn describe(config: &impl ConfigSpace, address: PciAddress) -> Function {
         interrupt_pin: (1..=4).contains(&pin).then_some(pin),
         msi: None,
         msix: None,
+        vendor_capabilities: Vec::new(),
     };
     if let Some(endpoint) = EndpointHeader::from_header(header, Access(config)) {
         let (subsystem, subsystem_vendor) = endpoint.subsystem(Access(config));
@@ -124,6 +125,7 @@ fn add_capabilities(config: &impl ConfigSpace, endpoint: &EndpointHeader, functi
         match capability {
             PciCapability::Msi(msi) => function.msi = Some((offset, msi)),
             PciCapability::MsiX(msix) => function.msix = Some((offset, msix)),
+            PciCapability::Vendor(_) => function.vendor_capabilities.push(offset),
             _ => {}
         }
     }

@@ -76,6 +76,11 @@ impl Format {
         FORMAT.call_once(Self::detect)
     }
 
+    /// Bytes of the area.
+    pub(super) const fn bytes(&self) -> usize {
+        self.size
+    }
+
     /// The components to enable, of which AVX-512's three belong together and build on AVX.
     pub(super) fn wanted(supported: u64) -> u64 {
         let mut wanted = X87_AND_SSE | supported & (AVX | PROTECTION_KEYS);

@@ -41,6 +41,9 @@ impl Machine for Bare {
     fn copy_frame(&self, from: Frame, to: Frame) {
         self.0.copy_frame(from, to);
     }
+    fn copy_part(&self, from: (Frame, usize), to: (Frame, usize), length: usize) {
+        self.0.copy_part(from, to, length);
+    }
     fn read_frame(&self, frame: Frame, offset: usize, into: &mut [u8]) {
         self.0.read_frame(frame, offset, into);
     }
@@ -70,6 +73,9 @@ impl Machine for Bare {
     }
     fn set_deadline(&self, _: u64) {}
     fn interrupt(&self, _: CoreId) {}
+    fn here(&self) -> CoreId {
+        CoreId(0)
+    }
     fn now(&self) -> u64 {
         0
     }

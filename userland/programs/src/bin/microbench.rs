@@ -2,18 +2,22 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
-use std::io;
-use std::process::{Command, ExitCode};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
 use serde_json::json;
-use vortex::Spawn;
+use vortex::{Spawn, activity};
+use vortex_programs::time::percentile;
 use vortex_programs::work;
 
 /// Measure what single operations cost, in nanoseconds, one line of JSON each
@@ -30,18 +34,26 @@ struct Args {
     end: bool,
 }
 
-/// An operation: its name, how often it is done at full effort, and doing it so often.
-type Operation = (&'static str, u32, fn(u32) -> io::Result<Duration>);
+/// An operation: its name, how often it is done at full effort, and doing it so often, which tells
+/// what one costs in nanoseconds.
+type Operation = (&'static str, u32, fn(u32) -> io::Result<f64>);
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 11] = [
     ("getpid", 200_000, get_pid),
     ("request", 50_000, request),
     ("yield", 50_000, switch),
     ("futex-same-core", 20_000, |times| ping_pong(times, 0)),
     ("futex-cross-core", 5_000, |times| ping_pong(times, 1)),
+    ("pipe-same-core", 20_000, |times| {
+        hand_over(times, read_pipe)
+    }),
+    ("epoll-same-core", 20_000, |times| {
+        hand_over(times, read_when_ready)
+    }),
     ("thread", 2_000, create_and_join),
     ("page-fault", 50_000, page_faults),
     ("process", 50, processes),
+    ("wake-up-p99", 1_000, wake_ups),
 ];
 
 fn main() -> ExitCode {
@@ -60,8 +72,7 @@ fn main() -> ExitCode {
         // The first round pays for what is only made once.
         let result = operation((times / 10).max(1)).and_then(|_| operation(times));
         match result {
-            Ok(time) => {
-                let ns = time.as_secs_f64() * 1e9 / f64::from(times);
+            Ok(ns) => {
                 println!(
                     "bench {}",
                     json!({ "name": name, "ns": ns, "times": times })
@@ -82,20 +93,25 @@ fn main() -> ExitCode {
     status
 }
 
-fn get_pid(times: u32) -> io::Result<Duration> {
+/// What one of `times` costs, in nanoseconds.
+fn each(time: Duration, times: u32) -> f64 {
+    time.as_secs_f64() * 1e9 / f64::from(times)
+}
+
+fn get_pid(times: u32) -> io::Result<f64> {
     let start = Instant::now();
     for _ in 0..times {
         black_box(getpid());
     }
-    Ok(start.elapsed())
+    Ok(each(start.elapsed(), times))
 }
 
-fn request(times: u32) -> io::Result<Duration> {
+fn request(times: u32) -> io::Result<f64> {
     let start = Instant::now();
     for _ in 0..times {
         vortex::nop()?;
     }
-    Ok(start.elapsed())
+    Ok(each(start.elapsed(), times))
 }
 
 /// Puts the calling thread on one core.
@@ -114,7 +130,7 @@ fn all_cores() -> io::Result<()> {
 }
 
 /// Two threads on one core that yield to each other: two switches for each yield of both.
-fn switch(times: u32) -> io::Result<Duration> {
+fn switch(times: u32) -> io::Result<f64> {
     let other = thread::spawn(move || -> io::Result<()> {
         stay_on(0)?;
         for _ in 0..times / 2 {
@@ -132,7 +148,7 @@ fn switch(times: u32) -> io::Result<Duration> {
         .map_err(|_| io::Error::other("the other thread panicked"))?;
     let time = start.elapsed();
     all_cores()?;
-    joined.map(|()| time)
+    joined.map(|()| each(time, times))
 }
 
 /// One side of a ping-pong: waits for its turn, then gives it away.
@@ -147,7 +163,7 @@ fn play(turn: &AtomicU32, own: u32, times: u32, other: &Thread) {
 }
 
 /// Two threads that wake each other, on core 0 and on core `core`.
-fn ping_pong(times: u32, core: usize) -> io::Result<Duration> {
+fn ping_pong(times: u32, core: usize) -> io::Result<f64> {
     if core >= work::cores() {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -169,10 +185,55 @@ fn ping_pong(times: u32, core: usize) -> io::Result<Duration> {
         .map_err(|_| io::Error::other("the other thread panicked"))?;
     let time = start.elapsed();
     all_cores()?;
-    joined.map(|()| time)
+    joined.map(|()| each(time, times))
 }
 
-fn create_and_join(times: u32) -> io::Result<Duration> {
+fn read_pipe(reader: &mut PipeReader, _: &OwnedFd) -> io::Result<()> {
+    reader.read_exact(&mut [0])
+}
+
+fn read_when_ready(reader: &mut PipeReader, poll: &OwnedFd) -> io::Result<()> {
+    let mut events = Vec::with_capacity(1);
+    epoll::wait(poll, spare_capacity(&mut events), None)?;
+    reader.read_exact(&mut [0])
+}
+
+/// How one side of [`hand_over`] takes a byte out of its pipe, which the epoll watches.
+type Take = fn(&mut PipeReader, &OwnedFd) -> io::Result<()>;
+
+/// Two threads on one core that hand a byte to and fro through two pipes.
+fn hand_over(times: u32, take: Take) -> io::Result<f64> {
+    let side = || -> io::Result<(PipeReader, PipeWriter, OwnedFd)> {
+        let (reader, writer) = io::pipe()?;
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&poll, &reader, EventData::new_u64(0), EventFlags::IN)?;
+        Ok((reader, writer, poll))
+    };
+    let (mut reader, mut back, poll) = side()?;
+    let (mut answer, mut writer, answer_poll) = side()?;
+    let other = thread::spawn(move || -> io::Result<()> {
+        stay_on(0)?;
+        for _ in 0..times {
+            take(&mut reader, &poll)?;
+            writer.write_all(&[1])?;
+        }
+        Ok(())
+    });
+    stay_on(0)?;
+    let start = Instant::now();
+    for _ in 0..times {
+        back.write_all(&[1])?;
+        take(&mut answer, &answer_poll)?;
+    }
+    let time = start.elapsed();
+    let joined = other
+        .join()
+        .map_err(|_| io::Error::other("the other thread panicked"))?;
+    all_cores()?;
+    joined.map(|()| each(time, times))
+}
+
+fn create_and_join(times: u32) -> io::Result<f64> {
     let start = Instant::now();
     for _ in 0..times {
         let thread = thread::Builder::new().spawn(|| ())?;
@@ -180,11 +241,11 @@ fn create_and_join(times: u32) -> io::Result<Duration> {
             .join()
             .map_err(|_| io::Error::other("the thread panicked"))?;
     }
-    Ok(start.elapsed())
+    Ok(each(start.elapsed(), times))
 }
 
 /// First writes to fresh pages.
-fn page_faults(times: u32) -> io::Result<Duration> {
+fn page_faults(times: u32) -> io::Result<f64> {
     const PAGE: usize = 4096;
     let mut memory = vec![0_u8; times as usize * PAGE];
     let start = Instant::now();
@@ -193,11 +254,11 @@ fn page_faults(times: u32) -> io::Result<Duration> {
     }
     let time = start.elapsed();
     black_box(memory);
-    Ok(time)
+    Ok(each(time, times))
 }
 
 /// From the call that starts a process to its end, right at the beginning of `main`.
-fn processes(times: u32) -> io::Result<Duration> {
+fn processes(times: u32) -> io::Result<f64> {
     let program = std::env::args().next().unwrap_or_default();
     let start = Instant::now();
     for _ in 0..times {
@@ -212,5 +273,57 @@ fn processes(times: u32) -> io::Result<Duration> {
             Err(error) => return Err(error),
         }
     }
-    Ok(start.elapsed())
+    Ok(each(start.elapsed(), times))
+}
+
+/// A process that is CPU-bound on all cores, of an activity of its own where there are activities;
+/// it ends with this.
+struct Hog(Pid);
+
+impl Hog {
+    fn start(name: &str) -> io::Result<Self> {
+        let own = std::env::args().next().unwrap_or_default();
+        let program = match own.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/cpuhog"),
+            None => "cpuhog".into(),
+        };
+        let id = match activity::find(name).or_else(|_| activity::create(name, HOG_WEIGHT)) {
+            Ok(activity) => Spawn::new(&program)?.activity(activity).start()?,
+            Err(error) if vortex::is_unsupported(&error) => {
+                Command::new(&program).stdout(Stdio::null()).spawn()?.id()
+            }
+            Err(error) => return Err(error),
+        };
+        let process = i32::try_from(id).ok().and_then(Pid::from_raw);
+        process
+            .map(Self)
+            .ok_or_else(|| io::Error::other("no process number"))
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        // If that fails it has ended.
+        let _ = kill_process(self.0, Signal::KILL);
+        let _ = waitpid(Some(self.0), WaitOptions::empty());
+    }
+}
+
+/// What the activity of a [`Hog`] weighs: as much as another's that nobody has set.
+const HOG_WEIGHT: u64 = 1000;
+const SLEEP: Duration = Duration::from_millis(2);
+
+/// How late one in a hundred sleeps ends at least, beside two CPU-bound processes.
+fn wake_ups(times: u32) -> io::Result<f64> {
+    let hogs = [Hog::start("hog one")?, Hog::start("hog two")?];
+    let mut late: Vec<Duration> = (0..times)
+        .map(|_| {
+            let start = Instant::now();
+            thread::sleep(SLEEP);
+            start.elapsed().saturating_sub(SLEEP)
+        })
+        .collect();
+    drop(hogs);
+    late.sort_unstable();
+    Ok(each(percentile(&late, 990), 1))
 }

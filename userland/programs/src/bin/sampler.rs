@@ -4,6 +4,7 @@
 //! cost is not in them.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::{Value, json};
+use vortex::abi::Name;
 use vortex::abi::snapshot::{Account, BUCKETS, Core, Reader, Resource};
 use vortex::{Scope, Snapshot, activity};
 use vortex_programs::shares::{activity_names, cycles_by_activity};
@@ -34,6 +36,9 @@ struct Args {
     /// Also say how long requests to this resource have waited, by activity
     #[arg(long, value_name = "RESOURCE")]
     waiting: Option<String>,
+    /// Also say what each activity has used of each resource
+    #[arg(long)]
+    resources: bool,
 }
 
 /// A change of a weight.
@@ -80,7 +85,7 @@ fn run(args: &Args) -> io::Result<()> {
         let due = interval * u32::try_from(sample).map_err(io::Error::other)?;
         thread::sleep(due.saturating_sub(start.elapsed()));
         snapshot.take_again(Scope::All)?;
-        lines.push(line(&snapshot.reader()?, args.waiting.as_deref()));
+        lines.push(line(&snapshot.reader()?, args));
         for change in args.set.iter().filter(|change| change.after == sample) {
             activity::set(activity::find(&change.activity)?, None, change.weight, 128)?;
         }
@@ -92,9 +97,9 @@ fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core, and the
-/// histogram of how long its requests to the resource `waiting` have waited.
-fn line(reader: &Reader<'_>, waiting: Option<&str>) -> Value {
+/// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core, and what
+/// else was asked for.
+fn line(reader: &Reader<'_>, args: &Args) -> Value {
     let header = reader.header();
     let cores: Vec<Value> = reader
         .records::<Core>()
@@ -119,8 +124,11 @@ fn line(reader: &Reader<'_>, waiting: Option<&str>) -> Value {
                 .map(|core| on_core(core).unwrap_or(0))
                 .collect();
             let mut record = json!({ "name": name, "cycles": by_core });
-            if let Some(resource) = waiting {
+            if let Some(resource) = &args.waiting {
                 record["waiting"] = json!(waiting_of(reader, resource, activity));
+            }
+            if args.resources {
+                record["resources"] = resources_of(reader, activity);
             }
             record
         })
@@ -131,6 +139,34 @@ fn line(reader: &Reader<'_>, waiting: Option<&str>) -> Value {
         "cores": cores,
         "activities": activities,
     })
+}
+
+/// What an activity has used of each resource, on all cores and at all instances.
+fn resources_of(reader: &Reader<'_>, activity: u64) -> Value {
+    let names: BTreeMap<u64, Name> = (reader.records::<Resource>())
+        .map(|resource| (resource.resource, resource.name))
+        .collect();
+    let mut used: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    let accounts = reader.records::<Account>();
+    for account in accounts.filter(|account| account.activity == activity) {
+        let Some(name) = names.get(&account.resource) else {
+            continue;
+        };
+        let sum = used.entry(name.as_str().to_owned()).or_default();
+        for (sum, part) in sum
+            .iter_mut()
+            .zip([account.cycles, account.bytes, account.requests])
+        {
+            *sum += part;
+        }
+    }
+    used.into_iter()
+        .map(|(name, [cycles, bytes, requests])| {
+            let used = json!({ "cycles": cycles, "bytes": bytes, "requests": requests });
+            (name, used)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// How long an activity's requests to a resource have waited, on all cores and at all instances.

@@ -1,8 +1,9 @@
-/* Makes system calls on the Linux that the tests run on, and says what they return.
+/* Makes system calls and says what they return: on the Linux that the tests run on, and in the guest.
  *
- * Arguments: a file to read from. Standard input: a call on each line, its number and six arguments
- * in hexadecimal. Standard output: a line for each, the result in decimal, or "blocked".
- * Every call is made by a process of its own, in the memory that hostile.rs describes. */
+ * Arguments: a file to read from, and a list with a call on each line, its number and six arguments
+ * in hexadecimal. Standard output: a line for each, "= " and the result in decimal, or "= blocked".
+ * Every call is made by a process of its own, in the memory that resources/src/calls/hostile.rs
+ * describes. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <grp.h>
@@ -55,11 +56,15 @@ static void environment(const char *data) {
     memcpy((char *)0x10003a00, vectors, sizeof vectors);
     descriptor(open("/dev/null", O_RDWR), 0);
     descriptor(open(data, O_RDONLY), 3);
+    /* The last one writes to it. */
     int pipes[2];
-    if (pipe(pipes)) fail("pipe");
-    dup2(pipes[0], 10);
-    dup2(pipes[1], 11);
-    dup2(11, 4);
+    if (pipe(pipes)) {
+        descriptor(dup(1), 4);
+    } else {
+        dup2(pipes[0], 10);
+        dup2(pipes[1], 11);
+        dup2(11, 4);
+    }
     descriptor(open("/", O_RDONLY | O_DIRECTORY), 5);
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -93,30 +98,32 @@ static void make(const unsigned long *call, long *result, const sigset_t *child)
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
         sigtimedwait(child, NULL, &(struct timespec){0, 0});
-        printf("blocked\n");
+        printf("\n= blocked\n");
         return;
     }
     waitpid(pid, &status, 0);
     if (WIFEXITED(status))
-        printf("%ld\n", *result);
+        printf("\n= %ld\n", *result);
     else
-        printf("signal %d\n", WTERMSIG(status));
+        printf("\n= signal %d\n", WTERMSIG(status));
 }
 
 int main(int count, char **arguments) {
-    if (count != 2) {
-        fprintf(stderr, "usage: %s FILE < CALLS\n", arguments[0]);
+    FILE *list = count == 3 ? fopen(arguments[2], "r") : NULL;
+    if (!list) {
+        fprintf(stderr, "usage: %s FILE CALLS\n", arguments[0]);
         return 2;
     }
     static unsigned long calls[20000][7];
     int number = 0;
     while (number < 20000) {
         unsigned long *call = calls[number];
-        if (scanf("%lx %lx %lx %lx %lx %lx %lx", call, call + 1, call + 2, call + 3, call + 4,
+        if (fscanf(list, "%lx %lx %lx %lx %lx %lx %lx", call, call + 1, call + 2, call + 3, call + 4,
                   call + 5, call + 6) != 7)
             break;
         number++;
     }
+    fclose(list);
     environment(arguments[1]);
     long *result = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (result == MAP_FAILED) fail("mmap");

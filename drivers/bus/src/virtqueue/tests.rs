@@ -1,0 +1,175 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fake::FakeBus;
+use crate::fake::queue::DeviceQueue;
+
+fn pair(size: u16) -> (FakeBus, Virtqueue<FakeBus>, DeviceQueue) {
+    let mut bus = FakeBus::default();
+    let queue = Virtqueue::new(&mut bus, size).expect("there is memory");
+    let device = DeviceQueue::new(bus.ram.clone(), queue.addresses(), queue.size());
+    (bus, queue, device)
+}
+
+fn buffers(count: usize, first: u64) -> Vec<Buffer> {
+    let buffer = |number| Buffer {
+        address: first + 4096 * number,
+        length: 100,
+    };
+    (0..count as u64).map(buffer).collect()
+}
+
+#[test]
+fn sizes_are_powers_of_two_within_the_limit() {
+    for (wanted, given) in [
+        (0, 2),
+        (2, 2),
+        (3, 2),
+        (127, 64),
+        (256, 256),
+        (u16::MAX, 1024),
+    ] {
+        assert_eq!(pair(wanted).1.size(), given);
+    }
+}
+
+#[test]
+fn a_full_queue_refuses_and_goes_on_after_a_chain_came_back() {
+    let (_bus, mut queue, mut device) = pair(4);
+    let three = buffers(3, 0x1000);
+    let token = queue.add(&three[..1], &three[1..]).expect("room for three");
+    assert_eq!(queue.add(&three[..2], &[]), Err(QueueFull));
+    assert_eq!(queue.add(&[], &[]), Err(QueueFull), "nothing is no chain");
+    assert_eq!(queue.free(), 1);
+    assert_eq!(queue.take_used(), Ok(None));
+    let chain = device.take().expect("one is there");
+    assert_eq!(chain.readable, three[..1]);
+    assert_eq!(chain.writable, three[1..]);
+    device.put(chain.head.into(), 200);
+    assert_eq!(
+        queue.take_used(),
+        Ok(Some(Used {
+            token,
+            written: 200
+        }))
+    );
+    assert_eq!(queue.free(), 4);
+}
+
+#[test]
+fn the_device_may_not_want_to_be_notified() {
+    let (_bus, queue, mut device) = pair(4);
+    assert!(queue.wants_notification());
+    device.set_flags(1);
+    assert!(!queue.wants_notification());
+}
+
+/// What a device may say that it must not.
+#[test]
+fn nonsense_breaks_the_queue() {
+    let lies: [fn(&mut DeviceQueue, u32); 6] = [
+        |device, head| device.put(head + 1, 0),
+        |device, _| device.put(4, 0),
+        |device, _| device.put(u32::MAX, 0),
+        |device, head| device.put(head | 1 << 16, 0),
+        |device, head| device.put(head, 201),
+        |device, _| device.set_used_index(5),
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        let (_bus, mut queue, mut device) = pair(4);
+        let three = buffers(3, 0x1000);
+        queue.add(&three[..1], &three[1..]).expect("room for three");
+        let head = device.take().expect("one is there").head;
+        lie(&mut device, head.into());
+        assert_eq!(queue.take_used(), Err(QueueBroken), "lie {number}");
+        assert_eq!(queue.take_used(), Err(QueueBroken), "for good");
+        assert_eq!(queue.add(&three, &[]), Err(QueueFull), "and takes no more");
+    }
+}
+
+#[test]
+fn a_chain_comes_back_once() {
+    let (_bus, mut queue, mut device) = pair(4);
+    let token = queue.add(&buffers(1, 0), &[]).expect("room");
+    device.put(token.0.into(), 0);
+    device.put(token.0.into(), 0);
+    assert!(matches!(queue.take_used(), Ok(Some(_))));
+    assert_eq!(queue.take_used(), Err(QueueBroken));
+}
+
+#[test]
+fn indices_wrap() {
+    let (_bus, mut queue, mut device) = pair(4);
+    for number in 0..70_000_u64 {
+        let chain = buffers(2, number << 12);
+        let token = queue.add(&chain, &[]).expect("an empty queue");
+        let taken = device.take().expect("one is there");
+        assert_eq!(taken.readable, chain);
+        device.put(taken.head.into(), 0);
+        assert_eq!(queue.take_used(), Ok(Some(Used { token, written: 0 })));
+    }
+}
+
+proptest! {
+    /// Chains of any lengths, finished in any order: each arrives as it was added, and comes back
+    /// once.
+    #[test]
+    fn chains_arrive_and_come_back(
+        steps in prop::collection::vec((any::<bool>(), 1_usize..6, any::<prop::sample::Index>()), 1..400),
+    ) {
+        let (_bus, mut queue, mut device) = pair(16);
+        let mut sent: VecDeque<(Token, Vec<Buffer>)> = VecDeque::new();
+        let mut with_device: BTreeMap<u16, u32> = BTreeMap::new();
+        let mut number = 0;
+        for (add, length, which) in steps {
+            if add {
+                number += 1;
+                let chain = buffers(length, number << 20);
+                match queue.add(&chain[..length / 2], &chain[length / 2..]) {
+                    Ok(token) => sent.push_back((token, chain)),
+                    Err(QueueFull) => prop_assert!(usize::from(queue.free()) < length),
+                }
+                continue;
+            }
+            while let Some(chain) = device.take() {
+                let (token, expected) = sent.pop_front().expect("it was added");
+                prop_assert_eq!(chain.head, token.0);
+                let got: Vec<_> = [chain.readable, chain.writable.clone()].concat();
+                prop_assert_eq!(got, expected);
+                with_device.insert(token.0, 100 * chain.writable.len() as u32);
+            }
+            if with_device.is_empty() {
+                prop_assert_eq!(queue.take_used(), Ok(None));
+                continue;
+            }
+            let head = *which.get(&with_device.keys().copied().collect::<Vec<_>>());
+            let written = with_device.remove(&head).expect("it is there");
+            device.put(head.into(), written);
+            prop_assert_eq!(queue.take_used(), Ok(Some(Used { token: Token(head), written })));
+        }
+    }
+
+    /// Whatever the device writes into its ring, the driver neither panics nor takes back what it
+    /// has not given.
+    #[test]
+    fn any_used_ring_is_survived(
+        entries in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u16>()), 1..40),
+    ) {
+        let (_bus, mut queue, mut device) = pair(8);
+        let mut out = 0;
+        for (head, written, index) in entries {
+            out += i32::from(queue.add(&buffers(1, 0), &buffers(1, 4096)).is_ok());
+            device.put(head % 16, written % 256);
+            if index % 8 == 0 {
+                device.set_used_index(index);
+            }
+            while let Ok(Some(used)) = queue.take_used() {
+                out -= 1;
+                prop_assert!(used.written <= 100);
+                prop_assert!(out >= 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Linux's native asynchronous I/O (`io_setup`(2) and so on), on the machinery of every transfer.
+//!
+//! Key types: [`Rings`] (a process's contexts), [`Ring`] (one context: what has been completed).
+//!
+//! An operation begins as the blocking call does and completes into its ring instead of waking its
+//! thread: the blocking call is this one and a wait. What a file can do at once is completed when it
+//! is submitted. A wait ends at its timeout with nothing, even if fewer events than were asked for
+//! have come; they stay for the next call.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use spin::Mutex;
+
+use super::argument::{In, InOut, Out};
+use super::layout::Timespec;
+use super::{Caller, Outcome, Verdict, files};
+use crate::errno::Errno;
+use crate::files::{Call, Completion, Failure, OpenFile, Opened};
+use crate::machine::{Machine, PAGE_SIZE};
+use crate::space::{Backing, Mapping, Place, Placed, Protection, Space};
+use crate::system::Shared;
+use crate::thread::{self, Interruption, Sender, Thread, WaitId};
+
+/// Operations that all contexts of a process can have under way, as `fs.aio-max-nr` on Linux.
+const MOST: usize = 65_536;
+/// Bytes of `struct io_event`: data, obj, res, res2.
+const EVENT: u64 = 32;
+/// Bytes of `struct iocb`.
+const IOCB: usize = 64;
+
+/// Operations (linux/aio_abi.h).
+const PREAD: u16 = 0;
+const PWRITE: u16 = 1;
+const FSYNC: u16 = 2;
+const FDSYNC: u16 = 3;
+const NOOP: u16 = 6;
+const PREADV: u16 = 7;
+const PWRITEV: u16 = 8;
+/// The completion is also told to an eventfd.
+const FLAG_RESFD: u32 = 1;
+
+/// A process's contexts, by their numbers.
+pub struct Rings<M: Machine>(Mutex<BTreeMap<u64, Arc<Ring<M>>>>);
+
+impl<M: Machine> Default for Rings<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M: Machine> Rings<M> {
+    fn find(&self, id: u64) -> Result<Arc<Ring<M>>, Errno> {
+        self.0.lock().get(&id).cloned().ok_or(Errno::EINVAL)
+    }
+}
+
+/// A context.
+pub struct Ring<M: Machine> {
+    capacity: usize,
+    state: Mutex<State<M>>,
+}
+
+struct State<M: Machine> {
+    /// Operations that have not completed.
+    pending: usize,
+    completed: VecDeque<[u64; 4]>,
+    /// Who waits, and for how many events; who waits for all operations to end, for none.
+    waiting: Vec<(Arc<Thread<M>>, WaitId, usize)>,
+}
+
+impl<M: Machine> Ring<M> {
+    /// Makes room for an operation.
+    fn reserve(&self) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.pending + state.completed.len() >= self.capacity {
+            return Err(Errno::EAGAIN);
+        }
+        state.pending += 1;
+        Ok(())
+    }
+
+    /// An operation was not begun after all.
+    fn give_up(&self) {
+        self.state.lock().pending -= 1;
+    }
+
+    /// An operation has completed: who waits for that goes on.
+    fn complete(&self, shared: &Shared<M>, sender: &mut impl Sender<M>, event: [u64; 4]) {
+        let mut state = self.state.lock();
+        state.pending -= 1;
+        state.completed.push_back(event);
+        let State {
+            pending,
+            completed,
+            waiting,
+        } = &mut *state;
+        let is_due = |(_, _, wanted): &mut (_, _, usize)| match *wanted {
+            0 => *pending == 0,
+            wanted => completed.len() >= wanted,
+        };
+        let due: Vec<_> = waiting.extract_if(.., is_due).collect();
+        drop(state);
+        for (thread, wait, _) in due {
+            // One that has been interrupted meanwhile looks again by itself.
+            let _ = thread::retry(shared, sender, &thread, wait);
+        }
+    }
+}
+
+/// What is told of an operation of a ring when it has completed.
+pub struct Told<M: Machine> {
+    ring: Arc<Ring<M>>,
+    /// What the program has named it.
+    data: u64,
+    /// Where it is in the program's memory.
+    address: u64,
+    /// An event counter that counts it.
+    counter: Option<Arc<OpenFile>>,
+}
+
+impl<M: Machine> Told<M> {
+    /// It has completed so.
+    pub(crate) fn complete(
+        &self,
+        shared: &Shared<M>,
+        sender: &mut impl Sender<M>,
+        result: Result<u64, Errno>,
+    ) {
+        let result = result.unwrap_or_else(Errno::result);
+        let event = [self.data, self.address, result, 0];
+        self.ring.complete(shared, sender, event);
+        if let Some(counter) = &self.counter
+            && let Opened::Counter(counter) = &counter.opened
+        {
+            // One that is full says already that there is something.
+            let _ = counter.add(1);
+        }
+    }
+}
+
+/// `io_setup`(2).
+pub(super) fn io_setup<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    operations: u32,
+    context: InOut<u64>,
+) -> Outcome {
+    let space = caller.process.space();
+    if context.read(space)? != 0 || operations == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let rings = &caller.process.rings;
+    let taken: usize = rings.0.lock().values().map(|ring| ring.capacity).sum();
+    let capacity = operations as usize;
+    if capacity > MOST.saturating_sub(taken) {
+        return Err(Errno::EAGAIN.into());
+    }
+    let id = place(space)?;
+    let ring = Arc::new(Ring {
+        capacity,
+        state: Mutex::new(State {
+            pending: 0,
+            completed: VecDeque::new(),
+            waiting: Vec::new(),
+        }),
+    });
+    rings.0.lock().insert(id, ring);
+    context.write(space, &id)?;
+    Ok(0)
+}
+
+/// A page whose address is a context's number: libraries look there for a ring that they could read
+/// themselves, and find none.
+fn place<M: Machine>(space: &Space<M>) -> Result<u64, Verdict> {
+    let mapping = Mapping {
+        place: Place::Anywhere(0),
+        length: PAGE_SIZE,
+        protection: Protection {
+            read: true,
+            write: false,
+            execute: false,
+        },
+        backing: Backing::Anonymous,
+        shared: false,
+        grows: None,
+        name: "aio",
+    };
+    match space.map(&mapping)? {
+        Placed::At(address) => Ok(address),
+        Placed::More => Err(Errno::EAGAIN.into()),
+    }
+}
+
+/// `io_destroy`(2): waits for what is under way.
+pub(super) fn io_destroy<M: Machine>(caller: &mut Caller<'_, '_, M>, context: u64) -> Outcome {
+    let ring = caller.process.rings.find(context)?;
+    let mut state = ring.state.lock();
+    if state.pending > 0 {
+        let wait = thread::block(caller, Interruption::Never, None);
+        state.waiting.push((caller.thread.clone(), wait, 0));
+        return Err(Verdict::Blocked);
+    }
+    drop(state);
+    caller.process.rings.0.lock().remove(&context);
+    // The page may be gone already.
+    let _ = caller.process.space().unmap(context, PAGE_SIZE);
+    Ok(0)
+}
+
+/// `io_submit`(2).
+pub(super) fn io_submit<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    context: u64,
+    count: i64,
+    operations: In<u64>,
+) -> Outcome {
+    let ring = caller.process.rings.find(context)?;
+    let count = u64::try_from(count).map_err(|_| Errno::EINVAL)?;
+    for number in 0..count.min(ring.capacity as u64) {
+        let submitted = operations
+            .read_at(caller.process.space(), number)
+            .map_err(Verdict::from)
+            .and_then(|address| submit(caller, &ring, address));
+        match submitted {
+            Ok(()) => {}
+            // What has been begun counts.
+            Err(_) if number > 0 => return Ok(number),
+            Err(verdict) => return Err(verdict),
+        }
+    }
+    Ok(count.min(ring.capacity as u64))
+}
+
+/// The words of a `struct iocb` (linux/aio_abi.h), in order.
+struct Asked {
+    data: u64,
+    operation: u16,
+    fd: i32,
+    buffer: u64,
+    bytes: u64,
+    offset: i64,
+    flags: u32,
+    counter: i32,
+}
+
+impl Asked {
+    fn read<M: Machine>(space: &Space<M>, address: u64) -> Result<Self, Verdict> {
+        let mut bytes = [0; IOCB];
+        space.read(address, &mut bytes)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |index: usize| u64::from_le_bytes(words[index]);
+        if word(6) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        Ok(Self {
+            data: word(0),
+            operation: word(2) as u16,
+            fd: (word(2) >> 32) as i32,
+            buffer: word(3),
+            bytes: word(4),
+            offset: word(5).cast_signed(),
+            flags: word(7) as u32,
+            counter: (word(7) >> 32) as i32,
+        })
+    }
+
+    /// Makes the call that the operation stands for.
+    fn call(&self, call: &Call<'_>) -> crate::files::Outcome {
+        let Self {
+            fd, buffer, bytes, ..
+        } = *self;
+        match self.operation {
+            PREAD => call.read_at(fd, buffer, bytes, self.offset),
+            PWRITE => call.write_at(fd, buffer, bytes, self.offset),
+            PREADV => call.read_vector_at(fd, buffer, bytes, self.offset),
+            PWRITEV => call.write_vector_at(fd, buffer, bytes, self.offset),
+            FSYNC | FDSYNC => call.synchronise(fd),
+            NOOP => Ok(0),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+}
+
+/// Begins one operation.
+fn submit<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    ring: &Arc<Ring<M>>,
+    address: u64,
+) -> Result<(), Verdict> {
+    let asked = Asked::read(caller.process.space(), address)?;
+    let counter = match asked.flags & FLAG_RESFD {
+        0 => None,
+        _ => {
+            let file = caller.process.descriptors().lock().get(asked.counter)?;
+            if !matches!(file.opened, Opened::Counter(_)) {
+                return Err(Errno::EINVAL.into());
+            }
+            Some(file)
+        }
+    };
+    let outcome = asked.call(&files::of(caller));
+    let told = Told {
+        ring: ring.clone(),
+        data: asked.data,
+        address,
+        counter,
+    };
+    ring.reserve()?;
+    let begun = match outcome {
+        Ok(result) => {
+            told.complete(caller.shared, caller.context, Ok(result));
+            Ok(())
+        }
+        Err(Failure::Left(operation)) => {
+            crate::files::begin(caller, *operation, Completion::Ring(told))
+        }
+        Err(failure) => Err(failure.into()),
+    };
+    begun.inspect_err(|_| ring.give_up())
+}
+
+/// `io_cancel`(2): what is under way ends by itself.
+pub(super) fn io_cancel<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    context: u64,
+    operation: In<[u8; 64]>,
+    _event: Out<[u8; 32]>,
+) -> Outcome {
+    let mut key = [0; 4];
+    caller
+        .process
+        .space()
+        .read(operation.address() + 8, &mut key)?;
+    caller.process.rings.find(context)?;
+    Err(Errno::EINVAL.into())
+}
+
+/// `io_getevents`(2).
+pub(super) fn io_getevents<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    context: u64,
+    least: i64,
+    most: i64,
+    events: Out<[u8; 32]>,
+    timeout: Option<In<Timespec>>,
+) -> Outcome {
+    let timeout = match timeout {
+        Some(timeout) => {
+            let ns = timeout.read(caller.process.space())?.to_ns();
+            Some(ns.ok_or(Errno::EINVAL)?)
+        }
+        None => None,
+    };
+    let ring = caller.process.rings.find(context)?;
+    let least = usize::try_from(least).map_err(|_| Errno::EINVAL)?;
+    let most = usize::try_from(most).map_err(|_| Errno::EINVAL)?;
+    if least > most {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut state = ring.state.lock();
+    if state.completed.len() < least && timeout != Some(0) {
+        let deadline = timeout.map(|ns| {
+            let cycles = caller.shared.clock.cycles(ns);
+            (caller.shared.machine.now().saturating_add(cycles), Ok(0))
+        });
+        let wait = thread::block(caller, Interruption::Fail, deadline);
+        let own = caller.thread.id();
+        state.waiting.retain(|(thread, ..)| thread.id() != own);
+        state.waiting.push((caller.thread.clone(), wait, least));
+        return Err(Verdict::Blocked);
+    }
+    let count = most.min(state.completed.len());
+    for (number, event) in (0..).zip(state.completed.iter().take(count)) {
+        let at = events.address().wrapping_add(number * EVENT);
+        let bytes = event.map(u64::to_le_bytes);
+        caller.process.space().write(at, bytes.as_flattened())?;
+    }
+    state.completed.drain(..count);
+    Ok(count as u64)
+}

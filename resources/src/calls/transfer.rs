@@ -1,0 +1,153 @@
+//! Calls that move bytes and may have to wait for that, and those that make pipes.
+
+use alloc::sync::Arc;
+use core::iter;
+
+use linux_raw_sys::general::{O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
+use vortex_toolkit::memory::{Multiplexor, Owner, Refusal};
+
+use super::argument::{Fd, Flags, In, Out};
+use super::layout::Iovec;
+use super::{Caller, Outcome, Verdict};
+use crate::errno::Errno;
+use crate::files::{self, Buffers, Call, Failure, OpenFile, Opened, PipeEnd};
+use crate::machine::{Frame, Machine};
+use crate::signals::{self, Signal};
+use crate::system::Kind;
+use crate::thread::{self, Interruption};
+
+/// Makes a call on files that may have to wait.
+fn transfer<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    call: impl FnOnce(&Call<'_>) -> files::Outcome,
+) -> Outcome {
+    let of_files = super::files::of(caller);
+    let outcome = call(&of_files);
+    let done = of_files.done.get();
+    match outcome {
+        Ok(result) => Ok(result),
+        Err(Failure::Blocks(file, events)) => {
+            caller.thread.kept.set_done(done);
+            let files = iter::once((&*file, events));
+            Err(thread::wait_for(caller, files, Interruption::Restart, None))
+        }
+        Err(Failure::Broken) => {
+            signals::send_own(caller.shared, caller.context, caller.thread, Signal::PIPE);
+            match done {
+                0 => Err(Errno::EPIPE.into()),
+                done => Ok(done),
+            }
+        }
+        Err(failure) => {
+            caller.thread.kept.set_done(done);
+            files::conclude(caller, Err(failure))
+        }
+    }
+}
+
+macro_rules! transfers {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) = $method:ident($($given:expr),*);)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name<M: Machine>(
+            caller: &mut Caller<'_, '_, M>,
+            $($argument: $type),*
+        ) -> Outcome {
+            transfer(caller, |call| call.$method($($given),*))
+        }
+    )*};
+}
+
+transfers! {
+    /// read(2).
+    read(fd: Fd, buffer: Out<u8, 2>, count: u64) = read(fd.0, buffer.address(), count);
+    /// write(2).
+    write(fd: Fd, buffer: In<u8, 2>, count: u64) = write(fd.0, buffer.address(), count);
+    /// readv(2).
+    readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) = read_vector(fd.0, buffers.address(), count.into());
+    /// writev(2).
+    writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) = write_vector(fd.0, buffers.address(), count.into());
+}
+
+/// Frames for pipes, charged to the activity of the process that makes them.
+struct Charged<M: Machine> {
+    machine: M,
+    memory: Arc<Multiplexor<M>>,
+    owner: Owner,
+}
+
+impl<M: Machine> core::fmt::Debug for Charged<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Charged").field(&self.owner).finish()
+    }
+}
+
+impl<M: Machine> Buffers for Charged<M> {
+    fn allocate(&self) -> Result<Frame, Refusal> {
+        self.memory.allocate(self.owner)
+    }
+
+    fn read(&self, frame: Frame, offset: usize, into: &mut [u8]) {
+        self.machine.read_frame(frame, offset, into);
+    }
+
+    fn write(&self, frame: Frame, offset: usize, from: &[u8]) {
+        self.machine.write_frame(frame, offset, from);
+    }
+
+    fn release(&self, frame: Frame) {
+        self.memory.release(frame);
+    }
+}
+
+/// pipe(2).
+pub(super) fn pipe<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    descriptors: Out<[u8; 8]>,
+) -> Outcome {
+    pipe2(caller, descriptors, Flags(0))
+}
+
+/// pipe2(2). With `O_DIRECT` it would be a pipe of packets, which is not here.
+pub(super) fn pipe2<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    descriptors: Out<[u8; 8]>,
+    flags: Flags,
+) -> Outcome {
+    if flags.0 & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 || flags.0 & O_DIRECT != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let process = caller.process;
+    // The place for the answer first: what is made then need not be taken back.
+    descriptors.write(process.space(), &[0; 8])?;
+    let buffers = Arc::new(Charged {
+        machine: caller.shared.machine.clone(),
+        memory: caller.shared.memory.clone(),
+        owner: Owner {
+            resource: process.destination(caller.shared, Kind::Process),
+            activity: process.activity(),
+            cookie: 0,
+        },
+    });
+    let [reads, writes] = PipeEnd::pair(buffers)?;
+    let status = flags.0 & O_NONBLOCK;
+    let reads = OpenFile::new(Opened::Pipe(reads), None, O_RDONLY | status);
+    let writes = OpenFile::new(Opened::Pipe(writes), None, O_WRONLY | status);
+    let closes = flags.0 & O_CLOEXEC != 0;
+    let mut table = process.descriptors().lock();
+    let first = table.add(reads, closes, 0)?;
+    let second = table.add(writes, closes, 0);
+    let second = second.inspect_err(|_| drop(table.close(first)))?;
+    drop(table);
+    let numbers = [first, second].map(i32::to_le_bytes);
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(numbers.as_flattened());
+    let written = descriptors.write(process.space(), &bytes);
+    if let Err(error) = written {
+        let mut table = process.descriptors().lock();
+        let gone = [first, second].map(|number| table.close(number));
+        drop(table);
+        drop(gone);
+        return Err(Verdict::from(error));
+    }
+    Ok(0)
+}

@@ -1,0 +1,141 @@
+//! The File Cache Resource: pages of files by (file, page), shared by all (paper, sections 2.2 and
+//! 3.5; table 2).
+//!
+//! Key types: [`FileCache`] (what is dirty, by who wrote it), [`Pages`] (one file's pages),
+//! [`Frames`] (pages on their way to somebody), [`Ahead`] (read-ahead). Parts: `fetch` (pages come
+//! in), `write` (pages are written), `flush` (pages go to the disk), `space` (frames for pages, and
+//! giving them back).
+//!
+//! Frames are had from the memory multiplexor by the activity that brought a page in, which pays for
+//! it until the page is given back, whoever else uses it. A page that is written is written back
+//! later, on the account of the activity that wrote it, which may have only so many dirty pages
+//! ([`FileCache::limit`]): one that writes faster than the disk waits for its own write-back.
+
+mod ahead;
+mod fetch;
+mod flush;
+mod frames;
+mod pages;
+mod space;
+mod write;
+
+pub use ahead::Ahead;
+pub(crate) use fetch::{head, pages_of, read};
+pub(crate) use flush::{flush, sync, sync_file};
+pub use frames::Frames;
+pub use pages::{Dirt, Pages};
+pub(crate) use space::{evict_file, evict_of};
+pub(crate) use write::{cut, write};
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use vortex_toolkit::ids::ActivityId;
+
+use super::inode::Inode;
+
+/// A dirty page in the order of writing.
+#[derive(Clone, Debug)]
+struct Owed {
+    inode: Weak<Inode>,
+    page: u64,
+    /// When it was first written, in cycles.
+    since: u64,
+}
+
+/// What one activity has written that is not on the disk.
+#[derive(Debug, Default)]
+struct Debt {
+    /// The oldest first. Some may have been written back meanwhile, or have been cut off.
+    owed: VecDeque<Owed>,
+    /// Pages that are dirty.
+    pages: usize,
+}
+
+/// What is dirty of all files.
+#[derive(Debug)]
+pub struct FileCache {
+    debts: spin::Mutex<BTreeMap<ActivityId, Debt>>,
+    limit: usize,
+    /// An alarm is set that looks after what is dirty.
+    armed: AtomicBool,
+}
+
+/// The most dirty pages that an activity may ever have: 16 MiB.
+const MOST_DIRTY: usize = 4096;
+/// The fewest that it may have.
+const FEWEST_DIRTY: usize = 64;
+
+impl FileCache {
+    /// For a machine with so many frames.
+    #[must_use]
+    pub fn new(frames: usize) -> Self {
+        Self {
+            debts: spin::Mutex::default(),
+            limit: (frames / 32).clamp(FEWEST_DIRTY, MOST_DIRTY),
+            armed: AtomicBool::new(false),
+        }
+    }
+
+    /// Dirty pages that an activity may have.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Dirty pages that an activity has.
+    #[must_use]
+    pub fn dirty(&self, activity: ActivityId) -> usize {
+        let debts = self.debts.lock();
+        debts.get(&activity).map_or(0, |debt| debt.pages)
+    }
+
+    /// A page that was clean is dirty.
+    fn owe(&self, activity: ActivityId, owed: Owed) {
+        let mut debts = self.debts.lock();
+        let debt = debts.entry(activity).or_default();
+        debt.pages += 1;
+        debt.owed.push_back(owed);
+    }
+
+    /// So many pages are not dirty any more.
+    pub(super) fn settle(&self, activity: ActivityId, pages: usize) {
+        let mut debts = self.debts.lock();
+        if let Some(debt) = debts.get_mut(&activity) {
+            debt.pages -= pages;
+            if debt.pages == 0 {
+                debts.remove(&activity);
+            }
+        }
+    }
+
+    /// The oldest page that an activity has written, if it was written before a time.
+    fn oldest(&self, activity: ActivityId, before: u64) -> Option<(Arc<Inode>, u64)> {
+        let mut debts = self.debts.lock();
+        let owed = &mut debts.get_mut(&activity)?.owed;
+        while owed.front()?.since <= before {
+            let Owed { inode, page, .. } = owed.pop_front()?;
+            // What has been removed need not be written.
+            if let Some(inode) = inode.upgrade() {
+                return Some((inode, page));
+            }
+        }
+        None
+    }
+
+    /// Who has written something that is not on the disk.
+    fn debtors(&self) -> Vec<ActivityId> {
+        self.debts.lock().keys().copied().collect()
+    }
+
+    /// Whether the caller is to set the alarm that looks after what is dirty.
+    fn arm(&self) -> bool {
+        !self.armed.swap(true, Ordering::AcqRel)
+    }
+
+    fn disarm(&self) {
+        self.armed.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,228 @@
+//! Pages go to the disk: after a while, by `fsync` and `sync`, and when there are too many.
+
+use alloc::sync::Arc;
+
+use super::super::disk::{Disk, Memory, context, errno};
+use super::super::inode::{Inode, Time};
+use super::Frames;
+use crate::errand::{Errand, Here};
+use crate::errno::Errno;
+use crate::machine::{Machine, PAGE_SIZE};
+use crate::system::{Kind, Shared, Vortex};
+use crate::thread::timers::Alarm;
+use vortex_ext2::{Error, InodeNumber};
+use vortex_toolkit::ids::ActivityId;
+use vortex_toolkit::{Context, Request};
+
+/// Pages that one request to the disk writes, at most.
+const RUN: usize = 128;
+
+/// How long a page stays dirty, in nanoseconds; and how often that is looked after.
+const DELAY_NS: u64 = 2_000_000_000;
+
+/// Sees to it that what has just become dirty is written back in a while.
+pub(super) fn arm<M: Machine>(here: &Here<M>) {
+    let shared = &here.shared;
+    if shared.cache.arm() {
+        let at = shared.machine.now() + shared.clock.cycles(DELAY_NS);
+        let core = shared.machine.here();
+        shared.timers(core).add(at, Alarm::Flush);
+    }
+}
+
+/// Writes back what has been dirty for a while, each on the account of who wrote it; then what the
+/// file system has to write itself. On the account of the infrastructure.
+async fn age<M: Machine>(here: Here<M>) {
+    let shared = &here.shared;
+    shared.cache.disarm();
+    let before = shared
+        .machine
+        .now()
+        .saturating_sub(shared.clock.cycles(DELAY_NS / 2));
+    for activity in shared.cache.debtors() {
+        let write = move |here: Here<M>| async move {
+            write_back(&here, activity, usize::MAX, before).await;
+        };
+        // Whatever goes wrong is told to who asks for the file.
+        let _ = here.visit(Kind::FileCache, activity, write).await;
+    }
+    if let Err(error) = sync_metadata(&here).await {
+        log::error!("file system: {}", error.name().unwrap_or("error"));
+    }
+    if !shared.cache.debtors().is_empty() {
+        arm(&here);
+    }
+}
+
+async fn sync_metadata<M: Machine>(here: &Here<M>) -> Result<(), Errno> {
+    let now = Time::of(here.real_time());
+    let sync = move |disk: Arc<Disk<M>>| async move { disk.system.sync(now.into()).await };
+    Disk::ask(here, ActivityId::INFRASTRUCTURE, sync).await
+}
+
+/// Writes back everything, and waits until it cannot be lost (`sync`).
+///
+/// # Errors
+/// EIO.
+pub(crate) async fn sync<M: Machine>(here: &Here<M>) -> Result<(), Errno> {
+    if here.shared.disk.get().is_none() {
+        return Ok(());
+    }
+    for activity in here.shared.cache.debtors() {
+        let write = move |here: Here<M>| async move {
+            write_back(&here, activity, usize::MAX, u64::MAX).await;
+        };
+        here.visit(Kind::FileCache, activity, write).await?;
+    }
+    sync_metadata(here).await
+}
+
+/// Writes back the oldest pages that an activity has written, at most so many and only those
+/// written before a time; on the account of that activity, whose this continuation is.
+pub(super) async fn write_back<M: Machine>(
+    here: &Here<M>,
+    activity: ActivityId,
+    most: usize,
+    before: u64,
+) {
+    let mut written = 0;
+    while written < most
+        && let Some((inode, page)) = here.shared.cache.oldest(activity, before)
+    {
+        written += write_run(here, &inode, page, true).await.unwrap_or(1);
+    }
+}
+
+/// Writes back all of a file.
+///
+/// # Errors
+/// EIO, ENOSPC: what could not be written is lost.
+async fn write_back_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
+    let failures = inode.failures();
+    loop {
+        let first = inode.pages.lock().dirty_from(0, 1);
+        let Some(&first) = first.first() else {
+            break;
+        };
+        write_run(here, inode, first, true).await?;
+    }
+    // Somebody else's write-back may be under way.
+    drop(inode.blocks.write().await);
+    if inode.failures() == failures {
+        Ok(())
+    } else {
+        Err(Errno::EIO)
+    }
+}
+
+/// Writes back all of a file, and waits until it cannot be lost (`fsync`).
+///
+/// # Errors
+/// EIO, ENOSPC.
+pub(crate) async fn sync_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
+    write_back_file(here, inode).await?;
+    let (number, now) = (InodeNumber(inode.number()), Time::of(here.real_time()));
+    let sync = move |disk: Arc<Disk<M>>| async move { disk.system.fsync(number, now.into()).await };
+    Disk::ask(here, here.activity(), sync).await
+}
+
+/// Writes back the dirty pages of a file from one on that follow each other and that the same
+/// activity has written; how many. `reserved` says whether their blocks were set aside.
+///
+/// # Errors
+/// EIO, ENOSPC: what could not be written is lost.
+pub(super) async fn write_run<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    first: u64,
+    reserved: bool,
+) -> Result<usize, Errno> {
+    let shared = &here.shared;
+    let blocks = inode.blocks.write().await;
+    let mut frames = Frames::new(shared.memory.clone());
+    let (mut payer, mut set_aside) = (None, 0);
+    let mut pages = inode.pages.lock();
+    for page in (first..).take(RUN) {
+        let same = pages
+            .dirt(page)
+            .is_some_and(|dirt| payer.is_none_or(|payer| payer == dirt.activity));
+        if !same {
+            break;
+        }
+        if let Some((frame, dirt)) = pages.clean(page) {
+            shared.memory.share(frame);
+            frames.push(frame);
+            payer = Some(dirt.activity);
+            set_aside += dirt.reserved;
+        }
+    }
+    drop(pages);
+    let (count, Some(payer)) = (frames.all().len(), payer) else {
+        return Ok(0);
+    };
+    let written = write_frames(here, inode, first, &frames, payer, reserved).await;
+    shared.cache.settle(payer, count);
+    if let Some(disk) = shared.disk.get() {
+        disk.system.release(set_aside);
+    }
+    drop(blocks);
+    if written.is_err() {
+        inode.count_failure();
+    }
+    written.map(|()| count)
+}
+
+async fn write_frames<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    first: u64,
+    frames: &Frames<M>,
+    payer: ActivityId,
+    reserved: bool,
+) -> Result<(), Errno> {
+    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
+    let block = u64::from(disk.system.usage().block_size);
+    let offset = first * PAGE_SIZE;
+    let attributes = inode.attributes();
+    let end = attributes
+        .size
+        .min(offset + frames.all().len() as u64 * PAGE_SIZE);
+    let length = end.saturating_sub(offset).next_multiple_of(block);
+    if length == 0 {
+        return Ok(());
+    }
+    let data = Memory::new(&here.shared.machine, frames.all(), length as usize);
+    let number = InodeNumber(inode.number());
+    let context = context(attributes.modified);
+    let write = move |disk: Arc<Disk<M>>| async move {
+        let system = &disk.system;
+        system
+            .write(context, number, offset, data, end, reserved)
+            .await?;
+        Ok::<_, Error>(system.attributes(number).await?.sectors)
+    };
+    here.port.add_bytes(length);
+    let sectors = Disk::ask(here, payer, write).await?;
+    inode.update(|attributes| attributes.blocks = sectors);
+    Ok(())
+}
+
+/// Sets blocks aside for pages that are about to be dirty.
+///
+/// # Errors
+/// ENOSPC.
+pub(super) fn reserve<M: Machine>(here: &Here<M>, pages: u64) -> Result<u64, Errno> {
+    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
+    let block = u64::from(disk.system.usage().block_size);
+    let blocks = disk.system.with_tables(pages * (PAGE_SIZE / block));
+    let now = Time::of(here.real_time());
+    disk.system.reserve(context(now), blocks).map_err(errno)?;
+    Ok(blocks)
+}
+
+/// The alarm has gone off that looks after what is dirty.
+pub(crate) fn flush<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
+    let payer = ActivityId::INFRASTRUCTURE;
+    let destination = shared.destination(Kind::FileCache, payer);
+    context.send(Request::new(destination, payer, Errand::new(age)));
+}

@@ -1,0 +1,126 @@
+//! Frames for pages of files, and giving them back.
+
+use alloc::sync::Arc;
+
+use vortex_toolkit::ids::ActivityId;
+use vortex_toolkit::memory::{Frame, Owner, Refusal};
+
+use super::super::inode::Inode;
+use super::flush;
+use crate::errand::Here;
+use crate::errno::Errno;
+use crate::machine::Machine;
+use crate::object::{Object, cookie};
+use crate::system::{Kind, Shared};
+use crate::thread;
+
+/// Frames asked back at once.
+const WANTED: usize = 16;
+
+/// Frames that the multiplexor looks at in one search.
+const STRIDE: usize = 4096;
+
+/// A frame for a page of a file, paid by the activity that asks. What it may not have is had by
+/// giving back other pages: clean ones, then dirty ones of its own.
+///
+/// # Errors
+/// ENOMEM when nothing can be given back.
+pub(super) async fn allocate<M: Machine>(
+    here: &Here<M>,
+    inode: &Inode,
+    page: u64,
+) -> Result<Frame, Errno> {
+    let owner = Owner {
+        resource: here.shared.destination(Kind::FileCache, here.activity()),
+        activity: here.activity(),
+        cookie: cookie(inode.number_as_object(), page),
+    };
+    let memory = &here.shared.memory;
+    let mut rounds = 2 * (here.shared.machine.limit() / STRIDE + 1);
+    loop {
+        let refusal = match memory.allocate(owner) {
+            Ok(frame) => return Ok(frame),
+            Err(refusal) => refusal,
+        };
+        if rounds == 0 {
+            return Err(Errno::ENOMEM);
+        }
+        rounds -= 1;
+        if reclaim(&here.shared, refusal, owner.activity) == 0 {
+            flush::write_back(here, owner.activity, WANTED, u64::MAX).await;
+        }
+    }
+}
+
+/// Gives back some clean pages; how many.
+fn reclaim<M: Machine>(shared: &Shared<M>, refusal: Refusal, activity: ActivityId) -> usize {
+    let whose = (refusal == Refusal::OverBudget).then_some(activity);
+    let chosen = shared.memory.reclaim(whose, WANTED);
+    let given = chosen
+        .iter()
+        .filter(|reclaim| thread::evict(shared, reclaim));
+    given.count()
+}
+
+/// Pages looked at in one step.
+const STEP: usize = 64;
+
+/// Gives back all pages of a file that are clean and that nobody has mapped, of one activity or of
+/// all; how many.
+pub(crate) fn evict_file<M: Machine>(
+    shared: &Shared<M>,
+    inode: &Inode,
+    whose: Option<ActivityId>,
+) -> u64 {
+    let mut evicted = 0;
+    let mut next = 0;
+    loop {
+        let pages = inode.pages.lock().clean_from(next, STEP);
+        let Some(last) = pages.last() else {
+            return evicted;
+        };
+        next = last + 1;
+        for page in pages {
+            let is_meant = whose.is_none_or(|activity| {
+                let frame = inode.pages.lock().get(page);
+                let owner = frame.and_then(|frame| shared.memory.owner(frame));
+                owner.is_some_and(|owner| owner.activity == activity)
+            });
+            evicted += u64::from(is_meant && inode.evict(page));
+        }
+    }
+}
+
+/// Gives back all pages of all files that an activity has brought in, as [`evict_file`]; how many.
+pub(crate) fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 {
+    let Some(disk) = here.shared.disk.get().cloned() else {
+        return 0;
+    };
+    let mut evicted = 0;
+    for inode in disk.tree.all() {
+        evicted += evict_file(&here.shared, &inode, Some(activity));
+    }
+    evicted
+}
+
+/// Forgets pages of a file from one on, wherever they are mapped: the file has become shorter.
+pub(crate) fn shrink<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, first: u64) {
+    use crate::space::Progress;
+    let cut = inode.pages.lock().cut(first);
+    inode.arrival.notify(usize::MAX);
+    for (page, frame, dirt) in cut {
+        if let Some(dirt) = dirt {
+            shared.cache.settle(dirt.activity, 1);
+            if let Some(disk) = shared.disk.get() {
+                disk.system.release(dirt.reserved);
+            }
+        }
+        let number = Object::number(&**inode);
+        if shared.memory.references(frame) > 1 {
+            for process in shared.processes.all() {
+                while process.space().evict(number, page, frame) == Progress::More {}
+            }
+        }
+        shared.memory.release(frame);
+    }
+}

@@ -1,0 +1,244 @@
+//! Pages are written.
+
+use alloc::sync::Arc;
+
+use super::super::aio::PinnedBuffers;
+use super::super::disk::{Disk, context};
+use super::super::inode::{Inode, Time};
+use super::pages::{Dirt, Found};
+use super::{Owed, fetch, flush, space};
+use crate::errand::Here;
+use crate::errno::Errno;
+use crate::machine::{Frame, Machine, PAGE_SIZE};
+use vortex_ext2::InodeNumber;
+
+/// A part of one page that is to be written.
+struct Piece {
+    page: u64,
+    /// Where it begins in the page.
+    at: usize,
+    length: usize,
+}
+
+/// Writes to a file, at `offset` or, if there is none, at its end; where that was, and how many bytes
+/// were written.
+///
+/// # Errors
+/// EIO, ENOMEM, ENOSPC, EFBIG, if nothing was written.
+pub(crate) async fn write<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    offset: Option<u64>,
+    buffers: &PinnedBuffers<M>,
+) -> Result<(u64, u64), Errno> {
+    let contents = inode.contents.lock().await;
+    let start = offset.unwrap_or_else(|| inode.size());
+    let room = largest(here)?.saturating_sub(start);
+    let total = (buffers.len() as u64).min(room);
+    if total == 0 && !buffers.is_empty() {
+        return Err(Errno::EFBIG);
+    }
+    inode.set_head(None);
+    let mut done = 0;
+    while done < total {
+        let at = ((start + done) % PAGE_SIZE) as usize;
+        let piece = Piece {
+            page: (start + done) / PAGE_SIZE,
+            at,
+            length: (PAGE_SIZE - at as u64).min(total - done) as usize,
+        };
+        match put(here, inode, &piece, buffers, done as usize).await {
+            Ok(()) => done += piece.length as u64,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    drop(contents);
+    Ok((start, done))
+}
+
+/// The longest file there can be: of twelve blocks, and three levels of tables; and what 32 bits of
+/// sectors can count.
+fn largest<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
+    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
+    let block = u64::from(disk.system.usage().block_size);
+    let entries = block / 4;
+    let blocks = 12 + entries + entries.pow(2) + entries.pow(3);
+    Ok((blocks * block).min((u64::from(u32::MAX) << 9) - PAGE_SIZE))
+}
+
+/// Writes a part of a page.
+async fn put<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    piece: &Piece,
+    buffers: &PinnedBuffers<M>,
+    from: usize,
+) -> Result<(), Errno> {
+    let (shared, activity) = (&here.shared, here.activity());
+    if shared.cache.dirty(activity) >= shared.cache.limit() {
+        flush::write_back(here, activity, shared.cache.limit() / 4, u64::MAX).await;
+    }
+    let is_dirty = inode.pages.lock().is_dirty(piece.page);
+    // Without room for delayed writes, what can be written at all is written at once.
+    let (reserved, at_once) = match is_dirty {
+        true => (0, false),
+        false => match set_aside(here).await {
+            Ok(reserved) => (reserved, false),
+            Err(_) => (0, true),
+        },
+    };
+    let frame = match page(here, inode, piece).await {
+        Ok(frame) => frame,
+        Err(error) => {
+            release_blocks(here, reserved);
+            return Err(error);
+        }
+    };
+    buffers.copy_to(from, (frame, piece.at), piece.length);
+    shared.memory.inform(frame, true, true);
+    let end = piece.page * PAGE_SIZE + (piece.at + piece.length) as u64;
+    let now = Time::of(here.real_time());
+    inode.update(|attributes| {
+        attributes.size = attributes.size.max(end);
+        (attributes.modified, attributes.changed) = (now, now);
+    });
+    soil(here, inode, piece.page, reserved);
+    shared.memory.release(frame);
+    if at_once {
+        flush::write_run(here, inode, piece.page, false).await?;
+    }
+    Ok(())
+}
+
+/// A page of a file has been written by this activity.
+fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64) {
+    let (shared, activity) = (&here.shared, here.activity());
+    let dirt = Dirt { activity, reserved };
+    if !inode.pages.lock().soil(page, dirt) {
+        return release_blocks(here, reserved);
+    }
+    let owed = Owed {
+        inode: Arc::downgrade(inode),
+        page,
+        since: shared.machine.now(),
+    };
+    shared.cache.owe(activity, owed);
+    flush::arm(here);
+}
+
+fn release_blocks<M: Machine>(here: &Here<M>, blocks: u64) {
+    if let Some(disk) = here.shared.disk.get() {
+        disk.system.release(blocks);
+    }
+}
+
+/// Sets blocks aside for one more dirty page; if there are none, writing back may give some back.
+async fn set_aside<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
+    match flush::reserve(here, 1) {
+        Err(Errno::ENOSPC) => {
+            flush::write_back(here, here.activity(), usize::MAX, u64::MAX).await;
+            flush::reserve(here, 1)
+        }
+        reserved => reserved,
+    }
+}
+
+/// The frame of a page that is about to be written in part, with a reference for the caller.
+async fn page<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    piece: &Piece,
+) -> Result<Frame, Errno> {
+    let memory = &here.shared.memory;
+    let start = piece.page * PAGE_SIZE;
+    let is_new = start >= inode.size() || piece.length as u64 == PAGE_SIZE;
+    if !is_new {
+        let mut frames = fetch::pages_of(here, inode, piece.page..piece.page + 1).await?;
+        return frames.pop().ok_or(Errno::EIO);
+    }
+    loop {
+        let pages = inode.pages.lock();
+        match pages.find(piece.page) {
+            Found::Here(frame) => {
+                memory.share(frame);
+                return Ok(frame);
+            }
+            Found::Coming => {
+                let arrival = inode.arrival.listen();
+                drop(pages);
+                arrival.await;
+            }
+            Found::Absent => {
+                drop(pages);
+                let frame = space::allocate(here, inode, piece.page).await?;
+                if (piece.length as u64) < PAGE_SIZE {
+                    here.shared.machine.zero_frame(frame);
+                }
+                let mut pages = inode.pages.lock();
+                if pages.find(piece.page) == Found::Absent {
+                    memory.share(frame);
+                    pages.insert(piece.page, frame);
+                    here.port.add_memory(PAGE_SIZE);
+                    return Ok(frame);
+                }
+                drop(pages);
+                memory.release(frame);
+            }
+        }
+    }
+}
+
+/// Sets the length of a file.
+///
+/// # Errors
+/// EFBIG, EIO, and so on.
+pub(crate) async fn cut<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    size: u64,
+) -> Result<(), Errno> {
+    let contents = inode.contents.lock().await;
+    if size > largest(here)? {
+        return Err(Errno::EFBIG);
+    }
+    let old = inode.size();
+    let now = Time::of(here.real_time());
+    let blocks = inode.blocks.write().await;
+    inode.set_head(None);
+    if size < old {
+        clear_tail(here, inode, size).await?;
+        inode.update(|attributes| attributes.size = size);
+        space::shrink(&here.shared, inode, size.div_ceil(PAGE_SIZE));
+    }
+    let number = InodeNumber(inode.number());
+    let truncate = move |disk: Arc<Disk<M>>| async move {
+        disk.system.truncate(context(now), number, size).await?;
+        disk.system.attributes(number).await
+    };
+    let attributes = Disk::ask(here, here.activity(), truncate).await?;
+    inode.update(|known| {
+        known.size = size;
+        known.blocks = attributes.sectors;
+        (known.modified, known.changed) = (now, now);
+    });
+    drop((blocks, contents));
+    Ok(())
+}
+
+/// What is cut off of the last page is zeros from now on.
+async fn clear_tail<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    size: u64,
+) -> Result<(), Errno> {
+    const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+    let at = (size % PAGE_SIZE) as usize;
+    let frame = inode.pages.lock().get(size / PAGE_SIZE);
+    if at > 0
+        && let Some(frame) = frame
+    {
+        here.shared.machine.write_frame(frame, at, &ZEROS[at..]);
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Operations on their way: from the call that leaves one to the resources, to the thread that goes
+//! on when it has ended.
+//!
+//! A thread that makes a call waits while the operation is carried out; then the call has the
+//! operation's result, or is made again when something has been brought in for it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::aio::{self, PinnedBuffers};
+use super::cursor::Buffer;
+use super::operation::{Made, Operation};
+use super::{Failure, cache, list, names};
+use crate::calls::asynchronous::Told;
+use crate::calls::{Caller, Outcome, Verdict};
+use crate::errand::{Errand, Here};
+use crate::errno::Errno;
+use crate::machine::Machine;
+use crate::space::{Pinned, Space, UserError};
+use crate::system::{Kind, Message};
+use crate::thread::{self, Resumption, Thread};
+
+/// What becomes of a thread whose call on files has got so far.
+///
+/// # Errors
+/// The verdict, if the call has not ended with a result.
+pub(crate) fn conclude<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    outcome: super::Outcome,
+) -> Outcome {
+    if let Some(disk) = caller.shared.disk.get()
+        && disk.tree.gone().any()
+    {
+        let message = Errand::new(|here: Here<M>| async move { names::clear_up(&here).await });
+        let request =
+            caller
+                .process
+                .request(caller.shared, caller.context, Kind::FileCache, message);
+        caller.context.send(request);
+    }
+    match outcome {
+        Ok(result) => Ok(result),
+        Err(Failure::Left(operation)) => {
+            let thread = caller.thread.clone();
+            begin(caller, *operation, Completion::Thread(thread))?;
+            Err(Verdict::Blocked)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Who is told when an operation has completed.
+pub enum Completion<M: Machine> {
+    /// The thread that waits for it.
+    Thread(Arc<Thread<M>>),
+    /// Who has submitted it, and does not wait.
+    Ring(Told<M>),
+}
+
+/// Sends an operation to the resource that carries it out.
+///
+/// # Errors
+/// The verdict, if its buffers cannot be used.
+pub(crate) fn begin<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    operation: Operation,
+    completion: Completion<M>,
+) -> Result<(), Verdict> {
+    let space = caller.process.space();
+    let thread = caller.thread.clone();
+    let waits = matches!(completion, Completion::Thread(_));
+    let (kind, message) = match operation {
+        Operation::Read(file, inode, buffers, offset) => {
+            let start = offset.unwrap_or_else(|| *file.position.lock());
+            let room = inode.size().saturating_sub(start);
+            let pinned = pin(space, &buffers, room, true)?;
+            let work = move |here: Here<M>| async move {
+                let read = aio::read(&here, &file, &inode, offset, pinned).await;
+                finish(&here, &completion, read.map_err(Failure::Error));
+            };
+            (Kind::Aio, Errand::new(work))
+        }
+        Operation::Write(file, inode, buffers, offset) => {
+            let pinned = pin(space, &buffers, u64::MAX, false)?;
+            let work = move |here: Here<M>| async move {
+                let written = aio::write(&here, &file, &inode, offset, pinned).await;
+                finish(&here, &completion, written.map_err(Failure::Error));
+            };
+            (Kind::Aio, Errand::new(work))
+        }
+        operation => {
+            let work = |here: Here<M>| async move {
+                let done = perform(&here, &thread, operation).await;
+                finish(&here, &completion, done);
+            };
+            (Kind::FileCache, Errand::new(work))
+        }
+    };
+    let request = caller
+        .process
+        .request(caller.shared, caller.context, kind, message);
+    if waits {
+        thread::calls(caller.thread);
+    }
+    caller.context.send(request);
+    Ok(())
+}
+
+/// Pins buffers, at most `most` bytes of them. What comes before a part that cannot be used is
+/// enough, if there is any.
+fn pin<M: Machine>(
+    space: &Space<M>,
+    buffers: &[Buffer],
+    most: u64,
+    write: bool,
+) -> Result<PinnedBuffers<M>, UserError> {
+    let mut left = most.min(Pinned::<M>::MAX as u64);
+    let mut pieces: Vec<Pinned<M>> = Vec::new();
+    for buffer in buffers {
+        let length = buffer.length.min(left);
+        if length == 0 {
+            continue;
+        }
+        match space.pin_part(buffer.address, length as usize, write) {
+            Ok(piece) => {
+                let got = piece.len() as u64;
+                pieces.push(piece);
+                left -= got;
+                if got < length {
+                    break;
+                }
+            }
+            Err(UserError::Bad) if !pieces.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(PinnedBuffers::new(pieces))
+}
+
+/// An operation has ended so.
+fn finish<M: Machine>(here: &Here<M>, completion: &Completion<M>, result: Result<u64, Failure>) {
+    let thread = match completion {
+        Completion::Thread(thread) => thread,
+        Completion::Ring(told) => {
+            let result = result.map_err(|failure| match failure {
+                Failure::Error(error) => error,
+                _ => Errno::EFAULT,
+            });
+            return told.complete(&here.shared, &mut &*here, result);
+        }
+    };
+    match result {
+        Ok(value) => thread::complete(&mut &*here, thread, Ok(value)),
+        Err(Failure::Error(error)) => thread::complete(&mut &*here, thread, Err(error)),
+        Err(Failure::User(UserError::Bad)) => {
+            thread::complete(&mut &*here, thread, Err(Errno::EFAULT));
+        }
+        Err(Failure::User(UserError::Absent(address, write))) => {
+            let message = Message::BringIn(thread.clone(), address, write);
+            let sink = here.shared.destination(Kind::AddressSpace, here.activity());
+            here.port.send(here.port.request(sink, message));
+        }
+        // What it needed is there.
+        Err(_) => thread::go_on(&mut &*here, thread, Resumption::Again),
+    }
+}
+
+/// Carries out an operation in the File Cache Resource.
+async fn perform<M: Machine>(
+    here: &Here<M>,
+    thread: &Arc<Thread<M>>,
+    operation: Operation,
+) -> Result<u64, Failure> {
+    match operation {
+        Operation::BringIn(wanted) => {
+            names::bring_in(here, wanted.clone()).await?;
+            return Err(Failure::Left(Operation::BringIn(wanted).into()));
+        }
+        Operation::Make(entry, made, mode) => {
+            let inode = names::make(here, &entry, &made, mode).await?;
+            if let Made::Opened(flags) = made {
+                return Ok(names::open(thread, inode, flags)?);
+            }
+        }
+        Operation::OpenEmpty(inode, flags) => {
+            cache::cut(here, &inode, 0).await?;
+            return Ok(names::open(thread, inode, flags)?);
+        }
+        Operation::Link(inode, entry) => names::link(here, &inode, &entry).await?,
+        Operation::Remove(entry, is_directory) => names::remove(here, &entry, is_directory).await?,
+        Operation::Rename(from, to, how) => names::rename(here, &from, &to, how).await?,
+        Operation::Change(inode, changes) => names::change(here, &inode, changes).await?,
+        Operation::Cut(inode, size) => cache::cut(here, &inode, size).await?,
+        Operation::Allocate(inode, end, grows) => {
+            if grows && end > inode.size() {
+                cache::cut(here, &inode, end).await?;
+            }
+        }
+        Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
+        Operation::SyncAll => cache::sync(here).await?,
+        Operation::Evict(Some(inode)) => {
+            return Ok(cache::evict_file(&here.shared, &inode, None));
+        }
+        Operation::Evict(None) => return Ok(cache::evict_of(here, here.activity())),
+        Operation::List(file, inode, buffer) => {
+            return list::list_on_disk(here, thread, &file, &inode, buffer).await;
+        }
+        Operation::Read(..) | Operation::Write(..) => return Err(Errno::EINVAL.into()),
+    }
+    names::clear_up(here).await;
+    Ok(0)
+}

@@ -1,0 +1,496 @@
+//! The names of the whole system: what is where, and from a path to it (POSIX.1-2017, 4.13
+//! "Pathname Resolution"; path_resolution(7)).
+//!
+//! Key types: [`Tree`] (a disk's inodes in memory, and what is mounted over them), [`Names`] (the
+//! archive, with the disk over it if there is one), [`Node`] (what a path leads to), [`Found`].
+//!
+//! Without a disk, the archive is everything. With one, the disk's root is the root, and a few
+//! places of the archive (`/dev`, `/proc`) are mounted over it. No recursion: what is left of the
+//! path, and of the links in it, is on a list of at most [`MAX_LINKS`] + 1.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use hashbrown::HashMap;
+
+use super::archive::{Archive, Kind, MAX_NAME, NodeId};
+use super::inode::{FIRST_OBJECT, FileType, Gone, Inode, Wanted};
+use super::walk::{MAX_LINKS, MAX_PATH};
+use crate::errno::Errno;
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Something of the archive.
+    Archive(NodeId),
+    /// Something of the disk.
+    Disk(Arc<Inode>),
+}
+
+impl Node {
+    /// Whether both are the same.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Archive(one), Self::Archive(other)) => one == other,
+            (Self::Disk(one), Self::Disk(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// The inode, if it is on the disk.
+    ///
+    /// # Errors
+    /// EROFS: the archive cannot be changed.
+    pub fn on_disk(&self) -> Result<&Arc<Inode>, Errno> {
+        match self {
+            Self::Disk(inode) => Ok(inode),
+            Self::Archive(_) => Err(Errno::EROFS),
+        }
+    }
+}
+
+/// Inodes in memory, at most, besides those that are in use.
+const MAX_INODES: usize = 1 << 15;
+
+/// A disk's inodes that are in memory.
+#[derive(Debug)]
+pub struct Tree {
+    root: Arc<Inode>,
+    inodes: spin::Mutex<Table>,
+    /// What is mounted over names of directories.
+    mounts: Vec<((u32, &'static [u8]), NodeId)>,
+    next_object: AtomicU32,
+    gone: Arc<Gone>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_number: HashMap<u32, Arc<Inode>, rustc_hash::FxBuildHasher>,
+    by_object: HashMap<u64, Arc<Inode>, rustc_hash::FxBuildHasher>,
+}
+
+impl Tree {
+    /// With this root, and what is mounted over names of directories.
+    #[must_use]
+    pub fn new(
+        root: Arc<Inode>,
+        mounts: Vec<((u32, &'static [u8]), NodeId)>,
+        gone: Arc<Gone>,
+    ) -> Self {
+        let mut table = Table::default();
+        table.by_number.insert(root.number(), root.clone());
+        table
+            .by_object
+            .insert(root.number_as_object(), root.clone());
+        Self {
+            root,
+            inodes: spin::Mutex::new(table),
+            mounts,
+            next_object: AtomicU32::new(FIRST_OBJECT + 1),
+            gone,
+        }
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub const fn root(&self) -> &Arc<Inode> {
+        &self.root
+    }
+
+    /// The inode of a number, if it is in memory.
+    #[must_use]
+    pub fn inode(&self, number: u32) -> Option<Arc<Inode>> {
+        self.inodes.lock().by_number.get(&number).cloned()
+    }
+
+    /// The inode with this number as an object.
+    #[must_use]
+    pub fn object(&self, number: u64) -> Option<Arc<Inode>> {
+        self.inodes.lock().by_object.get(&number).cloned()
+    }
+
+    /// A number for a new inode in memory; none is used twice until 2^32 have been.
+    #[must_use]
+    pub fn new_object(&self) -> u32 {
+        let next = |number: u32| Some(number.checked_add(1).unwrap_or(FIRST_OBJECT + 1));
+        let number = self
+            .next_object
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        number.unwrap_or(FIRST_OBJECT)
+    }
+
+    /// The inode of a number, which is made if it is not in memory; true if it was.
+    pub fn enter(&self, number: u32, make: impl FnOnce() -> Arc<Inode>) -> (Arc<Inode>, bool) {
+        let mut table = self.inodes.lock();
+        if let Some(known) = table.by_number.get(&number) {
+            return (known.clone(), false);
+        }
+        let inode = make();
+        table.by_number.insert(number, inode.clone());
+        table
+            .by_object
+            .insert(inode.number_as_object(), inode.clone());
+        (inode, true)
+    }
+
+    /// Forgets an inode that is not on the disk any more.
+    pub fn forget(&self, inode: &Inode) {
+        let mut table = self.inodes.lock();
+        table.by_object.remove(&inode.number_as_object());
+        let same = |known: &Arc<Inode>| known.number_as_object() == inode.number_as_object();
+        if table.by_number.get(&inode.number()).is_some_and(same) {
+            table.by_number.remove(&inode.number());
+        }
+    }
+
+    /// All that are in memory.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Inode>> {
+        self.inodes.lock().by_number.values().cloned().collect()
+    }
+
+    /// What inodes have left behind.
+    #[must_use]
+    pub const fn gone(&self) -> &Arc<Gone> {
+        &self.gone
+    }
+
+    /// Forgets inodes that nobody uses, once there are too many: those without pages and with
+    /// nothing to write.
+    pub fn trim(&self) {
+        let mut table = self.inodes.lock();
+        if table.by_number.len() <= MAX_INODES {
+            return;
+        }
+        let Table {
+            by_number,
+            by_object,
+        } = &mut *table;
+        let mut dropped = Vec::new();
+        by_number.retain(|_, inode| {
+            // Both tables have one reference.
+            let keep = Arc::strong_count(inode) > 2 || !inode.is_idle();
+            if !keep {
+                by_object.remove(&inode.number_as_object());
+                dropped.push(inode.clone());
+            }
+            keep
+        });
+        drop(table);
+    }
+
+    fn mounted(&self, directory: &Inode, name: &[u8]) -> Option<NodeId> {
+        let is = |((number, mounted), _): &&((u32, &'static [u8]), NodeId)| {
+            *number == directory.number() && *mounted == name
+        };
+        self.mounts.iter().find(is).map(|(_, node)| *node)
+    }
+
+    /// Whether something is mounted over a name.
+    #[must_use]
+    pub fn is_mount(&self, directory: &Inode, name: &[u8]) -> bool {
+        self.mounted(directory, name).is_some()
+    }
+}
+
+/// Why a path could not be followed.
+#[derive(Debug)]
+pub enum Lost {
+    /// It leads nowhere.
+    Error(Errno),
+    /// A part of it is not in memory.
+    Absent(Wanted),
+}
+
+impl From<Errno> for Lost {
+    fn from(error: Errno) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Whether a symbolic link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// Yes.
+    Always,
+    /// Only if a slash comes after it.
+    NotLast,
+    /// No: the path says where something is to be made or taken away.
+    Never,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The directory that its last component is in.
+    pub directory: Node,
+    /// The last component; empty for `/`.
+    pub name: Vec<u8>,
+    /// The path ends with a slash.
+    pub slash: bool,
+    /// What is there.
+    pub node: Option<Node>,
+}
+
+impl Found {
+    /// The node.
+    ///
+    /// # Errors
+    /// ENOENT if it is not there.
+    pub fn node(self) -> Result<Node, Errno> {
+        self.node.ok_or(Errno::ENOENT)
+    }
+}
+
+/// All names: the archive's, with the disk's over them if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// The disk.
+    pub disk: Option<&'a Tree>,
+}
+
+impl Names<'_> {
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> Node {
+        match self.disk {
+            Some(tree) => Node::Disk(tree.root.clone()),
+            None => Node::Archive(NodeId::ROOT),
+        }
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_directory(&self, node: &Node) -> bool {
+        match node {
+            Node::Archive(id) => self.archive.directory(*id).is_some(),
+            Node::Disk(inode) => inode.kind() == FileType::Directory,
+        }
+    }
+
+    /// Follows `path` from the directory `start`. `follow` is about a symbolic link at its end;
+    /// `program` is where `/proc/self/exe` leads.
+    ///
+    /// # Errors
+    /// ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; or what is not in memory.
+    pub fn walk(
+        &self,
+        start: &Node,
+        path: &[u8],
+        follow: Follow,
+        program: &[u8],
+    ) -> Result<Found, Lost> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT.into());
+        }
+        if path.len() >= MAX_PATH {
+            return Err(Errno::ENAMETOOLONG.into());
+        }
+        let mut walk = Walk {
+            names: *self,
+            at: if path.starts_with(b"/") {
+                self.root()
+            } else {
+                start.clone()
+            },
+            left: alloc::vec![path.to_vec()],
+            links: 0,
+            follow,
+            program,
+        };
+        let mut found = Found {
+            directory: walk.at.clone(),
+            name: Vec::new(),
+            slash: true,
+            node: Some(walk.at.clone()),
+        };
+        while let Some(rest) = walk.left.pop() {
+            if let Some(step) = walk.step(rest)? {
+                let is_missing = step.node.is_none();
+                found = step;
+                if is_missing {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a directory has under a name.
+    fn child(&self, at: &Node, name: &[u8]) -> Result<Option<Node>, Lost> {
+        if !self.is_directory(at) {
+            return Err(Errno::ENOTDIR.into());
+        }
+        match (name, at) {
+            (b".", _) => Ok(Some(at.clone())),
+            (b"..", _) => Ok(Some(self.parent(at))),
+            _ if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG.into()),
+            (_, Node::Archive(id)) => {
+                let directory = self.archive.directory(*id).ok_or(Errno::ENOTDIR)?;
+                Ok(directory.entry(name).map(Node::Archive))
+            }
+            (_, Node::Disk(inode)) => self.child_on_disk(inode, name),
+        }
+    }
+
+    fn child_on_disk(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Node>, Lost> {
+        let Some(tree) = self.disk else {
+            return Err(Errno::ENOENT.into());
+        };
+        if let Some(mounted) = tree.mounted(directory, name) {
+            return Ok(Some(Node::Archive(mounted)));
+        }
+        let wanted = || Lost::Absent(Wanted::Child(directory.clone(), name.to_vec()));
+        if directory.is_unlinked() {
+            return Ok(None);
+        }
+        let known = directory.entries.lock().get(name).ok_or_else(wanted)?;
+        match known {
+            None => Ok(None),
+            Some(number) => {
+                let inode = tree.inode(number).ok_or_else(wanted)?;
+                Ok(Some(Node::Disk(inode)))
+            }
+        }
+    }
+
+    /// The directory that a directory is in; the root is in itself.
+    #[must_use]
+    pub fn parent(&self, of: &Node) -> Node {
+        match of {
+            Node::Disk(inode) => {
+                let place = inode.place();
+                Node::Disk(place.map_or_else(|| inode.clone(), |place| place.parent))
+            }
+            Node::Archive(id) => {
+                let parent = self.archive.directory(*id).map(super::Directory::parent);
+                match parent {
+                    // What is mounted of the archive is all in the root.
+                    Some(NodeId::ROOT) | None => self.root(),
+                    Some(parent) => Node::Archive(parent),
+                }
+            }
+        }
+    }
+
+    /// The absolute path of a directory.
+    ///
+    /// # Errors
+    /// ENOENT if it has been removed.
+    pub fn path(&self, directory: &Node) -> Result<Vec<u8>, Errno> {
+        let mut inode = match directory {
+            Node::Archive(id) => return Ok(self.archive.path(*id)),
+            Node::Disk(inode) => inode.clone(),
+        };
+        let mut names = Vec::new();
+        while let Some(place) = inode.place() {
+            if inode.is_unlinked() {
+                return Err(Errno::ENOENT);
+            }
+            names.push(place.name);
+            inode = place.parent;
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        Ok(if path.is_empty() { b"/".to_vec() } else { path })
+    }
+}
+
+/// A path being followed.
+struct Walk<'a> {
+    names: Names<'a>,
+    at: Node,
+    left: Vec<Vec<u8>>,
+    links: usize,
+    follow: Follow,
+    program: &'a [u8],
+}
+
+impl Walk<'_> {
+    /// One component; where it leads, unless it is a link that is followed.
+    fn step(&mut self, rest: Vec<u8>) -> Result<Option<Found>, Lost> {
+        let Some((name, rest)) = next(&rest) else {
+            return Ok(None);
+        };
+        // A path that goes on, be it with a slash alone, goes on in a directory.
+        let slash = !rest.is_empty() || !self.left.is_empty();
+        let is_slashes = |part: &[u8]| part.iter().all(|&byte| byte == b'/');
+        let is_last = is_slashes(rest) && self.left.iter().all(|left| is_slashes(left));
+        if !rest.is_empty() {
+            self.left.push(rest.to_vec());
+        }
+        let Some(child) = self.names.child(&self.at, name)? else {
+            if !is_last {
+                return Err(Errno::ENOENT.into());
+            }
+            return Ok(Some(self.found(name, slash, None)));
+        };
+        let follows = match self.follow {
+            Follow::Always => true,
+            Follow::NotLast => !is_last || slash,
+            Follow::Never => !is_last,
+        };
+        if follows && let Some(target) = self.target(&child) {
+            self.follow_link(target)?;
+            return Ok(None);
+        }
+        let goes_on = !is_last || slash && self.follow != Follow::Never;
+        if goes_on && !self.names.is_directory(&child) {
+            return Err(Errno::ENOTDIR.into());
+        }
+        let found = self.found(name, slash, Some(child.clone()));
+        self.at = child;
+        Ok(Some(found))
+    }
+
+    fn found(&self, name: &[u8], slash: bool, node: Option<Node>) -> Found {
+        Found {
+            directory: self.at.clone(),
+            name: name.to_vec(),
+            slash,
+            node,
+        }
+    }
+
+    fn follow_link(&mut self, target: Vec<u8>) -> Result<(), Errno> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(Errno::ELOOP);
+        }
+        match target.first() {
+            None => return Err(Errno::ENOENT),
+            Some(b'/') => self.at = self.names.root(),
+            Some(_) => {}
+        }
+        self.left.push(target);
+        Ok(())
+    }
+
+    /// Where a link leads; `None` for anything else.
+    fn target(&self, node: &Node) -> Option<Vec<u8>> {
+        match node {
+            Node::Disk(inode) if inode.kind() == FileType::Link => Some(inode.target().to_vec()),
+            Node::Disk(_) => None,
+            Node::Archive(id) => match &self.names.archive.node(*id).kind {
+                Kind::Link(target) => Some(target.to_vec()),
+                Kind::Program => Some(self.program.to_vec()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The first component of a path, and what comes after it with its slashes.
+fn next(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = path.iter().position(|&byte| byte != b'/')?;
+    let name = &path[start..];
+    let end = name.iter().position(|&byte| byte == b'/');
+    Some(name.split_at(end.unwrap_or(name.len())))
+}

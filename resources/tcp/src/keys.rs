@@ -1,0 +1,113 @@
+//! Secrets: initial sequence numbers (RFC 6528), the clocks of timestamps, the table's hash, and the
+//! codes of SYN cookies. Each is a SipHash of what it is for, under a key that nobody else knows.
+
+use core::hash::Hasher;
+use core::net::Ipv4Addr;
+
+use siphasher::sip::SipHasher24;
+
+use crate::seq::Seq;
+use crate::time::Instant;
+
+/// A connection's name: its two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FourTuple {
+    /// Our address and port.
+    pub local: (Ipv4Addr, u16),
+    /// The peer's.
+    pub remote: (Ipv4Addr, u16),
+}
+
+/// What a hash is for: the same tuple gives unrelated values.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Initial = 1,
+    Clock = 2,
+    Table = 3,
+    Cookie = 4,
+}
+
+/// The secrets of one machine. The key must be random, and new at every start.
+#[derive(Clone)]
+pub struct Keys {
+    key: [u8; 16],
+}
+
+impl core::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+impl Keys {
+    /// Secrets from a random key.
+    #[must_use]
+    pub fn new(key: [u8; 16]) -> Self {
+        Self { key }
+    }
+
+    /// An initial sequence number: RFC 6528's clock of 4 µs and a hash of the tuple, so that a
+    /// tuple's numbers grow with time and say nothing of those of others.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the numbers wrap around")]
+    pub fn initial(&self, tuple: &FourTuple, now: Instant) -> Seq {
+        let hash = self.hash(Purpose::Initial, tuple, 0);
+        Seq((hash as u32).wrapping_add((now.0 / 4) as u32))
+    }
+
+    /// Where a connection's clock starts.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 bits will do")]
+    pub fn clock(&self, tuple: &FourTuple) -> u32 {
+        self.hash(Purpose::Clock, tuple, 0) as u32
+    }
+
+    /// The hash that a table files a tuple under.
+    pub(crate) fn table(&self, tuple: &FourTuple) -> u64 {
+        self.hash(Purpose::Table, tuple, 0)
+    }
+
+    /// The code of a SYN cookie over a tuple and `more`.
+    pub(crate) fn cookie(&self, tuple: &FourTuple, more: u64) -> u64 {
+        self.hash(Purpose::Cookie, tuple, more)
+    }
+
+    fn hash(&self, purpose: Purpose, tuple: &FourTuple, more: u64) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        let mut message = [0; 21];
+        message[0] = purpose as u8;
+        message[1..5].copy_from_slice(&tuple.local.0.octets());
+        message[5..9].copy_from_slice(&tuple.remote.0.octets());
+        message[9..11].copy_from_slice(&tuple.local.1.to_be_bytes());
+        message[11..13].copy_from_slice(&tuple.remote.1.to_be_bytes());
+        message[13..].copy_from_slice(&more.to_be_bytes());
+        hasher.write(&message);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::SECOND;
+
+    fn tuple(port: u16) -> FourTuple {
+        FourTuple {
+            local: (Ipv4Addr::new(10, 0, 0, 1), 80),
+            remote: (Ipv4Addr::new(10, 0, 0, 2), port),
+        }
+    }
+
+    #[test]
+    fn numbers_grow_with_time_and_differ_by_tuple_and_key() {
+        let keys = Keys::new([1; 16]);
+        let first = keys.initial(&tuple(1), Instant(0));
+        assert_eq!(
+            keys.initial(&tuple(1), Instant(SECOND)).since(first),
+            250_000
+        );
+        assert_ne!(keys.initial(&tuple(2), Instant(0)), first);
+        assert_ne!(Keys::new([2; 16]).initial(&tuple(1), Instant(0)), first);
+        assert_ne!(keys.clock(&tuple(1)), first.0);
+    }
+}

@@ -1,0 +1,93 @@
+//! The file read experiment: section 4.3, figures 9 to 11 of the paper.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use vortex_sched_config::value::Metric;
+use xtask::packages::{self, Package};
+use xtask::program::Program;
+use xtask::samples::{Counted, analyse, at_resource};
+
+use super::at_resources::Results;
+use super::{Common, grid, measure};
+
+/// Processes that open a cached file, read 32 KB and close it (figures 10 and 11)
+///
+/// One thread per core each. The address space, asynchronous I/O and file cache resources have half
+/// of each core, alike, the threads the rest; the processes' shares hold at each of the four.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Bytes of each file, which are read by one call
+    #[arg(long, value_name = "BYTES", default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
+    size: u32,
+}
+
+/// Percentage points that a share may be off at a resource.
+const ALLOWED: f64 = 0.5;
+/// Seconds from the start to the first sample: the files are made in them.
+const SETTLE: u32 = 3;
+const THREADS: &str = "resource.thread";
+/// The resources of figure 9.
+const RESOURCES: [&str; 3] = [
+    "resource.addressspace",
+    "resource.aio",
+    "resource.filecache",
+];
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    packages::require(&[Package::Qemu, Package::Firmware])?;
+    let common = &args.common;
+    let activities = grid::activities("files", common);
+    let program = Program {
+        configuration: configuration(args, &activities)?,
+        smp: common.smp,
+        memory: "512M".into(),
+        ..Program::default()
+    };
+    let samples = measure::run(&program, common, SETTLE)?;
+    let entitled = measure::entitlements(&activities);
+    let at = |resource: &&str| at_resource(&samples, &entitled, resource, Counted::Cycles);
+    let results = Results {
+        experiment: "files",
+        shares: &common.shares.0,
+        smp: common.smp,
+        allowed: ALLOWED,
+        cpu: analyse(&samples, &entitled)?,
+        resources: RESOURCES
+            .iter()
+            .chain([&THREADS])
+            .map(at)
+            .collect::<Result<_>>()?,
+        samples: &samples,
+    };
+    results.show(common)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As `sched-config/examples/files.xml`.
+fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
+    let common = &args.common;
+    let mut configuration = grid::begin(activities, common.smp);
+    for name in RESOURCES {
+        let resource = grid::resource(name, Metric::Cpu, 0..common.smp);
+        configuration.schedulers.push(resource);
+    }
+    // As much as the three together.
+    configuration
+        .schedulers
+        .push(grid::threads(common.smp, None, |_| 150));
+    let seconds = (common.seconds + 2 * SETTLE).to_string();
+    let size = args.size.to_string();
+    for (name, _) in activities {
+        let folder = format!("/files/{name}");
+        let options = ["--create", "--size", &size, "--request", &size];
+        let arguments = [&options[..], &["--seconds", &seconds, &folder]].concat();
+        let reader = grid::process(name, "/bin/readfiles", &arguments);
+        configuration.processes.push(reader);
+    }
+    let sampler = grid::sampler(common, SETTLE, &["--resources"]);
+    configuration.processes.push(sampler);
+    grid::xml(&configuration)
+}
