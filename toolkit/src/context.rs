@@ -74,7 +74,7 @@ impl<'a, Y: System> Context<'a, Y> {
 
     /// Sends a request. It will be executed exactly once, or handed back to
     /// [`crate::Resources::returned`].
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, mut request: Request<Y::Message>) {
         request.head.sent_at = self.state.time_of_sending();
         #[cfg(debug_assertions)]

@@ -161,7 +161,8 @@ fn a_wake_during_the_poll_is_another_poll() {
             poll_fn(move |context| {
                 // Twice in one poll is once more all the same.
                 context.waker().wake_by_ref();
-                context.waker().clone().wake();
+                let waker = context.waker().clone();
+                waker.wake();
                 match counts.fetch_add(1, Ordering::SeqCst) {
                     9 => Poll::Ready(()),
                     _ => Poll::Pending,

@@ -51,13 +51,20 @@ impl<Y: System> CoreState<Y> {
 
     /// The time of what the current request sends: when it began, which is exact enough for one that
     /// is short; the time itself for one that has let a thread run, perhaps for a whole slice.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn time_of_sending(&self) -> u64 {
-        if self.beside.mark == self.books.mark {
-            self.platform.now()
-        } else {
-            self.books.mark
+        let mark = self.books.mark;
+        if self.beside.mark == mark {
+            return self.time();
         }
+        mark
+    }
+
+    /// Apart, for on the way of most requests it is only in the way.
+    #[cold]
+    #[inline(never)]
+    fn time(&self) -> u64 {
+        self.platform.now()
     }
 
     /// Whether this core has something to do besides requests.
