@@ -103,7 +103,7 @@ fn no_deadline_timer() {
 
 #[test]
 fn too_little_memory() {
-    let mut machine = Machine::new().memory("48M").start();
+    let mut machine = Machine::new().memory("60M").start();
     machine.wait_for("too little memory");
     machine.expect_exit(&Exit::Status(1));
 }

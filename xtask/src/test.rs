@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use xtask::boot_image::Parts;
 use xtask::packages::{self, Package};
 use xtask::process::Running;
-use xtask::{kernel, process, rules, toolchain, ui, workspace};
+use xtask::{kernel, process, rules, toolchain, ui, userland, workspace};
 
 use crate::{bench, fuzz};
 
@@ -51,7 +51,7 @@ const STEPS: [Step; 9] = [
         Unfiltered::AndFiltered,
     ),
     (
-        "the kernel and the boot loader",
+        "the kernel, the boot loader and the programs",
         build_parts,
         Unfiltered::AndFiltered,
     ),
@@ -139,7 +139,8 @@ fn kernel_lints() -> Result<()> {
 /// Once, here, so that a failure is not reported by every test that starts a guest.
 fn build_parts() -> Result<()> {
     packages::require(&[Package::Qemu, Package::Firmware, Package::Ext2Tools])?;
-    Parts::build().map(|_| ())
+    Parts::build()?;
+    userland::build().map(|_| ())
 }
 
 fn doc_tests() -> Result<()> {

@@ -32,7 +32,8 @@ pub struct Token(pub u16);
 pub struct Used {
     /// Which.
     pub token: Token,
-    /// How many bytes the device says it has written; no more than there was room for.
+    /// How many bytes the device says it has written; where it says more, all that there was room
+    /// for.
     pub written: u32,
 }
 
@@ -205,12 +206,12 @@ impl<B: Bus> Virtqueue<B> {
         let token = u16::try_from(index).ok().filter(|&index| index < self.size);
         let chain = token.map(|token| self.chains[usize::from(token)]);
         match (token, chain) {
-            (Some(token), Some(chain))
-                if ahead <= self.size && chain.descriptors > 0 && written <= chain.writable =>
-            {
+            (Some(token), Some(chain)) if ahead <= self.size && chain.descriptors > 0 => {
                 self.used = self.used.wrapping_add(1);
                 self.release(token);
                 let token = Token(token);
+                // QEMU's virtio-scsi counts what it has read of the chain, too.
+                let written = written.min(chain.writable);
                 Ok(Some(Used { token, written }))
             }
             _ => {

@@ -472,7 +472,7 @@ mod tests {
             [
                 "options line 1: on-idle cannot be \"sleep\"; expected: power-off, halt, reboot",
                 "options line 2: unknown option \"tset\"; \
-                 known are: test, panic-on-core, selftest, on-idle, log",
+                 known are: test, panic-on-core, selftest, on-idle, root, log",
                 "options line 3: log needs a value: log=...; \
                  expected: off, error, warn, info, debug, trace",
             ]

@@ -1,6 +1,7 @@
 //! All of storage on the fake machine, with a disk that lives in memory.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use vortex_toolkit::ids::{ActivityId, CoreId};
@@ -102,31 +103,39 @@ impl FakeAdapter {
             at = range.end;
             match command.data {
                 Data::In => self.write(part.address, &disk.content[range]),
-                Data::Out => {
-                    let frame = Frame((part.address / PAGE_SIZE) as u32);
-                    let offset = (part.address % PAGE_SIZE) as usize;
-                    self.machine
-                        .read_frame(frame, offset, &mut disk.content[range]);
-                }
+                Data::Out => self.read(part.address, &mut disk.content[range]),
                 Data::None => {}
             }
         }
         good()
     }
 
-    fn write(&self, address: u64, bytes: &[u8]) {
-        // Parts may have several frames.
-        let mut at = address;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let offset = (at % PAGE_SIZE) as usize;
-            let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE as usize - offset));
-            let frame = Frame((at / PAGE_SIZE) as u32);
-            self.machine.write_frame(frame, offset, now);
-            at += now.len() as u64;
-            rest = later;
+    fn read(&self, address: u64, bytes: &mut [u8]) {
+        for (frame, offset, part) in by_frame(address, bytes.len()) {
+            self.machine.read_frame(frame, offset, &mut bytes[part]);
         }
     }
+
+    fn write(&self, address: u64, bytes: &[u8]) {
+        for (frame, offset, part) in by_frame(address, bytes.len()) {
+            self.machine.write_frame(frame, offset, &bytes[part]);
+        }
+    }
+}
+
+/// The frames of a part of a command, which may have several: where in the frame, and which bytes.
+fn by_frame(address: u64, length: usize) -> Vec<(Frame, usize, Range<usize>)> {
+    let page = PAGE_SIZE as usize;
+    let mut all = Vec::new();
+    let mut done = 0;
+    while done < length {
+        let at = address + done as u64;
+        let offset = (at % PAGE_SIZE) as usize;
+        let end = length.min(done + page - offset);
+        all.push((Frame((at / PAGE_SIZE) as u32), offset, done..end));
+        done = end;
+    }
+    all
 }
 
 impl Adapter for FakeAdapter {
