@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 use vortex_bus::pci::{Interrupts, PciBus};
 use vortex_bus::virtio::{PciTransport, Structure};
-use vortex_drivers::VirtioScsi;
+use vortex_drivers::megasas::Generation;
+use vortex_drivers::{MegaRaid, VirtioScsi};
 use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::pci::{self, Function, Message as Interrupt};
 use vortex_hal::{clock, cpu};
@@ -25,6 +26,9 @@ use crate::processes::System;
 /// What is driven, by vendor and device.
 const VIRTIO: u16 = 0x1af4;
 const VIRTIO_SCSI: [u16; 2] = [0x1048, 0x1004];
+const LSI: u16 = 0x1000;
+const SAS_1078: u16 = 0x0060;
+const SAS_2108: u16 = 0x0079;
 
 /// Words of a capability that describes a structure of a virtio device.
 const STRUCTURE_WORDS: u16 = 5;
@@ -60,12 +64,15 @@ struct Found {
 
 enum Kind {
     VirtioScsi(Vec<Structure>),
+    MegaRaid(Generation),
 }
 
 /// Takes a function, if there is a driver for it.
 fn drive(function: &Function) -> Option<Found> {
     let kind = match (function.vendor, function.device) {
         (VIRTIO, device) if VIRTIO_SCSI.contains(&device) => Kind::VirtioScsi(structures(function)),
+        (LSI, SAS_1078) => Kind::MegaRaid(Generation::First),
+        (LSI, SAS_2108) => Kind::MegaRaid(Generation::Second),
         _ => return None,
     };
     log::info!("PCI: {}: a disk controller", function.address);
@@ -107,6 +114,12 @@ impl Found {
                     .inspect_err(|error| log::error!("virtio-scsi: {error}"))
                     .ok()?;
                 Some(Box::new(VirtioScsi::new(bus, transport, rings, now_ns)))
+            }
+            Kind::MegaRaid(generation) => {
+                let controller = MegaRaid::new(bus, generation, now_ns)
+                    .inspect_err(|error| log::error!("megasas: {error}"))
+                    .ok()?;
+                Some(Box::new(controller))
             }
         }
     }

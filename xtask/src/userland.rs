@@ -9,10 +9,11 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "cases",
     "cpuhog",
     "each",
+    "filework",
     "latency",
     "microbench",
     "reactor",
