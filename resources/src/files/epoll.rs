@@ -162,11 +162,10 @@ impl Epoll {
             watches: Vec::new(),
         };
         // What is put back is not looked at twice.
-        for _ in 0..self.listed() {
-            if taken.events.len() == limit {
-                break;
-            }
-            let Some(watch) = self.ready.pop() else { break };
+        let mut left = self.listed();
+        while taken.events.len() < limit
+            && let Some(watch) = self.ready.pop(&mut left)
+        {
             let events = watch.look();
             if events.is_empty() {
                 continue;

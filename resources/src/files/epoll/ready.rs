@@ -31,9 +31,11 @@ pub(super) struct Ready {
 
 impl Ready {
     /// The first, which is not in the list then: if it becomes ready anew, it enters itself again.
-    pub(super) fn pop(&self) -> Option<Arc<Watch>> {
+    /// Takes no more than `left` out of the list, those that have ended counted, and counts it down.
+    pub(super) fn pop(&self, left: &mut usize) -> Option<Arc<Watch>> {
         let mut list = self.list.lock();
         loop {
+            *left = left.checked_sub(1)?;
             let watch = list.watches.pop_front()?;
             watch.is_listed.store(false, Ordering::Relaxed);
             if !watch.has_ended.load(Ordering::Relaxed) {

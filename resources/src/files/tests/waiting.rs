@@ -287,6 +287,23 @@ fn a_watch_ends_with_its_file_or_with_its_epoll() {
     assert_eq!(file.watched_by.lock().len(), 0);
 }
 
+/// One that has ended, and is in the list still, does not have another told twice.
+#[test]
+fn a_wait_tells_of_a_watch_once() {
+    let epoll = Epoll::new(Quota::new(10));
+    let (counter, file) = counter();
+    epoll.add(3, &file, wanted(linux::EPOLLIN, 1)).unwrap();
+    epoll.add(4, &file, wanted(linux::EPOLLIN, 2)).unwrap();
+    counter.add(1).unwrap();
+    assert_eq!(epoll.take(10).events.len(), 2);
+    epoll.remove(4, &file).unwrap();
+    assert_eq!(epoll.listed(), 2);
+    for _ in 0..3 {
+        let taken = epoll.take(10).events;
+        assert_eq!(taken, [wanted(linux::EPOLLIN, 1)]);
+    }
+}
+
 /// Watches that come and go while they are ready do not pile up in the list.
 #[test]
 fn watches_that_have_ended_do_not_pile_up() {
