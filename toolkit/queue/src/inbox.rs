@@ -102,14 +102,16 @@ impl<T> Ring<T> {
     /// be free then.
     #[inline]
     fn reserve(&self, spare: u64) -> Option<Reserved<'_, T>> {
-        let mut tail = self.tail.load(Ordering::Relaxed);
+        // Acquire, so that who sees a position taken sees also the free slots that its taker saw:
+        // or else a reserved value could be refused.
+        let mut tail = self.tail.load(Ordering::Acquire);
         loop {
             let position = tail & !SLEEP;
             let slot = self.slot(position);
             let last = position.wrapping_add(STEP * spare);
             match self.slot(last).turn(last) {
                 Turn::Full => return None,
-                Turn::Passed => tail = self.tail.load(Ordering::Relaxed),
+                Turn::Passed => tail = self.tail.load(Ordering::Acquire),
                 Turn::Free => {
                     // Relaxed would do for the values, which the stamps hand over. AcqRel lets the
                     // producer that is told to wake the receiver see what that did before it slept.
@@ -117,7 +119,7 @@ impl<T> Ring<T> {
                         tail,
                         position.wrapping_add(STEP),
                         Ordering::AcqRel,
-                        Ordering::Relaxed,
+                        Ordering::Acquire,
                     ) {
                         Ok(_) => {
                             let asleep = tail & SLEEP != 0;
