@@ -18,6 +18,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
@@ -70,10 +71,10 @@ fn channel_from<T>(start: u64, capacity: usize) -> (Sender<T>, Receiver<T>) {
             .map(|ahead| Slot::new(start.wrapping_add(STEP * ahead)))
             .collect(),
     });
-    (
-        Sender { ring: ring.clone() },
-        Receiver { ring, head: start },
-    )
+    let sender = Sender { ring: ring.clone() };
+    let next = NonNull::from(ring.slot(start));
+    let head = start;
+    (sender, Receiver { ring, head, next })
 }
 
 /// What the ends share. Its slots drop the values that were never taken.
@@ -263,7 +264,13 @@ pub struct Receiver<T> {
     ring: Arc<Ring<T>>,
     /// The position to take next.
     head: u64,
+    /// Its slot in `ring`: at hand, for a core looks into its inbox before every request.
+    next: NonNull<Slot<T>>,
 }
+
+// SAFETY: `next` is no more than a reference into `ring`, and an `Arc<Ring<T>>` is `Send`, for its
+// slots are `Sync` and drop what they hold wherever the last end is dropped, if `T: Send`.
+unsafe impl<T: Send> Send for Receiver<T> {}
 
 impl<T> Receiver<T> {
     /// Takes the oldest value, without any locked operation.
@@ -280,7 +287,10 @@ impl<T> Receiver<T> {
     /// and not by way of an `Option`.
     #[inline]
     pub fn pop_with<R>(&mut self, take: impl FnOnce(T) -> R) -> Option<R> {
-        let slot = self.ring.slot(self.head);
+        // SAFETY:
+        // 1. The slot is in `ring`, which this end keeps alive, and whose slots never move.
+        // 2. Slots are only ever shared, so that there is no exclusive reference to it.
+        let slot = unsafe { self.next.as_ref() };
         if !slot.is_filled(self.head) {
             return None;
         }
@@ -289,6 +299,7 @@ impl<T> Receiver<T> {
         // 2. There is one `Receiver` to a ring, and it is borrowed exclusively.
         let value = unsafe { slot.take(self.head, self.ring.slots.len()) };
         self.head = self.head.wrapping_add(STEP);
+        self.next = NonNull::from(self.ring.slot(self.head));
         Some(take(value))
     }
 

@@ -98,32 +98,22 @@ impl<Y: System> Outboxes<Y> {
 pub(crate) struct LocalResource<Y: System> {
     pub(crate) id: ResourceId,
     pub(crate) shared: Arc<Resource<Y>>,
-    /// The resource's scheduler on this core, once it was needed.
-    pub(crate) node: Option<NodeIndex>,
     /// The core, if there is only one.
     sole: Option<CoreId>,
-    /// `id` if that is this core, else what no resource has.
-    here: ResourceId,
     bindings: FastMap<Key, Arc<Binding>>,
     purge_at: usize,
 }
 
 impl<Y: System> LocalResource<Y> {
-    fn new(shared: Arc<Resource<Y>>, here: CoreId) -> Self {
+    fn new(shared: Arc<Resource<Y>>) -> Self {
         let sole = match shared.cores[..] {
             [core] => Some(core),
             _ => None,
         };
-        let here = match sole {
-            Some(core) if core == here => shared.id,
-            _ => ResourceId::OUTSIDE,
-        };
         Self {
             id: shared.id,
             shared,
-            node: None,
             sole,
-            here,
             bindings: FastMap::default(),
             purge_at: PURGE_AT,
         }
@@ -156,9 +146,7 @@ impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline(always)]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
-        if let Some(Some(local)) = self.resources.get(request.head.destination.index())
-            && local.here == request.head.destination
-            && let Some(node) = local.node
+        if let Some(node) = self.entrances.node_only_here(request.head.destination)
             && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
             let now = self.books.mark;
@@ -320,8 +308,7 @@ impl<Y: System> CoreState<Y> {
     /// Puts a request into its queue on this core, or hands it back.
     #[inline(always)]
     pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
-        if let Some(local) = self.local(request.head.destination)
-            && let Some(node) = local.node
+        if let Some(node) = self.entrances.node(request.head.destination)
             && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
             let now = self.books.mark;
@@ -355,7 +342,7 @@ impl<Y: System> CoreState<Y> {
     /// An activity's queue at a resource, if there is one.
     #[inline(always)]
     pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
-        let node = self.local(resource)?.node?;
+        let node = self.entrances.node(resource)?;
         self.tree.place(node, activity)
     }
 
@@ -401,10 +388,11 @@ impl<Y: System> CoreState<Y> {
 
     /// The resource's scheduler on this core.
     fn node_of(&mut self, resource: ResourceId) -> Result<NodeIndex, Reason> {
-        let local = self.learn(resource)?;
-        if let Some(node) = local.node {
+        if let Some(node) = self.entrances.node(resource) {
             return Ok(node);
         }
+        let local = self.learn(resource)?;
+        let sole = local.sole;
         let shared = local.shared.clone();
         let ask = shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         let parent = self.parent(ask.parent)?;
@@ -414,9 +402,7 @@ impl<Y: System> CoreState<Y> {
             .tree
             .add_node(&self.platform, parent, policy, &ask.params);
         self.tree.node(node).is_limited = shared.instance.is_limited;
-        if let Some(local) = self.local_mut(resource) {
-            local.node = Some(node);
-        }
+        self.entrances.open(resource, node, sole == Some(self.id));
         if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         }
@@ -472,7 +458,7 @@ impl<Y: System> CoreState<Y> {
             if self.resources.len() <= resource.index() {
                 self.resources.resize_with(resource.index() + 1, || None);
             }
-            self.resources[resource.index()] = Some(LocalResource::new(shared, self.id));
+            self.resources[resource.index()] = Some(LocalResource::new(shared));
         }
         match self.local(resource) {
             Some(local) if !local.shared.cores.is_empty() => Ok(local),
