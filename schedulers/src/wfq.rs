@@ -394,11 +394,14 @@ impl Scheduler for Wfq {
             client.advance(amount);
             amount = 0;
             done = more_since.is_none();
-            // The busy period is still the one in which it was chosen.
-            let lines_up = !done && client.is_within_reach(core.virtual_time);
-            client.state = if lines_up { State::Ready } else { State::Idle };
-            done |= lines_up;
-            lines_up.then(|| client.key())
+            if done || !client.is_within_reach(core.virtual_time) {
+                client.state = State::Idle;
+                return None;
+            }
+            // It is ready as before, in the busy period in which it was chosen.
+            done = true;
+            client.state = State::Ready;
+            Some(client.key())
         });
         if !done {
             core.served_slowly(id, amount, more_since.is_some());

@@ -202,7 +202,18 @@ impl<T> Sender<T> {
     /// receiver is gone, pushed values stay in the ring until the last sender is gone too.
     #[inline]
     pub fn push(&self, value: T) -> Result<Wake, Full<T>> {
-        self.push_sparing(1, value)
+        self.push_sparing(1, value, |value| value)
+    }
+
+    /// As [`Self::push`], of what `make` makes of `value` once there is room: so that a large value
+    /// is put together where it goes, and not on the way there. `make` does not panic: values pushed
+    /// after that would never be received.
+    ///
+    /// # Errors
+    /// As [`Self::push`], with what `make` would have been given.
+    #[inline(always)]
+    pub fn push_made<V>(&self, value: V, make: impl FnOnce(V) -> T) -> Result<Wake, Full<V>> {
+        self.push_sparing(1, value, make)
     }
 
     /// As [`Self::push`], also into the slot that is kept free. So there is room for one such value
@@ -212,13 +223,18 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`Full`] with the value, if the ring has no free slot at all.
     pub fn push_reserved(&self, value: T) -> Result<Wake, Full<T>> {
-        self.push_sparing(0, value)
+        self.push_sparing(0, value, |value| value)
     }
 
     #[inline(always)]
-    fn push_sparing(&self, spare: u64, value: T) -> Result<Wake, Full<T>> {
+    fn push_sparing<V>(
+        &self,
+        spare: u64,
+        value: V,
+        make: impl FnOnce(V) -> T,
+    ) -> Result<Wake, Full<V>> {
         match self.ring.reserve(spare) {
-            Some(reserved) => Ok(reserved.fill(value)),
+            Some(reserved) => Ok(reserved.fill(make(value))),
             None => Err(Full(value)),
         }
     }
@@ -285,7 +301,7 @@ impl<T> Receiver<T> {
 
     /// As [`Self::pop`], and hands the value to `take`: so that a large one goes there directly,
     /// and not by way of an `Option`.
-    #[inline]
+    #[inline(always)]
     pub fn pop_with<R>(&mut self, take: impl FnOnce(T) -> R) -> Option<R> {
         // SAFETY:
         // 1. The slot is in `ring`, which this end keeps alive, and whose slots never move.

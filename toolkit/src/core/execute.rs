@@ -49,7 +49,9 @@ impl Current {
 
     /// The record of the execution.
     #[inline(always)]
-    fn record(&self, kind: RecordKind) -> Record<'_> {
+    fn record(&mut self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
+        self.used[Metric::Cpu as usize] = cycles;
+        self.used[Metric::Requests as usize] = requests;
         Record {
             kind,
             activity: self.activity,
@@ -256,13 +258,11 @@ impl<Y: System> CoreState<Y> {
             return self.conclude_user(place, kind, requests);
         }
         let cycles = self.books.cut(&self.platform);
-        self.books.close();
-        self.current.add(Metric::Cpu, cycles);
-        self.current.add(Metric::Requests, requests);
-        let record = self.current.record(kind);
         let now = self.books.mark;
+        self.books.close();
+        let record = self.current.record(kind, cycles, requests);
         if !self.tree.finish(&self.platform, place, &record, now) {
-            self.conclude_for_another(place, kind);
+            self.conclude_for_another(place, kind, cycles, requests);
         }
     }
 
@@ -277,10 +277,10 @@ impl<Y: System> CoreState<Y> {
 
     /// As [`Self::conclude`], if the activity found is another than the served one.
     #[cold]
-    fn conclude_for_another(&mut self, place: Place, kind: RecordKind) {
+    fn conclude_for_another(&mut self, place: Place, kind: RecordKind, cycles: u64, requests: u64) {
         let client = self.payer(place);
         let payer = Place { client, ..place };
-        let record = self.current.record(kind);
+        let record = self.current.record(kind, cycles, requests);
         self.tree.client(payer).account.book(&record);
         let now = self.books.mark;
         self.tree

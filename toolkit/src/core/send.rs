@@ -45,21 +45,28 @@ impl<Y: System> Outboxes<Y> {
         self.waiting == 0
     }
 
-    /// Sends behind all that was sent to `core` before. False if it has to wait here.
+    /// Sends `value` in its envelope behind all that was sent to `core` before. False if it has to
+    /// wait here.
     #[inline(always)]
-    fn push(&mut self, platform: &Y::Platform, core: CoreId, envelope: Envelope<Y>) -> bool {
+    fn push<V>(
+        &mut self,
+        platform: &Y::Platform,
+        core: CoreId,
+        value: V,
+        envelope: impl Fn(V) -> Envelope<Y>,
+    ) -> bool {
         if self.waiting > 0 && !self.overflow[core.index()].is_empty() {
-            self.hold(core, envelope);
+            self.hold(core, envelope(value));
             return false;
         }
-        match self.senders[core.index()].push(envelope) {
+        match self.senders[core.index()].push_made(value, &envelope) {
             Ok(Wake::Awake) => true,
             Ok(Wake::WasAsleep) => {
                 platform.wake(core);
                 true
             }
-            Err(Full(envelope)) => {
-                self.hold(core, envelope);
+            Err(Full(value)) => {
+                self.hold(core, envelope(value));
                 false
             }
         }
@@ -165,8 +172,8 @@ impl<Y: System> CoreState<Y> {
     fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
             Route::To(core) if core != self.id => {
-                let request = Envelope::Request(request);
-                if !self.outboxes.push(&self.platform, core, request) {
+                let envelope = Envelope::Request;
+                if !self.outboxes.push(&self.platform, core, request, envelope) {
                     self.call_attention();
                 }
             }
@@ -198,7 +205,10 @@ impl<Y: System> CoreState<Y> {
 
     #[inline(never)]
     pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
-        if !self.outboxes.push(&self.platform, core, envelope) {
+        if !self
+            .outboxes
+            .push(&self.platform, core, envelope, |envelope| envelope)
+        {
             self.call_attention();
         }
     }

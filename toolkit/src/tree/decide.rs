@@ -77,8 +77,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if index == ROOT {
             return None;
         }
-        let node = self.node(index);
-        let above = (node.parent, node.goes_on());
+        let above = (self.node(index).parent, false);
         self.finish_above(platform, index, above, None, now);
         Some(())
     }
@@ -96,14 +95,20 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         now: u64,
     ) -> bool {
         let node = &mut self.nodes[served.node.index()];
-        let client = &node.clients[served.client.index()];
+        let client = &mut node.clients[served.client.index()];
         if client.activity != record.activity {
             return false;
         }
         client.account.book(record);
-        let more_since = node.end_service(served.client, &self.slab, now);
-        node.governor
-            .client_served(platform, served.client, record, more_since, now);
+        // Each in full, for each is simpler than both in one.
+        if let Some(since) = client.end_service(&self.slab, now) {
+            node.governor
+                .client_served(platform, served.client, record, Some(since), now);
+        } else {
+            node.ready -= 1;
+            node.governor
+                .client_served(platform, served.client, record, None, now);
+        }
         let above = (node.parent, node.goes_on());
         self.finish_above(platform, served.node, above, Some(record), now);
         true
@@ -139,9 +144,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         now: u64,
     ) {
         let node = &mut self.nodes[served.node.index()];
-        if let Some(since) = node.end_service(served.client, &self.slab, now) {
+        let client = &mut node.clients[served.client.index()];
+        if let Some(since) = client.end_service(&self.slab, now) {
             node.governor
                 .client_ready(platform, served.client, since, now);
+        } else {
+            node.ready -= 1;
         }
         let above = (node.parent, node.goes_on());
         self.finish_above(platform, served.node, above, record, now);
@@ -163,7 +171,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             let Place { node, client } = place;
             index = node;
             let node = &mut self.nodes[index.index()];
-            // Each in full, for each is simpler than both in one.
+            // Each in full, as above.
             if again {
                 node.end_child(platform, client, Some(now), record, now);
             } else {
@@ -238,25 +246,6 @@ impl<S: Scheduler> Node<S> {
         }
     }
 
-    /// A queue is not being served any more. Says since when it has more to do, if it has: then it
-    /// stays ready, of which its scheduler has to be told.
-    #[inline(always)]
-    fn end_service<M: Message>(
-        &mut self,
-        client: ClientId,
-        slab: &Slab<M>,
-        now: u64,
-    ) -> Option<u64> {
-        let entry = &mut self.clients[client.index()];
-        debug_assert_eq!(entry.state, ClientState::Ready);
-        let more_since = slab.more_since(&entry.chain, now);
-        if more_since.is_none() {
-            entry.state = ClientState::Idle;
-            self.ready -= 1;
-        }
-        more_since
-    }
-
     /// The scheduler that is `client` is not being served any more; it stays ready if it has been so
     /// since some time.
     #[inline(always)]
@@ -282,8 +271,22 @@ impl<S: Scheduler> Node<S> {
 
     /// Whether a node that was served is ready again, without any question to its policy.
     #[inline(always)]
-    fn goes_on(&self) -> bool {
-        self.state == NodeState::Ready && self.ready > 0 && self.governor.is_prompt()
+    const fn goes_on(&self) -> bool {
+        self.ready > 0 && self.governor.is_prompt()
+    }
+}
+
+impl Client {
+    /// A queue is not being served any more. Says since when it has more to do, if it has: then it
+    /// stays ready, of which its scheduler has to be told.
+    #[inline(always)]
+    fn end_service<M: Message>(&mut self, slab: &Slab<M>, now: u64) -> Option<u64> {
+        debug_assert_eq!(self.state, ClientState::Ready);
+        let more_since = slab.more_since(&self.chain, now);
+        if more_since.is_none() {
+            self.state = ClientState::Idle;
+        }
+        more_since
     }
 }
 
