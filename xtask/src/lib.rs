@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accel;
+pub mod apachebench;
 pub mod boot_image;
 mod console;
 pub mod disks;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::packages::{self, Package};
 use crate::process::{self, POLL, Running};
 
 /// How long a namespace may take to be there.
@@ -159,6 +160,7 @@ impl Link {
     /// # Errors
     /// When there are no namespaces here, or devices cannot be made in them.
     pub fn new(megabits: Option<u32>) -> Result<Self> {
+        packages::require(&[Package::NetworkTools])?;
         let guest = Namespace::new()?;
         let clients = guest.sibling()?;
         let there = clients.holder.id().to_string();
