@@ -150,6 +150,16 @@ pub struct Link {
 }
 
 impl Link {
+    /// Why there can be no link on this machine; `None` if there can.
+    #[must_use]
+    pub fn obstacle() -> Option<String> {
+        const TUN: &str = "/dev/net/tun";
+        if !Path::new(TUN).exists() {
+            return Some(format!("there is no {TUN} (`modprobe tun` makes it)"));
+        }
+        Namespace::new().err().map(|error| format!("{error:#}"))
+    }
+
     /// The clients' address, in a network of 24 bits.
     pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
     /// The guest's address, for the guest to take.
