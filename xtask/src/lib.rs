@@ -11,12 +11,14 @@
 #![forbid(unsafe_code)]
 
 pub mod accel;
+pub mod apachebench;
 pub mod boot_image;
 mod console;
 pub mod disks;
 pub mod firmware;
 pub mod kernel;
 pub mod linux;
+pub mod network;
 pub mod packages;
 pub mod process;
 pub mod program;
