@@ -12,6 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_listener::Event;
@@ -374,4 +375,6 @@ pub enum Wanted {
     Child(Arc<Inode>, Vec<u8>),
     /// The head of a program.
     Head(Arc<Inode>),
+    /// Pages of a file.
+    Pages(Arc<Inode>, Range<u64>),
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
-use super::{Failure, cache, list, names};
+use super::{Failure, cache, copy, list, names};
 use crate::calls::asynchronous::Told;
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
@@ -85,6 +85,13 @@ pub(crate) fn begin<M: Machine>(
             let work = move |here: Here<M>| async move {
                 let written = aio::write(&here, &file, &inode, offset, pinned).await;
                 finish(&here, &completion, written.map_err(Failure::Error));
+            };
+            (Kind::Aio, Errand::message(work))
+        }
+        Operation::Copy(copying) => {
+            let work = move |here: Here<M>| async move {
+                let copied = copy::copy(&here, &thread, *copying).await;
+                finish(&here, &completion, copied.map_err(Failure::Error));
             };
             (Kind::Aio, Errand::message(work))
         }
@@ -208,7 +215,9 @@ async fn perform<M: Machine>(
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }
-        Operation::Read(..) | Operation::Write(..) => return Err(Errno::EINVAL.into()),
+        Operation::Read(..) | Operation::Write(..) | Operation::Copy(_) => {
+            return Err(Errno::EINVAL.into());
+        }
     }
     names::clear_up(here).await;
     Ok(0)
