@@ -203,7 +203,7 @@ calls! {
     23 select(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<InOut<Timeval>>) waits => poll::select;
     24 sched_yield() direct => threads::sched_yield(..);
     25 mremap(old: Address, old_length: u64, new_length: u64, flags: LongFlags, new: Address) portions(AddressSpace) => memory::mremap;
-    26 msync(address: Address, length: u64, flags: Flags) direct => memory::msync;
+    26 msync(address: Address, length: u64, flags: Flags) waits => memory::msync;
     27 mincore(address: Address, length: u64, vector: Out<u8>) portions(AddressSpace) => memory::mincore;
     28 madvise(address: Address, length: u64, advice: i32) portions(AddressSpace) => memory::madvise;
     32 dup(fd: Fd) direct => file::duplicate;

@@ -340,6 +340,16 @@ impl Object for Inode {
         Some(frame)
     }
 
+    fn writable(&self, page: u64) -> Option<Frame> {
+        let mut pages = self.pages.lock();
+        if !pages.is_dirty(page) {
+            return None;
+        }
+        let frame = pages.get(page)?;
+        self.references.share(frame);
+        Some(frame)
+    }
+
     /// Its pages come from the disk: see [`super::cache`].
     fn load(&self, _page: u64, _frames: &dyn FrameStore) -> Result<Frame, Refusal> {
         Err(Refusal::OutOfMemory)

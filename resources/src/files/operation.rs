@@ -82,8 +82,8 @@ pub enum Operation {
     Cut(Arc<Inode>, u64),
     /// Make room for a range, and make the file as long as that if so said.
     Allocate(Arc<Inode>, u64, bool),
-    /// See to it that a file's contents cannot be lost.
-    Sync(Arc<Inode>),
+    /// See to it that the contents of files cannot be lost.
+    Sync(Vec<Arc<Inode>>),
     /// See to it that nothing can be lost.
     SyncAll,
     /// Give back pages of a file, or of all files that the caller's activity has brought in.

@@ -203,7 +203,11 @@ async fn perform<M: Machine>(
                 cache::cut(here, &inode, end).await?;
             }
         }
-        Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
+        Operation::Sync(inodes) => {
+            for inode in inodes {
+                cache::sync_file(here, &inode).await?;
+            }
+        }
         Operation::SyncAll => cache::sync(here).await?,
         Operation::Evict(Some(inode)) => {
             return Ok(cache::evict_file(&here.shared, &inode, 0..u64::MAX, None));

@@ -82,10 +82,8 @@ async fn put<M: Machine>(
     data: &impl Written,
     from: usize,
 ) -> Result<(), Errno> {
-    let (shared, activity) = (&here.shared, here.activity());
-    if shared.cache.dirty(activity) >= shared.cache.limit() {
-        flush::write_back(here, activity, shared.cache.limit() / 4, u64::MAX).await;
-    }
+    let shared = &here.shared;
+    limit_dirt(here).await;
     let is_dirty = inode.pages.lock().is_dirty(piece.page);
     // Without room for delayed writes, what can be written at all is written at once.
     let (reserved, at_once) = match is_dirty {
@@ -132,6 +130,40 @@ fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64
     };
     shared.cache.owe(activity, owed);
     flush::arm(here);
+}
+
+/// A page that a program has mapped is about to be written by it: it is brought in, and dirty.
+///
+/// # Errors
+/// EIO, ENOMEM, ENOSPC.
+pub(crate) async fn soil_page<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    page: u64,
+) -> Result<(), Errno> {
+    let contents = inode.contents.lock().await;
+    if page * PAGE_SIZE >= inode.size() {
+        // It was cut off; whoever writes to it is told so by the next fault.
+        return Ok(());
+    }
+    let _frames = fetch::pages_of(here, inode, page..page + 1).await?;
+    limit_dirt(here).await;
+    if !inode.pages.lock().is_dirty(page) {
+        let reserved = set_aside(here).await?;
+        let now = Time::of(here.real_time());
+        inode.update(|attributes| (attributes.modified, attributes.changed) = (now, now));
+        soil(here, inode, page, reserved);
+    }
+    drop(contents);
+    Ok(())
+}
+
+/// Who has too many dirty pages waits until some are written back.
+async fn limit_dirt<M: Machine>(here: &Here<M>) {
+    let (cache, activity) = (&here.shared.cache, here.activity());
+    if cache.dirty(activity) >= cache.limit() {
+        flush::write_back(here, activity, cache.limit() / 4, u64::MAX).await;
+    }
 }
 
 fn release_blocks<M: Machine>(here: &Here<M>, blocks: u64) {

@@ -573,6 +573,51 @@ fn a_file_is_sent_into_a_pipe() {
 }
 
 #[test]
+fn what_is_written_to_a_shared_mapping_is_written_to_the_file() {
+    const AT: u64 = 0x2000_0000;
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(10_000)).unwrap();
+    let (mut bench, volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    let shared = u64::from(linux::MAP_SHARED | linux::MAP_FIXED);
+    let sync = u64::from(linux::MS_SYNC);
+    script.open("/file", linux::O_RDWR);
+    script.open("/file", linux::O_RDONLY);
+    let refused = script.call(linux::__NR_mmap, &[AT, 0x8000, 3, shared, 4, 0]);
+    let read_only = script.call(linux::__NR_mmap, &[AT, 0x8000, 1, shared, 4, 0]);
+    let still = script.call(linux::__NR_mprotect, &[AT, 0x8000, 3]);
+    let mapped = script.call(linux::__NR_mmap, &[AT, 0x8000, 3, shared, 3, 0]);
+    // The first page has been read before it is written, the second has not.
+    script.load(AT, 4);
+    script.store(AT + 100, b"first");
+    script.store(AT + 5000, b"second");
+    script.call(linux::__NR_pread64, &[3, MEMORY, 5, 5000]);
+    let synced = script.call(linux::__NR_msync, &[AT, 0x8000, sync]);
+    // What has been written back is written again, and so is what the file has grown by.
+    script.store(AT + 100, b"again");
+    let longer = script.call(linux::__NR_ftruncate, &[3, 20_000]);
+    script.store(AT + 15_000, b"behind");
+    let unmapped = script.call(linux::__NR_munmap, &[AT, 0x8000]);
+    let fsynced = script.call(linux::__NR_fsync, &[3]);
+    script.load(MEMORY, 6);
+    let results = script.run(&mut bench);
+    assert_eq!(
+        [results[refused], results[read_only], results[still]],
+        [-13, AT as i64, -13]
+    );
+    assert_eq!(results[mapped], AT as i64);
+    let ended = [synced, longer, unmapped, fsynced].map(|call| results[call]);
+    assert_eq!(ended, [0; 4]);
+    assert_eq!(bench.loaded(), b"secon\0", "the file shows it at once");
+    let mut expected = pattern(10_000);
+    expected.resize(20_000, 0);
+    for (at, bytes) in [(100, &b"again"[..]), (5000, b"second"), (15_000, b"behind")] {
+        expected[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    let judge = Judge::new(&volume);
+    assert!(judge.contents("/file") == expected, "not what was written");
+}
+
+#[test]
 fn files_are_mapped_and_their_pages_given_back() {
     let contents = pattern(50_000);
     let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(50_000)).unwrap();
