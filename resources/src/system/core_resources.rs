@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use vortex_tcp::Instant;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
@@ -10,6 +11,7 @@ use crate::calls::{self, Verdict};
 use crate::errno::Errno;
 use crate::files;
 use crate::machine::{Access, Machine};
+use crate::net;
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
 use crate::storage::{self, DiskMessage, IoError};
@@ -24,6 +26,8 @@ pub struct CoreResources<M: Machine> {
     armed: u64,
     /// When disks are to be looked at by this core, in cycles.
     disks_due: u64,
+    /// When timers of the network end, in cycles.
+    network_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -34,6 +38,7 @@ impl<M: Machine> CoreResources<M> {
             core,
             armed: u64::MAX,
             disks_due: u64::MAX,
+            network_due: u64::MAX,
         }
     }
 
@@ -41,7 +46,12 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.shared.timers(self.core).first().min(self.disks_due);
+        // What was noted down by a continuation is sent in the next round.
+        if self.shared.network.has_posts(self.core) {
+            return Some(0);
+        }
+        let first = self.shared.timers(self.core).first();
+        let first = first.min(self.disks_due).min(self.network_due);
         (first != u64::MAX).then_some(first)
     }
 
@@ -54,6 +64,10 @@ impl<M: Machine> CoreResources<M> {
             self.disks_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
         }
+        if self.network_due <= context.now() {
+            self.network_due = u64::MAX;
+            net::run_timers(&self.shared, context);
+        }
     }
 
     /// Sees to it that the machine's deadline is no later than `at`, or than the first sleeper. An
@@ -61,7 +75,7 @@ impl<M: Machine> CoreResources<M> {
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
         let sleeper = self.shared.timers(self.core).first();
-        let at = at.min(sleeper).min(self.disks_due);
+        let at = at.min(sleeper).min(self.disks_due).min(self.network_due);
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -107,6 +121,10 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
+            Message::Net(message) => {
+                let due = net::handle(shared, context, message);
+                self.expect_network(due);
+            }
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
         shared.run_woken(context);
@@ -164,6 +182,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             // Who is to pay for it has ended: so does the task.
             Message::Begin(_) => return,
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
+            Message::Net(message) => (message.destination(), Message::Net(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
@@ -216,6 +235,14 @@ impl<M: Machine> CoreResources<M> {
         };
         self.expect_disks(due_ns);
         Outcome::Done
+    }
+
+    /// Timers of the network end by then.
+    fn expect_network(&mut self, due: Option<Instant>) {
+        if let Some(Instant(micros)) = due {
+            let at = self.shared.clock.cycles(micros.saturating_mul(1_000));
+            self.network_due = self.network_due.min(at);
+        }
     }
 
     /// Disks are to be looked at by then, in nanoseconds.

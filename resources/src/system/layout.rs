@@ -43,11 +43,23 @@ pub enum Kind {
     DiskWrite,
     /// `resource.disk.dir`: interrupts of controllers.
     DiskInterrupt,
+    /// `resource.ndrr`: demultiplexing received packets.
+    NetRead,
+    /// `resource.ndwr`: where packets go out.
+    NetSend,
+    /// `resource.tcp`: packets of TCP.
+    Tcp,
+    /// `resource.tcptimer`: timers of TCP.
+    TcpTimer,
+    /// `resource.udp`: packets of UDP.
+    Udp,
+    /// `resource.icmp`: packets of ICMP.
+    Icmp,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -62,6 +74,12 @@ impl Kind {
         Self::DiskRequest,
         Self::DiskWrite,
         Self::DiskInterrupt,
+        Self::NetRead,
+        Self::NetSend,
+        Self::Tcp,
+        Self::TcpTimer,
+        Self::Udp,
+        Self::Icmp,
     ];
 
     /// The dotted name in configuration files.
@@ -82,6 +100,12 @@ impl Kind {
             Self::DiskRequest => "resource.sdrwr",
             Self::DiskWrite => "resource.drwr",
             Self::DiskInterrupt => "resource.disk.dir",
+            Self::NetRead => "resource.ndrr",
+            Self::NetSend => "resource.ndwr",
+            Self::Tcp => "resource.tcp",
+            Self::TcpTimer => "resource.tcptimer",
+            Self::Udp => "resource.udp",
+            Self::Icmp => "resource.icmp",
         }
     }
 }

@@ -16,6 +16,7 @@
 pub mod activity;
 pub mod aio;
 pub mod cache;
+pub mod socket;
 mod snapshot;
 mod spawn;
 mod stub;
