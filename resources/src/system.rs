@@ -16,6 +16,7 @@ use vortex_toolkit::memory::Multiplexor;
 
 use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
+use crate::net::Nics;
 use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
 use crate::storage::Storage;
@@ -71,6 +72,8 @@ pub struct Shared<M: Machine> {
     pub futexes: Futexes<M>,
     /// Disks and their volumes.
     pub storage: Storage,
+    /// Network interfaces.
+    pub nics: Nics,
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
@@ -114,6 +117,7 @@ impl<M: Machine> Shared<M> {
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
             storage: Storage::default(),
+            nics: Nics::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),
             first_status: Mutex::new(None),

@@ -10,6 +10,7 @@ use crate::calls::{self, Verdict};
 use crate::errno::Errno;
 use crate::files;
 use crate::machine::{Access, Machine};
+use crate::net::{self, NetMessage};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
 use crate::storage::{self, DiskMessage, IoError};
@@ -22,8 +23,8 @@ pub struct CoreResources<M: Machine> {
     core: CoreId,
     /// When the machine's deadline is, in cycles; it may have passed.
     armed: u64,
-    /// When disks are to be looked at by this core, in cycles.
-    disks_due: u64,
+    /// When devices are to be looked at by this core, in cycles.
+    devices_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -33,7 +34,7 @@ impl<M: Machine> CoreResources<M> {
             shared,
             core,
             armed: u64::MAX,
-            disks_due: u64::MAX,
+            devices_due: u64::MAX,
         }
     }
 
@@ -41,7 +42,7 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.shared.timers(self.core).first().min(self.disks_due);
+        let first = self.shared.timers(self.core).first().min(self.devices_due);
         (first != u64::MAX).then_some(first)
     }
 
@@ -50,9 +51,10 @@ impl<M: Machine> CoreResources<M> {
     pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
         thread::timers::run_due(&self.shared, context);
         self.shared.run_woken(context);
-        if self.disks_due <= context.now() {
-            self.disks_due = u64::MAX;
+        if self.devices_due <= context.now() {
+            self.devices_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
+            net::ring::look_at_all(&self.shared, context);
         }
     }
 
@@ -61,7 +63,7 @@ impl<M: Machine> CoreResources<M> {
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
         let sleeper = self.shared.timers(self.core).first();
-        let at = at.min(sleeper).min(self.disks_due);
+        let at = at.min(sleeper).min(self.devices_due);
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -107,6 +109,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
+            Message::Net(message) => return self.handle_net(message, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
         shared.run_woken(context);
@@ -164,6 +167,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             // Who is to pay for it has ended: so does the task.
             Message::Begin(_) => return,
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
+            Message::Net(message) => (message.destination(), Message::Net(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
@@ -194,7 +198,7 @@ impl<M: Machine> CoreResources<M> {
         let due_ns = match message {
             DiskMessage::Insert(io) => {
                 let (outcome, due_ns) = ring::insert(shared, context, io);
-                self.expect_disks(due_ns);
+                self.expect_devices(due_ns);
                 return outcome;
             }
             DiskMessage::Interrupt(vector) => ring::interrupt(shared, context, vector),
@@ -214,14 +218,34 @@ impl<M: Machine> CoreResources<M> {
                 None
             }
         };
-        self.expect_disks(due_ns);
+        self.expect_devices(due_ns);
         Outcome::Done
     }
 
-    /// Disks are to be looked at by then, in nanoseconds.
-    fn expect_disks(&mut self, due_ns: Option<u64>) {
+    /// What the resources of the network say to each other.
+    fn handle_net(
+        &mut self,
+        message: NetMessage,
+        context: &mut Context<'_, Vortex<M>>,
+    ) -> Outcome<Message<M>> {
+        let shared = &self.shared.clone();
+        let (outcome, due_ns) = match message {
+            NetMessage::Transmit(id, frame) => net::ring::insert(shared, context, id, frame),
+            NetMessage::Interrupt(vector) => {
+                (Outcome::Done, net::ring::interrupt(shared, context, vector))
+            }
+            NetMessage::Service(id) => (Outcome::Done, net::ring::look(shared, context, id)),
+            // There is no protocol yet that would take them.
+            NetMessage::Received(..) | NetMessage::Changed(..) => (Outcome::Done, None),
+        };
+        self.expect_devices(due_ns);
+        outcome
+    }
+
+    /// Devices are to be looked at by then, in nanoseconds.
+    fn expect_devices(&mut self, due_ns: Option<u64>) {
         if let Some(due_ns) = due_ns {
-            self.disks_due = self.disks_due.min(self.shared.clock.cycles(due_ns));
+            self.devices_due = self.devices_due.min(self.shared.clock.cycles(due_ns));
         }
     }
 }

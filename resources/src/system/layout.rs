@@ -43,11 +43,17 @@ pub enum Kind {
     DiskWrite,
     /// `resource.disk.dir`: interrupts of controllers.
     DiskInterrupt,
+    /// `resource.ndrr`: demultiplexing received packets.
+    NetRead,
+    /// `resource.dwr`: inserting into an interface's rings.
+    NetWrite,
+    /// `resource.dir`: interrupts of interfaces.
+    NetInterrupt,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -62,6 +68,9 @@ impl Kind {
         Self::DiskRequest,
         Self::DiskWrite,
         Self::DiskInterrupt,
+        Self::NetRead,
+        Self::NetWrite,
+        Self::NetInterrupt,
     ];
 
     /// The dotted name in configuration files.
@@ -82,6 +91,9 @@ impl Kind {
             Self::DiskRequest => "resource.sdrwr",
             Self::DiskWrite => "resource.drwr",
             Self::DiskInterrupt => "resource.disk.dir",
+            Self::NetRead => "resource.ndrr",
+            Self::NetWrite => "resource.dwr",
+            Self::NetInterrupt => "resource.dir",
         }
     }
 }

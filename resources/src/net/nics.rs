@@ -1,0 +1,130 @@
+//! The network interfaces of the system, and what they share.
+//!
+//! Key type: [`Nics`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use spin::{Once, RwLock};
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::memory::Owner;
+
+use super::buffer::Pool;
+use super::flow::Labels;
+use super::interface::{Counters, Interface, Packet, Properties};
+use super::nic::{InterfaceId, Nic};
+use crate::machine::Machine;
+use crate::system::{Kind, Shared};
+
+/// Of all memory, packets can have one frame in so many, but no more than so many frames.
+const PART_OF_MEMORY: usize = 16;
+const MOST_FRAMES: usize = 16 << 10;
+
+/// Looks at a received packet before it is handed on.
+pub type Tap = Box<dyn Fn(InterfaceId, &Packet) + Send + Sync>;
+
+/// The interfaces of the system.
+#[derive(Default)]
+pub struct Nics {
+    all: RwLock<Vec<Arc<Nic>>>,
+    pool: Once<&'static Pool>,
+    labels: Once<Labels>,
+    tap: Once<Tap>,
+    /// The device write and the device interrupt resource, if they had to be made.
+    rings: [Once<ResourceId>; 2],
+}
+
+impl Nics {
+    /// Adds an interface, at boot. It comes up once it was serviced.
+    pub fn attach(&self, interface: Box<dyn Interface>) -> InterfaceId {
+        let mut all = self.all.write();
+        let id = InterfaceId(u16::try_from(all.len()).unwrap_or(u16::MAX));
+        all.push(Arc::new(Nic::new(id, interface)));
+        id
+    }
+
+    /// Says which vector an interface's interrupts have.
+    pub fn set_vector(&self, id: InterfaceId, vector: u8) {
+        if let Some(nic) = self.get(id) {
+            nic.vector.call_once(|| vector);
+        }
+    }
+
+    /// Has something look at every packet that is received; once.
+    pub fn set_tap(&self, tap: Tap) {
+        self.tap.call_once(|| tap);
+    }
+
+    /// The numbers of all interfaces.
+    #[must_use]
+    pub fn ids(&self) -> Vec<InterfaceId> {
+        self.all.read().iter().map(|nic| nic.id).collect()
+    }
+
+    /// What an interface is called in the log, can do, has counted, and whether it has a link.
+    #[must_use]
+    pub fn describe(&self, id: InterfaceId) -> Option<(&'static str, Properties, Counters, bool)> {
+        let nic = self.get(id)?;
+        Some((nic.name, nic.properties(), nic.counters(), nic.has_link()))
+    }
+
+    pub(crate) fn get(&self, id: InterfaceId) -> Option<Arc<Nic>> {
+        self.all.read().get(usize::from(id.0)).cloned()
+    }
+
+    /// The interface whose interrupts have this vector.
+    pub(crate) fn interrupting(&self, vector: u8) -> Option<Arc<Nic>> {
+        let all = self.all.read();
+        let mut all = all.iter();
+        all.find(|one| one.vector.get() == Some(&vector)).cloned()
+    }
+
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        self.tap.get()
+    }
+
+    /// The one resource of this kind, which `make` makes at first use.
+    pub(crate) fn ring(&self, kind: Kind, make: impl FnOnce() -> ResourceId) -> ResourceId {
+        let number = usize::from(kind == Kind::NetInterrupt);
+        *self.rings[number].call_once(make)
+    }
+}
+
+impl<M: Machine> Shared<M> {
+    /// Memory for packets. It is the infrastructure's.
+    pub fn packets(&self) -> &'static Pool {
+        self.nics.pool.call_once(|| {
+            let memory = self.memory.clone();
+            let activity = ActivityId::INFRASTRUCTURE;
+            let resource = self.destination(Kind::NetInterrupt, activity);
+            let most = (memory.available() / PART_OF_MEMORY).clamp(64, MOST_FRAMES);
+            Pool::new(most as u32, move || {
+                let cookie = 0;
+                let frame = memory.allocate(Owner {
+                    resource,
+                    activity,
+                    cookie,
+                });
+                // A device may write it as long as there is the pool.
+                frame.inspect(|frame| memory.pin(*frame)).ok()
+            })
+        })
+    }
+
+    /// The labels of what belongs together.
+    pub fn labels(&self) -> &Labels {
+        self.nics.labels.call_once(|| {
+            let mut key = [0; 16];
+            self.machine.random(&mut key);
+            Labels::new(key)
+        })
+    }
+}
+
+impl fmt::Debug for Nics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all.read().iter()).finish()
+    }
+}
