@@ -5,6 +5,8 @@
 extern crate alloc;
 
 pub mod e1000e;
+#[cfg(test)]
+mod host;
 mod linger;
 pub mod megasas;
 pub mod virtio_net;

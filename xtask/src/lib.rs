@@ -17,6 +17,7 @@ pub mod disks;
 pub mod firmware;
 pub mod kernel;
 pub mod linux;
+pub mod network;
 pub mod packages;
 pub mod process;
 pub mod program;
