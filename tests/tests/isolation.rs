@@ -121,6 +121,12 @@ fn sleeps_of_100_microseconds() {
 }
 
 #[test]
+fn timers_of_a_microsecond() {
+    let stress = "/bin/stress timers --amount 200";
+    isolated("timers", &beside_a_hog(1).process(ANTAGONIST, stress));
+}
+
+#[test]
 fn nothing_but_signals() {
     let stress = "/bin/stress signals";
     isolated("signals", &beside_a_hog(1).process(ANTAGONIST, stress));

@@ -2,7 +2,7 @@
 //! thousands of times.
 
 use vortex_tests::{Exit, Machine, RunningMachine};
-use xtask::network::{Nic, arguments};
+use xtask::nic::{Nic, arguments};
 
 /// What the check asks.
 const QUESTIONS: u64 = 4001;

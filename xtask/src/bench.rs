@@ -71,10 +71,12 @@ fn toolkit(args: &ToolkitArgs) -> Result<ExitCode> {
 /// of `cargo xtask test`.
 pub(crate) fn guard() -> Result<()> {
     packages::require(&[Package::Valgrind])?;
-    let mut once = benches();
-    once.args(["--test", "--quiet"]).stdout(Stdio::null());
+    // As a test, in the profile of the tests: what is measured is built for the next step alone.
+    let mut once = cargo();
+    once.args(["test", "--quiet", "--package", PACKAGE, "--benches"])
+        .stdout(Stdio::null());
     process::run(&mut once).with_context(|| {
-        format!("a bench fails; `cargo bench --package {PACKAGE} -- --test` says why")
+        format!("a bench fails; `cargo test --package {PACKAGE} --benches` says why")
     })?;
     process::run(bench_program().arg("guard")).context(
         "a request costs more than before, or could not be counted: see above; \

@@ -2,8 +2,8 @@
 //!
 //! The fuzzer is libFuzzer, from the crate `libfuzzer-sys`; the instrumentation it needs is in the
 //! stable compiler. A target is a package of its own in a folder `fuzz` beside what it tests, with
-//! `corpus/` (kept), `artifacts/` (what made it fail) and perhaps `words.dict`. A new target is one
-//! line in [`TARGETS`].
+//! `corpus/` (kept), `artifacts/` (what made it fail) and perhaps `words.dict`. All targets are of one
+//! workspace, `fuzz/`. A new target is one line in [`TARGETS`] and a member there.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -14,12 +14,13 @@ use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
-use xtask::process;
+use xtask::{process, workspace};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// What can be fuzzed.
+#[derive(Clone, Copy)]
 struct Target {
     /// Its name on the command line, and that of its program.
     name: &'static str,
@@ -104,14 +105,14 @@ pub(crate) struct Args {
 pub(crate) fn brief() -> Result<()> {
     /// For each target.
     const SECONDS: u32 = 5;
+    let programs = build(TARGETS)?;
     for target in TARGETS {
         let mut paths = Paths::new(target)?;
-        let program = build(target, &paths)?;
-        paths.corpus = paths.package.join("target/brief");
+        paths.corpus = workspace::target_subdir("fuzz/brief")?.join(target.name);
         fs::create_dir_all(&paths.corpus)
             .with_context(|| format!("cannot make {}", paths.corpus.display()))?;
         ensure!(
-            fuzz(target, &paths, &program, SECONDS)?,
+            fuzz(target, &paths, &programs.join(target.name), SECONDS)?,
             "fuzzing {} failed",
             target.name
         );
@@ -120,11 +121,13 @@ pub(crate) fn brief() -> Result<()> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let chosen = |target: &&Target| args.target.as_ref().is_none_or(|name| name == target.name);
+    let chosen = |target: &Target| args.target.as_ref().is_none_or(|name| name == target.name);
+    let chosen: Vec<_> = TARGETS.iter().copied().filter(chosen).collect();
+    let programs = build(&chosen)?;
     let mut status = ExitCode::SUCCESS;
-    for target in TARGETS.iter().filter(chosen) {
+    for target in &chosen {
         let paths = Paths::new(target)?;
-        let program = build(target, &paths)?;
+        let program = programs.join(target.name);
         let passed = match &args.replay {
             Some(file) => replay(&paths, &program, file)?,
             None if args.minimize => minimize(target, &paths, &program)?,
@@ -147,10 +150,7 @@ struct Paths {
 
 impl Paths {
     fn new(target: &Target) -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let root = root
-            .canonicalize()
-            .context("cannot find the root of the project")?;
+        let root = workspace::root();
         let package = root.join(target.package);
         let corpus = package.join("corpus");
         let artifacts = package.join("artifacts");
@@ -167,33 +167,49 @@ impl Paths {
     }
 }
 
-/// Builds a target with instrumentation, and returns its program.
-fn build(target: &Target, paths: &Paths) -> Result<PathBuf> {
+/// Builds targets with instrumentation, and returns the folder of their programs.
+fn build(targets: &[Target]) -> Result<PathBuf> {
     let host = host_triple()?;
-    let folder = paths.package.join("target");
-    // With a target named, the flags are for the target alone and not for build scripts.
-    let status = process::command(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            &host,
-            "--manifest-path",
-        ])
-        .arg(paths.package.join("Cargo.toml"))
+    let folder = workspace::target_subdir("fuzz")?;
+    let mut cargo = process::command(env!("CARGO"));
+    // With a target machine named, the flags are for the programs alone and not for build scripts.
+    cargo
+        .args(["build", "--release", "--locked", "--target", &host])
+        .arg("--manifest-path")
+        .arg(manifest())
         .arg("--target-dir")
-        .arg(&folder)
+        .arg(&folder);
+    for target in targets {
+        cargo.args(["--bin", target.name]);
+    }
+    let status = cargo
         .env("RUSTFLAGS", INSTRUMENTATION)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .context("cannot start cargo")?;
     ensure!(
         status.success(),
-        "cannot build {}; it needs a C++ compiler (`c++`)",
-        target.name
+        "cannot build the fuzz targets; they need a C++ compiler (`c++`)"
     );
-    Ok(folder.join(host).join("release").join(target.name))
+    Ok(folder.join(host).join("release"))
+}
+
+/// That of the workspace of the targets.
+fn manifest() -> PathBuf {
+    workspace::root().join("fuzz/Cargo.toml")
+}
+
+/// Checks that the lock file of the fuzz targets names all that they depend on: it is not the one
+/// that builds of everything else keep up to date.
+pub(crate) fn locked() -> Result<()> {
+    let mut cargo = process::command(env!("CARGO"));
+    cargo
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .arg("--manifest-path")
+        .arg(manifest())
+        .stdout(Stdio::null());
+    process::run(&mut cargo)
+        .context("run `cargo update --offline --workspace --manifest-path fuzz/Cargo.toml`")
 }
 
 fn host_triple() -> Result<String> {

@@ -1,96 +1,229 @@
-//! A guest's network interface, at QEMU's user network: it reaches the host's network from there, and
-//! is reached by ports of the host's own address that are forwarded.
+//! A network of this tool's own, apart from the machine's: a guest's end and its clients' end, with
+//! a link of a chosen rate between them.
 //!
-//! Key types: [`Nic`] (what the guest sees), [`Forward`] (a port), [`arguments`].
+//! Key types: [`Link`], [`Namespace`].
+//!
+//! The namespaces (network_namespaces(7)) have no names: each lives in a process that holds it, which
+//! the kernel ends with this one however that ends, and with the last process in it all its devices
+//! are gone. Nothing is ever left behind, and nothing of the machine's own network is touched.
+//!
+//! In the guest's namespace a bridge has the guest's tap device and one end of a pair of virtual
+//! devices; the other end is the clients'. The shaper is on the pair, behind the bridge, which keeps
+//! packets charged to the tap device's queue while they wait: QEMU is held back as soon as so many
+//! wait ([`Link::tap_options`]), and the guest's transmit ring fills.
 
-use std::ffi::OsString;
-use std::str::FromStr;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-/// The interface that a guest has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Nic {
-    /// virtio-net
-    VirtioNet,
-    /// Intel 82574
-    E1000e,
-    /// None
-    None,
+use anyhow::{Context, Result, bail};
+
+use crate::packages::{self, Package};
+use crate::process::{self, POLL, Running};
+
+/// How long a namespace may take to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The clients' device, its other end on the bridge, and the guest's device.
+const CLIENTS: &str = "clients0";
+const FAR: &str = "guest0";
+const TAP: &str = "tap0";
+const BRIDGE: &str = "bridge0";
+/// Bytes that wait in the shaper, at most: all that QEMU may have sent, and more.
+const SHAPER: u32 = 1 << 20;
+/// Bytes that QEMU may have sent and that are not on the link yet, as the kernel counts them.
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// A network namespace that ends when this is dropped.
+pub struct Namespace {
+    holder: Running,
+    /// Whether it is in a user namespace too, because this process has no rights to make one alone.
+    has_users: bool,
 }
 
-impl Nic {
-    /// What QEMU calls it.
-    const fn device(self) -> Option<&'static str> {
-        match self {
-            Self::VirtioNet => Some("virtio-net-pci"),
-            Self::E1000e => Some("e1000e"),
-            Self::None => None,
+impl Namespace {
+    /// A new one, with nothing in it but a loop-back device.
+    ///
+    /// # Errors
+    /// When there are no such namespaces here, or no right to make them.
+    fn new() -> Result<Self> {
+        let has_users = !rustix::process::geteuid().is_root();
+        let mut unshare = Command::new(tool("unshare")?);
+        if has_users {
+            unshare.args(["--user", "--map-root-user"]);
         }
+        Self::hold(unshare, has_users)
     }
-}
 
-/// A TCP port of the host's that is one of the guest's. Only the host itself reaches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// The host's port.
-    pub host: u16,
-    /// The guest's.
-    pub guest: u16,
-}
-
-/// `HOST:GUEST`.
-impl FromStr for Forward {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
-        let ports = text.split_once(':');
-        let ports = ports.and_then(|(host, guest)| Some((port(host)?, port(guest)?)));
-        let (host, guest) = ports.ok_or("expected HOST:GUEST, two ports, such as 8080:80")?;
-        Ok(Self { host, guest })
+    /// Another one, with the same rights.
+    fn sibling(&self) -> Result<Self> {
+        Self::hold(self.enter(&tool("unshare")?), self.has_users)
     }
-}
 
-/// The QEMU arguments for an interface and its forwarded ports; none without an interface. `number`
-/// is another one for each interface of a guest.
-#[must_use]
-pub fn arguments(nic: Nic, number: usize, forwards: &[Forward]) -> Vec<OsString> {
-    let Some(device) = nic.device() else {
-        return Vec::new();
-    };
-    let mut network = format!("user,id=net{number}");
-    for Forward { host, guest } in forwards {
-        network += &format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-    }
-    // Without an option ROM the firmware does not try to boot from it.
-    let device = format!("{device},netdev=net{number},romfile=");
-    ["-netdev", &network, "-device", &device]
-        .map(OsString::from)
-        .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_from_the_command_line() {
-        let right: Forward = "8080:80".parse().unwrap();
-        assert_eq!((right.host, right.guest), (8080, 80));
-        for bad in ["", "80", ":80", "80:", "0:80", "80:0", "65536:80", "a:b"] {
-            assert!(bad.parse::<Forward>().is_err(), "{bad}");
+    /// Starts the process that is in the namespace, and waits until it is.
+    fn hold(mut unshare: Command, has_users: bool) -> Result<Self> {
+        unshare
+            .args(["--net", "--"])
+            .args(dying_with_this())
+            .args(["sleep", "infinity"]);
+        let holder = Running::start(&mut unshare)?;
+        let mut namespace = Self { holder, has_users };
+        let own = fs::read_link("/proc/thread-self/ns/net").context("there are no namespaces")?;
+        let deadline = Instant::now() + PATIENCE;
+        let name = format!("/proc/{}/ns/net", namespace.holder.id());
+        // The link of a process that has just ended cannot be read.
+        while fs::read_link(&name).map_or(true, |its| its == own) {
+            if let Some(status) = namespace.holder.wait_until(Instant::now())? {
+                bail!(
+                    "cannot make a network namespace ({status}); it takes root, or a kernel that \
+                     lets users make them (sysctl kernel.unprivileged_userns_clone=1)"
+                );
+            }
+            if Instant::now() > deadline {
+                bail!("a network namespace was not there within {PATIENCE:?}");
+            }
+            std::thread::sleep(POLL);
         }
+        namespace.run("ip", &["link", "set", "lo", "up"])?;
+        Ok(namespace)
     }
 
-    #[test]
-    fn qemu_is_told_of_the_interface() {
-        let forwards = ["8080:80", "8443:443"].map(|text| text.parse().unwrap());
-        let expected = [
-            "-netdev",
-            "user,id=net1,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:8443-:443",
-            "-device",
-            "e1000e,netdev=net1,romfile=",
-        ];
-        assert_eq!(arguments(Nic::E1000e, 1, &forwards), expected);
-        assert!(arguments(Nic::None, 0, &forwards).is_empty());
+    /// A command that runs in the namespace, and that the kernel ends when the thread that started it
+    /// ends.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let [setpriv, rest @ ..] = dying_with_this();
+        let mut command = self.enter(Path::new(setpriv));
+        command.args(rest).arg(program);
+        command
     }
+
+    fn enter(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.holder.id().to_string(), "--net"]);
+        if self.has_users {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// Runs a command in the namespace to its end.
+    ///
+    /// # Errors
+    /// When it fails; the error has what it said.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        let output = self
+            .command(tool(program)?)
+            .args(arguments)
+            .output()
+            .with_context(|| format!("cannot start {program}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            bail!(
+                "`{program} {}` failed: {}",
+                arguments.join(" "),
+                said.trim()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// In front of a command: the kernel ends it when the thread that started it ends. It comes after the
+/// change of namespaces, which would undo it.
+const fn dying_with_this() -> [&'static str; 4] {
+    ["setpriv", "--pdeathsig", "KILL", "--"]
+}
+
+fn tool(name: &str) -> Result<std::path::PathBuf> {
+    process::find_program(name)
+        .with_context(|| format!("there is no `{name}`; it is of util-linux or iproute2"))
+}
+
+/// A guest's end of a network and its clients' end.
+pub struct Link {
+    guest: Namespace,
+    clients: Namespace,
+}
+
+impl Link {
+    /// Why there can be no link on this machine; `None` if there can.
+    #[must_use]
+    pub fn obstacle() -> Option<String> {
+        const TUN: &str = "/dev/net/tun";
+        if !Path::new(TUN).exists() {
+            return Some(format!("there is no {TUN} (`modprobe tun` makes it)"));
+        }
+        Namespace::new().err().map(|error| format!("{error:#}"))
+    }
+
+    /// The clients' address, in a network of 24 bits.
+    pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+    /// The guest's address, for the guest to take.
+    pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+    /// A link of so many megabits (10^6 bits) a second each way, or one without a limit.
+    ///
+    /// # Errors
+    /// When there are no namespaces here, or devices cannot be made in them.
+    pub fn new(megabits: Option<u32>) -> Result<Self> {
+        packages::require(&[Package::NetworkTools])?;
+        let guest = Namespace::new()?;
+        let clients = guest.sibling()?;
+        let there = clients.holder.id().to_string();
+        for arguments in [
+            &["link", "add", BRIDGE, "type", "bridge"][..],
+            &["tuntap", "add", TAP, "mode", "tap"],
+            &[
+                "link", "add", FAR, "type", "veth", "peer", "name", CLIENTS, "netns", &there,
+            ],
+            &["link", "set", TAP, "master", BRIDGE],
+            &["link", "set", FAR, "master", BRIDGE],
+        ] {
+            guest.run("ip", arguments)?;
+        }
+        for device in [TAP, FAR, BRIDGE] {
+            guest.run("ip", &["link", "set", device, "up"])?;
+        }
+        let address = format!("{}/24", Self::CLIENTS);
+        clients.run("ip", &["address", "add", &address, "dev", CLIENTS])?;
+        clients.run("ip", &["link", "set", CLIENTS, "up"])?;
+        if let Some(megabits) = megabits {
+            shape(&guest, FAR, megabits)?;
+            shape(&clients, CLIENTS, megabits)?;
+        }
+        Ok(Self { guest, clients })
+    }
+
+    /// Where the guest is: QEMU is to be started there.
+    #[must_use]
+    pub const fn guest(&self) -> &Namespace {
+        &self.guest
+    }
+
+    /// Where the clients are.
+    #[must_use]
+    pub const fn clients(&self) -> &Namespace {
+        &self.clients
+    }
+
+    /// The guest's device, as QEMU's `-netdev` wants it.
+    #[must_use]
+    pub fn tap_options() -> String {
+        format!("tap,ifname={TAP},script=no,downscript=no,sndbuf={SEND_BUFFER}")
+    }
+}
+
+/// Holds what a device sends to a rate.
+fn shape(namespace: &Namespace, device: &str, megabits: u32) -> Result<()> {
+    let rate = format!("{megabits}mbit");
+    // What goes out at once: a millisecond's worth, and at least a large segment.
+    let burst = (megabits * 125).max(64 << 10).to_string();
+    let limit = SHAPER.to_string();
+    let shaper = ["tbf", "rate", &rate, "burst", &burst, "limit", &limit];
+    let arguments = [&["qdisc", "add", "dev", device, "root"][..], &shaper].concat();
+    namespace.run("tc", &arguments)
 }

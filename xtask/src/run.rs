@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
 use xtask::disks::{self, Controller, Disk};
-use xtask::network::{self, Forward, Nic};
+use xtask::nic::{self, Forward, Nic};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
 use xtask::{program, ui, workspace};
@@ -191,7 +191,7 @@ fn extra(args: &Args) -> Result<Vec<OsString>> {
     if args.nic == Nic::None && !args.forwards.is_empty() {
         bail!("without a network interface no port can be forwarded; give one with --nic");
     }
-    extra.extend(network::arguments(args.nic, 0, &args.forwards));
+    extra.extend(nic::arguments(args.nic, 0, &args.forwards));
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)
 }

@@ -122,7 +122,7 @@ fn project_rules() -> Result<()> {
         "{} breaches of the project's rules",
         breaches.len()
     );
-    Ok(())
+    fuzz::locked()
 }
 
 fn lints() -> Result<()> {

@@ -9,11 +9,13 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 16] = [
     "cases",
     "cpuhog",
     "each",
     "filework",
+    "flood",
+    "httpd",
     "latency",
     "microbench",
     "reactor",
@@ -22,6 +24,7 @@ const PROGRAMS: [&str; 13] = [
     "selfcheck",
     "spawner",
     "stress",
+    "udpsink",
     "vstat",
 ];
 
@@ -46,6 +49,7 @@ pub fn build() -> Result<Vec<GuestFile>> {
     let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--package", "vortex-programs"])
+        .args(["--package", "vortex-httpd"])
         .args(["--profile", "userland", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_dir)

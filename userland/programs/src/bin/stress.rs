@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use vortex_programs::work;
 
 /// Do one unpleasant thing for ever
@@ -14,7 +18,7 @@ use vortex_programs::work;
 struct Args {
     /// What
     what: What,
-    /// How much: threads to create, megabytes to fill
+    /// How much: threads or timers to create, megabytes to fill
     #[arg(long, default_value_t = 1000)]
     amount: usize,
 }
@@ -31,6 +35,8 @@ enum What {
     Threads,
     /// Sleeps of 100 µs
     Sleeps,
+    /// Many timers, each due every microsecond, and each read as soon as it is
+    Timers,
     /// More memory than there is
     Memory,
 }
@@ -55,6 +61,7 @@ fn main() {
         What::Sleeps => loop {
             thread::sleep(Duration::from_micros(100));
         },
+        What::Timers => timers(args.amount),
         What::Memory => {
             let kept: Vec<_> = (0..args.amount).map(|_| fill(1 << 20)).collect();
             println!("{} MiB filled", kept.len());
@@ -69,6 +76,38 @@ fn fill(bytes: usize) -> Vec<u8> {
         page[0] = 1;
     }
     std::hint::black_box(memory)
+}
+
+fn timers(number: usize) {
+    let end = |error| -> ! {
+        eprintln!("stress: timers fail: {error}");
+        std::process::exit(1)
+    };
+    let period = Itimerspec {
+        it_interval: Timespec {
+            tv_sec: 0,
+            tv_nsec: 1000,
+        },
+        it_value: Timespec {
+            tv_sec: 0,
+            tv_nsec: 1,
+        },
+    };
+    let made: Result<Vec<_>, _> = (0..number)
+        .map(|_| {
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::empty())?;
+            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &period).map(|_| timer)
+        })
+        .collect();
+    let made = made.unwrap_or_else(|error| end(error));
+    println!("{number} timers run");
+    loop {
+        for timer in &made {
+            if let Err(error) = rustix::io::read(timer, &mut [0; 8]) {
+                end(error);
+            }
+        }
+    }
 }
 
 fn threads(number: usize) {

@@ -1,0 +1,113 @@
+//! Answers: the head (RFC 9112) and what follows it.
+//!
+//! Key types: [`Status`], [`Response`], [`Body`].
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::time::SystemTime;
+
+use crate::request::Request;
+
+macro_rules! statuses {
+    ($($name:ident $code:literal $reason:literal)*) => {
+        /// How a request went (RFC 9110, section 15).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Status { $($name),* }
+
+        impl Status {
+            pub(crate) const fn code(self) -> u16 {
+                match self { $(Self::$name => $code),* }
+            }
+
+            pub(crate) const fn reason(self) -> &'static str {
+                match self { $(Self::$name => $reason),* }
+            }
+        }
+    };
+}
+
+statuses! {
+    Ok 200 "OK"
+    PartialContent 206 "Partial Content"
+    MovedPermanently 301 "Moved Permanently"
+    NotModified 304 "Not Modified"
+    BadRequest 400 "Bad Request"
+    Forbidden 403 "Forbidden"
+    NotFound 404 "Not Found"
+    MethodNotAllowed 405 "Method Not Allowed"
+    ContentTooLarge 413 "Content Too Large"
+    UriTooLong 414 "URI Too Long"
+    RangeNotSatisfiable 416 "Range Not Satisfiable"
+    HeadersTooLarge 431 "Request Header Fields Too Large"
+    InternalError 500 "Internal Server Error"
+    NotImplemented 501 "Not Implemented"
+    Unavailable 503 "Service Unavailable"
+    VersionNotSupported 505 "HTTP Version Not Supported"
+}
+
+/// What follows the head.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Text(String),
+    /// A part of a file, in bytes: from the first up to and without the second.
+    File(File, u64, u64),
+}
+
+impl Body {
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::File(_, start, end) => end - start,
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: Status,
+    /// Further lines of the head, each with its end.
+    pub(crate) headers: String,
+    pub(crate) body: Body,
+}
+
+impl Response {
+    /// A page that says how the request went.
+    pub(crate) fn page(status: Status) -> Self {
+        let (code, reason) = (status.code(), status.reason());
+        let mut headers = "Content-Type: text/html; charset=utf-8\r\n".to_owned();
+        if status == Status::MethodNotAllowed {
+            headers.push_str("Allow: GET, HEAD\r\n");
+        }
+        Self {
+            status,
+            headers,
+            body: Body::Text(format!(
+                "<!DOCTYPE html>\n<title>{code} {reason}</title>\n<h1>{code} {reason}</h1>\n"
+            )),
+        }
+    }
+
+    /// The head of the answer to a request; to something that is none without one.
+    pub(crate) fn head(&self, request: Option<&Request>, keep_alive: bool) -> String {
+        let mut head = format!(
+            "HTTP/1.1 {} {}\r\nServer: httpd\r\nDate: {}\r\n",
+            self.status.code(),
+            self.status.reason(),
+            httpdate::fmt_http_date(SystemTime::now()),
+        );
+        head.push_str(&self.headers);
+        if self.status != Status::NotModified {
+            // Writing to a string does not fail.
+            let _ = write!(head, "Content-Length: {}\r\n", self.body.length());
+        }
+        let is_old = request.is_some_and(|request| request.minor == 0);
+        head.push_str(match (keep_alive, is_old) {
+            (true, true) => "Connection: keep-alive\r\n",
+            (true, false) => "",
+            (false, _) => "Connection: close\r\n",
+        });
+        head.push_str("\r\n");
+        head
+    }
+}

@@ -1,0 +1,228 @@
+//! The event loop: clients come, have their turns when there is something to do, and go.
+//!
+//! Key types: [`Server`], [`Limits`].
+//!
+//! Every connection is watched once, for changes (edge-triggered), and drained when it has some; one
+//! that has had its turn and could go on waits in a queue with the others.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use slab::Slab;
+
+use crate::connection::{Connection, Turn};
+use crate::log::Log;
+use crate::site::Site;
+
+/// The listener's number among the events.
+const LISTENER: u64 = u64::MAX;
+/// Events taken at once.
+const EVENTS: usize = 256;
+/// For how long nobody is let in after descriptors or memory ran out.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What the server allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many clients at once.
+    pub(crate) connections: usize,
+    /// For how long a connection may be idle.
+    pub(crate) idle: Duration,
+}
+
+struct Client {
+    connection: Connection,
+    /// When it is closed unless something moves.
+    deadline: Instant,
+    /// Whether it is in the queue of those that could go on.
+    is_queued: bool,
+}
+
+/// A web server.
+pub(crate) struct Server {
+    epoll: OwnedFd,
+    listener: TcpListener,
+    site: Site,
+    log: Log,
+    limits: Limits,
+    clients: Slab<Client>,
+    /// By deadline.
+    deadlines: BTreeSet<(Instant, usize)>,
+    queue: VecDeque<usize>,
+    /// Whether clients may be waiting to be let in.
+    are_waiting: bool,
+    /// When the next may be let in.
+    closed_until: Option<Instant>,
+}
+
+impl Server {
+    pub(crate) fn new(
+        listener: TcpListener,
+        site: Site,
+        log: Log,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let events = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), events)?;
+        Ok(Self {
+            epoll,
+            listener,
+            site,
+            log,
+            limits,
+            clients: Slab::new(),
+            deadlines: BTreeSet::new(),
+            queue: VecDeque::new(),
+            are_waiting: true,
+            closed_until: None,
+        })
+    }
+
+    /// Serves for ever.
+    ///
+    /// # Errors
+    /// When waiting fails, which it does not while the program is right.
+    pub(crate) fn run(mut self) -> io::Result<Infallible> {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            self.log.flush();
+            events.clear();
+            match epoll::wait(
+                &self.epoll,
+                spare_capacity(&mut events),
+                self.timeout().as_ref(),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for Event { data, .. } in events.drain(..) {
+                match data.u64() {
+                    LISTENER => self.are_waiting = true,
+                    number => self.turn(number as usize),
+                }
+            }
+            // Those that are in the queue now; who goes on comes after them.
+            for _ in 0..self.queue.len() {
+                if let Some(number) = self.queue.pop_front() {
+                    if let Some(client) = self.clients.get_mut(number) {
+                        client.is_queued = false;
+                    }
+                    self.turn(number);
+                }
+            }
+            self.close_idle();
+            self.let_in();
+        }
+    }
+
+    /// Until when there is nothing to do.
+    fn timeout(&self) -> Option<Timespec> {
+        let now = Instant::now();
+        let can_let_in = self.are_waiting && self.clients.len() < self.limits.connections;
+        let next = match (self.queue.is_empty(), can_let_in, self.closed_until) {
+            (false, _, _) | (true, true, None) => Some(now),
+            (true, true, Some(until)) => Some(until),
+            (true, false, _) => None,
+        };
+        let idle = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let next = [next, idle].into_iter().flatten().min()?;
+        let left = next.saturating_duration_since(now);
+        Some(Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: left.subsec_nanos().into(),
+        })
+    }
+
+    /// Lets clients in while there is room for them.
+    fn let_in(&mut self) {
+        if self
+            .closed_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return;
+        }
+        self.closed_until = None;
+        while self.are_waiting && self.clients.len() < self.limits.connections {
+            match self.listener.accept() {
+                Ok((stream, client)) => {
+                    let connection = Connection::new(stream, client.ip());
+                    // One that cannot be watched is closed.
+                    if let Ok(number) = self.enter(connection) {
+                        self.turn(number);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.are_waiting = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    self.closed_until = Some(Instant::now() + BREATH);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, connection: Connection) -> io::Result<usize> {
+        connection.stream().set_nonblocking(true)?;
+        // Answers are sent as they are ready; a head is joined to its file by MSG_MORE.
+        connection.stream().set_nodelay(true)?;
+        let entry = self.clients.vacant_entry();
+        let number = entry.key();
+        let events = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(number as u64);
+        epoll::add(&self.epoll, connection.stream(), data, events)?;
+        let deadline = Instant::now() + self.limits.idle;
+        self.deadlines.insert((deadline, number));
+        entry.insert(Client {
+            connection,
+            deadline,
+            is_queued: false,
+        });
+        Ok(number)
+    }
+
+    fn turn(&mut self, number: usize) {
+        // It may have ended with an earlier event.
+        let Some(client) = self.clients.get_mut(number) else {
+            return;
+        };
+        let turn = client.connection.turn(&self.site, &mut self.log);
+        if turn == Turn::Ended {
+            self.close(number);
+            return;
+        }
+        self.deadlines.remove(&(client.deadline, number));
+        client.deadline = Instant::now() + self.limits.idle;
+        self.deadlines.insert((client.deadline, number));
+        if turn == Turn::GoesOn && !client.is_queued {
+            client.is_queued = true;
+            self.queue.push_back(number);
+        }
+    }
+
+    /// Closes connections on which nothing has moved for too long.
+    fn close_idle(&mut self) {
+        let now = Instant::now();
+        while let Some(&(deadline, number)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.close(number);
+        }
+    }
+
+    fn close(&mut self, number: usize) {
+        let mut client = self.clients.remove(number);
+        client.connection.abandon(&mut self.log);
+        self.deadlines.remove(&(client.deadline, number));
+    }
+}
