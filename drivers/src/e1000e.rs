@@ -165,31 +165,41 @@ where
         let is_hungry = running.receive.is_empty();
         running.hungry_until = is_hungry.then_some(now_ns + HUNGRY_NS);
         // What has interrupted for nothing else has done so for its link.
-        if (is_idle && taken == 0) || now_ns >= running.next_look {
+        let is_due = now_ns >= running.next_look;
+        if is_due {
+            running.next_look = now_ns + LOOK_NS;
+            self.count();
+        }
+        if is_due || is_idle && taken == 0 {
             self.look(now_ns, host)?;
         }
         Ok(taken == budget)
     }
 
-    /// Looks at the link and at what the device has counted.
-    fn look(&mut self, now_ns: u64, host: &mut dyn Host) -> Result<(), Trouble> {
-        let State::Running(running) = &mut self.state else {
-            return Ok(());
-        };
-        running.next_look = now_ns + LOOK_NS;
-        self.registers
-            .write32(reg::ICR, cause::LSC | cause::RXO | cause::OTHER);
-        let status = self.registers.read32(reg::STATUS);
-        if status == reg::NOBODY {
-            return Err(Trouble::Vanished);
-        }
+    /// Takes what the device has counted.
+    fn count(&mut self) {
         for (register, loss) in [
             (reg::MPC, Loss::Missed),
             (reg::CRCERRS, Loss::Damaged),
             (reg::RXERRC, Loss::Damaged),
         ] {
             let count = self.registers.read32(register);
-            self.counters.lose(loss, count.into());
+            if count != reg::NOBODY {
+                self.counters.lose(loss, count.into());
+            }
+        }
+    }
+
+    /// Looks at the link.
+    fn look(&mut self, now_ns: u64, host: &mut dyn Host) -> Result<(), Trouble> {
+        let State::Running(running) = &mut self.state else {
+            return Ok(());
+        };
+        self.registers
+            .write32(reg::ICR, cause::LSC | cause::RXO | cause::OTHER);
+        let status = self.registers.read32(reg::STATUS);
+        if status == reg::NOBODY {
+            return Err(Trouble::Vanished);
         }
         let has_link = status & status::LU != 0;
         if has_link != running.has_link {
@@ -283,10 +293,16 @@ where
             State::Gone => return false,
             State::Running(_) => {}
         }
-        if self.interrupts == Interrupts::Msi {
-            // By MSI-X the causes are cleared and masked by the device itself.
-            self.registers.write32(reg::IMC, u32::MAX);
-            self.registers.write32(reg::ICR, u32::MAX);
+        match self.interrupts {
+            // The device has masked the causes itself; those since then are for what is taken now.
+            Interrupts::Msix => {
+                self.registers.write32(reg::ICR, cause::RXQ0 | cause::TXQ0);
+            }
+            Interrupts::Msi => {
+                self.registers.write32(reg::IMC, u32::MAX);
+                self.registers.write32(reg::ICR, u32::MAX);
+            }
+            Interrupts::Polled => {}
         }
         match self.serve((now_ns, budget), host) {
             Ok(has_more) => return has_more,

@@ -44,7 +44,10 @@ pub(crate) fn attach(
         let Some(interface) = found.start(wired, how) else {
             continue;
         };
-        let id = shared.nics.attach(interface);
+        let Some(id) = shared.nics.attach(interface) else {
+            log::error!("PCI: {}: one network interface too many", function.address);
+            continue;
+        };
         if let Some((vector, _)) = interrupt {
             shared.nics.set_vector(id, vector);
         }

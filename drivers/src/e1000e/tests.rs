@@ -394,6 +394,8 @@ fn more_than_there_is_room_for_waits_in_the_device() {
     rig.host.is_poor = false;
     rig.serve();
     assert!(rig.receive(&[7; 60]));
+    rig.now_ns += SECOND;
+    rig.serve();
     assert_eq!(rig.driver.counters().lost(Loss::Missed), 3);
 }
 

@@ -461,6 +461,7 @@ fn without_memory_it_tries_again() {
     assert!(rig.now_ns < SECOND / 100);
     rig.host.is_poor = false;
     rig.serve();
+    assert!(!rig.driver.arm());
     assert!(rig.receive(RECEIVE, 0, &[7; 60]));
     assert_eq!(rig.driver.deadline(), None);
 }

@@ -48,7 +48,7 @@ pub(super) fn check(
     let missing = || Failure::new(format_args!("the boot core is not in the grid"));
     let shared = processes::shared().ok_or_else(missing)?.clone();
     shared.nics.set_tap(Box::new(count));
-    for id in shared.nics.ids().into_iter().take(MOST) {
+    for id in shared.nics.ids().take(MOST) {
         check_one(wired, local, &shared, id)?;
     }
     Ok(())

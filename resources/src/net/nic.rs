@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 use vortex_toolkit::ids::ResourceId;
@@ -36,6 +37,8 @@ pub(crate) struct Nic {
     pub(crate) name: &'static str,
     /// The vector of its interrupts; none if it is polled.
     pub(crate) vector: Once<u8>,
+    /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
+    due_ns: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -83,12 +86,18 @@ impl Nic {
             id,
             name: interface.name(),
             vector: Once::new(),
+            due_ns: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
                 interface,
                 has_room: true,
                 refused: Vec::new(),
             }),
         }
+    }
+
+    /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.due_ns.load(Ordering::Relaxed)
     }
 
     pub(crate) fn properties(&self) -> Properties {
@@ -164,7 +173,10 @@ impl Nic {
         let is_polled = self.vector.get().is_none() || !state.refused.is_empty();
         let poll = is_polled.then_some(now_ns + POLL_NS);
         let own = state.interface.deadline();
-        own.into_iter().chain(poll).min()
+        let deadline = own.into_iter().chain(poll).min();
+        self.due_ns
+            .store(deadline.unwrap_or(u64::MAX), Ordering::Relaxed);
+        deadline
     }
 }
 

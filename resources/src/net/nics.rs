@@ -3,11 +3,10 @@
 //! Key type: [`Nics`].
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU16, Ordering};
 
-use spin::{Once, RwLock};
+use spin::Once;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::Owner;
 
@@ -18,6 +17,8 @@ use super::nic::{InterfaceId, Nic};
 use crate::machine::Machine;
 use crate::system::{Kind, Shared};
 
+/// The most interfaces.
+const MOST: usize = 16;
 /// Of all memory, packets can have one frame in so many, but no more than so many frames.
 const PART_OF_MEMORY: usize = 16;
 const MOST_FRAMES: usize = 16 << 10;
@@ -25,10 +26,11 @@ const MOST_FRAMES: usize = 16 << 10;
 /// Looks at a received packet before it is handed on.
 pub type Tap = Box<dyn Fn(InterfaceId, &Packet) + Send + Sync>;
 
-/// The interfaces of the system.
+/// The interfaces of the system. None ever goes, so each is reached without a lock.
 #[derive(Default)]
 pub struct Nics {
-    all: RwLock<Vec<Arc<Nic>>>,
+    all: [Once<Nic>; MOST],
+    count: AtomicU16,
     pool: Once<&'static Pool>,
     labels: Once<Labels>,
     tap: Once<Tap>,
@@ -37,12 +39,12 @@ pub struct Nics {
 }
 
 impl Nics {
-    /// Adds an interface, at boot. It comes up once it was serviced.
-    pub fn attach(&self, interface: Box<dyn Interface>) -> InterfaceId {
-        let mut all = self.all.write();
-        let id = InterfaceId(u16::try_from(all.len()).unwrap_or(u16::MAX));
-        all.push(Arc::new(Nic::new(id, interface)));
-        id
+    /// Adds an interface, at boot. It comes up once it was serviced. `None` if there are 16 already.
+    pub fn attach(&self, interface: Box<dyn Interface>) -> Option<InterfaceId> {
+        let id = InterfaceId(self.count.fetch_add(1, Ordering::Relaxed));
+        let place = self.all.get(usize::from(id.0))?;
+        place.call_once(|| Nic::new(id, interface));
+        Some(id)
     }
 
     /// Says which vector an interface's interrupts have.
@@ -58,9 +60,8 @@ impl Nics {
     }
 
     /// The numbers of all interfaces.
-    #[must_use]
-    pub fn ids(&self) -> Vec<InterfaceId> {
-        self.all.read().iter().map(|nic| nic.id).collect()
+    pub fn ids(&self) -> impl Iterator<Item = InterfaceId> {
+        self.all().map(|nic| nic.id)
     }
 
     /// What an interface is called in the log, can do, has counted, and whether it has a link.
@@ -70,15 +71,18 @@ impl Nics {
         Some((nic.name, nic.properties(), nic.counters(), nic.has_link()))
     }
 
-    pub(crate) fn get(&self, id: InterfaceId) -> Option<Arc<Nic>> {
-        self.all.read().get(usize::from(id.0)).cloned()
+    /// The interfaces there are.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Nic> {
+        self.all.iter().map_while(Once::get)
+    }
+
+    pub(crate) fn get(&self, id: InterfaceId) -> Option<&Nic> {
+        self.all.get(usize::from(id.0))?.get()
     }
 
     /// The interface whose interrupts have this vector.
-    pub(crate) fn interrupting(&self, vector: u8) -> Option<Arc<Nic>> {
-        let all = self.all.read();
-        let mut all = all.iter();
-        all.find(|one| one.vector.get() == Some(&vector)).cloned()
+    pub(crate) fn interrupting(&self, vector: u8) -> Option<&Nic> {
+        self.all().find(|one| one.vector.get() == Some(&vector))
     }
 
     pub(crate) fn tap(&self) -> Option<&Tap> {
@@ -125,6 +129,6 @@ impl<M: Machine> Shared<M> {
 
 impl fmt::Debug for Nics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all.read().iter()).finish()
+        f.debug_list().entries(self.all()).finish()
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn interrupt<M: Machine>(
     vector: u8,
 ) -> Option<u64> {
     let nic = shared.nics.interrupting(vector)?;
-    service(shared, context, &nic)
+    service(shared, context, nic)
 }
 
 /// Takes what an interface has to say. When to come again, in nanoseconds.
@@ -70,17 +70,28 @@ pub(crate) fn look<M: Machine>(
     id: InterfaceId,
 ) -> Option<u64> {
     let nic = shared.nics.get(id)?;
-    service(shared, context, &nic)
+    service(shared, context, nic)
 }
 
-/// Has all interfaces looked at that there are.
-pub(crate) fn look_at_all<M: Machine>(shared: &Shared<M>, context: &mut Context<'_, Vortex<M>>) {
-    for id in shared.nics.ids() {
+/// Has the interfaces looked at for which it is time. When it is for the next of the others, in
+/// nanoseconds.
+pub(crate) fn look_at_due<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+) -> Option<u64> {
+    let now_ns = shared.clock.nanoseconds(context.now());
+    let mut next = u64::MAX;
+    for nic in shared.nics.all() {
+        if nic.due_ns() > now_ns {
+            next = next.min(nic.due_ns());
+            continue;
+        }
         let infrastructure = ActivityId::INFRASTRUCTURE;
         let destination = shared.destination(Kind::NetInterrupt, infrastructure);
-        let message = Message::Net(NetMessage::Service(id));
+        let message = Message::Net(NetMessage::Service(nic.id));
         context.send(Request::new(destination, infrastructure, message));
     }
+    (next != u64::MAX).then_some(next)
 }
 
 fn service<M: Machine>(

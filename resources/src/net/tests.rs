@@ -78,7 +78,7 @@ impl Rig {
         settings[1].ring = 2048;
         let (cable, [system, end]) = Cable::new(&machine, settings);
         let nics = &world.shared.nics;
-        let id = nics.attach(Box::new(system));
+        let id = nics.attach(Box::new(system)).expect("it is the first");
         nics.set_vector(id, VECTOR);
         let tapped = Arc::new(Mutex::new(Vec::new()));
         let (taps, reader) = (tapped.clone(), machine.clone());

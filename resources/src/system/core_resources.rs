@@ -23,8 +23,9 @@ pub struct CoreResources<M: Machine> {
     core: CoreId,
     /// When the machine's deadline is, in cycles; it may have passed.
     armed: u64,
-    /// When devices are to be looked at by this core, in cycles.
-    devices_due: u64,
+    /// When disks, and network interfaces, are to be looked at by this core, in cycles.
+    disks_due: u64,
+    nics_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -34,7 +35,8 @@ impl<M: Machine> CoreResources<M> {
             shared,
             core,
             armed: u64::MAX,
-            devices_due: u64::MAX,
+            disks_due: u64::MAX,
+            nics_due: u64::MAX,
         }
     }
 
@@ -42,7 +44,8 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.shared.timers(self.core).first().min(self.devices_due);
+        let sleeper = self.shared.timers(self.core).first();
+        let first = sleeper.min(self.disks_due).min(self.nics_due);
         (first != u64::MAX).then_some(first)
     }
 
@@ -51,10 +54,14 @@ impl<M: Machine> CoreResources<M> {
     pub fn run_timers(&mut self, context: &mut Context<'_, Vortex<M>>) {
         thread::timers::run_due(&self.shared, context);
         self.shared.run_woken(context);
-        if self.devices_due <= context.now() {
-            self.devices_due = u64::MAX;
+        if self.disks_due <= context.now() {
+            self.disks_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
-            net::ring::look_at_all(&self.shared, context);
+        }
+        if self.nics_due <= context.now() {
+            self.nics_due = u64::MAX;
+            let due_ns = net::ring::look_at_due(&self.shared, context);
+            self.expect_nics(due_ns);
         }
     }
 
@@ -63,7 +70,7 @@ impl<M: Machine> CoreResources<M> {
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
         let sleeper = self.shared.timers(self.core).first();
-        let at = at.min(sleeper).min(self.devices_due);
+        let at = at.min(sleeper).min(self.disks_due).min(self.nics_due);
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -198,7 +205,7 @@ impl<M: Machine> CoreResources<M> {
         let due_ns = match message {
             DiskMessage::Insert(io) => {
                 let (outcome, due_ns) = ring::insert(shared, context, io);
-                self.expect_devices(due_ns);
+                self.expect_disks(due_ns);
                 return outcome;
             }
             DiskMessage::Interrupt(vector) => ring::interrupt(shared, context, vector),
@@ -218,7 +225,7 @@ impl<M: Machine> CoreResources<M> {
                 None
             }
         };
-        self.expect_devices(due_ns);
+        self.expect_disks(due_ns);
         Outcome::Done
     }
 
@@ -238,14 +245,21 @@ impl<M: Machine> CoreResources<M> {
             // There is no protocol yet that would take them.
             NetMessage::Received(..) | NetMessage::Changed(..) => (Outcome::Done, None),
         };
-        self.expect_devices(due_ns);
+        self.expect_nics(due_ns);
         outcome
     }
 
-    /// Devices are to be looked at by then, in nanoseconds.
-    fn expect_devices(&mut self, due_ns: Option<u64>) {
+    /// Disks are to be looked at by then, in nanoseconds.
+    fn expect_disks(&mut self, due_ns: Option<u64>) {
         if let Some(due_ns) = due_ns {
-            self.devices_due = self.devices_due.min(self.shared.clock.cycles(due_ns));
+            self.disks_due = self.disks_due.min(self.shared.clock.cycles(due_ns));
+        }
+    }
+
+    /// Network interfaces are to be looked at by then, in nanoseconds.
+    fn expect_nics(&mut self, due_ns: Option<u64>) {
+        if let Some(due_ns) = due_ns {
+            self.nics_due = self.nics_due.min(self.shared.clock.cycles(due_ns));
         }
     }
 }
