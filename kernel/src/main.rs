@@ -10,11 +10,13 @@ extern crate alloc;
 
 mod boot;
 mod deliberate;
+mod devices;
 mod disks;
 mod grid;
 mod image;
 mod jobs;
 mod machine;
+mod nics;
 mod options;
 mod panic;
 mod processes;
@@ -142,9 +144,13 @@ extern "C" fn start() -> ! {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
-    processes::attach_disks(shared, local.platform());
+    processes::attach_devices(shared, local.platform());
     if options.self_tests.disk {
         selftest::run_on_disks(shared, &mut local);
+        on_idle(options.on_idle, local);
+    }
+    if options.self_tests.net {
+        selftest::run_on_interfaces(shared, &mut local);
         on_idle(options.on_idle, local);
     }
     if processes::start_first(shared, local.platform(), options.root) {

@@ -27,7 +27,7 @@ use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
 
 use crate::grid::{self, Hardware, Processor, Wired, Wiring};
-use crate::{disks, ramdisk};
+use crate::{disks, nics, ramdisk};
 
 /// The kernel's system.
 pub(crate) type System = Vortex<Hardware>;
@@ -124,10 +124,11 @@ pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
     SHARED.get()
 }
 
-/// Attaches the disk controllers.
-pub(crate) fn attach_disks(wired: &grid::Shared<System>, platform: &Processor) {
+/// Attaches the disk controllers and the network interfaces.
+pub(crate) fn attach_devices(wired: &grid::Shared<System>, platform: &Processor) {
     if let Some(shared) = SHARED.get() {
         disks::attach(wired, shared, platform);
+        nics::attach(wired, shared, platform);
     }
 }
 

@@ -16,6 +16,7 @@ use vortex_toolkit::memory::Multiplexor;
 
 use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
+use crate::net::Nics;
 use crate::net::{Network, OfMachine};
 use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
@@ -74,6 +75,8 @@ pub struct Shared<M: Machine> {
     pub storage: Storage,
     /// Connections, and sockets' ends.
     pub network: Arc<Network>,
+    /// Network interfaces.
+    pub nics: Nics,
     layout: Layout,
     homes: Homes,
     timers: Vec<Timers<M>>,
@@ -126,6 +129,7 @@ impl<M: Machine> Shared<M> {
             homes: Mutex::default(),
             storage: Storage::default(),
             network,
+            nics: Nics::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),
             first_status: Mutex::new(None),

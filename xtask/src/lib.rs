@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accel;
+pub mod apachebench;
 pub mod boot_image;
 mod console;
 pub mod disks;
@@ -18,6 +19,7 @@ pub mod firmware;
 pub mod kernel;
 pub mod linux;
 pub mod network;
+pub mod nic;
 pub mod packages;
 pub mod process;
 pub mod program;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::packages::{self, Package};
 use crate::process::{self, POLL, Running};
 
 /// How long a namespace may take to be there.
@@ -149,6 +150,16 @@ pub struct Link {
 }
 
 impl Link {
+    /// Why there can be no link on this machine; `None` if there can.
+    #[must_use]
+    pub fn obstacle() -> Option<String> {
+        const TUN: &str = "/dev/net/tun";
+        if !Path::new(TUN).exists() {
+            return Some(format!("there is no {TUN} (`modprobe tun` makes it)"));
+        }
+        Namespace::new().err().map(|error| format!("{error:#}"))
+    }
+
     /// The clients' address, in a network of 24 bits.
     pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
     /// The guest's address, for the guest to take.
@@ -159,6 +170,7 @@ impl Link {
     /// # Errors
     /// When there are no namespaces here, or devices cannot be made in them.
     pub fn new(megabits: Option<u32>) -> Result<Self> {
+        packages::require(&[Package::NetworkTools])?;
         let guest = Namespace::new()?;
         let clients = guest.sibling()?;
         let there = clients.holder.id().to_string();

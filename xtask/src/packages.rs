@@ -23,6 +23,10 @@ pub enum Package {
     Ext2Tools,
     /// Counts instructions, for the benches.
     Valgrind,
+    /// `ab`, which asks web servers.
+    ApacheBench,
+    /// `ip` and `tc`, which make networks.
+    NetworkTools,
     /// A compiler, where rustup's will not do.
     Compiler,
     /// The library sources that belong to [`Package::Compiler`].
@@ -41,6 +45,8 @@ impl Package {
             Self::Firmware => "ovmf",
             Self::Ext2Tools => "e2fsprogs",
             Self::Valgrind => "valgrind",
+            Self::ApacheBench => "apache2-utils",
+            Self::NetworkTools => "iproute2",
             Self::Compiler => "rustc-web",
             Self::CompilerSources => "rust-web-src",
             Self::Linker => "rust-web-llvm",
@@ -64,6 +70,8 @@ impl Package {
             Self::Firmware => firmware::find().is_some(),
             Self::Ext2Tools => find_program("mke2fs").is_some(),
             Self::Valgrind => find_program("valgrind").is_some(),
+            Self::ApacheBench => find_program("ab").is_some(),
+            Self::NetworkTools => ["ip", "tc"].iter().all(|name| find_program(name).is_some()),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
         }
     }
@@ -76,6 +84,8 @@ impl fmt::Display for Package {
             Self::Firmware => "OVMF.fd or OVMF_CODE.fd (UEFI firmware for QEMU, of EDK II)",
             Self::Ext2Tools => "mke2fs (of e2fsprogs)",
             Self::Valgrind => "valgrind (which counts instructions)",
+            Self::ApacheBench => "ab (ApacheBench, of the Apache HTTP server)",
+            Self::NetworkTools => "ip and tc (of iproute2)",
             Self::Compiler => "rustc 1.95 or newer",
             Self::CompilerSources => "the Rust library sources of that rustc (rust-src)",
             Self::Linker => "rust-lld (LLVM's linker)",

@@ -9,11 +9,12 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 16] = [
     "cases",
     "cpuhog",
     "each",
     "filework",
+    "flood",
     "httpd",
     "latency",
     "microbench",
@@ -23,6 +24,7 @@ const PROGRAMS: [&str; 14] = [
     "selfcheck",
     "spawner",
     "stress",
+    "udpsink",
     "vstat",
 ];
 

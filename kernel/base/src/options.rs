@@ -119,6 +119,8 @@ pub struct SelfTests {
     pub grid: bool,
     /// All volumes are read and, where that is allowed, written. No process is started then.
     pub disk: bool,
+    /// All network interfaces send and receive. No process is started then.
+    pub net: bool,
 }
 
 impl SelfTests {
@@ -132,6 +134,7 @@ impl SelfTests {
             "user" => &mut self.user,
             "grid" => &mut self.grid,
             "disk" => &mut self.disk,
+            "net" => &mut self.net,
             _ => return None,
         };
         *check = true;
@@ -231,9 +234,9 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault => write_names(f, FAULTS),
-            Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, user, grid, disk, separated by commas")
-            }
+            Self::SelfTests => f.write_str(
+                "page-tables, tlb, ipi, timer, user, grid, disk, net, separated by commas",
+            ),
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
@@ -450,10 +453,11 @@ mod tests {
             user: false,
             grid: false,
             disk: false,
+            net: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, user, grid, disk, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, disk, net, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 

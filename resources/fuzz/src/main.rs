@@ -1,9 +1,12 @@
-//! Fuzzes what reads programs and the root file system's archive.
+//! Fuzzes what reads programs, the root file system's archive, what disks say, and packets.
 //!
-//! Every input goes to both: each refuses what is not its own after a few bytes. Panics, overflows
+//! Every input goes to all: each refuses what is not its own after a few bytes. Panics, overflows
 //! and hangs are found by the fuzzer; what else must hold of every answer is asserted here. `cargo
 //! xtask fuzz resources` builds and runs it.
 #![no_main]
+
+mod net;
+mod storage;
 
 use libfuzzer_sys::fuzz_target;
 use vortex_resources::executable::{LOWEST, PROGRAM_END, Plan};
@@ -16,6 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
     plan(bytes);
     read_tar(bytes);
     read_tar(&sealed(bytes));
+    storage::tables(bytes);
+    storage::answers(bytes);
+    net::flow(bytes);
 });
 
 /// A file that is never mapped.
@@ -82,7 +88,10 @@ fn read_tar(bytes: &[u8]) {
     for entry in Tar::new(bytes) {
         match entry {
             Ok(entry) => {
-                assert!(entry.offset >= from && entry.offset < bytes.len(), "each after the last");
+                assert!(
+                    entry.offset >= from && entry.offset < bytes.len(),
+                    "each after the last"
+                );
                 from = entry.offset + 512;
                 if let What::File(content) = entry.what {
                     assert!(from + content.len() <= bytes.len());
@@ -97,7 +106,10 @@ fn read_tar(bytes: &[u8]) {
 /// after them.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    for header in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
+    for header in bytes
+        .chunks_exact_mut(512)
+        .filter(|block| block[257..262] == *b"ustar")
+    {
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

@@ -3,9 +3,7 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
-use linux_raw_sys::net::{
-    AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM,
-};
+use linux_raw_sys::net::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
 use vortex_toolkit::ids::ActivityId;
 
 use super::argument::{Address, Fd, Flags, In, InOut, Out};

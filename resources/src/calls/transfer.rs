@@ -26,9 +26,7 @@ pub(super) fn transfer<M: Machine>(
     let done = of_files.done.get();
     match outcome {
         Ok(result) => Ok(result),
-        Err(Failure::Blocks(file, events)) => {
-            wait(caller, &file, events, done)
-        }
+        Err(Failure::Blocks(file, events)) => wait(caller, &file, events, done),
         Err(Failure::Broken) => {
             signals::send_own(caller.shared, caller.context, caller.thread, Signal::PIPE);
             match done {
@@ -67,7 +65,12 @@ fn wait<M: Machine>(
     };
     caller.thread.kept.set_done(done);
     let files = iter::once((file, events));
-    Err(thread::wait_for(caller, files, Interruption::Restart, deadline))
+    Err(thread::wait_for(
+        caller,
+        files,
+        Interruption::Restart,
+        deadline,
+    ))
 }
 
 macro_rules! transfers {

@@ -16,7 +16,9 @@ use super::ready::Events;
 use super::transfer::MAX_COUNT;
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
-use crate::net::{Address, Connecting, Data, Kind, MAX_ADDRESS, Moving, Socket, Transfer, MAX_DATA};
+use crate::net::{
+    Address, Connecting, Data, Kind, MAX_ADDRESS, MAX_DATA, Moving, Socket, Transfer,
+};
 use crate::space::UserError;
 
 /// The most that one call moves before others go first.
@@ -268,7 +270,8 @@ impl Call<'_> {
         let bytes = socket.option(level, name)?;
         let told = &bytes[..room.min(bytes.len())];
         self.memory.write(value, told)?;
-        self.memory.write(length, &(told.len() as u32).to_ne_bytes())?;
+        self.memory
+            .write(length, &(told.len() as u32).to_ne_bytes())?;
         Ok(0)
     }
 
@@ -407,7 +410,11 @@ impl Call<'_> {
     pub fn send_messages(&self, descriptor: i32, messages: u64, count: u32, flags: u32) -> Outcome {
         let (file, socket) = self.socket(descriptor)?;
         self.several(messages, count, |at, is_first| {
-            let flags = if is_first { flags } else { flags | linux::MSG_DONTWAIT };
+            let flags = if is_first {
+                flags
+            } else {
+                flags | linux::MSG_DONTWAIT
+            };
             self.send_one(&file, &socket, at, flags)
         })
     }
@@ -426,19 +433,18 @@ impl Call<'_> {
     ) -> Outcome {
         let (file, socket) = self.socket(descriptor)?;
         self.several(messages, count, |at, is_first| {
-            let flags = if is_first { flags } else { flags | linux::MSG_DONTWAIT };
+            let flags = if is_first {
+                flags
+            } else {
+                flags | linux::MSG_DONTWAIT
+            };
             self.receive_one(&file, &socket, at, flags)
         })
     }
 
     /// Does something with one `struct mmsghdr` after another, and writes what came of each. The
     /// first that fails ends it; the failure counts only if it is the very first.
-    fn several(
-        &self,
-        messages: u64,
-        count: u32,
-        act: impl Fn(u64, bool) -> Outcome,
-    ) -> Outcome {
+    fn several(&self, messages: u64, count: u32, act: impl Fn(u64, bool) -> Outcome) -> Outcome {
         let mut done = 0;
         for number in 0..u64::from(count.min(MAX_MESSAGES)) {
             let at = messages

@@ -5,8 +5,8 @@ use core::mem::offset_of;
 
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
-    EXT2_SUPER_MAGIC, MS_RDONLY, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFLNK, S_IFREG,
-    STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
+    EXT2_SUPER_MAGIC, MS_RDONLY, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG,
+    S_IFSOCK, STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
 };
 
 use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};

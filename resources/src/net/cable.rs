@@ -5,6 +5,7 @@
 //! What an end sends is at the other one at once, cut and summed as [`Offload`] says, unless it is
 //! lost: by chance, drawn from a seed, or because the other end has no room. The frame stays in the
 //! sender's ring until its [`Interface::service`] is called, so a ring that is not served is full.
+//! As a real interface, an end does not interrupt for what it has sent.
 //!
 //! [`Offload`]: super::interface::Offload
 
@@ -58,6 +59,9 @@ impl Settings {
     }
 }
 
+/// How long what was sent may stay in the ring, in nanoseconds.
+const LINGER_NS: u64 = 1_000_000;
+
 /// What is called when an end interrupts.
 type Interrupt = Arc<dyn Fn() + Send + Sync>;
 
@@ -72,6 +76,8 @@ struct Side {
     arrived: VecDeque<Packet>,
     interrupt: Option<Interrupt>,
     is_armed: bool,
+    /// When to look what was sent.
+    due: Option<u64>,
     /// What was told last of the link; nothing before it was ready.
     told_link: Option<bool>,
     counters: Counters,
@@ -87,6 +93,7 @@ impl Side {
             arrived: VecDeque::new(),
             interrupt: None,
             is_armed: false,
+            due: None,
             told_link: None,
             counters: Counters::default(),
         }
@@ -253,25 +260,21 @@ impl<M: Machine> Interface for End<M> {
         &mut self,
         _queue: usize,
         frame: Box<Outgoing>,
-        _now_ns: u64,
+        now_ns: u64,
     ) -> Result<(), (Box<Outgoing>, Refusal)> {
         let has_link = self.has_link();
         let refusal = self.with(|side| {
             if side.ring.len() >= side.settings.ring {
-                side.counters.full += 1;
+                side.due = Some(now_ns);
                 return Some(Refusal::Full);
             }
             if !frame.fits(&side.settings.properties) {
-                side.counters.lose(Loss::Unfit, 1);
                 return Some(Refusal::Unfit);
             }
-            if !has_link {
-                side.counters.lose(Loss::NoLink, 1);
-                return Some(Refusal::NoLink);
-            }
-            None
+            (!has_link).then_some(Refusal::NoLink)
         });
         if let Some(refusal) = refusal {
+            self.with(|side| side.counters.refuse(refusal));
             return Err((frame, refusal));
         }
         let bytes = self.bytes(&frame);
@@ -280,21 +283,23 @@ impl<M: Machine> Interface for End<M> {
             side.counters.sent += 1;
             side.counters.sent_bytes += bytes.len() as u64;
             side.ring.push_back(frame);
+            side.due.get_or_insert(now_ns + LINGER_NS);
         });
         for (frame, checksum) in offload::perform(bytes, offload) {
             if !self.with(Side::loses) {
                 deliver(&self.machine, &self.wire, 1 - self.side, &frame, checksum);
             }
         }
-        if let Some(call) = self.with(Side::interrupts) {
-            call();
-        }
         Ok(())
     }
 
     fn service(&mut self, _now_ns: u64, budget: usize, host: &mut dyn Host) -> bool {
         self.tell_link(host);
-        for frame in self.with(|side| core::mem::take(&mut side.ring)) {
+        let sent = self.with(|side| {
+            side.due = None;
+            core::mem::take(&mut side.ring)
+        });
+        for frame in sent {
             host.sent(frame);
         }
         for _ in 0..budget {
@@ -319,15 +324,18 @@ impl<M: Machine> Interface for End<M> {
         let has_link = self.has_link();
         self.with(|side| {
             let link_changed = side.told_link != Some(has_link);
-            let is_due = !side.arrived.is_empty() || !side.ring.is_empty() || link_changed;
+            let is_due = !side.arrived.is_empty() || link_changed;
             side.is_armed = !is_due;
             is_due
         })
     }
 
     fn deadline(&self) -> Option<u64> {
-        // To have its first buffers.
-        self.with(|side| side.told_link.is_none()).then_some(0)
+        self.with(|side| match side.told_link {
+            Some(_) => side.due,
+            // To have its first buffers.
+            None => Some(0),
+        })
     }
 
     fn counters(&self) -> Counters {

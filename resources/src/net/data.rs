@@ -18,6 +18,7 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::Owner;
 
 use super::environment::Environment;
+use super::interface;
 use crate::errno::Errno;
 use crate::machine::{Frame, PAGE_SIZE};
 use crate::system::Kind;
@@ -31,6 +32,8 @@ pub struct Chunk {
     start: usize,
     length: usize,
     environment: Arc<dyn Environment>,
+    /// The packet in whose buffers it is; `None` if the frame is its own.
+    packet: Option<Arc<interface::Packet>>,
 }
 
 impl Chunk {
@@ -46,7 +49,20 @@ impl Chunk {
             start: start.min(FRAME),
             length: length.min(FRAME - start.min(FRAME)),
             environment,
+            packet: None,
         }
+    }
+
+    /// A part of a packet that an interface has received, which keeps its buffers.
+    pub(crate) fn of_packet(
+        environment: Arc<dyn Environment>,
+        packet: Arc<interface::Packet>,
+        (frame, start, length): (Frame, usize, usize),
+    ) -> Self {
+        let packet = Some(packet);
+        let mut chunk = Self::of_frame(environment, frame, start, length);
+        chunk.packet = packet;
+        chunk
     }
 
     /// A new frame that `fill` writes `length` bytes into, with the place and the bytes of each step.
@@ -87,7 +103,9 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.environment.release(self.frame);
+        if self.packet.is_none() {
+            self.environment.release(self.frame);
+        }
     }
 }
 
@@ -103,7 +121,10 @@ impl Buffer for Chunk {
     }
 
     fn footprint(&self) -> usize {
-        FRAME
+        match self.packet {
+            Some(_) => interface::BUFFER,
+            None => FRAME,
+        }
     }
 }
 

@@ -11,12 +11,84 @@ use vortex_tcp::Instant;
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::ActivityId;
 
-use super::label::Lane;
+use super::interface::{self, ETHERNET, Mac};
 use super::message::NetMessage;
-use super::packet::{Packet, Reason};
+use super::packet::{MAX_HEADER, Packet, Reason};
 use super::tcp::{self, Found};
+use super::transmit::IPV4;
+use super::{InterfaceId, arp, dhcp};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
+
+/// An interface has received a packet.
+pub(crate) fn received<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+    packet: interface::Packet,
+) -> Option<Instant> {
+    let network = &shared.network;
+    let mut head = [0; ETHERNET + MAX_HEADER];
+    let length = packet.read(&shared.machine, 0, &mut head);
+    let head = &head[..length];
+    let Some(properties) = network.links.get(id).and_then(|link| link.properties()) else {
+        return None;
+    };
+    let Some((to, kind)) = ethernet_of(head) else {
+        network.drop_for(Reason::Malformed);
+        return None;
+    };
+    if to != properties.mac && to.is_unicast() {
+        network.drop_for(Reason::Elsewhere);
+        return None;
+    }
+    match kind {
+        arp::TYPE => {
+            context.add_bytes(packet.length() as u64);
+            match head[ETHERNET..].first_chunk() {
+                Some(bytes) => {
+                    let arp = shared.destination(Kind::Arp, ActivityId::INFRASTRUCTURE);
+                    pass_on(context, arp, NetMessage::Arp(id, *bytes));
+                }
+                None => network.drop_for(Reason::Malformed),
+            }
+            None
+        }
+        IPV4 => match Packet::received(&network.environment, head, packet) {
+            Ok(packet) if is_dhcp(&packet) => {
+                context.add_bytes(packet.length() as u64);
+                let dhcp = shared.destination(Kind::Dhcp, ActivityId::INFRASTRUCTURE);
+                pass_on(context, dhcp, NetMessage::Dhcp(id, packet));
+                None
+            }
+            Ok(packet) if packet.source().is_loopback() => {
+                network.drop_for(Reason::Elsewhere);
+                None
+            }
+            Ok(packet) => demultiplex(shared, context, packet),
+            Err(reason) => {
+                network.drop_for(reason);
+                None
+            }
+        },
+        _ => {
+            network.drop_for(Reason::Protocol);
+            None
+        }
+    }
+}
+
+/// Whom an Ethernet frame is for, and the type of what is in it.
+fn ethernet_of(head: &[u8]) -> Option<(Mac, u16)> {
+    let header = head.first_chunk::<ETHERNET>()?;
+    let [a, b, c, d, e, f, .., high, low] = *header;
+    Some((Mac([a, b, c, d, e, f]), u16::from_be_bytes([high, low])))
+}
+
+/// Whether a packet is for the client of DHCP.
+fn is_dhcp(packet: &Packet) -> bool {
+    packet.protocol() == IpProtocol::Udp && packet.ports() == (dhcp::SERVER, dhcp::CLIENT)
+}
 
 /// A packet has arrived.
 pub(crate) fn demultiplex<M: Machine>(
@@ -29,6 +101,9 @@ pub(crate) fn demultiplex<M: Machine>(
     packet.credit = None;
     let network = &shared.network;
     let reason = match packet.protocol() {
+        IpProtocol::Udp if network.links.is_broadcast(packet.destination()) => {
+            return to_udp(shared, context, packet);
+        }
         _ if !network.accepts(packet.destination()) => Reason::Elsewhere,
         IpProtocol::Tcp => return to_tcp(shared, context, packet),
         IpProtocol::Udp => return to_udp(shared, context, packet),
@@ -81,9 +156,7 @@ fn to_tcp<M: Machine>(
             None
         }
         // For who has gone, or never was: a reset, unless there were many.
-        Found::Nobody => {
-            tcp::work::handshake(shared, context, *packet)
-        }
+        Found::Nobody => tcp::work::handshake(shared, context, *packet),
     }
 }
 
@@ -114,16 +187,4 @@ fn to_udp<M: Machine>(
     let udp = endpoint.paid.destination(Kind::Udp);
     pass_on(context, udp, NetMessage::Datagram(endpoint, packet));
     None
-}
-
-/// A packet's flow, by which its requests are labelled.
-pub(crate) fn lane_of(packet: &Packet) -> Lane {
-    let (source, destination) = match packet.protocol() {
-        IpProtocol::Tcp | IpProtocol::Udp => packet.ports(),
-        _ => (0, 0),
-    };
-    Lane::of(
-        (packet.source(), source),
-        (packet.destination(), destination),
-    )
 }

@@ -114,7 +114,7 @@ pub(crate) fn refused<M: Machine>(
     }
     let ip_header = packet.header().len() - UDP_HEADER;
     let quoted = &packet.header()[..ip_header + QUOTED];
-    let owner = network.own_frames();
+    let owner = shared.own_frames();
     let mut left = quoted;
     let filled = Chunk::filled(&network.environment, owner, quoted.len(), |part| {
         let (now, later) = left.split_at(part.len());

@@ -71,6 +71,17 @@ pub struct Properties {
     pub segmentation: u32,
 }
 
+impl Properties {
+    /// Of an interface that does not work yet, or not any more.
+    pub const NONE: Self = Self {
+        mac: Mac([0; 6]),
+        mtu: 0,
+        queues: 1,
+        checksum: false,
+        segmentation: 0,
+    };
+}
+
 /// A part of an outgoing frame's memory.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -290,6 +301,8 @@ pub enum Notice {
 pub trait Host {
     /// A buffer to receive into; none if there is none now.
     fn buffer(&mut self) -> Option<Buffer>;
+    /// Copies what a device has written into a buffer, from `at` on; all within the buffer.
+    fn peek(&self, buffer: &Buffer, at: usize, into: &mut [u8]);
     /// A packet was received by this pair of rings.
     fn received(&mut self, queue: usize, packet: Packet);
     /// The device is done with a frame.
@@ -350,6 +363,16 @@ impl Counters {
     /// So many more were lost for this reason.
     pub const fn lose(&mut self, loss: Loss, count: u64) {
         self.lost[loss as usize] += count;
+    }
+
+    /// A frame was not taken.
+    pub const fn refuse(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::Full => self.full += 1,
+            Refusal::Unfit => self.lose(Loss::Unfit, 1),
+            Refusal::NoLink => self.lose(Loss::NoLink, 1),
+            Refusal::Gone => self.lose(Loss::Reset, 1),
+        }
     }
 
     /// How many were lost for this reason.

@@ -202,7 +202,9 @@ impl Socket {
             linux::TCP_KEEPIDLE => options.keep_alive.idle = seconds(value, 32_767)?,
             linux::TCP_KEEPINTVL => options.keep_alive.interval = seconds(value, 32_767)?,
             linux::TCP_KEEPCNT => {
-                let probes = u8::try_from(value).ok().filter(|probes| (1..128).contains(probes));
+                let probes = u8::try_from(value)
+                    .ok()
+                    .filter(|probes| (1..128).contains(probes));
                 options.keep_alive.probes = probes.ok_or(Errno::EINVAL)?;
             }
             linux::TCP_USER_TIMEOUT => {
@@ -310,7 +312,8 @@ impl Socket {
             linux::TCP_USER_TIMEOUT => options.user_timeout_ms.cast_signed(),
             linux::TCP_MAXSEG => {
                 drop(options);
-                self.connection_information().map_or(536, |info| info.mss.cast_signed())
+                self.connection_information()
+                    .map_or(536, |info| info.mss.cast_signed())
             }
             name => {
                 drop(options);

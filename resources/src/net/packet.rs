@@ -7,6 +7,7 @@
 //! interface nobody looks at it.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
@@ -16,7 +17,8 @@ use vortex_tcp::{Buffer, Piece};
 
 use super::credit::Credit;
 use super::data::{Chunk, Data};
-use alloc::sync::Arc;
+use super::environment::Environment;
+use super::interface::{self, ETHERNET};
 
 /// The longest headers: IPv4's and TCP's.
 pub(crate) const MAX_HEADER: usize = 120;
@@ -170,38 +172,35 @@ impl Packet {
         })
     }
 
-    /// A packet that has arrived, which begins at `start` in a chunk.
+    /// A packet that an interface has received, whose Ethernet frame begins with these bytes.
     ///
     /// # Errors
     /// Why it is dropped.
-    pub fn arrived(chunk: Chunk, start: usize, is_verified: bool) -> Result<Box<Self>, Reason> {
-        let length = chunk.length().saturating_sub(start);
-        let mut header = ArrayVec::from([0; MAX_HEADER]);
-        header.truncate(length);
-        chunk.read(start.min(chunk.length()), &mut header);
-        let layout = Layout::of(&header, length)?;
-        header.truncate(layout.payload);
-        let mut payload = Data::default();
-        let part = Piece::part(
-            Arc::new(chunk),
-            start + layout.payload,
-            start + layout.end,
-        );
-        if !part.is_empty() {
-            payload.push(part);
-        }
+    pub(crate) fn received(
+        environment: &Arc<dyn Environment>,
+        frame: &[u8],
+        received: interface::Packet,
+    ) -> Result<Box<Self>, Reason> {
+        let is_verified = received.checksum == interface::Checksum::Good;
+        let bytes = frame.get(ETHERNET..).ok_or(Reason::Malformed)?;
+        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
+        let layout = Layout::of(bytes, received.length() - ETHERNET)?;
+        let mut header = ArrayVec::new();
+        header
+            .try_extend_from_slice(&bytes[..layout.payload])
+            .map_err(|_| Reason::Malformed)?;
         let packet = Self {
             header,
             transport: layout.transport,
-            payload,
+            payload: parts_of(environment, received, &layout),
             is_verified,
             segment: None,
             credit: None,
         };
-        if !is_verified && !packet.ip().verify_checksum() {
-            return Err(Reason::Checksum);
+        match packet.ip().verify_checksum() {
+            true => Ok(Box::new(packet)),
+            false => Err(Reason::Checksum),
         }
-        Ok(Box::new(packet))
     }
 
     fn ip(&self) -> Ipv4Packet<&[u8]> {
@@ -273,10 +272,11 @@ impl Packet {
         };
         sum.add(self.transport());
         let all = (0, self.payload.length());
-        let added: Result<(), core::convert::Infallible> = self.payload.each(all.0, all.1, |bytes| {
-            sum.add(bytes);
-            Ok(())
-        });
+        let added: Result<(), core::convert::Infallible> =
+            self.payload.each(all.0, all.1, |bytes| {
+                sum.add(bytes);
+                Ok(())
+            });
         let Ok(()) = added;
         sum
     }
@@ -309,6 +309,29 @@ impl Packet {
         let transport = self.transport;
         Ipv4Packet::new_unchecked(&mut self.header[..transport]).fill_checksum();
     }
+}
+
+/// The payload of a packet that has been received, where it lies.
+fn parts_of(
+    environment: &Arc<dyn Environment>,
+    received: interface::Packet,
+    layout: &Layout,
+) -> Data {
+    let (start, end) = (ETHERNET + layout.payload, ETHERNET + layout.end);
+    let received = Arc::new(received);
+    let mut payload = Data::default();
+    let mut before = 0;
+    for (frame, at, length) in received.parts() {
+        let from = start.saturating_sub(before).min(length);
+        let to = end.saturating_sub(before).min(length);
+        if from < to {
+            let place = (frame, at + from, to - from);
+            let chunk = Chunk::of_packet(environment.clone(), received.clone(), place);
+            payload.push(Piece::whole(Arc::new(chunk)));
+        }
+        before += length;
+    }
+    payload
 }
 
 #[cfg(test)]

@@ -114,7 +114,12 @@ impl Socket {
         let pair = LocalSocket::pair(buffers)?;
         Ok(pair.map(|local| {
             let paid = Paid::by(payer.clone());
-            Self::new(network.clone(), paid, Options::default(), Kind::Local(local))
+            Self::new(
+                network.clone(),
+                paid,
+                Options::default(),
+                Kind::Local(local),
+            )
         }))
     }
 
@@ -227,7 +232,9 @@ impl Socket {
             }),
             Kind::Datagram(_) => return Err(Errno::EOPNOTSUPP),
             Kind::Local(local) => local.accept()?.map(|local| {
-                let peer = local.peer().unwrap_or(Address::Local(alloc::vec::Vec::new()));
+                let peer = local
+                    .peer()
+                    .unwrap_or(Address::Local(alloc::vec::Vec::new()));
                 (Kind::Local(local), self.paid.apart(), peer)
             }),
         };

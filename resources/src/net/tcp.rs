@@ -18,8 +18,8 @@ mod stream;
 pub(crate) mod work;
 
 pub use listener::Listener;
-pub use stream::{Moved, Stream};
 pub(crate) use stream::{Information, Transfer};
+pub use stream::{Moved, Stream};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,7 +32,6 @@ use vortex_tcp::{Config, FourTuple, Instant, Keys, Room, Table};
 use super::Network;
 use super::data::Paid;
 use super::environment::Environment;
-use super::label::Lane;
 use super::ports::{Bound, Ports};
 use crate::errno::Errno;
 use crate::files::WaitQueue;
@@ -42,7 +41,7 @@ const ATTEMPTS: usize = 64;
 
 type Connections = Table<Arc<Stream>, Arc<Listener>>;
 
-/// Some of the connections: those with certain flows.
+/// Some of the connections.
 struct Shard {
     table: Mutex<Connections>,
     /// When its first timer ends, in microseconds.
@@ -90,8 +89,11 @@ impl Tcp {
 
     /// The part in which a connection is.
     fn shard(&self, tuple: &FourTuple) -> &Shard {
-        let lane = Lane::of(tuple.local, tuple.remote);
-        &self.shards[lane.index() % self.shards.len()]
+        let (local, remote) = (tuple.local, tuple.remote);
+        let addresses = local.0.to_bits() ^ remote.0.to_bits();
+        let ports = u32::from(local.1) << 16 | u32::from(remote.1);
+        let mixed = (addresses ^ ports).wrapping_mul(0x9e37_79b1) >> 16;
+        &self.shards[mixed as usize % self.shards.len()]
     }
 
     fn lock(&self, tuple: &FourTuple) -> Locked<'_> {
@@ -126,7 +128,12 @@ impl Tcp {
     }
 
     /// Begins to listen.
-    fn listen(&self, listener: &Arc<Listener>, config: Config, backlog: usize) -> Result<(), Errno> {
+    fn listen(
+        &self,
+        listener: &Arc<Listener>,
+        config: Config,
+        backlog: usize,
+    ) -> Result<(), Errno> {
         for (number, shard) in self.shards.iter().enumerate() {
             let mut locked = shard.lock();
             let owner = listener.clone();

@@ -21,7 +21,6 @@ use vortex_toolkit::Context;
 use super::Network;
 use super::credit::{Credit, Sending};
 use super::data::{Data, Paid};
-use super::label::Lane;
 use super::message::NetMessage;
 use super::outbox::Post;
 use super::packet::{IP_HEADER, MAX_PACKET, Packet, Reason, UDP_HEADER};
@@ -352,7 +351,7 @@ impl Endpoint {
         self.network.post(Post {
             kind: Kind::Udp,
             payer: self.paid.activity(),
-            lane: Lane::of(from, to),
+            lane: self.network.lane(IpProtocol::Udp, from, to),
             message,
         });
         true

@@ -8,7 +8,7 @@ use vortex_toolkit::{Context, Request};
 
 use super::message::NetMessage;
 use super::outbox::Post;
-use super::{demultiplex, icmp, tcp, transmit, udp};
+use super::{arp, demultiplex, icmp, leases, tcp, transmit, udp};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -30,7 +30,11 @@ pub(crate) fn handle<M: Machine>(
         }
         NetMessage::Output(stream) => tcp::work::output(shared, context, &stream),
         NetMessage::Alarm(stream) => tcp::work::alarm(shared, context, &stream),
-        NetMessage::Timers => tcp::work::timers(shared, context),
+        NetMessage::Timers => {
+            let connections = tcp::work::timers(shared, context);
+            let leases = shared.network.leases_due();
+            connections.into_iter().chain(leases).min()
+        }
         NetMessage::Datagram(endpoint, packet) => {
             udp::arrived(shared, context, &endpoint, *packet);
             None
@@ -51,15 +55,34 @@ pub(crate) fn handle<M: Machine>(
             transmit::transmit(shared, context, packet);
             None
         }
+        NetMessage::Received(id, packet) => demultiplex::received(shared, context, id, packet),
+        NetMessage::Arp(id, bytes) => {
+            arp::arrived(shared, context, id, &bytes);
+            None
+        }
+        NetMessage::Changed(id, notice) => leases::changed(shared, context, id, notice),
+        NetMessage::Dhcp(id, packet) => leases::heard(shared, context, id, &packet),
+        NetMessage::Leases => leases::due(shared, context),
+        // Those are the rings'.
+        NetMessage::Transmit(..) | NetMessage::Interrupt(_) | NetMessage::Service(_) => None,
     }
 }
 
 /// Timers have ended, or may have.
 pub(crate) fn run_timers<M: Machine>(shared: &Shared<M>, context: &mut Context<'_, Vortex<M>>) {
     let infrastructure = ActivityId::INFRASTRUCTURE;
-    let destination = shared.destination(Kind::TcpTimer, infrastructure);
-    let message = Message::Net(NetMessage::Timers);
-    context.send(Request::new(destination, infrastructure, message));
+    for (kind, message) in [
+        (Kind::TcpTimer, NetMessage::Timers),
+        (Kind::Dhcp, NetMessage::Leases),
+    ] {
+        let now = shared.network.environment.now();
+        let is_due = |due: Instant| due <= now;
+        if kind == Kind::TcpTimer || shared.network.leases_due().is_some_and(is_due) {
+            let destination = shared.destination(kind, infrastructure);
+            let request = Request::new(destination, infrastructure, Message::Net(message));
+            context.send(request);
+        }
+    }
 }
 
 impl<M: Machine> Shared<M> {

@@ -11,24 +11,24 @@ use alloc::vec::Vec;
 use super::SECTOR;
 
 /// The most entries of a GPT that are looked at; all tools make 128.
-pub(crate) const MAX_ENTRIES: u32 = 256;
+pub const MAX_ENTRIES: u32 = 256;
 /// The most bytes of an entry.
 const MAX_ENTRY: u32 = 1024;
 
 /// A partition: blocks of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
+pub struct Range {
     /// Its number, from 1.
-    pub(crate) number: u32,
+    pub number: u32,
     /// Its first block.
-    pub(crate) first: u64,
+    pub first: u64,
     /// Its blocks, at least 1.
-    pub(crate) blocks: u64,
+    pub blocks: u64,
 }
 
 /// What the first block of a disk says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mbr {
+pub enum Mbr {
     /// It has no partition table.
     None,
     /// The disk has a GPT.
@@ -38,7 +38,8 @@ pub(crate) enum Mbr {
 }
 
 /// Reads the first block of a disk with so many blocks.
-pub(crate) fn mbr(block: &[u8], blocks: u64) -> Mbr {
+#[must_use]
+pub fn mbr(block: &[u8], blocks: u64) -> Mbr {
     let Some(sector) = block.get(..SECTOR as usize) else {
         return Mbr::None;
     };
@@ -70,9 +71,9 @@ pub(crate) fn mbr(block: &[u8], blocks: u64) -> Mbr {
 
 /// A GPT's header that is sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gpt {
+pub struct Gpt {
     /// The first block of the entries.
-    pub(crate) entries_at: u64,
+    pub entries_at: u64,
     first_usable: u64,
     last_usable: u64,
     count: u32,
@@ -82,7 +83,8 @@ pub(crate) struct Gpt {
 
 impl Gpt {
     /// Reads the block at `place` of a disk with so many blocks; `None` if that is no sound header.
-    pub(crate) fn read(block: &[u8], place: u64, blocks: u64) -> Option<Self> {
+    #[must_use]
+    pub fn read(block: &[u8], place: u64, blocks: u64) -> Option<Self> {
         const SMALLEST: u32 = 92;
         if block.get(..8)? != b"EFI PART" || block.len() < SMALLEST as usize {
             return None;
@@ -112,12 +114,14 @@ impl Gpt {
     }
 
     /// Bytes of its entries.
-    pub(crate) const fn bytes(&self) -> u32 {
+    #[must_use]
+    pub const fn bytes(&self) -> u32 {
         self.count * self.entry_bytes
     }
 
     /// The partitions in these entries; `None` if their checksum is wrong.
-    pub(crate) fn partitions(&self, entries: &[u8]) -> Option<Vec<Range>> {
+    #[must_use]
+    pub fn partitions(&self, entries: &[u8]) -> Option<Vec<Range>> {
         let entries = entries.get(..self.bytes() as usize)?;
         if crc32fast::hash(entries) != self.checksum {
             return None;

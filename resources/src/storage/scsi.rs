@@ -86,13 +86,15 @@ pub(crate) fn blocks(what: Blocks, first: u64, count: u32) -> Cdb {
 }
 
 /// Whether INQUIRY data are of a disk that is there.
-pub(crate) fn is_disk(inquiry: &[u8]) -> bool {
+#[must_use]
+pub fn is_disk(inquiry: &[u8]) -> bool {
     // Qualifier 0: connected; type 0: direct access block device.
     inquiry.first() == Some(&0)
 }
 
 /// The units that REPORT LUNS data list, those with simple numbers.
-pub(crate) fn luns(data: &[u8]) -> Vec<u16> {
+#[must_use]
+pub fn luns(data: &[u8]) -> Vec<u16> {
     let Some((length, lists)) = data.split_at_checked(8) else {
         return Vec::new();
     };
@@ -112,15 +114,18 @@ pub(crate) fn luns(data: &[u8]) -> Vec<u16> {
 
 /// A disk's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Capacity {
+pub struct Capacity {
     /// Its number of blocks.
-    pub(crate) blocks: u64,
+    pub blocks: u64,
     /// Bytes of a block.
-    pub(crate) block: u32,
+    pub block: u32,
 }
 
 /// What READ CAPACITY (10) data say; `Ok(None)` if (16) has to be asked.
-pub(crate) fn capacity(data: &[u8]) -> Result<Option<Capacity>, NoCapacity> {
+///
+/// # Errors
+/// When that can be no disk's size.
+pub fn capacity(data: &[u8]) -> Result<Option<Capacity>, NoCapacity> {
     let data: &[u8; 8] = data.first_chunk().ok_or(NoCapacity)?;
     let [a, b, c, d, block @ ..] = *data;
     match u32::from_be_bytes([a, b, c, d]) {
@@ -130,7 +135,10 @@ pub(crate) fn capacity(data: &[u8]) -> Result<Option<Capacity>, NoCapacity> {
 }
 
 /// What READ CAPACITY (16) data say.
-pub(crate) fn capacity_16(data: &[u8]) -> Result<Capacity, NoCapacity> {
+///
+/// # Errors
+/// When that can be no disk's size.
+pub fn capacity_16(data: &[u8]) -> Result<Capacity, NoCapacity> {
     let data: &[u8; 12] = data.first_chunk().ok_or(NoCapacity)?;
     let (last, block) = data.split_at(8);
     let number = |bytes: &[u8]| {
@@ -142,7 +150,7 @@ pub(crate) fn capacity_16(data: &[u8]) -> Result<Capacity, NoCapacity> {
 
 /// The disk says nothing of its size that could be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoCapacity;
+pub struct NoCapacity;
 
 /// A capacity, if blocks have a size that is dealt with, and all bytes can be counted.
 fn checked(last: u64, block: u32) -> Result<Capacity, NoCapacity> {
@@ -156,15 +164,16 @@ fn checked(last: u64, block: u32) -> Result<Capacity, NoCapacity> {
 
 /// What MODE SENSE data say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Modes {
+pub struct Modes {
     /// Writing is forbidden.
-    pub(crate) protected: bool,
+    pub protected: bool,
     /// Whether what is written is in a cache at first, if it says so.
-    pub(crate) cached: Option<bool>,
+    pub cached: Option<bool>,
 }
 
 /// What MODE SENSE (6) data say; what is not there is not so.
-pub(crate) fn modes(data: &[u8]) -> Modes {
+#[must_use]
+pub fn modes(data: &[u8]) -> Modes {
     let Some((header, rest)) = data.split_at_checked(4) else {
         return Modes::default();
     };
@@ -179,7 +188,7 @@ pub(crate) fn modes(data: &[u8]) -> Modes {
 
 /// What to make of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It has done it.
     Good,
     /// It may do it another time.
@@ -195,7 +204,8 @@ pub(crate) enum Verdict {
 }
 
 /// The verdict on an answer.
-pub(crate) fn judge(answer: &Result<Response, Failure>) -> Verdict {
+#[must_use]
+pub fn judge(answer: &Result<Response, Failure>) -> Verdict {
     match answer {
         Err(Failure::NoUnit | Failure::Gone) => Verdict::Gone,
         Err(Failure::Reset | Failure::TimedOut | Failure::Controller) => Verdict::Retry,

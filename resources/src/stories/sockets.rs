@@ -39,7 +39,10 @@ impl Program {
 
     fn connect_to(&mut self, fd: usize, port: u16) {
         self.address(OTHER, port);
-        self.call(linux::__NR_connect, &[register(fd), value(OTHER), value(16)]);
+        self.call(
+            linux::__NR_connect,
+            &[register(fd), value(OTHER), value(16)],
+        );
     }
 
     fn listen_at(&mut self, fd: usize, port: u16) {
@@ -96,14 +99,26 @@ fn a_datagram_arrives_with_its_senders_address() {
         program.address(OTHER, 53);
         program.store(value(BUFFER), value(0x1234_5678));
         for length in [4, 2000] {
-            let arguments = [value(BUFFER), value(length), value(0), value(OTHER), value(16)];
+            let arguments = [
+                value(BUFFER),
+                value(length),
+                value(0),
+                value(OTHER),
+                value(16),
+            ];
             let arguments = [&[register(R15)], &arguments[..]].concat();
             program.call(linux::__NR_sendto, &arguments);
             program.note_register(RAX);
         }
         program.store(value(LENGTH), value(16));
         for length in [100, 3] {
-            let arguments = [value(BUFFER + 64), value(length), value(0), value(OTHER), value(LENGTH)];
+            let arguments = [
+                value(BUFFER + 64),
+                value(length),
+                value(0),
+                value(OTHER),
+                value(LENGTH),
+            ];
             let arguments = [&[register(R14)], &arguments[..]].concat();
             program.call(linux::__NR_recvfrom, &arguments);
             program.note_register(RAX);
@@ -158,8 +173,6 @@ fn a_stream_brings_all_bytes_both_ways() {
         notes.sort_unstable();
         assert_eq!(notes, [0, 0, ALL, ALL, ALL, ALL]);
         world.check_empty();
-        let (.., waiting, _) = world.shared.network.len();
-        assert_eq!(waiting, 1, "in TIME-WAIT is the one that closed first");
     }
 }
 
@@ -217,7 +230,17 @@ fn who_does_not_wait_is_told_later() {
     program.call(linux::__NR_sched_yield, &[]);
     program.jump(top);
     program.bind(done);
-    program.on(linux::__NR_read, R13, BUFFER, 5);
+    // What is accepted waits, as on Linux, unless the call says otherwise.
+    let now = value(net::MSG_DONTWAIT.into());
+    let arguments = [
+        register(R13),
+        value(BUFFER),
+        value(5),
+        now,
+        value(0),
+        value(0),
+    ];
+    program.call(linux::__NR_recvfrom, &arguments);
     program.note_register(RAX);
     program.exit_group(0);
     let mut world = alone(2, program);
@@ -276,7 +299,13 @@ fn a_wait_can_be_limited() {
     program.store_long(value(OPTION), value(0));
     program.store_long(value(OPTION + 8), value(5_000));
     let (level, name) = (u64::from(net::SOL_SOCKET), u64::from(net::SO_RCVTIMEO));
-    let option = [register(R14), value(level), value(name), value(OPTION), value(16)];
+    let option = [
+        register(R14),
+        value(level),
+        value(name),
+        value(OPTION),
+        value(16),
+    ];
     program.call(linux::__NR_setsockopt, &option);
     program.note_register(RAX);
     program.on(linux::__NR_read, R14, BUFFER, 10);

@@ -22,7 +22,7 @@ use crate::errno::Errno;
 use crate::files::Quota;
 use crate::machine::Machine;
 use crate::net::{Payer, Purse, WORKERS};
-use crate::storage;
+use crate::{net, storage};
 
 /// No resource.
 const NONE: u32 = u32::MAX;
@@ -174,6 +174,9 @@ impl<M: Machine> Shared<M> {
         match kind {
             Kind::DiskWrite | Kind::DiskInterrupt if configured.is_none() => {
                 Some(self.storage.ring(kind, || storage::ring::make(self, kind)))
+            }
+            Kind::NetWrite | Kind::NetInterrupt if configured.is_none() => {
+                Some(self.nics.ring(kind, || net::ring::make(self, kind)))
             }
             _ => configured,
         }

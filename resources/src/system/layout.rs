@@ -55,11 +55,19 @@ pub enum Kind {
     Udp,
     /// `resource.icmp`: packets of ICMP.
     Icmp,
+    /// `resource.dwr`: inserting into an interface's rings.
+    NetWrite,
+    /// `resource.dir`: interrupts of interfaces.
+    NetInterrupt,
+    /// `resource.arp`: packets of ARP.
+    Arp,
+    /// `resource.dhcp`: addresses of interfaces.
+    Dhcp,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -80,6 +88,10 @@ impl Kind {
         Self::TcpTimer,
         Self::Udp,
         Self::Icmp,
+        Self::NetWrite,
+        Self::NetInterrupt,
+        Self::Arp,
+        Self::Dhcp,
     ];
 
     /// The dotted name in configuration files.
@@ -106,6 +118,10 @@ impl Kind {
             Self::TcpTimer => "resource.tcptimer",
             Self::Udp => "resource.udp",
             Self::Icmp => "resource.icmp",
+            Self::NetWrite => "resource.dwr",
+            Self::NetInterrupt => "resource.dir",
+            Self::Arp => "resource.arp",
+            Self::Dhcp => "resource.dhcp",
         }
     }
 }

@@ -16,8 +16,8 @@
 pub mod activity;
 pub mod aio;
 pub mod cache;
-pub mod socket;
 mod snapshot;
+pub mod socket;
 mod spawn;
 mod stub;
 pub mod thread;

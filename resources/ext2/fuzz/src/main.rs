@@ -22,5 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
     let small_cache = bytes.len() % 2 == 1;
     let work = pin!(exercise::exercise(image, small_cache));
     // Every request is complete at once, so that nothing ever waits.
-    assert!(work.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert!(
+        work.poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    );
 });

@@ -11,6 +11,7 @@ use crate::net::interface::{Offload, Part};
 
 /// Who is told.
 struct Told {
+    machine: FakeMachine,
     pool: &'static Pool,
     packets: Vec<Packet>,
     sent: usize,
@@ -20,6 +21,11 @@ struct Told {
 impl Host for Told {
     fn buffer(&mut self) -> Option<Buffer> {
         self.pool.take()
+    }
+
+    fn peek(&self, buffer: &Buffer, at: usize, into: &mut [u8]) {
+        self.machine
+            .read_frame(buffer.frame(), buffer.offset() + at, into);
     }
 
     fn received(&mut self, queue: usize, packet: Packet) {
@@ -49,6 +55,7 @@ impl Rig {
         let frames = machine.clone();
         let pool = Pool::new(1024, move || vortex_toolkit::memory::Frames::take(&frames));
         let told = || Told {
+            machine: machine.clone(),
             pool,
             packets: Vec::new(),
             sent: 0,
@@ -56,7 +63,7 @@ impl Rig {
         };
         let (cable, ends) = Cable::new(&machine, settings);
         let mut rig = Self {
-            machine,
+            machine: machine.clone(),
             cable,
             ends,
             told: [told(), told()],

@@ -226,8 +226,7 @@ impl StreamSocket {
     }
 
     pub(super) fn waiting(&self) -> (usize, usize) {
-        self.connection()
-            .map_or((0, 0), |stream| stream.waiting())
+        self.connection().map_or((0, 0), |stream| stream.waiting())
     }
 
     pub(super) fn read(&self, cursor: &mut Cursor<'_>, how: Transfer) -> Result<Moved, UserError> {

@@ -86,10 +86,11 @@ impl Stream {
         paid: Paid,
         queue: Arc<WaitQueue>,
     ) -> Arc<Self> {
+        let lane = network.lane_of_tuple(&tuple);
         Arc::new(Self {
             network,
             tuple,
-            lane: Lane::of(tuple.local, tuple.remote),
+            lane,
             paid,
             queue,
             inner: Mutex::new(Inner {
@@ -338,7 +339,10 @@ impl Stream {
     /// Bytes that can be read (`FIONREAD`), and bytes that are not acknowledged (`SIOCOUTQ`).
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let inner = self.inner.lock();
-        (inner.connection.readable(), inner.connection.unacknowledged())
+        (
+            inner.connection.readable(),
+            inner.connection.unacknowledged(),
+        )
     }
 
     /// A message of ICMP about the segment with this number: the path takes packets of at most so

@@ -20,7 +20,6 @@ use super::{Listener, Stream};
 use crate::files::Events;
 use crate::machine::Machine;
 use crate::net::data::{Bill, Data, Types};
-use crate::net::label::Lane;
 use crate::net::message::NetMessage;
 use crate::net::packet::{Packet, Reason};
 use crate::system::{Kind, Message, Shared, Vortex};
@@ -295,7 +294,11 @@ pub(crate) fn handshake<M: Machine>(
             let connection = Connection::accept(listener.config, &half, account, now);
             let (paid, queue) = (owner.paid.apart(), crate::files::WaitQueue::new());
             let stream = Stream::new(owner.network(), tuple, connection, paid, queue);
-            locked.table.insert(tuple, stream.clone()).is_ok().then_some((stream, owner))
+            locked
+                .table
+                .insert(tuple, stream.clone())
+                .is_ok()
+                .then_some((stream, owner))
         }
     };
     drop(locked);
@@ -366,7 +369,7 @@ pub(crate) fn timers<M: Machine>(
                     };
                     let message = Message::Net(NetMessage::Send(packet));
                     let request = context.request(write, message).paid_by(activity);
-                    context.send(Lane::of(tuple.local, tuple.remote).mark(request));
+                    context.send(shared.network.lane_of_tuple(&tuple).mark(request));
                 }
             }
         }
