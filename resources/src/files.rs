@@ -28,6 +28,7 @@ mod pipe;
 mod poll;
 mod quota;
 mod ready;
+mod sendfile;
 mod sockets;
 mod status;
 mod tar;

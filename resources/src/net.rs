@@ -54,12 +54,12 @@ mod udp;
 mod work;
 
 pub use address::{Address, MAX_ADDRESS};
-pub use data::{Data, Payer, Purse, WORKERS};
+pub use data::{Chunk, Data, Part, Payer, Purse, WORKERS};
 pub use environment::Environment;
 pub(crate) use environment::OfMachine;
 pub use flow::{Flow, Labels};
 pub use label::Lane;
-pub use link::Settings;
+pub use link::{Addressing, Settings};
 pub use local::LocalSocket;
 pub use message::NetMessage;
 pub use nic::InterfaceId;
@@ -120,8 +120,7 @@ pub struct Network {
     links: Links,
     /// What packets are labelled by.
     labels: Labels,
-    /// The first interface's address, if it is not to ask for one.
-    settings: Once<Settings>,
+    addressing: Once<Addressing>,
     /// Sockets that there have been.
     sockets: AtomicU64,
 }
@@ -136,7 +135,7 @@ impl Network {
             tcp: Tcp::new(cores, &*environment),
             labels: Labels::new(key),
             links: Links::default(),
-            settings: Once::new(),
+            addressing: Once::new(),
             writer: Once::new(),
             environment,
             udp: Endpoints::new(),
@@ -205,9 +204,9 @@ impl Network {
             .is_ok()
     }
 
-    /// Sets the address of the first interface, before there is any; without, it asks for one.
-    pub fn configure(&self, settings: Settings) {
-        self.settings.call_once(|| settings);
+    /// Says how interfaces get their addresses, before there is any.
+    pub fn configure(&self, addressing: Addressing) {
+        self.addressing.call_once(|| addressing);
     }
 
     /// The addresses of interfaces.

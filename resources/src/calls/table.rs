@@ -214,6 +214,7 @@ calls! {
     37 alarm(seconds: u32) direct => threads::alarm(..);
     38 setitimer(which: i32, new: Option<In<Itimerval>>, old: Option<Out<Itimerval>>) direct => threads::setitimer(..);
     39 getpid() direct => processes::getpid(..);
+    40 sendfile(out: Fd, input: Fd, offset: Option<InOut<i64>>, count: u64) waits => sockets::sendfile;
     41 socket(family: u32, kind: u32, protocol: u32) direct => sockets::socket;
     42 connect(fd: Fd, address: In<u8, 2>, length: u32) waits => sockets::connect;
     43 accept(fd: Fd, address: Address, length: Address) waits => sockets::accept;

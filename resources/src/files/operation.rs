@@ -58,6 +58,8 @@ pub(super) use vortex_ext2::Rename;
 pub enum Operation {
     /// Bring something in; then the call is made again.
     BringIn(Wanted),
+    /// Bring in a page of a file, and some behind it; then the call is made again.
+    Fetch(Arc<Inode>, u64),
     /// Read a file, at an offset or at its position.
     Read(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, Option<u64>),
     /// Write a file, at an offset or at its position.

@@ -176,6 +176,10 @@ async fn perform<M: Machine>(
             names::bring_in(here, wanted.clone()).await?;
             return Err(Failure::Left(Operation::BringIn(wanted).into()));
         }
+        Operation::Fetch(inode, page) => {
+            aio::bring_in_page(here, &inode, page).await?;
+            return Err(Failure::Left(Operation::Fetch(inode, page).into()));
+        }
         Operation::Make(entry, made, mode) => {
             let inode = names::make(here, &entry, &made, mode).await?;
             if let Made::Opened(flags) = made {

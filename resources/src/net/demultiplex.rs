@@ -31,9 +31,7 @@ pub(crate) fn received<M: Machine>(
     let mut head = [0; ETHERNET + MAX_HEADER];
     let length = packet.read(&shared.machine, 0, &mut head);
     let head = &head[..length];
-    let Some(properties) = network.links.get(id).and_then(|link| link.properties()) else {
-        return None;
-    };
+    let properties = network.links.get(id)?.properties()?;
     let Some((to, kind)) = ethernet_of(head) else {
         network.drop_for(Reason::Malformed);
         return None;

@@ -10,6 +10,7 @@ use super::InterfaceId;
 use super::data::Data;
 use super::dhcp::{CLIENT, Client, MAX_MESSAGE, SERVER, Step};
 use super::interface::{Mac, Notice};
+use super::link::{Addressing, Settings};
 use super::packet::{Packet, Reason, UDP_HEADER};
 use super::transmit::put;
 use crate::machine::Machine;
@@ -28,10 +29,13 @@ pub(crate) fn changed<M: Machine>(
         Notice::Ready => {
             let (_, properties, ..) = shared.nics.describe(id)?;
             link.is_ready(properties);
-            let fixed = network.settings.get().filter(|_| id.0 == 0);
-            if let Some(settings) = fixed {
-                configure(shared, id, Some(*settings));
-                return None;
+            match network.addressing.call_once(Addressing::default) {
+                Addressing::None => return None,
+                Addressing::Fixed(settings) if id.0 == 0 => {
+                    configure(shared, id, Some(*settings));
+                    return None;
+                }
+                Addressing::Fixed(_) | Addressing::Dhcp => {}
             }
             let mut random = [0; 4];
             network.environment.random(&mut random);
@@ -105,11 +109,7 @@ fn take<M: Machine>(
     }
 }
 
-fn configure<M: Machine>(
-    shared: &Shared<M>,
-    id: InterfaceId,
-    settings: Option<super::link::Settings>,
-) {
+fn configure<M: Machine>(shared: &Shared<M>, id: InterfaceId, settings: Option<Settings>) {
     match settings {
         Some(settings) => log::info!(
             "net: interface {} has address {}/{}{}",

@@ -27,6 +27,18 @@ pub struct Settings {
     pub gateway: Option<Ipv4Addr>,
 }
 
+/// How interfaces get their addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// From a server, each.
+    #[default]
+    Dhcp,
+    /// Not at all.
+    None,
+    /// The first has this one, others ask for theirs.
+    Fixed(Settings),
+}
+
 /// An interface.
 #[derive(Debug, Default)]
 pub(crate) struct Link {

@@ -17,7 +17,7 @@ use super::address::Address;
 use super::data::{Paid, Payer};
 use super::local::LocalSocket;
 use super::options::Options;
-use super::tcp::{Moved, Transfer};
+use super::tcp::{Moved, Stream, Transfer};
 use super::udp::Endpoint;
 use crate::errno::Errno;
 use crate::files::{Buffers, Cursor, Events, WaitQueue};
@@ -121,6 +121,15 @@ impl Socket {
                 Kind::Local(local),
             )
         }))
+    }
+
+    /// Its connection, if it is of TCP and connected.
+    #[must_use]
+    pub(crate) fn connection(&self) -> Option<Arc<Stream>> {
+        match &self.kind {
+            Kind::Stream(stream) => stream.connection(),
+            Kind::Datagram(_) | Kind::Local(_) => None,
+        }
     }
 
     /// Its family (`SO_DOMAIN`).

@@ -13,10 +13,12 @@ use crate::errno::Errno;
 use crate::files::{Cursor, Events, WaitQueue};
 use crate::net::Network;
 use crate::net::data::{Chunk, FRAME, Paid, Part, Types};
+use crate::net::environment::Environment;
 use crate::net::label::Lane;
 use crate::net::message::NetMessage;
 use crate::net::outbox::Post;
 use crate::space::UserError;
+use vortex_toolkit::memory::Owner;
 
 /// Bytes of packets that may wait to be dealt with, beyond which they are dropped.
 const MAX_ARRIVING: usize = 1 << 20;
@@ -109,6 +111,16 @@ impl Stream {
     #[must_use]
     pub const fn tuple(&self) -> &FourTuple {
         &self.tuple
+    }
+
+    /// Where its frames come from.
+    pub(crate) fn environment(&self) -> &Arc<dyn Environment> {
+        &self.network.environment
+    }
+
+    /// Who has its frames.
+    pub(crate) fn owner(&self) -> Owner {
+        self.paid.payer().owner
     }
 
     /// Its labels.
