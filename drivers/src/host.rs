@@ -18,7 +18,7 @@ pub(crate) struct FakeHost {
     /// There is no memory for more.
     pub(crate) is_poor: bool,
     pub(crate) packets: Vec<Packet>,
-    pub(crate) sent: Vec<Box<Outgoing>>,
+    pub(crate) sent: Vec<Outgoing>,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -91,7 +91,7 @@ impl Host for FakeHost {
     }
 
     fn sent(&mut self, frame: Box<Outgoing>) {
-        self.sent.push(frame);
+        self.sent.push(*frame);
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -64,6 +64,14 @@ impl Refused {
     }
 }
 
+/// What came of an insertion.
+pub(crate) struct Inserted {
+    /// If it was not taken: the frame, and why.
+    pub(crate) result: Result<(), (Box<Outgoing>, Refusal)>,
+    /// When to service the interface, in nanoseconds.
+    pub(crate) deadline: Option<u64>,
+}
+
 /// What came of a service.
 #[derive(Default)]
 pub(crate) struct Serviced {
@@ -71,6 +79,10 @@ pub(crate) struct Serviced {
     pub(crate) packets: Vec<Packet>,
     pub(crate) notices: Vec<Notice>,
     /// Frames that the device is done with.
+    #[expect(
+        clippy::vec_box,
+        reason = "they come in boxes, and are not copied out of them"
+    )]
     pub(crate) sent: Vec<Box<Outgoing>>,
     /// Resources that may go on.
     pub(crate) resume: Vec<ResourceId>,
@@ -112,16 +124,14 @@ impl Nic {
         self.state.lock().interface.counters()
     }
 
-    /// Gives the device a frame for `resource`. When to service it, in nanoseconds.
-    ///
-    /// If it was not taken for now, `resource` will be resumed.
+    /// Gives the device a frame for `resource`. If it was not taken for now, `resource` will be resumed.
     pub(crate) fn insert(
         &self,
         frame: Box<Outgoing>,
         resource: ResourceId,
         core: usize,
         now_ns: u64,
-    ) -> (Result<(), (Box<Outgoing>, Refusal)>, Option<u64>) {
+    ) -> Inserted {
         let mut state = self.state.lock();
         let state = &mut *state;
         let result = state.interface.transmit(core, frame, now_ns);
@@ -136,7 +146,8 @@ impl Nic {
                 at_ns: now_ns,
             });
         }
-        (result, self.deadline(state, now_ns))
+        let deadline = self.deadline(state, now_ns);
+        Inserted { result, deadline }
     }
 
     /// Takes what the device has to say, and lets it interrupt when that is all.

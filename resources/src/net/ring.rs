@@ -15,7 +15,7 @@ use vortex_toolkit::{Context, Outcome, Request, SchedulerSpec};
 
 use super::flow::{Flow, LOOK_AT};
 use super::interface::{Notice, Outgoing, Packet, Refusal};
-use super::nic::Nic;
+use super::nic::{Inserted, Nic};
 use super::{InterfaceId, NetMessage};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
@@ -41,7 +41,8 @@ pub(crate) fn insert<M: Machine>(
     let resource = context.head().destination;
     let bytes = frame.length() as u64;
     let now_ns = shared.clock.nanoseconds(context.now());
-    let (result, deadline) = nic.insert(frame, resource, context.core().index(), now_ns);
+    let core = context.core().index();
+    let Inserted { result, deadline } = nic.insert(frame, resource, core, now_ns);
     match result {
         Ok(()) => context.add_bytes(bytes),
         Err((frame, Refusal::Full)) => {
