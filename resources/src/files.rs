@@ -12,6 +12,7 @@ mod archive;
 mod boot;
 mod cache;
 mod control;
+mod copy;
 mod cursor;
 mod descriptors;
 mod disk;
@@ -45,8 +46,9 @@ pub(crate) use boot::end;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use boot::mounting;
 pub use boot::{First, boot};
-pub(crate) use cache::flush;
 pub use cache::{FileCache, Frames};
+pub(crate) use cache::{flush, soil_page};
+pub use copy::Copying;
 pub(crate) use cursor::Cursor;
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use disk::Disk;
@@ -219,6 +221,8 @@ pub trait Mounted {
     fn tree(&self) -> &Tree;
     /// What it has, and what of it is free.
     fn usage(&self) -> Usage;
+    /// Reads from a page of a file, from `offset` of it on, if the page is in memory.
+    fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool;
 }
 
 impl<M: Machine> Mounted for Disk<M> {
@@ -228,6 +232,10 @@ impl<M: Machine> Mounted for Disk<M> {
 
     fn usage(&self) -> Usage {
         self.system.usage()
+    }
+
+    fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool {
+        Self::peek(self, inode, page, offset, into).is_some()
     }
 }
 

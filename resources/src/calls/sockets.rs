@@ -109,8 +109,6 @@ transfers! {
     accept4(fd: Fd, address: Address, length: Address, flags: Flags) = accept_with(fd.0, address.0, length.0, flags.0);
     /// connect(2).
     connect(fd: Fd, address: In<u8, 2>, length: u32) = connect(fd.0, address.address(), length);
-    /// sendfile(2).
-    sendfile(out: Fd, input: Fd, offset: Option<InOut<i64>>, count: u64) = send_file(out.0, input.0, at(offset, InOut::address), count);
     /// sendto(2).
     sendto(fd: Fd, buffer: In<u8, 2>, count: u64, flags: Flags, address: Option<In<u8, 5>>, length: u32) =
         send_to(fd.0, (buffer.address(), count), flags.0, at(address, In::address), length);
