@@ -10,11 +10,13 @@ extern crate alloc;
 
 mod boot;
 mod deliberate;
+mod devices;
 mod disks;
 mod grid;
 mod image;
 mod jobs;
 mod machine;
+mod nics;
 mod options;
 mod panic;
 mod processes;
@@ -28,7 +30,7 @@ use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::cpu::{self, Features};
 use vortex_hal::stacks::{Purpose, Stack};
 use vortex_hal::{clock, frames, gdt, heap, interrupts, logging, paging, power, stacks, traps};
-use vortex_kernel_base::options::OnIdle;
+use vortex_kernel_base::options::{Addressing, OnIdle};
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
@@ -142,9 +144,18 @@ extern "C" fn start() -> ! {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
-    processes::attach_disks(shared, local.platform());
+    // The check of interfaces counts every frame.
+    let addressing = match options.self_tests.net {
+        true => Addressing::None,
+        false => options.addressing,
+    };
+    processes::attach_devices(shared, local.platform(), addressing);
     if options.self_tests.disk {
         selftest::run_on_disks(shared, &mut local);
+        on_idle(options.on_idle, local);
+    }
+    if options.self_tests.net {
+        selftest::run_on_interfaces(shared, &mut local);
         on_idle(options.on_idle, local);
     }
     if processes::start_first(shared, local.platform(), options.root) {

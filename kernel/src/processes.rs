@@ -13,10 +13,11 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use vortex_hal::{clock, logging};
-use vortex_kernel_base::options::VolumeName;
+use vortex_kernel_base::options::{Addressing, VolumeName};
 use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_resources::executable::Arguments;
 use vortex_resources::files::{self, Archive, First};
+use vortex_resources::net;
 use vortex_resources::object::References;
 use vortex_resources::process::ExitStatus;
 use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
@@ -27,7 +28,7 @@ use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Multiplexor;
 
 use crate::grid::{self, Hardware, Processor, Wired, Wiring};
-use crate::{disks, ramdisk};
+use crate::{disks, nics, ramdisk};
 
 /// The kernel's system.
 pub(crate) type System = Vortex<Hardware>;
@@ -124,10 +125,28 @@ pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
     SHARED.get()
 }
 
-/// Attaches the disk controllers.
-pub(crate) fn attach_disks(wired: &grid::Shared<System>, platform: &Processor) {
+/// Attaches the disk controllers and the network interfaces.
+pub(crate) fn attach_devices(
+    wired: &grid::Shared<System>,
+    platform: &Processor,
+    addressing: Addressing,
+) {
     if let Some(shared) = SHARED.get() {
+        shared.network.configure(match addressing {
+            Addressing::Dhcp => net::Addressing::Dhcp,
+            Addressing::None => net::Addressing::None,
+            Addressing::Fixed {
+                address,
+                prefix,
+                gateway,
+            } => net::Addressing::Fixed(net::Settings {
+                address,
+                prefix,
+                gateway,
+            }),
+        });
         disks::attach(wired, shared, platform);
+        nics::attach(wired, shared, platform);
     }
 }
 

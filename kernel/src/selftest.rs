@@ -4,6 +4,7 @@
 mod disk;
 mod grid;
 mod ipi;
+mod net;
 mod page_tables;
 mod timer;
 mod tlb;
@@ -41,6 +42,11 @@ pub(crate) fn run_on_grid(ramdisk: Option<&Ramdisk<'_>>) -> Local<SelfTest> {
 /// Runs the check of disks, on the system's own grid.
 pub(crate) fn run_on_disks(shared: &grid_of::Shared<System>, local: &mut Local<System>) {
     run_one(true, "disk", || disk::check(shared, local));
+}
+
+/// Runs the check of network interfaces, on the system's own grid.
+pub(crate) fn run_on_interfaces(shared: &grid_of::Shared<System>, local: &mut Local<System>) {
+    run_one(true, "net", || net::check(shared, local));
 }
 
 fn run_one(wanted: bool, name: &str, check: impl FnOnce() -> Result<(), Failure>) {

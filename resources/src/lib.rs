@@ -16,6 +16,7 @@ pub mod executable;
 pub mod fake;
 pub mod files;
 pub mod machine;
+pub mod net;
 pub mod object;
 pub mod process;
 pub mod signals;

@@ -19,6 +19,7 @@ pub mod firmware;
 pub mod kernel;
 pub mod linux;
 pub mod network;
+pub mod nic;
 pub mod packages;
 pub mod process;
 pub mod program;

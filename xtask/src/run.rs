@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
 use xtask::disks::{self, Controller, Disk};
+use xtask::nic::{self, Forward, Nic};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
 use xtask::{program, ui, workspace};
@@ -73,6 +74,12 @@ pub(crate) struct Args {
     /// The controller that the disks are at
     #[arg(long, default_value = "virtio-scsi")]
     controller: Controller,
+    /// The network interface, at QEMU's user network
+    #[arg(long, default_value = "none")]
+    nic: Nic,
+    /// Let the host reach a TCP port of the guest's, at 127.0.0.1; may be given several times
+    #[arg(long = "forward", value_name = "HOST:GUEST")]
+    forwards: Vec<Forward>,
     /// An argument for QEMU; may be given several times
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     qemu_args: Vec<OsString>,
@@ -172,7 +179,7 @@ fn guest_config(args: &Args) -> Result<GuestConfig> {
     Ok(config)
 }
 
-/// QEMU arguments for the disks, and those that were given.
+/// QEMU arguments for the disks and the network, and those that were given.
 fn extra(args: &Args) -> Result<Vec<OsString>> {
     if let Some(missing) = args.disks.iter().find(|disk| !disk.file.is_file()) {
         bail!(
@@ -181,6 +188,10 @@ fn extra(args: &Args) -> Result<Vec<OsString>> {
         );
     }
     let mut extra = disks::arguments(args.controller, &args.disks);
+    if args.nic == Nic::None && !args.forwards.is_empty() {
+        bail!("without a network interface no port can be forwarded; give one with --nic");
+    }
+    extra.extend(nic::arguments(args.nic, 0, &args.forwards));
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)
 }

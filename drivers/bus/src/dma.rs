@@ -11,6 +11,9 @@ use vortex_kernel_base::frames::Order;
 
 use crate::{BusError, Memory};
 
+/// Bytes that are copied at once.
+const WORD: usize = 8;
+
 /// Contiguous frames that a device may read and write.
 #[derive(Debug)]
 pub struct DmaMemory {
@@ -86,17 +89,31 @@ impl Memory for DmaMemory {
 
     fn read(&self, offset: usize, into: &mut [u8]) {
         let from = self.place(offset, into.len());
-        for (index, byte) in into.iter_mut().enumerate() {
+        let (words, rest) = into.as_chunks_mut::<WORD>();
+        let behind = from.wrapping_add(WORD * words.len());
+        for (index, word) in words.iter_mut().enumerate() {
+            let place = from.wrapping_add(WORD * index).cast::<[u8; WORD]>();
             // SAFETY: inside the frames (checked above); volatile, as the device may write it.
-            *byte = unsafe { from.wrapping_add(index).read_volatile() };
+            *word = unsafe { place.read_volatile() };
+        }
+        for (index, byte) in rest.iter_mut().enumerate() {
+            // SAFETY: as above.
+            *byte = unsafe { behind.wrapping_add(index).read_volatile() };
         }
     }
 
     fn write(&mut self, offset: usize, from: &[u8]) {
         let to = self.place(offset, from.len());
-        for (index, byte) in from.iter().enumerate() {
+        let (words, rest) = from.as_chunks::<WORD>();
+        let behind = to.wrapping_add(WORD * words.len());
+        for (index, word) in words.iter().enumerate() {
+            let place = to.wrapping_add(WORD * index).cast::<[u8; WORD]>();
             // SAFETY: as for reading.
-            unsafe { to.wrapping_add(index).write_volatile(*byte) };
+            unsafe { place.write_volatile(*word) };
+        }
+        for (index, byte) in rest.iter().enumerate() {
+            // SAFETY: as for reading.
+            unsafe { behind.wrapping_add(index).write_volatile(*byte) };
         }
     }
 

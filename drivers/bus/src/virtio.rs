@@ -5,6 +5,8 @@
 //! Only devices of version 1 are driven: they have their registers in memory, described by
 //! capabilities. All interrupts of a device come by the one MSI-X message there is.
 
+use core::fmt;
+
 use vortex_hal::io::Registers;
 
 use crate::virtqueue::Addresses;
@@ -29,6 +31,53 @@ pub mod status {
 /// The feature without which a device is not driven: it follows version 1 of the specification.
 pub const VERSION_1: u64 = 1 << 32;
 
+/// The feature by which both sides say when they want to be told of what is in a queue.
+pub const EVENT_INDEX: u64 = 1 << 29;
+
+/// Why a device cannot be driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disagreement {
+    /// It is older than version 1.
+    TooOld,
+    /// It does not accept the features that it has offered.
+    Features,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooOld => "the device is older than version 1",
+            Self::Features => "the device does not accept the features",
+        })
+    }
+}
+
+/// Agrees with a device, which has just been reset, on features: version 1, and those of `wanted` that
+/// it offers (section 3.1.1, steps 2 to 6). What was agreed on; the driver goes on with the queues,
+/// and then sets [`AGREED`] and [`status::DRIVER_OK`].
+///
+/// # Errors
+/// [`Disagreement`].
+pub fn negotiate(transport: &mut impl Transport, wanted: u64) -> Result<u64, Disagreement> {
+    transport.set_status(status::ACKNOWLEDGE);
+    transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
+    let offered = transport.features();
+    if offered & VERSION_1 == 0 {
+        transport.set_status(status::FAILED);
+        return Err(Disagreement::TooOld);
+    }
+    let accepted = offered & (VERSION_1 | wanted);
+    transport.accept(accepted);
+    transport.set_status(AGREED);
+    if transport.status() & status::FEATURES_OK == 0 {
+        return Err(Disagreement::Features);
+    }
+    Ok(accepted)
+}
+
+/// The status of a device after [`negotiate`].
+pub const AGREED: u8 = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK;
+
 /// How a device is reached.
 pub trait Transport: Send + 'static {
     /// The device's status; 0 after a reset was begun says that it is over.
@@ -44,6 +93,8 @@ pub trait Transport: Send + 'static {
     /// Sets up a queue of so many descriptors; its interrupts come by `message` of the MSI-X table,
     /// if there is one.
     fn set_queue(&mut self, queue: u16, size: u16, addresses: Addresses, message: Option<u16>);
+    /// Has the device interrupt by `message` of the MSI-X table when its configuration changes.
+    fn interrupt_on_change(&mut self, message: Option<u16>);
     /// Tells the device that there is something in a queue that was set up.
     fn notify(&mut self, queue: u16);
     /// Reads 32 bits of the device's own configuration; `offset` is a multiple of 4.
@@ -205,6 +256,11 @@ impl<R: Registers + Send + 'static> Transport for PciTransport<R> {
             *known = (place + 2 <= self.notify_bytes && place.is_multiple_of(2)).then_some(place);
         }
         self.common.write16(common::QUEUE_ENABLE, 1);
+    }
+
+    fn interrupt_on_change(&mut self, message: Option<u16>) {
+        let message = message.unwrap_or(NO_MESSAGE);
+        self.common.write16(common::MSIX_CONFIG, message);
     }
 
     fn notify(&mut self, queue: u16) {

@@ -50,6 +50,8 @@ const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 /// The device wants no notification (in the used ring's flags).
 const NO_NOTIFY: u16 = 1;
+/// The driver wants no interrupt (in the available ring's flags).
+const NO_INTERRUPT: u16 = 1;
 /// Bytes of a descriptor, and of an entry of the used ring.
 const DESCRIPTOR: usize = 16;
 const USED: usize = 8;
@@ -76,6 +78,9 @@ pub struct Virtqueue<B: Bus> {
     /// How many chains were made available, and taken back; both wrap.
     available: u16,
     used: u16,
+    /// What was available when it was last asked whether the device wants to be notified.
+    notified: u16,
+    has_events: bool,
     is_broken: bool,
 }
 
@@ -108,8 +113,16 @@ impl<B: Bus> Virtqueue<B> {
             chains: alloc::vec![Chain::default(); usize::from(size)],
             available: 0,
             used: 0,
+            notified: 0,
+            has_events: false,
             is_broken: false,
         })
+    }
+
+    /// Both sides say by an index when they want to be told (section 2.7.10), which was agreed on
+    /// ([`crate::virtio::EVENT_INDEX`]). To be called before anything is added.
+    pub const fn use_event_index(&mut self) {
+        self.has_events = true;
     }
 
     /// Its number of descriptors.
@@ -180,11 +193,51 @@ impl<B: Bus> Virtqueue<B> {
         self.free -= 1;
     }
 
-    /// Whether the device wants to be told of what was added. A wish not to be is a hint.
+    /// Whether the device wants to be told of what was added since this was asked last. A wish not to
+    /// be is a hint.
     #[must_use]
-    pub fn wants_notification(&self) -> bool {
+    pub fn wants_notification(&mut self) -> bool {
         B::barrier();
-        self.memory.load16(used_offset(self.size)) & NO_NOTIFY == 0
+        let before = core::mem::replace(&mut self.notified, self.available);
+        let ring = used_offset(self.size);
+        if self.has_events {
+            let event = self.memory.load16(ring + 4 + USED * usize::from(self.size));
+            let since_event = self.available.wrapping_sub(event).wrapping_sub(1);
+            return since_event < self.available.wrapping_sub(before);
+        }
+        self.memory.load16(ring) & NO_NOTIFY == 0
+    }
+
+    /// Has the device interrupt when it has used so many more chains, at least 1. Without the event
+    /// index it interrupts for each, until [`Self::disarm`]. True if it has used so many already: then
+    /// it may not interrupt.
+    #[must_use]
+    pub fn arm(&mut self, chains: u16) -> bool {
+        let ring = available_offset(self.size);
+        let chains = chains.max(1);
+        if self.has_events {
+            let event = self.used.wrapping_add(chains - 1);
+            self.memory
+                .store16(ring + 4 + 2 * usize::from(self.size), event);
+        } else {
+            self.memory.store16(ring, 0);
+        }
+        B::barrier();
+        self.ahead() >= chains
+    }
+
+    /// The device need not interrupt. With the event index it does not anyway, after it has once.
+    pub fn disarm(&mut self) {
+        if !self.has_events {
+            self.memory
+                .store16(available_offset(self.size), NO_INTERRUPT);
+        }
+    }
+
+    /// How many chains the device says it has used that were not taken back.
+    fn ahead(&self) -> u16 {
+        let index = self.memory.load16(used_offset(self.size) + 2);
+        index.wrapping_sub(self.used)
     }
 
     /// Takes back a chain that the device is done with, the oldest first.
@@ -196,7 +249,7 @@ impl<B: Bus> Virtqueue<B> {
             return Err(QueueBroken);
         }
         let ring = used_offset(self.size);
-        let ahead = self.memory.load16(ring + 2).wrapping_sub(self.used);
+        let ahead = self.ahead();
         if ahead == 0 {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use vortex_bus::virtio::{Transport, VERSION_1, status};
+use vortex_bus::virtio::{self, AGREED, Disagreement, Transport, status};
 use vortex_bus::virtqueue::{Buffer, Virtqueue};
 use vortex_bus::{Bus, BusError, Memory};
 use vortex_resources::storage::adapter::{Failure, Limits, Notice};
@@ -131,26 +131,14 @@ impl<B: Bus, T: Transport> VirtioScsi<B, T> {
     /// Sets up a device that has just been reset.
     fn bring_up(&mut self) -> Result<Running<B>, SetupError> {
         let transport = &mut self.transport;
-        transport.set_status(status::ACKNOWLEDGE);
-        transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
-        let offered = transport.features();
-        if offered & VERSION_1 == 0 {
-            transport.set_status(status::FAILED);
-            return Err(SetupError::TooOld);
-        }
-        transport.accept(offered & (VERSION_1 | wire::HOTPLUG));
-        let agreed = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK;
-        transport.set_status(agreed);
-        if transport.status() & status::FEATURES_OK == 0 {
-            return Err(SetupError::Features);
-        }
+        virtio::negotiate(transport, wire::HOTPLUG)?;
         let [sense, cdb] = wire::configuration::SIZES;
         for (place, size) in [sense, cdb] {
             transport.set_configuration(place, size);
         }
         self.bus.set_master(true);
         let running = self.make_queues()?;
-        self.transport.set_status(agreed | status::DRIVER_OK);
+        self.transport.set_status(AGREED | status::DRIVER_OK);
         Ok(running)
     }
 
@@ -226,8 +214,7 @@ impl<B: Bus, T: Transport> VirtioScsi<B, T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SetupError {
     Bus(BusError),
-    TooOld,
-    Features,
+    Disagreement(Disagreement),
     NoQueue(u16),
 }
 
@@ -237,12 +224,17 @@ impl From<BusError> for SetupError {
     }
 }
 
+impl From<Disagreement> for SetupError {
+    fn from(error: Disagreement) -> Self {
+        Self::Disagreement(error)
+    }
+}
+
 impl core::fmt::Display for SetupError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Bus(error) => error.fmt(f),
-            Self::TooOld => f.write_str("the device is older than version 1"),
-            Self::Features => f.write_str("the device does not accept the features"),
+            Self::Disagreement(error) => error.fmt(f),
             Self::NoQueue(number) => write!(f, "the device has no queue {number}"),
         }
     }

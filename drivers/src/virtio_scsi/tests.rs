@@ -71,6 +71,8 @@ impl Transport for Link {
         device.queues.insert(queue, own);
     }
 
+    fn interrupt_on_change(&mut self, _: Option<u16>) {}
+
     fn notify(&mut self, queue: u16) {
         assert!(self.device().queues.contains_key(&queue));
     }

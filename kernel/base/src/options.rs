@@ -11,7 +11,12 @@
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `root=NAME` | the volume that the root file system is on, as the log calls it ([`VolumeName`]) |
+//! | `ip=dhcp\|none\|ADDRESS/PREFIX[,GATEWAY]` | how network interfaces get addresses; a fixed one is the first's ([`Addressing`]) |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
+
+mod addressing;
+
+pub use addressing::Addressing;
 
 use core::fmt;
 
@@ -32,6 +37,8 @@ pub struct BootOptions {
     pub log: LevelFilter,
     /// The volume that the root file system is on; the first that has one, if none is named.
     pub root: Option<VolumeName>,
+    /// How network interfaces get their addresses.
+    pub addressing: Addressing,
 }
 
 /// The name of a volume: at most 16 bytes, without blanks.
@@ -70,6 +77,7 @@ impl Default for BootOptions {
             on_idle: OnIdle::PowerOff,
             log: LevelFilter::Info,
             root: None,
+            addressing: Addressing::Dhcp,
         }
     }
 }
@@ -119,6 +127,8 @@ pub struct SelfTests {
     pub grid: bool,
     /// All volumes are read and, where that is allowed, written. No process is started then.
     pub disk: bool,
+    /// All network interfaces send and receive. No process is started then.
+    pub net: bool,
 }
 
 impl SelfTests {
@@ -132,6 +142,7 @@ impl SelfTests {
             "user" => &mut self.user,
             "grid" => &mut self.grid,
             "disk" => &mut self.disk,
+            "net" => &mut self.net,
             _ => return None,
         };
         *check = true;
@@ -225,19 +236,22 @@ pub enum Expected {
     Core,
     /// The name of a volume.
     Volume,
+    /// An address.
+    Address,
 }
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault => write_names(f, FAULTS),
-            Self::SelfTests => {
-                f.write_str("page-tables, tlb, ipi, timer, user, grid, disk, separated by commas")
-            }
+            Self::SelfTests => f.write_str(
+                "page-tables, tlb, ipi, timer, user, grid, disk, net, separated by commas",
+            ),
             Self::OnIdle => write_names(f, ON_IDLE),
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
             Self::Volume => f.write_str("the name of a volume, such as sda or sda1"),
+            Self::Address => f.write_str("dhcp, none, or an address such as 10.0.2.15/24,10.0.2.2"),
         }
     }
 }
@@ -265,7 +279,7 @@ impl fmt::Display for Warning<'_> {
                     "options line {line}: unknown option {}; known are: ",
                     Quoted(key)
                 )?;
-                f.write_str("test, panic-on-core, selftest, on-idle, root, log")
+                f.write_str("test, panic-on-core, selftest, on-idle, root, ip, log")
             }
             Self::BadValue {
                 line,
@@ -364,6 +378,10 @@ fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result
             let name = value.and_then(VolumeName::new);
             options.root = Some(name.ok_or(bad("root", Expected::Volume))?);
         }
+        "ip" => {
+            let addressing = value.and_then(Addressing::parse);
+            options.addressing = addressing.ok_or(bad("ip", Expected::Address))?;
+        }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;
         }
@@ -450,10 +468,11 @@ mod tests {
             user: false,
             grid: false,
             disk: false,
+            net: false,
         };
         assert_eq!(options.self_tests, all);
         let expected = "options line 3: selftest cannot be \"tbl\"; \
-                        expected: page-tables, tlb, ipi, timer, user, grid, disk, separated by commas";
+                        expected: page-tables, tlb, ipi, timer, user, grid, disk, net, separated by commas";
         assert_eq!(warnings, [expected]);
     }
 
@@ -472,7 +491,7 @@ mod tests {
             [
                 "options line 1: on-idle cannot be \"sleep\"; expected: power-off, halt, reboot",
                 "options line 2: unknown option \"tset\"; \
-                 known are: test, panic-on-core, selftest, on-idle, root, log",
+                 known are: test, panic-on-core, selftest, on-idle, root, ip, log",
                 "options line 3: log needs a value: log=...; \
                  expected: off, error, warn, info, debug, trace",
             ]

@@ -1,10 +1,11 @@
-//! Fuzzes what reads programs, the root file system's archive, and what disks say.
+//! Fuzzes what reads programs, the root file system's archive, what disks say, and packets.
 //!
 //! Every input goes to all: each refuses what is not its own after a few bytes. Panics, overflows
 //! and hangs are found by the fuzzer; what else must hold of every answer is asserted here. `cargo
 //! xtask fuzz resources` builds and runs it.
 #![no_main]
 
+mod net;
 mod storage;
 
 use libfuzzer_sys::fuzz_target;
@@ -20,6 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     read_tar(&sealed(bytes));
     storage::tables(bytes);
     storage::answers(bytes);
+    net::flow(bytes);
 });
 
 /// A file that is never mapped.

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use vortex_tcp::Instant;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
@@ -10,6 +11,7 @@ use crate::calls::{self, Verdict};
 use crate::errno::Errno;
 use crate::files;
 use crate::machine::{Access, Machine};
+use crate::net::{self, NetMessage};
 use crate::process::{self, ExitStatus};
 use crate::signals::Signal;
 use crate::storage::{self, DiskMessage, IoError};
@@ -22,8 +24,11 @@ pub struct CoreResources<M: Machine> {
     core: CoreId,
     /// When the machine's deadline is, in cycles; it may have passed.
     armed: u64,
-    /// When disks are to be looked at by this core, in cycles.
+    /// When disks, and network interfaces, are to be looked at by this core, in cycles.
     disks_due: u64,
+    nics_due: u64,
+    /// When timers of the network end, in cycles.
+    network_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -34,6 +39,8 @@ impl<M: Machine> CoreResources<M> {
             core,
             armed: u64::MAX,
             disks_due: u64::MAX,
+            network_due: u64::MAX,
+            nics_due: u64::MAX,
         }
     }
 
@@ -41,8 +48,20 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.shared.timers(self.core).first().min(self.disks_due);
+        // What was noted down by a continuation is sent in the next round.
+        if self.shared.network.has_posts(self.core) {
+            return Some(0);
+        }
+        let first = self.first_due();
         (first != u64::MAX).then_some(first)
+    }
+
+    /// When something is to be done by this core without being asked, in cycles.
+    #[inline]
+    fn first_due(&self) -> u64 {
+        let sleeper = self.shared.timers(self.core).first();
+        let devices = self.disks_due.min(self.nics_due);
+        sleeper.min(devices).min(self.network_due)
     }
 
     /// Wakes sleepers of this core that are due, some at a time. To be called in every round of the
@@ -54,14 +73,22 @@ impl<M: Machine> CoreResources<M> {
             self.disks_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
         }
+        if self.network_due <= context.now() {
+            self.network_due = u64::MAX;
+            net::run_timers(&self.shared, context);
+        }
+        if self.nics_due <= context.now() {
+            self.nics_due = u64::MAX;
+            let due_ns = net::ring::look_at_due(&self.shared, context);
+            self.expect_nics(due_ns);
+        }
     }
 
     /// Sees to it that the machine's deadline is no later than `at`, or than the first sleeper. An
     /// earlier one stays: setting it costs more than an interrupt for nothing now and then.
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
-        let sleeper = self.shared.timers(self.core).first();
-        let at = at.min(sleeper).min(self.disks_due);
+        let at = at.min(self.first_due());
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -107,6 +134,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
             Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
+            Message::Net(message) => return self.handle_net(message, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
         }
         shared.run_woken(context);
@@ -164,6 +192,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             // Who is to pay for it has ended: so does the task.
             Message::Begin(_) => return,
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
+            Message::Net(message) => (message.destination(), Message::Net(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
@@ -218,10 +247,49 @@ impl<M: Machine> CoreResources<M> {
         Outcome::Done
     }
 
+    /// Timers of the network end by then.
+    fn expect_network(&mut self, due: Option<Instant>) {
+        if let Some(Instant(micros)) = due {
+            let at = self.shared.clock.cycles(micros.saturating_mul(1_000));
+            self.network_due = self.network_due.min(at);
+        }
+    }
+
+    /// What the resources of the network say to each other.
+    fn handle_net(
+        &mut self,
+        message: NetMessage,
+        context: &mut Context<'_, Vortex<M>>,
+    ) -> Outcome<Message<M>> {
+        let shared = &self.shared.clone();
+        let (outcome, due_ns) = match message {
+            NetMessage::Transmit(id, frame) => net::ring::insert(shared, context, id, frame),
+            NetMessage::Interrupt(vector) => {
+                (Outcome::Done, net::ring::interrupt(shared, context, vector))
+            }
+            NetMessage::Service(id) => (Outcome::Done, net::ring::look(shared, context, id)),
+            message => {
+                let due = net::handle(shared, context, message);
+                self.expect_network(due);
+                (Outcome::Done, None)
+            }
+        };
+        self.expect_nics(due_ns);
+        shared.run_woken(context);
+        outcome
+    }
+
     /// Disks are to be looked at by then, in nanoseconds.
     fn expect_disks(&mut self, due_ns: Option<u64>) {
         if let Some(due_ns) = due_ns {
             self.disks_due = self.disks_due.min(self.shared.clock.cycles(due_ns));
+        }
+    }
+
+    /// Network interfaces are to be looked at by then, in nanoseconds.
+    fn expect_nics(&mut self, due_ns: Option<u64>) {
+        if let Some(due_ns) = due_ns {
+            self.nics_due = self.nics_due.min(self.shared.clock.cycles(due_ns));
         }
     }
 }

@@ -43,11 +43,31 @@ pub enum Kind {
     DiskWrite,
     /// `resource.disk.dir`: interrupts of controllers.
     DiskInterrupt,
+    /// `resource.ndrr`: demultiplexing received packets.
+    NetRead,
+    /// `resource.ndwr`: where packets go out.
+    NetSend,
+    /// `resource.tcp`: packets of TCP.
+    Tcp,
+    /// `resource.tcptimer`: timers of TCP.
+    TcpTimer,
+    /// `resource.udp`: packets of UDP.
+    Udp,
+    /// `resource.icmp`: packets of ICMP.
+    Icmp,
+    /// `resource.dwr`: inserting into an interface's rings.
+    NetWrite,
+    /// `resource.dir`: interrupts of interfaces.
+    NetInterrupt,
+    /// `resource.arp`: packets of ARP.
+    Arp,
+    /// `resource.dhcp`: addresses of interfaces.
+    Dhcp,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 24] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -62,6 +82,16 @@ impl Kind {
         Self::DiskRequest,
         Self::DiskWrite,
         Self::DiskInterrupt,
+        Self::NetRead,
+        Self::NetSend,
+        Self::Tcp,
+        Self::TcpTimer,
+        Self::Udp,
+        Self::Icmp,
+        Self::NetWrite,
+        Self::NetInterrupt,
+        Self::Arp,
+        Self::Dhcp,
     ];
 
     /// The dotted name in configuration files.
@@ -82,6 +112,16 @@ impl Kind {
             Self::DiskRequest => "resource.sdrwr",
             Self::DiskWrite => "resource.drwr",
             Self::DiskInterrupt => "resource.disk.dir",
+            Self::NetRead => "resource.ndrr",
+            Self::NetSend => "resource.ndwr",
+            Self::Tcp => "resource.tcp",
+            Self::TcpTimer => "resource.tcptimer",
+            Self::Udp => "resource.udp",
+            Self::Icmp => "resource.icmp",
+            Self::NetWrite => "resource.dwr",
+            Self::NetInterrupt => "resource.dir",
+            Self::Arp => "resource.arp",
+            Self::Dhcp => "resource.dhcp",
         }
     }
 }

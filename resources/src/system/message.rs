@@ -11,6 +11,7 @@ use crate::errand::Errand;
 use crate::errno::Errno;
 use crate::files::{Frames, Put, Read};
 use crate::machine::Machine;
+use crate::net::NetMessage;
 use crate::object::Object;
 use crate::process::{Fork, Process, Spawn};
 use crate::space::Pinned;
@@ -87,6 +88,8 @@ pub enum Message<M: Machine> {
     Begin(Begin<M>),
     /// Between the resources of storage.
     Disk(DiskMessage),
+    /// Between the resources of the network.
+    Net(NetMessage),
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
     /// boot have been looked at, or have not answered in time.
     AwaitVolumes,

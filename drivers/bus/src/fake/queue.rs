@@ -12,6 +12,7 @@ pub struct DeviceQueue {
     addresses: Addresses,
     size: u16,
     taken: u16,
+    has_events: bool,
 }
 
 /// A chain that the driver has made available.
@@ -34,7 +35,31 @@ impl DeviceQueue {
             addresses,
             size,
             taken: 0,
+            has_events: false,
         }
+    }
+
+    /// Both sides say by an index when they want to be told.
+    pub const fn use_event_index(&mut self) {
+        self.has_events = true;
+    }
+
+    /// Says that the next chain that is made available is to be told of, by the event index.
+    pub fn want_notification(&mut self) {
+        let at = self.addresses.used + 4 + 8 * u64::from(self.size);
+        self.ram.write(at, &self.taken.to_le_bytes());
+    }
+
+    /// Whether the driver wants to be interrupted for what was used since the index was `before`.
+    #[must_use]
+    pub fn wants_interrupt(&self, before: u16) -> bool {
+        if self.has_events {
+            let at = self.addresses.available + 4 + 2 * u64::from(self.size);
+            let event = self.ram.number(at, 2) as u16;
+            let index = self.ram.number(self.addresses.used + 2, 2) as u16;
+            return index.wrapping_sub(event).wrapping_sub(1) < index.wrapping_sub(before);
+        }
+        self.ram.number(self.addresses.available, 2) & 1 == 0
     }
 
     /// Takes the next available chain.
@@ -72,14 +97,15 @@ impl DeviceQueue {
         }
     }
 
-    /// Says that a chain was used.
-    pub fn put(&mut self, head: u32, written: u32) {
+    /// Says that a chain was used; what the index was before.
+    pub fn put(&mut self, head: u32, written: u32) -> u16 {
         let at = self.addresses.used;
         let index = self.ram.number(at + 2, 2) as u16;
         let place = at + 4 + 8 * u64::from(index % self.size);
         self.ram.write(place, &head.to_le_bytes());
         self.ram.write(place + 4, &written.to_le_bytes());
         self.set_used_index(index.wrapping_add(1));
+        index
     }
 
     /// Sets the index of the used ring, to whatever.

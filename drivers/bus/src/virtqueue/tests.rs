@@ -60,20 +60,88 @@ fn a_full_queue_refuses_and_goes_on_after_a_chain_came_back() {
 
 #[test]
 fn the_device_may_not_want_to_be_notified() {
-    let (_bus, queue, mut device) = pair(4);
+    let (_bus, mut queue, mut device) = pair(4);
     assert!(queue.wants_notification());
     device.set_flags(1);
     assert!(!queue.wants_notification());
+}
+
+#[test]
+fn the_device_is_not_to_interrupt_before_it_is_armed() {
+    let (_bus, mut queue, mut device) = pair(4);
+    assert!(device.wants_interrupt(0));
+    queue.disarm();
+    assert!(!device.wants_interrupt(0));
+    assert!(!queue.arm(1));
+    assert!(device.wants_interrupt(0));
+    queue.add(&buffers(1, 0), &[]).expect("there is room");
+    let chain = device.take().expect("one is there");
+    device.put(chain.head.into(), 0);
+    assert!(queue.arm(1), "it has used one already");
+    assert!(!queue.arm(2));
+}
+
+/// All through the wrap of the indices: batches of one to three, of which the last is asked for.
+#[test]
+fn with_the_event_index_each_side_is_told_once() {
+    let (_bus, mut queue, mut device) = pair(4);
+    queue.use_event_index();
+    device.use_event_index();
+    for round in 0..30_000_u32 {
+        let batch = 1 + round % 3;
+        for _ in 0..batch {
+            queue.add(&buffers(1, 0), &[]).expect("there is room");
+        }
+        assert!(queue.wants_notification(), "round {round}");
+        assert!(!queue.wants_notification(), "it was told");
+        assert!(!queue.arm(batch as u16));
+        for number in 1..=batch {
+            let chain = device.take().expect("one is there");
+            let before = device.put(chain.head.into(), 0);
+            assert_eq!(device.wants_interrupt(before), number == batch);
+        }
+        assert!(queue.arm(batch as u16));
+        assert!(!queue.arm(batch as u16 + 1));
+        device.want_notification();
+        while queue.take_used().expect("it is right").is_some() {}
+    }
+}
+
+#[test]
+fn with_the_event_index_a_device_that_works_is_left_alone() {
+    let (_bus, mut queue, mut device) = pair(8);
+    queue.use_event_index();
+    device.use_event_index();
+    let buffer = buffers(1, 0);
+    queue.add(&buffer, &[]).expect("there is room");
+    assert!(queue.wants_notification());
+    // It has not come to ask for more.
+    for _ in 0..3 {
+        queue.add(&buffer, &[]).expect("there is room");
+        assert!(!queue.wants_notification());
+    }
+    while device.take().is_some() {}
+    device.want_notification();
+    queue.add(&buffer, &[]).expect("there is room");
+    assert!(queue.wants_notification());
 }
 
 /// What a device may say that it must not.
 #[test]
 fn nonsense_breaks_the_queue() {
     let lies: [fn(&mut DeviceQueue, u32); 5] = [
-        |device, head| device.put(head + 1, 0),
-        |device, _| device.put(4, 0),
-        |device, _| device.put(u32::MAX, 0),
-        |device, head| device.put(head | 1 << 16, 0),
+        |device, head| {
+            device.put(head + 1, 0);
+        },
+        |device, _| {
+            device.put(4, 0);
+        },
+        |device, _| {
+            device.put(u32::MAX, 0);
+        },
+        |device, head| {
+            device.put(head | 1 << 16, 0);
+        },
         |device, _| device.set_used_index(5),
     ];
     for (number, lie) in lies.into_iter().enumerate() {

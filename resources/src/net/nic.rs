@@ -1,0 +1,230 @@
+//! One interface: its driver, and who waits for room in its rings.
+//!
+//! Key types: [`Nic`], [`InterfaceId`].
+//!
+//! A lock is held while the driver is called. Where the device write and the device interrupt
+//! resource run on one core (paper, section 4.4) nobody ever waits for it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::{Mutex, Once};
+use vortex_toolkit::ids::ResourceId;
+
+use super::buffer::Pool;
+use super::interface::{
+    Buffer, Counters, Host, Interface, Notice, Outgoing, Packet, Properties, Refusal,
+};
+use crate::machine::Machine;
+
+/// An interface's number, in the order in which they were attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceId(pub u16);
+
+/// About the most packets that one request takes out of an interface: others get a turn between.
+pub(super) const BUDGET: usize = 64;
+/// A resource that was refused is suspended after that time, in nanoseconds, at the latest.
+const SUSPENDED_NS: u64 = 100_000_000;
+/// How often an interface is looked at that does not interrupt, or for whose ring somebody waits, in
+/// nanoseconds.
+const POLL_NS: u64 = 1_000_000;
+
+/// An interface.
+pub(crate) struct Nic {
+    pub(crate) id: InterfaceId,
+    pub(crate) name: &'static str,
+    /// The vector of its interrupts; none if it is polled.
+    pub(crate) vector: Once<u8>,
+    /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
+    due_ns: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    interface: Box<dyn Interface>,
+    /// Something has come back since a frame was refused.
+    has_room: bool,
+    /// Resources that were refused and may be suspended.
+    refused: Vec<Refused>,
+}
+
+/// A resource whose last frame on a core was refused.
+#[derive(Clone, Copy)]
+struct Refused {
+    resource: ResourceId,
+    core: usize,
+    at_ns: u64,
+}
+
+impl Refused {
+    fn is_of(&self, resource: ResourceId, core: usize) -> bool {
+        self.resource == resource && self.core == core
+    }
+}
+
+/// What came of an insertion.
+pub(crate) struct Inserted {
+    /// If it was not taken: the frame, and why.
+    pub(crate) result: Result<(), (Box<Outgoing>, Refusal)>,
+    /// When to service the interface, in nanoseconds.
+    pub(crate) deadline: Option<u64>,
+}
+
+/// What came of a service.
+#[derive(Default)]
+pub(crate) struct Serviced {
+    /// What was received.
+    pub(crate) packets: Vec<Packet>,
+    pub(crate) notices: Vec<Notice>,
+    /// Frames that the device is done with.
+    #[expect(
+        clippy::vec_box,
+        reason = "they come in boxes, and are not copied out of them"
+    )]
+    pub(crate) sent: Vec<Box<Outgoing>>,
+    /// Resources that may go on.
+    pub(crate) resume: Vec<ResourceId>,
+    /// There is more to take.
+    pub(crate) has_more: bool,
+    /// When to come again, in nanoseconds.
+    pub(crate) deadline: Option<u64>,
+}
+
+impl Nic {
+    pub(crate) fn new(id: InterfaceId, interface: Box<dyn Interface>) -> Self {
+        Self {
+            id,
+            name: interface.name(),
+            vector: Once::new(),
+            due_ns: AtomicU64::new(u64::MAX),
+            state: Mutex::new(State {
+                interface,
+                has_room: true,
+                refused: Vec::new(),
+            }),
+        }
+    }
+
+    /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.due_ns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn properties(&self) -> Properties {
+        self.state.lock().interface.properties()
+    }
+
+    pub(crate) fn has_link(&self) -> bool {
+        self.state.lock().interface.has_link()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.state.lock().interface.counters()
+    }
+
+    /// Gives the device a frame for `resource`. If it was not taken for now, `resource` will be resumed.
+    pub(crate) fn insert(
+        &self,
+        frame: Box<Outgoing>,
+        resource: ResourceId,
+        core: usize,
+        now_ns: u64,
+    ) -> Inserted {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let result = state.interface.transmit(core, frame, now_ns);
+        if !state.refused.is_empty() {
+            state.refused.retain(|one| !one.is_of(resource, core));
+        }
+        if let Err((_, Refusal::Full)) = &result {
+            state.has_room = false;
+            state.refused.push(Refused {
+                resource,
+                core,
+                at_ns: now_ns,
+            });
+        }
+        let deadline = self.deadline(state, now_ns);
+        Inserted { result, deadline }
+    }
+
+    /// Takes what the device has to say, and lets it interrupt when that is all.
+    pub(crate) fn service<M: Machine>(
+        &self,
+        machine: &M,
+        pool: &'static Pool,
+        now_ns: u64,
+    ) -> Serviced {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut taker = Taker {
+            machine,
+            pool,
+            taken: Serviced::default(),
+        };
+        let has_more = state.interface.service(now_ns, BUDGET, &mut taker);
+        let mut serviced = taker.taken;
+        serviced.has_more = has_more || state.interface.arm();
+        let is_new = |notice: &Notice| matches!(notice, Notice::Ready | Notice::Gone);
+        state.has_room |= !serviced.sent.is_empty() || serviced.notices.iter().any(is_new);
+        if state.has_room && !state.refused.is_empty() {
+            let all = state.refused.iter().map(|one| one.resource);
+            serviced.resume.extend(all);
+            // One that was refused just now may not have been suspended yet: it is told again.
+            let is_recent = |one: &Refused| now_ns < one.at_ns.saturating_add(SUSPENDED_NS);
+            state.refused.retain(is_recent);
+        }
+        serviced.deadline = self.deadline(state, now_ns);
+        serviced
+    }
+
+    fn deadline(&self, state: &State, now_ns: u64) -> Option<u64> {
+        let is_polled = self.vector.get().is_none() || !state.refused.is_empty();
+        let poll = is_polled.then_some(now_ns + POLL_NS);
+        let own = state.interface.deadline();
+        let deadline = own.into_iter().chain(poll).min();
+        self.due_ns
+            .store(deadline.unwrap_or(u64::MAX), Ordering::Relaxed);
+        deadline
+    }
+}
+
+/// Takes what a driver has.
+struct Taker<'a, M> {
+    machine: &'a M,
+    pool: &'static Pool,
+    taken: Serviced,
+}
+
+impl<M: Machine> Host for Taker<'_, M> {
+    fn buffer(&mut self) -> Option<Buffer> {
+        self.pool.take()
+    }
+
+    fn peek(&self, buffer: &Buffer, at: usize, into: &mut [u8]) {
+        self.machine
+            .read_frame(buffer.frame(), buffer.offset() + at, into);
+    }
+
+    fn received(&mut self, _queue: usize, packet: Packet) {
+        self.taken.packets.push(packet);
+    }
+
+    fn sent(&mut self, frame: Box<Outgoing>) {
+        self.taken.sent.push(frame);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.taken.notices.push(notice);
+    }
+}
+
+impl fmt::Debug for Nic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Nic");
+        all.field("id", &self.id).field("name", &self.name);
+        all.finish_non_exhaustive()
+    }
+}

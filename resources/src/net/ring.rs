@@ -1,0 +1,179 @@
+//! The Device Write Resource, which inserts frames into an interface's ring, and the Device Interrupt
+//! Resource, which takes out what was received and what is sent (paper, section 4.4).
+//!
+//! Where the configuration gives the two no scheduler they get one of their own, charging by bytes,
+//! on the first core, so that a link is shared by weight in any case.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use vortex_schedulers::policy::Policy;
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
+use vortex_toolkit::record::Metric;
+use vortex_toolkit::scheduler::Weight;
+use vortex_toolkit::{Context, Outcome, Request, SchedulerSpec};
+
+use super::flow::{Flow, LOOK_AT};
+use super::interface::{Notice, Outgoing, Packet, Refusal};
+use super::nic::{Inserted, Nic};
+use super::{InterfaceId, NetMessage};
+use crate::machine::Machine;
+use crate::system::{Kind, Message, Shared, Vortex};
+
+/// Makes the resource of this kind, for a system whose configuration does not mention it.
+pub(crate) fn make<M: Machine>(shared: &Shared<M>, kind: Kind) -> ResourceId {
+    let mut spec = SchedulerSpec::on(Policy::Wfq, [CoreId(0)], Weight::DEFAULT);
+    spec.params.metric = Metric::Bytes;
+    shared.grid.add_resource(kind.name(), spec)
+}
+
+/// Inserts a frame, whose bytes are recorded if the ring accepts it. One that cannot be sent is
+/// dropped, and the interface counts it. Also when to look at the interface, in nanoseconds.
+pub(crate) fn insert<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+    frame: Box<Outgoing>,
+) -> (Outcome<Message<M>>, Option<u64>) {
+    let Some(nic) = shared.nics.get(id) else {
+        return (Outcome::Done, None);
+    };
+    let resource = context.head().destination;
+    let bytes = frame.length() as u64;
+    let now_ns = shared.clock.nanoseconds(context.now());
+    let core = context.core().index();
+    let Inserted { result, deadline } = nic.insert(frame, resource, core, now_ns);
+    match result {
+        Ok(()) => context.add_bytes(bytes),
+        Err((frame, Refusal::Full)) => {
+            let message = Message::Net(NetMessage::Transmit(id, frame));
+            return (Outcome::Rejected(message), deadline);
+        }
+        Err((_, Refusal::Unfit | Refusal::NoLink | Refusal::Gone)) => {}
+    }
+    (Outcome::Done, deadline)
+}
+
+/// An interrupt.
+pub(crate) fn interrupt<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    vector: u8,
+) -> Option<u64> {
+    let nic = shared.nics.interrupting(vector)?;
+    service(shared, context, nic)
+}
+
+/// Takes what an interface has to say. When to come again, in nanoseconds.
+pub(crate) fn look<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+) -> Option<u64> {
+    let nic = shared.nics.get(id)?;
+    service(shared, context, nic)
+}
+
+/// Has the interfaces looked at for which it is time. When it is for the next of the others, in
+/// nanoseconds.
+pub(crate) fn look_at_due<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+) -> Option<u64> {
+    let now_ns = shared.clock.nanoseconds(context.now());
+    let mut next = u64::MAX;
+    for nic in shared.nics.all() {
+        if nic.due_ns() > now_ns {
+            next = next.min(nic.due_ns());
+            continue;
+        }
+        let infrastructure = ActivityId::INFRASTRUCTURE;
+        let destination = shared.destination(Kind::NetInterrupt, infrastructure);
+        let message = Message::Net(NetMessage::Service(nic.id));
+        context.send(Request::new(destination, infrastructure, message));
+    }
+    (next != u64::MAX).then_some(next)
+}
+
+fn service<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    nic: &Nic,
+) -> Option<u64> {
+    let now_ns = shared.clock.nanoseconds(context.now());
+    let serviced = nic.service(&shared.machine, shared.packets(), now_ns);
+    let reader = shared.destination(Kind::NetRead, ActivityId::INFRASTRUCTURE);
+    for notice in serviced.notices {
+        tell(context, reader, nic, notice);
+    }
+    for packet in serviced.packets {
+        hand_on(shared, context, reader, nic.id, packet);
+    }
+    for refused in serviced.resume {
+        context.resume(refused);
+    }
+    if serviced.has_more {
+        let message = Message::Net(NetMessage::Service(nic.id));
+        let again = context.head().destination;
+        context.send(Request::new(again, ActivityId::INFRASTRUCTURE, message));
+    }
+    serviced.deadline
+}
+
+/// Hands a packet to the network device read resource, in order with those it belongs to.
+fn hand_on<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    reader: ResourceId,
+    id: InterfaceId,
+    packet: Packet,
+) {
+    if let Some(tap) = shared.nics.tap() {
+        tap(id, &packet);
+    }
+    context.add_bytes(packet.length() as u64);
+    let mut head = [0; LOOK_AT];
+    let length = packet.read(&shared.machine, 0, &mut head);
+    let flow = Flow::of(&head[..length]);
+    let (dependency, affinity) = shared.labels().of(flow.as_ref());
+    let message = Message::Net(NetMessage::Received(id, packet));
+    let request = Request::new(reader, ActivityId::INFRASTRUCTURE, message);
+    context.send(request.ordered(dependency).near(affinity));
+}
+
+/// Hands a notice to it.
+fn tell<M: Machine>(
+    context: &mut Context<'_, Vortex<M>>,
+    reader: ResourceId,
+    nic: &Nic,
+    notice: Notice,
+) {
+    match notice {
+        Notice::Ready => {
+            let properties = nic.properties();
+            log::info!(
+                "net: interface {} ({}): {}, MTU {}, {} pairs of rings{}{}",
+                nic.id.0,
+                nic.name,
+                properties.mac,
+                properties.mtu,
+                properties.queues,
+                if properties.checksum {
+                    ", checksums"
+                } else {
+                    ""
+                },
+                if properties.segmentation > 0 {
+                    ", segmentation"
+                } else {
+                    ""
+                },
+            );
+        }
+        Notice::Link(true) => log::info!("net: interface {} has a link", nic.id.0),
+        Notice::Link(false) => log::info!("net: interface {} has no link", nic.id.0),
+        Notice::Gone => log::error!("net: interface {} is gone", nic.id.0),
+    }
+    let message = Message::Net(NetMessage::Changed(nic.id, notice));
+    context.send(Request::new(reader, ActivityId::INFRASTRUCTURE, message));
+}

@@ -1,0 +1,77 @@
+//! Network interfaces: the kernel's check has each ask QEMU's gateway for its address, once and then
+//! thousands of times.
+
+use vortex_tests::{Exit, Machine, RunningMachine};
+use xtask::nic::{Nic, arguments};
+
+/// What the check asks.
+const QUESTIONS: u64 = 4001;
+
+fn start(nics: &[Nic], cores: u32) -> RunningMachine {
+    let mut machine = Machine::new().smp(cores).option("selftest=net");
+    for (number, nic) in nics.iter().enumerate() {
+        let arguments = arguments(*nic, number, &[]);
+        let arguments: Vec<_> = arguments.iter().filter_map(|one| one.to_str()).collect();
+        machine = machine.qemu_args(&arguments);
+    }
+    machine.start()
+}
+
+/// The numbers in a line.
+fn numbers(line: &str) -> Vec<u64> {
+    let parts = line.split(|c: char| !c.is_ascii_digit());
+    parts.filter_map(|part| part.parse().ok()).collect()
+}
+
+/// All questions are answered, also those for which the ring was full.
+#[track_caller]
+fn answers(machine: &mut RunningMachine, name: &str) {
+    machine.wait_for(&format!("net: {name} "));
+    let line = machine.wait_for(&format!("net: {name}: {QUESTIONS} frames sent, "));
+    let line = line.text;
+    let all = numbers(line.rsplit_once(": ").map_or("", |(_, rest)| rest));
+    let [sent, received, lost, full, resets, ..] = all[..] else {
+        panic!("another line: {line}");
+    };
+    assert_eq!((sent, lost, resets), (QUESTIONS, 0, 0), "{line}");
+    assert!(received >= QUESTIONS, "{line}");
+    assert!(full > 0, "the ring was never full: {line}");
+}
+
+#[track_caller]
+fn checks_itself(nics: &[(Nic, &str)], cores: u32) {
+    let kinds: Vec<_> = nics.iter().map(|(nic, _)| *nic).collect();
+    let mut machine = start(&kinds, cores);
+    for (_, name) in nics {
+        answers(&mut machine, name);
+    }
+    machine.wait_for("selftest net: ok");
+    machine.expect_exit(&Exit::PowerOff);
+}
+
+#[test]
+fn virtio_net_sends_and_receives() {
+    for cores in [1, 4] {
+        checks_itself(&[(Nic::VirtioNet, "virtio-net")], cores);
+    }
+}
+
+#[test]
+fn e1000e_sends_and_receives() {
+    for cores in [1, 4] {
+        checks_itself(&[(Nic::E1000e, "e1000e")], cores);
+    }
+}
+
+#[test]
+fn both_at_the_same_time() {
+    let both = [(Nic::VirtioNet, "virtio-net"), (Nic::E1000e, "e1000e")];
+    checks_itself(&both, 2);
+}
+
+#[test]
+fn a_machine_without_interfaces_says_so_at_once() {
+    let mut machine = start(&[], 1);
+    machine.wait_for("selftest net: ok");
+    machine.expect_exit(&Exit::PowerOff);
+}
