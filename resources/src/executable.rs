@@ -123,6 +123,7 @@ fn mapping(segment: &Segment, file: &Arc<dyn Object>) -> Mapping {
             object: Arc::clone(file),
             offset,
             length,
+            writable: false,
         }),
     };
     let name = match (&backing, segment.protection) {

@@ -12,6 +12,7 @@ mod archive;
 mod boot;
 mod cache;
 mod control;
+mod copy;
 mod cursor;
 mod descriptors;
 mod disk;
@@ -43,8 +44,9 @@ pub(crate) use boot::end;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use boot::mounting;
 pub use boot::{First, boot};
-pub(crate) use cache::flush;
+pub(crate) use cache::{flush, soil_page};
 pub use cache::{FileCache, Frames};
+pub use copy::Copying;
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use disk::Disk;
 pub use epoll::{Epoll, Event};
@@ -216,6 +218,8 @@ pub trait Mounted {
     fn tree(&self) -> &Tree;
     /// What it has, and what of it is free.
     fn usage(&self) -> Usage;
+    /// Reads from a page of a file, from `offset` of it on, if the page is in memory.
+    fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool;
 }
 
 impl<M: Machine> Mounted for Disk<M> {
@@ -225,6 +229,10 @@ impl<M: Machine> Mounted for Disk<M> {
 
     fn usage(&self) -> Usage {
         self.system.usage()
+    }
+
+    fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool {
+        Self::peek(self, inode, page, offset, into).is_some()
     }
 }
 

@@ -52,8 +52,13 @@ pub trait Object: Send + Sync + Debug {
     /// Tells it from all other objects; below 2³², so that it fits into a cookie.
     fn number(&self) -> u64;
     /// The frame of a page that is in memory; the caller gets a reference to it. Pages are shared:
-    /// who wants to write makes a copy.
+    /// who wants to write makes a copy, or asks for it by [`Self::writable`].
     fn cached(&self, page: u64) -> Option<Frame>;
+    /// As [`Self::cached`], for a page that may be written where it is mapped: that it is written has
+    /// been noted, so that it will be kept. `None` if it has not been, or never can be.
+    fn writable(&self, _page: u64) -> Option<Frame> {
+        None
+    }
     /// Brings a page into memory; as [`Self::cached`] otherwise. Runs in a request to the owner.
     ///
     /// # Errors
@@ -87,4 +92,6 @@ pub struct Part {
     pub offset: u64,
     /// Its length in bytes; what is mapped beyond it, in its last page, reads as zeros.
     pub length: u64,
+    /// Whether a shared mapping of it may be written: the object then notes what is.
+    pub writable: bool,
 }

@@ -83,7 +83,7 @@ pub enum Place {
 pub enum Backing {
     /// Zeros.
     Anonymous,
-    /// A private copy of a file's pages.
+    /// A file's pages: a private copy, once they are written, or the file itself.
     File(Part),
 }
 
@@ -111,8 +111,9 @@ pub struct Mapping {
 pub enum Fault {
     /// The page is there: go on.
     Resolved,
-    /// The region's owner must bring the page in: a request to it, then again.
-    Fetch(Arc<dyn Object>, u64),
+    /// The region's owner must bring the page in: a request to it, then again. True: it is to be
+    /// written where it is, which the owner must note first.
+    Fetch(Arc<dyn Object>, u64, bool),
     /// No memory: reclaim, then again.
     Refused(Refusal),
     /// SIGSEGV; true if there is a region (`SEGV_ACCERR`), false if not (`SEGV_MAPERR`).
@@ -460,6 +461,11 @@ impl<M: Machine> Space<M> {
     /// private copy stays.
     pub fn evict(&self, object: u64, page: u64, frame: Frame) -> Progress {
         self.inner.lock().evict(object, page, frame)
+    }
+
+    /// The numbers of the objects that are shown between two addresses and can be written there.
+    pub fn written_objects(&self, start: u64, end: u64) -> Vec<u64> {
+        self.inner.lock().regions.written_objects(start, end)
     }
 
     /// Has another activity pay from now on, also for what the space has by itself already; in

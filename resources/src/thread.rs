@@ -54,7 +54,7 @@ pub(crate) use observe::{Kept, Woken, wait_for};
 pub(crate) use posix_timers::{PosixTimers, delete_all as delete_timers};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};
-pub(crate) use wait::{Sender, call_for, calls, complete, go_on, ready, retry};
+pub(crate) use wait::{Sender, block_again, call_for, calls, complete, go_on, ready, retry};
 pub use wait::{block, cancel, request, wake};
 
 bitflags::bitflags! {

@@ -85,7 +85,7 @@ fn run(policy: Policy, clients: u32, decisions: u64) {
         let record = Record {
             kind: RecordKind::Executed,
             activity: ActivityId(1),
-            basic,
+            basic: &basic,
             further: &[],
         };
         Policy::resource_record(&mut core, client, &record, now);

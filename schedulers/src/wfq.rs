@@ -103,11 +103,11 @@ impl Client {
         (self.tag >> KEY_SHIFT) as u64
     }
 
-    /// Whether the tag counts as it is, and is within the wheel's reach.
+    /// Whether the tag is not behind the virtual time, and is within the wheel's reach.
     #[inline(always)]
-    const fn counts(&self, period: u32, virtual_time: u128) -> bool {
+    const fn is_within_reach(&self, virtual_time: u128) -> bool {
         // A tag behind the virtual time is "ahead" by almost 2^128.
-        self.period == period && self.tag.wrapping_sub(virtual_time) < WINDOW
+        self.tag.wrapping_sub(virtual_time) < WINDOW
     }
 
     /// Raises the tag by `amount` / weight.
@@ -208,11 +208,13 @@ impl Core {
     fn line_up(&mut self, id: ClientId) {
         let (period, virtual_time) = (self.period, self.virtual_time);
         let lined_up = self.wheel.insert_by(id.0, |client| {
-            if client.state != State::Idle || !client.counts(period, virtual_time) {
-                return None;
-            }
-            client.state = State::Ready;
-            Some(client.key())
+            let lines_up = client.state == State::Idle
+                && client.period == period
+                && client.is_within_reach(virtual_time);
+            lines_up.then(|| {
+                client.state = State::Ready;
+                client.key()
+            })
         });
         if !lined_up {
             self.ready_slowly(id);
@@ -388,14 +390,15 @@ impl Scheduler for Wfq {
             if client.state != State::Unpaid || amount == 0 {
                 return None;
             }
-            client.state = State::Idle;
             client.statistics.charged += amount;
             client.advance(amount);
             amount = 0;
             done = more_since.is_none();
-            if done || !client.counts(core.period, core.virtual_time) {
+            if done || !client.is_within_reach(core.virtual_time) {
+                client.state = State::Idle;
                 return None;
             }
+            // It is ready as before, in the busy period in which it was chosen.
             done = true;
             client.state = State::Ready;
             Some(client.key())

@@ -66,8 +66,6 @@ struct Entry<T> {
 /// The table and the queue; elements are dense numbers below 2^31 and carry a `T`.
 pub(crate) struct Wheel<T> {
     entries: Vec<Entry<T>>,
-    /// The key taken out last.
-    last: u64,
     /// No key in the slots is below it.
     base: u64,
     /// One bit for each group of slots that holds something.
@@ -88,7 +86,6 @@ impl<T: Default> Wheel<T> {
     pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
-            last: 0,
             base: 0,
             groups: 0,
             few: Few::new(),
@@ -142,7 +139,7 @@ impl<T: Default> Wheel<T> {
             self.is_empty(),
             "keys in the queue are relative to the old base"
         );
-        self.last = key;
+        self.few.restart(key);
     }
 
     /// Queues `element`, which has room and is not queued. `key` is not below the key taken out
@@ -182,8 +179,7 @@ impl<T: Default> Wheel<T> {
         if self.few.is_empty() {
             self.refill();
         }
-        let (first, key) = self.few.pop()?;
-        self.last = key;
+        let first = self.few.pop()?;
         let entry = self.entries.get_mut(first as usize)?;
         entry.next = NONE;
         Some((first, &mut entry.value))
@@ -203,7 +199,7 @@ impl<T: Default> Wheel<T> {
     #[inline(never)]
     fn insert_into_line(&mut self, element: u32, key: u64) {
         if self.groups == 0 {
-            self.base = self.last;
+            self.base = self.few.last();
         }
         if self.few.is_before_last(key) {
             if let Some((element, key)) = self.few.make_room() {

@@ -117,12 +117,12 @@ impl<'a, Y: System> Context<'a, Y> {
 
     /// Adds to the bytes of this request's record.
     pub const fn add_bytes(&mut self, bytes: u64) {
-        self.state.current.bytes += bytes;
+        self.state.current.add(Metric::Bytes, bytes);
     }
 
     /// Adds to the allocated memory, in bytes, of this request's record.
     pub const fn add_memory(&mut self, bytes: u64) {
-        self.state.current.memory += bytes;
+        self.state.current.add(Metric::Memory, bytes);
     }
 
     /// Sets a further field of this request's record.

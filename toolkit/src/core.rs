@@ -13,6 +13,7 @@
 
 mod books;
 mod control;
+mod entrance;
 mod execute;
 mod send;
 mod state;
@@ -65,8 +66,9 @@ impl<Y: System> Core<Y> {
         }
     }
 
-    /// Receives what other cores have sent, and executes at most one request.
-    #[inline]
+    /// Receives what other cores have sent, and executes at most one request. Becomes part of the
+    /// loop that calls it: for as little work, a call costs.
+    #[inline(always)]
     pub fn step(&mut self) -> Step {
         let state = &mut self.state;
         if state.asleep {

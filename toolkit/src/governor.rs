@@ -170,21 +170,20 @@ impl<S: Scheduler> Governor<S> {
         ));
     }
 
-    /// Told instead of [`Self::resource_record`] and, if there is more, [`Self::client_ready`]. The
-    /// record is made for each: so what a policy does not read is never fetched.
+    /// Told instead of [`Self::resource_record`] and, if there is more, [`Self::client_ready`].
     #[inline(always)]
-    pub(crate) fn client_served<'r, P: Platform>(
+    pub(crate) fn client_served<P: Platform>(
         &mut self,
         platform: &P,
         client: ClientId,
-        record: impl Fn() -> Record<'r>,
+        record: &Record<'_>,
         more_since: Option<u64>,
         now: u64,
     ) {
         tell!(
             self,
             platform,
-            |policy| S::client_served(policy, client, &record(), more_since, now),
+            |policy| S::client_served(policy, client, record, more_since, now),
             if more_since.is_some() {
                 self.fallback.ready(client);
             }

@@ -50,17 +50,9 @@ pub struct Record<'a> {
     /// The activity to attribute.
     pub activity: ActivityId,
     /// The basic fields, in the order of [`Metric::ALL`].
-    pub basic: [u64; Metric::COUNT],
+    pub basic: &'a [u64; Metric::COUNT],
     /// Further fields, set by the resource.
     pub further: &'a [(Field, u64)],
-}
-
-/// Apart, and by value, so that where [`Record::amount`] is inlined the usual metric is at hand and
-/// no record in memory is needed.
-#[cold]
-#[inline(never)]
-const fn pick(basic: [u64; Metric::COUNT], metric: Metric) -> u64 {
-    basic[metric as usize]
 }
 
 impl Record<'_> {
@@ -68,11 +60,7 @@ impl Record<'_> {
     #[must_use]
     #[inline]
     pub const fn amount(&self, metric: Metric) -> u64 {
-        if matches!(metric, Metric::Cpu) {
-            self.basic[Metric::Cpu as usize]
-        } else {
-            pick(self.basic, metric)
-        }
+        self.basic[metric as usize]
     }
 
     /// A further field, if the resource has set it.

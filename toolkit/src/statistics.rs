@@ -6,6 +6,8 @@
 
 use vortex_queue::Counter;
 
+use crate::record::{Metric, Record};
+
 /// Number of a histogram's buckets.
 pub const BUCKETS: usize = 40;
 
@@ -117,6 +119,23 @@ impl Account {
         account.waiting.set(&usage.waiting);
         account.service.set(&usage.service);
         account
+    }
+
+    /// Books what a request has used.
+    #[inline(always)]
+    pub(crate) fn book(&self, record: &Record<'_>) {
+        let cycles = record.amount(Metric::Cpu);
+        self.cycles.add(cycles);
+        self.service.count(cycles);
+        self.book_further(record);
+    }
+
+    /// Books all but cycles.
+    #[inline(always)]
+    pub(crate) fn book_further(&self, record: &Record<'_>) {
+        self.bytes.add(record.amount(Metric::Bytes));
+        self.requests.add(record.amount(Metric::Requests));
+        self.memory.add(record.amount(Metric::Memory));
     }
 
     /// The numbers as they are now.

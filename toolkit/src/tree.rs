@@ -5,8 +5,9 @@
 //! of changes and asked for decisions, and their answers are checked against that truth.
 //!
 //! Invariants, between two calls:
-//! - `node.ready` counts the clients in state `Ready`; those are what the policy was told is ready.
-//! - A queue is `Ready` if and only if it is neither empty nor suspended nor being served.
+//! - `node.ready` counts the clients in state `Ready`; those are what the policy was told is ready,
+//!   and during a service the one that it has chosen.
+//! - A queue is `Ready` if and only if it is being served, or neither empty nor suspended.
 //! - A node is `Ready` if and only if its client at its parent is.
 
 mod decide;
@@ -87,7 +88,7 @@ pub(crate) struct Tree<S: Scheduler, M: Message> {
 impl<S: Scheduler, M: Message> Tree<S, M> {
     pub(crate) fn new(multiplexor: Governor<S>, patience_cycles: u64) -> Self {
         let mut root = Node::new(multiplexor, Place::NOWHERE);
-        root.state = NodeState::Serving;
+        root.state = NodeState::Ready;
         Self {
             nodes: alloc::vec![root],
             slab: Slab::with_capacity(64),
@@ -321,7 +322,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
                     governor.client_ready(platform, id, sent_at.unwrap_or(now), now);
                 }
                 ClientState::Suspended => governor.client_suspended(platform, id),
-                ClientState::Idle | ClientState::Serving | ClientState::Vacant => {}
+                ClientState::Idle | ClientState::Vacant => {}
             }
         }
         node.governor = governor;

@@ -4,8 +4,8 @@
 //!
 //! An operation begins as the blocking call does and completes into its ring instead of waking its
 //! thread: the blocking call is this one and a wait. What a file can do at once is completed when it
-//! is submitted. A wait ends at its timeout with nothing, even if fewer events than were asked for
-//! have come; they stay for the next call.
+//! is submitted. A wait that times out gets the events there are, even if those are fewer than were
+//! asked for.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -358,13 +358,12 @@ pub(super) fn io_getevents<M: Machine>(
     if least > most {
         return Err(Errno::EINVAL.into());
     }
+    let deadline = timeout.map(|ns| thread::relative_deadline(caller, ns));
+    caller.thread.kept.set_deadline(deadline);
+    let now = caller.shared.machine.now();
     let mut state = ring.state.lock();
-    if state.completed.len() < least && timeout != Some(0) {
-        let deadline = timeout.map(|ns| {
-            let cycles = caller.shared.clock.cycles(ns);
-            (caller.shared.machine.now().saturating_add(cycles), Ok(0))
-        });
-        let wait = thread::block(caller, Interruption::Fail, deadline);
+    if state.completed.len() < least && deadline.is_none_or(|at| at > now) {
+        let wait = thread::block_again(caller, Interruption::Fail, deadline);
         let own = caller.thread.id();
         state.waiting.retain(|(thread, ..)| thread.id() != own);
         state.waiting.push((caller.thread.clone(), wait, least));

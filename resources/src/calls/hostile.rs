@@ -179,6 +179,7 @@ fn good(call: &Declaration) -> [u64; 6] {
 /// Arguments that a call needs to come as far as its pointers.
 fn special(name: &str) -> &'static [(usize, u64)] {
     match name {
+        "sendfile" => &[(0, SINK), (1, FILE)],
         "write" | "writev" => &[(0, SINK)],
         "getdents64" => &[(0, DIRECTORY)],
         "stat" | "lstat" | "statfs" => &[(0, ROOT)],

@@ -1,12 +1,13 @@
 //! Calls about memory: they check what Linux checks, in its order, and let the address space do it.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::argument::{Address, Fd, Flags, LongFlags, Out};
 use super::work::{MORE, Work, done};
 use super::{Caller, Outcome};
 use crate::errno::Errno;
-use crate::files::{Device, Opened};
+use crate::files::{Device, Opened, Operation};
 use crate::machine::{Access, Machine, PAGE_SIZE, USER_END};
 use crate::object::{Object, Part};
 use crate::space::{Backing, Fault, Mapping, Place, Placed, Protection, Space};
@@ -62,7 +63,7 @@ pub(super) fn mmap<M: Machine>(
     let backing = if flags & general::MAP_ANONYMOUS != 0 {
         Backing::Anonymous
     } else {
-        file(work, fd, offset, length)?
+        file(work, fd, offset, (length, flags))?
     };
     let mapping = mapping(address.0, length, bits.0, flags, offset, backing)?;
     let Placed::At(start) = work.space().map(&mapping)? else {
@@ -81,7 +82,7 @@ fn file<M: Machine>(
     work: &Work<'_, '_, M>,
     fd: Fd,
     offset: u64,
-    length: u64,
+    (length, flags): (u64, u32),
 ) -> Result<Backing, Errno> {
     let file = work.process().descriptors().lock().get(fd.0)?;
     let object: Arc<dyn Object> = match &file.opened {
@@ -102,10 +103,19 @@ fn file<M: Machine>(
         Opened::File(file) => file.clone(),
         Opened::Disk(inode) => inode.clone(),
     };
+    let is_shared = flags & general::MAP_TYPE != general::MAP_PRIVATE;
+    let length = match is_shared {
+        // It shows the file as it is at any time, also when that has become longer.
+        true => whole_pages(length).unwrap_or(length),
+        false => object.length().saturating_sub(offset).min(length),
+    };
+    let is_writable = matches!(file.opened, Opened::Disk(_))
+        && file.flags() & general::O_ACCMODE == general::O_RDWR;
     Ok(Backing::File(Part {
-        length: object.length().saturating_sub(offset).min(length),
+        length,
         object,
         offset,
+        writable: is_shared && is_writable,
     }))
 }
 
@@ -134,8 +144,9 @@ fn mapping(
         general::MAP_SHARED_VALIDATE if is_file => true,
         _ => return Err(Errno::EINVAL),
     };
-    // Files are read-only: a shared mapping that can be written needs a file open for writing.
-    if is_file && shared && bits & WRITE != 0 {
+    // A shared mapping that can be written needs a file that is open for writing.
+    let is_read_only = matches!(&backing, Backing::File(part) if !part.writable);
+    if is_read_only && shared && bits & WRITE != 0 {
         return Err(Errno::EACCES);
     }
     let grows_down = flags & general::MAP_GROWSDOWN != 0;
@@ -326,7 +337,8 @@ fn covered<M: Machine>(space: &Space<M>, start: u64, end: u64) -> Result<(), Err
     }
 }
 
-/// msync(2): there is nothing to write back, no mapping shows a file that can be written.
+/// msync(2). What is written is kept in any case; with `MS_SYNC` the call waits until it is on the
+/// disk.
 pub(super) fn msync<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     address: Address,
@@ -345,7 +357,16 @@ pub(super) fn msync<M: Machine>(
     }
     let end = end_of(address.0, length).ok_or(Errno::ENOMEM)?;
     covered(caller.process.space(), address.0, end)?;
-    Ok(0)
+    if flags.0 & general::MS_SYNC == 0 {
+        return Ok(0);
+    }
+    let objects = caller.process.space().written_objects(address.0, end);
+    let inode = |number| caller.shared.disk.get()?.tree.object(number);
+    let inodes: Vec<_> = objects.into_iter().filter_map(inode).collect();
+    match inodes.is_empty() {
+        true => Ok(0),
+        false => super::files::make(caller, |_| Err(Operation::Sync(inodes).into())),
+    }
 }
 
 /// Pages that one step of mincore looks at.

@@ -203,7 +203,7 @@ calls! {
     23 select(count: i32, read: Option<InOut<u8>>, write: Option<InOut<u8>>, special: Option<InOut<u8>>, timeout: Option<InOut<Timeval>>) waits => poll::select;
     24 sched_yield() direct => threads::sched_yield(..);
     25 mremap(old: Address, old_length: u64, new_length: u64, flags: LongFlags, new: Address) portions(AddressSpace) => memory::mremap;
-    26 msync(address: Address, length: u64, flags: Flags) direct => memory::msync;
+    26 msync(address: Address, length: u64, flags: Flags) waits => memory::msync;
     27 mincore(address: Address, length: u64, vector: Out<u8>) portions(AddressSpace) => memory::mincore;
     28 madvise(address: Address, length: u64, advice: i32) portions(AddressSpace) => memory::madvise;
     32 dup(fd: Fd) direct => file::duplicate;
@@ -214,6 +214,7 @@ calls! {
     37 alarm(seconds: u32) direct => threads::alarm(..);
     38 setitimer(which: i32, new: Option<In<Itimerval>>, old: Option<Out<Itimerval>>) direct => threads::setitimer(..);
     39 getpid() direct => processes::getpid(..);
+    40 sendfile(sink: Fd, source: Fd, offset: Option<InOut<i64>>, count: u64) waits => transfer::sendfile;
     56 clone(flags: LongFlags, stack: Address, parent: Address, child: Address, tls: Address) direct => threads::clone(..);
     57 fork() direct => processes::fork(..);
     58 vfork() direct => processes::vfork(..);
@@ -368,6 +369,7 @@ calls! {
     318 getrandom(buffer: Out<u8, 1>, length: u64, flags: Flags) portions(Process) => system::getrandom;
     324 membarrier(command: i32, flags: Flags, cpu: i32) direct => system::membarrier;
     325 mlock2(address: Address, length: u64, flags: Flags) direct => memory::mlock2;
+    326 copy_file_range(source: Fd, source_offset: Option<InOut<i64>>, sink: Fd, sink_offset: Option<InOut<i64>>, count: u64, flags: Flags) waits => transfer::copy_file_range;
     332 statx(directory: Fd, path: Path, flags: Flags, mask: Flags, status: Out<[u8; 256]>) waits => file::statx;
     334 rseq(area: Address, length: u32, flags: Flags, signature: u32) direct => system::rseq;
     435 clone3(arguments: In<[u8; 64]>, size: u64) direct => threads::clone3(..);

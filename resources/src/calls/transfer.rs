@@ -6,7 +6,7 @@ use core::iter;
 use linux_raw_sys::general::{O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 use vortex_toolkit::memory::{Multiplexor, Owner, Refusal};
 
-use super::argument::{Fd, Flags, In, Out};
+use super::argument::{Fd, Flags, In, InOut, Out};
 use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
@@ -66,6 +66,10 @@ transfers! {
     readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) = read_vector(fd.0, buffers.address(), count.into());
     /// writev(2).
     writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) = write_vector(fd.0, buffers.address(), count.into());
+    /// sendfile(2).
+    sendfile(sink: Fd, source: Fd, offset: Option<InOut<i64>>, count: u64) = send_file(sink.0, source.0, offset.map_or(0, InOut::address), count);
+    /// `copy_file_range`(2).
+    copy_file_range(source: Fd, source_offset: Option<InOut<i64>>, sink: Fd, sink_offset: Option<InOut<i64>>, count: u64, flags: Flags) = copy_range((source.0, source_offset.map_or(0, InOut::address)), (sink.0, sink_offset.map_or(0, InOut::address)), count, flags.0);
 }
 
 /// Frames for pipes, charged to the activity of the process that makes them.

@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use vortex_toolkit::ids::DependencyLabel;
 use vortex_toolkit::{Context, Outcome};
 
-use super::cache::{self, Frames};
+use super::cache::{self, Frames, Written};
 use super::descriptors::OpenFile;
 use super::inode::Inode;
 use crate::errand::{Errand, Here};
@@ -42,25 +42,6 @@ impl<M: Machine> PinnedBuffers<M> {
     #[must_use]
     pub const fn new(pieces: Vec<Pinned<M>>) -> Self {
         Self(pieces)
-    }
-
-    /// How many bytes there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.iter().map(Pinned::len).sum()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Copies from `offset` on into a part of a frame.
-    pub fn copy_to(&self, offset: usize, to: (Frame, usize), length: usize) {
-        self.each(offset, length, |piece, at, done, length| {
-            piece.copy_to(at, (to.0, to.1 + done), length);
-        });
     }
 
     /// Copies a part of a frame to `offset`.
@@ -91,6 +72,18 @@ impl<M: Machine> PinnedBuffers<M> {
             done += part;
             skip = 0;
         }
+    }
+}
+
+impl<M: Machine> Written for PinnedBuffers<M> {
+    fn len(&self) -> usize {
+        self.0.iter().map(Pinned::len).sum()
+    }
+
+    fn copy_to(&self, offset: usize, to: (Frame, usize), length: usize) {
+        self.each(offset, length, |piece, at, done, length| {
+            piece.copy_to(at, (to.0, to.1 + done), length);
+        });
     }
 }
 
@@ -151,13 +144,13 @@ pub(crate) fn sink<M: Machine>(context: &mut Context<'_, Vortex<M>>, put: &Put<M
 }
 
 /// A label that no other transfer has.
-fn label() -> DependencyLabel {
+pub(super) fn label() -> DependencyLabel {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     DependencyLabel(NEXT.fetch_add(1, Ordering::Relaxed) | 1 << 61)
 }
 
 /// Asks the source for pages; the request is under way when this returns.
-fn ask<M: Machine>(
+pub(super) fn ask<M: Machine>(
     here: &Here<M>,
     label: DependencyLabel,
     inode: &Arc<Inode>,
@@ -266,7 +259,7 @@ pub(crate) async fn bring_in_page<M: Machine>(
 }
 
 /// Has the source fetch what will be read next, if the reader goes through the file in sequence.
-fn prefetch<M: Machine>(
+pub(super) fn prefetch<M: Machine>(
     here: &Here<M>,
     file: &Arc<OpenFile>,
     inode: &Arc<Inode>,

@@ -25,7 +25,7 @@ pub(crate) use flush::{flush, sync, sync_file};
 pub use frames::Frames;
 pub(crate) use pages::{Dirt, Pages};
 pub(crate) use space::{evict_file, evict_of};
-pub(crate) use write::{cut, write};
+pub(crate) use write::{Written, cut, soil_page, write};
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};

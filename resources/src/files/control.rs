@@ -198,7 +198,7 @@ impl Call<'_> {
         match (&file.opened, &file.node) {
             (Opened::Place, _) => Err(Errno::EBADF.into()),
             (Opened::File(_) | Opened::Disk(_) | Opened::Directory, Some(Node::Disk(inode))) => {
-                Err(Operation::Sync(inode.clone()).into())
+                Err(Operation::Sync(alloc::vec![inode.clone()]).into())
             }
             (Opened::File(_) | Opened::Disk(_) | Opened::Directory, _) => Ok(0),
             _ => Err(Errno::EINVAL.into()),

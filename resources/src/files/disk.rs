@@ -19,11 +19,12 @@ use vortex_toolkit::Port;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, DependencyLabel};
 use vortex_toolkit::memory::Owner;
 
-use super::inode::{Attributes, Time};
+use super::inode::{Attributes, Inode, Time};
 use super::tree::Tree;
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
+use crate::object::Object;
 use crate::storage::{Direction, Segment, Transfer, Volume, VolumeId};
 use crate::system::{Kind, Message, Shared};
 
@@ -64,6 +65,24 @@ impl<M: Machine> Disk<M> {
             result.map_err(errno)
         };
         here.visit(Kind::Ext2, payer, work).await?
+    }
+}
+
+impl<M: Machine> Disk<M> {
+    /// Reads from a page of a file, from `offset` of it on, if the page is in memory.
+    pub(super) fn peek(
+        &self,
+        inode: &Inode,
+        page: u64,
+        offset: usize,
+        into: &mut [u8],
+    ) -> Option<()> {
+        let shared = self.system.volume().shared.upgrade()?;
+        let frame = inode.cached(page)?;
+        shared.machine.read_frame(frame, offset, into);
+        shared.memory.inform(frame, true, false);
+        shared.memory.release(frame);
+        Some(())
     }
 }
 

@@ -12,6 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_listener::Event;
@@ -339,6 +340,16 @@ impl Object for Inode {
         Some(frame)
     }
 
+    fn writable(&self, page: u64) -> Option<Frame> {
+        let mut pages = self.pages.lock();
+        if !pages.is_dirty(page) {
+            return None;
+        }
+        let frame = pages.get(page)?;
+        self.references.share(frame);
+        Some(frame)
+    }
+
     /// Its pages come from the disk: see [`super::cache`].
     fn load(&self, _page: u64, _frames: &dyn FrameStore) -> Result<Frame, Refusal> {
         Err(Refusal::OutOfMemory)
@@ -374,4 +385,6 @@ pub enum Wanted {
     Child(Arc<Inode>, Vec<u8>),
     /// The head of a program.
     Head(Arc<Inode>),
+    /// Pages of a file.
+    Pages(Arc<Inode>, Range<u64>),
 }

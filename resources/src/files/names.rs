@@ -87,6 +87,7 @@ fn refresh(inode: &Inode, attributes: vortex_ext2::Attributes) {
 pub(super) async fn bring_in<M: Machine>(here: &Here<M>, wanted: Wanted) -> Result<(), Errno> {
     match wanted {
         Wanted::Head(inode) => cache::head(here, &inode).await,
+        Wanted::Pages(inode, pages) => cache::pages_of(here, &inode, pages).await.map(drop),
         Wanted::Child(directory, name) => {
             let _names = directory.contents.lock().await;
             look_up(here, &directory, &name).await.map(|_| ())

@@ -4,10 +4,12 @@
 //! to do then is an operation, which the File Cache Resource or the Asynchronous I/O Resource
 //! carries out by requests (see [`super::perform`]).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::copy::Copying;
 use super::cursor::Buffer;
 use super::descriptors::OpenFile;
 use super::inode::{Inode, Time, Wanted};
@@ -62,6 +64,8 @@ pub enum Operation {
     Read(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, Option<u64>),
     /// Write a file, at an offset or at its position.
     Write(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, Option<u64>),
+    /// Copy from one file to another.
+    Copy(Box<Copying>),
     /// Make something, with these permissions.
     Make(Entry, Made, u16),
     /// Make a file empty, and open it with these flags.
@@ -78,8 +82,8 @@ pub enum Operation {
     Cut(Arc<Inode>, u64),
     /// Make room for a range, and make the file as long as that if so said.
     Allocate(Arc<Inode>, u64, bool),
-    /// See to it that a file's contents cannot be lost.
-    Sync(Arc<Inode>),
+    /// See to it that the contents of files cannot be lost.
+    Sync(Vec<Arc<Inode>>),
     /// See to it that nothing can be lost.
     SyncAll,
     /// Give back pages of a file, or of all files that the caller's activity has brought in.

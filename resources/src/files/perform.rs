@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
-use super::{Failure, cache, list, names};
+use super::{Failure, cache, copy, list, names};
 use crate::calls::asynchronous::Told;
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
@@ -85,6 +85,13 @@ pub(crate) fn begin<M: Machine>(
             let work = move |here: Here<M>| async move {
                 let written = aio::write(&here, &file, &inode, offset, pinned).await;
                 finish(&here, &completion, written.map_err(Failure::Error));
+            };
+            (Kind::Aio, Errand::message(work))
+        }
+        Operation::Copy(copying) => {
+            let work = move |here: Here<M>| async move {
+                let copied = copy::copy(&here, &thread, *copying).await;
+                finish(&here, &completion, copied.map_err(Failure::Error));
             };
             (Kind::Aio, Errand::message(work))
         }
@@ -196,7 +203,11 @@ async fn perform<M: Machine>(
                 cache::cut(here, &inode, end).await?;
             }
         }
-        Operation::Sync(inode) => cache::sync_file(here, &inode).await?,
+        Operation::Sync(inodes) => {
+            for inode in inodes {
+                cache::sync_file(here, &inode).await?;
+            }
+        }
         Operation::SyncAll => cache::sync(here).await?,
         Operation::Evict(Some(inode)) => {
             return Ok(cache::evict_file(&here.shared, &inode, 0..u64::MAX, None));
@@ -208,7 +219,9 @@ async fn perform<M: Machine>(
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }
-        Operation::Read(..) | Operation::Write(..) => return Err(Errno::EINVAL.into()),
+        Operation::Read(..) | Operation::Write(..) | Operation::Copy(_) => {
+            return Err(Errno::EINVAL.into());
+        }
     }
     names::clear_up(here).await;
     Ok(0)

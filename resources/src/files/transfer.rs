@@ -168,7 +168,7 @@ impl Call<'_> {
         }
     }
 
-    fn writable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
+    pub(super) fn writable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
             Opened::Epoll(_) | Opened::Timer(_) => Err(Errno::EINVAL),
@@ -337,7 +337,12 @@ impl Call<'_> {
         Ok(done)
     }
 
-    fn write_from(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
+    pub(super) fn write_from(
+        &self,
+        file: &Arc<OpenFile>,
+        buffers: &[Buffer],
+        at: Option<u64>,
+    ) -> Outcome {
         let total = buffers.iter().map(|buffer| buffer.length).sum();
         match &file.opened {
             Opened::Disk(_) if total == 0 => Ok(0),

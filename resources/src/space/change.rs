@@ -251,7 +251,7 @@ impl<M: Machine> Inner<M> {
             if left == 0 {
                 return Ok(Progress::More);
             }
-            if region.shared && to.write && matches!(region.content, Content::File(..)) {
+            if region.shared && to.write && region.is_read_only() {
                 return Err(Errno::EACCES);
             }
             let (reached, seen) = self.pages.protect((at, until), region, to, left, batch);
@@ -301,7 +301,7 @@ fn check(mapping: &Mapping) -> Result<u64, Errno> {
             return Err(Errno::EINVAL);
         }
         part.offset.checked_add(length).ok_or(Errno::EOVERFLOW)?;
-        if mapping.shared && mapping.protection.write {
+        if mapping.shared && mapping.protection.write && !part.writable {
             return Err(Errno::EACCES);
         }
     }

@@ -80,7 +80,7 @@ impl<M: Machine> Inner<M> {
         };
         match pages.present(page, region.protection)? {
             Some(mapped) if !wanted.write || mapped.access.write => return Ok(mapped),
-            Some(_) if region.shared => _ = pages.tables.protect(page, access),
+            Some(mapped) if region.shared => pages.share_write(page, mapped, region, access)?,
             Some(mapped) => pages.make_private(page, mapped, access)?,
             None => match &region.content {
                 Content::Zeros => pages.fill_zeros(page, region.end, access, ahead)?,
@@ -95,6 +95,7 @@ impl<M: Machine> Inner<M> {
                         start,
                         end: region.end,
                         access,
+                        shared: region.shared,
                     },
                     wanted.write,
                 )?,
@@ -133,6 +134,8 @@ struct Shown<'a> {
     start: u64,
     end: u64,
     access: Access,
+    /// What is written is the object's.
+    shared: bool,
 }
 
 /// What a page of such a region shows.
@@ -203,8 +206,13 @@ impl<M: Machine> Pages<M> {
             Source::Cut(number, bytes) => (number, Some(bytes)),
             Source::Beyond => return Err(Fault::BeyondEnd),
         };
+        if write && shown.shared {
+            let frame = object.writable(number);
+            let frame = frame.ok_or_else(|| Fault::Fetch(object.clone(), number, true))?;
+            return Ok(self.map(page, frame, shown.access)?);
+        }
         let Some(frame) = object.cached(number) else {
-            return Err(Fault::Fetch(object.clone(), number));
+            return Err(Fault::Fetch(object.clone(), number, false));
         };
         let shared = Access {
             write: false,
@@ -223,6 +231,28 @@ impl<M: Machine> Pages<M> {
             self.machine.write_frame(copy, bytes, &zeros[bytes..]);
         }
         Ok(self.map(page, copy, shown.access)?)
+    }
+
+    /// Makes a page of a shared region, which is mapped already, one that can be written.
+    fn share_write(
+        &mut self,
+        page: u64,
+        mapped: Mapped,
+        region: &Region<M>,
+        access: Access,
+    ) -> Filled {
+        if let Content::File(part, origin) = &region.content {
+            let number = (part.offset + page.wrapping_sub(*origin)) / PAGE_SIZE;
+            let fetch = || Fault::Fetch(part.object.clone(), number, true);
+            let frame = part.object.writable(number).ok_or_else(fetch)?;
+            self.memory.release(frame);
+            if frame != mapped.frame {
+                // It was forgotten and brought in again: it is about to be unmapped here.
+                return Err(fetch());
+            }
+        }
+        self.tables.protect(page, access);
+        Ok(())
     }
 
     /// Maps the pages around one that are in memory anyway.

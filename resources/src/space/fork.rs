@@ -1,7 +1,6 @@
 //! Fork: a second address space with the same memory, copied when it is written.
 
 use super::pages::{Batch, Pages};
-use super::region::Content;
 use super::{Inner, PORTION, Progress};
 use crate::machine::{Access, Machine, Mapped, PAGE_SIZE, PageTables, USER_END};
 use vortex_toolkit::memory::Refusal;
@@ -50,7 +49,7 @@ impl<M: Machine> Inner<M> {
         else {
             return false;
         };
-        !matches!(here.content, Content::Common(..))
+        !here.shared
             && here.protection == there.protection
             && here.content.continues(&there.content)
             && self.pages.first(page, page + PAGE_SIZE).is_none()

@@ -9,6 +9,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::common::Common;
 use super::{MAX_REGIONS, Protection};
@@ -52,6 +53,7 @@ impl<M: Machine> Content<M> {
                 at == bt
                     && a.offset == b.offset
                     && a.length == b.length
+                    && a.writable == b.writable
                     && a.object.number() == b.object.number()
             }
             _ => false,
@@ -98,6 +100,11 @@ impl<M: Machine> Region<M> {
             && next.grows.is_none()
             && self.name == next.name
             && self.content.continues(&next.content)
+    }
+
+    /// Whether it shows a part of an object that may not be written.
+    pub(super) const fn is_read_only(&self) -> bool {
+        matches!(&self.content, Content::File(part, _) if !part.writable)
     }
 
     fn object(&self) -> Option<u64> {
@@ -294,6 +301,22 @@ impl<M: Machine> Regions<M> {
             top = top.min(region.lower_edge(start));
         }
         (top.saturating_sub(LOWEST) >= length).then(|| top - length)
+    }
+
+    /// The numbers of the objects that are shown between two addresses and can be written there.
+    pub(super) fn written_objects(&self, start: u64, end: u64) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let mut at = start;
+        while let Some((_, region)) = self.first(at, end) {
+            at = region.end;
+            if let Content::File(part, _) = &region.content
+                && part.writable
+                && !numbers.contains(&part.object.number())
+            {
+                numbers.push(part.object.number());
+            }
+        }
+        numbers
     }
 
     /// The next region that shows an object, from the one after `after` on.

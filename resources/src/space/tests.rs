@@ -242,7 +242,7 @@ impl Setup {
     fn fault_in(&self, space: &Space<Bare>, address: u64, access: Access) -> Fault {
         loop {
             match space.fault(address, access) {
-                Fault::Fetch(object, page) => match object.load(page, self) {
+                Fault::Fetch(object, page, _) => match object.load(page, self) {
                     Ok(frame) => _ = self.memory.release(frame),
                     Err(refusal) => return Fault::Refused(refusal),
                 },
@@ -439,6 +439,7 @@ fn part(file: &Arc<File>, offset: u64, length: u64) -> Backing {
         object: file.clone(),
         offset,
         length,
+        writable: false,
     })
 }
 

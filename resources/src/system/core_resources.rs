@@ -88,8 +88,8 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
         match message {
             Message::Run(thread) => thread::run(self, context, &thread),
             Message::Call(call) => perform(shared, context, call),
-            Message::Fetch(thread, object, page) => {
-                thread::fetch(shared, context, &thread, &object, page);
+            Message::Fetch(thread, object, page, write) => {
+                thread::fetch(shared, context, &thread, &object, (page, write));
             }
             Message::Unfetched(thread, error) => {
                 thread::unfetched(shared, context, &thread, error);

@@ -22,6 +22,18 @@ use crate::files::Quota;
 use crate::machine::Machine;
 use crate::{net, storage};
 
+/// What a request about files goes through, from the Asynchronous I/O or the File Cache Resource
+/// on, under the label that it began with.
+const BEHIND_FILES: [Kind; 7] = [
+    Kind::Aio,
+    Kind::FileCache,
+    Kind::AddressSpace,
+    Kind::Ext2,
+    Kind::Storage,
+    Kind::Scsi,
+    Kind::DiskRequest,
+];
+
 /// No resource.
 const NONE: u32 = u32::MAX;
 
@@ -242,7 +254,8 @@ impl<M: Machine> Shared<M> {
         self.placed[core.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The label by which a request of an activity stays on the core where it is sent.
+    /// The label by which a request of an activity stays on the core where it is sent; so does what
+    /// it has other resources do.
     pub(crate) fn near(
         &self,
         context: &mut Context<'_, Vortex<M>>,
@@ -252,14 +265,28 @@ impl<M: Machine> Shared<M> {
         let core = context.core();
         let bit = 1_u64.checked_shl(u32::from(core.0)).unwrap_or(0);
         if home.bound[kind as usize].fetch_or(bit, Ordering::Relaxed) & bit == 0 || bit == 0 {
-            let resource = self.destination_at(home, kind);
-            // A resource that does not ask for time here chooses a core itself.
-            let bound = context.bind(resource, home.activity, near(core), core);
-            if let Err(Reason::NoActivity | Reason::NoResource) = bound {
-                log::debug!("{} of an activity that has ended", kind.name());
+            self.bind_near(context, home, kind);
+            if matches!(kind, Kind::Aio | Kind::FileCache) {
+                for behind in BEHIND_FILES {
+                    let bound = &home.bound[behind as usize];
+                    if bound.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                        self.bind_near(context, home, behind);
+                    }
+                }
             }
         }
         near(core)
+    }
+
+    /// Binds the label [`near`] to the core that this is, at a resource of this kind. One that does
+    /// not ask for time here chooses a core itself.
+    fn bind_near(&self, context: &mut Context<'_, Vortex<M>>, home: &Home, kind: Kind) {
+        let core = context.core();
+        let resource = self.destination_at(home, kind);
+        let bound = context.bind(resource, home.activity, near(core), core);
+        if let Err(Reason::NoActivity | Reason::NoResource) = bound {
+            log::debug!("{} of an activity that has ended", kind.name());
+        }
     }
 
     /// What an activity's home gets from a core's multiplexor, or from all.

@@ -42,8 +42,9 @@ pub enum Message<M: Machine> {
     Run(Arc<Thread<M>>),
     /// To any resource: performs a system call.
     Call(Box<Call<M>>),
-    /// To the executable resource: bring in a page of an object for a thread that waits.
-    Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64),
+    /// To the executable resource: bring in a page of an object for a thread that waits (true: which
+    /// writes it where it is).
+    Fetch(Arc<Thread<M>>, Arc<dyn Object>, u64, bool),
     /// To the executable resource: the page could not be brought in.
     Unfetched(Arc<Thread<M>>, Errno),
     /// To the memory resource: there is no frame for a thread that waits; get some back.

@@ -60,9 +60,9 @@ pub(super) fn resolve<M: Machine>(
             let trap = Trap::page_fault(address, access, false);
             return End::Signal(Info::bus(address), trap);
         }
-        Fault::Fetch(object, page) => (
+        Fault::Fetch(object, page, write) => (
             Kind::Executable,
-            Message::Fetch(thread.clone(), object, page),
+            Message::Fetch(thread.clone(), object, page, write),
         ),
         Fault::Refused(refusal) => {
             let hungry = if thread.is_refused_again(address) {
@@ -145,12 +145,12 @@ pub(crate) fn fetch<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     thread: &Arc<Thread<M>>,
     object: &Arc<dyn Object>,
-    page: u64,
+    (page, write): (u64, bool),
 ) {
     if let Some(disk) = shared.disk.get()
         && let Some(inode) = disk.tree.object(object.number())
     {
-        return fetch_from_disk(context, thread, inode, page);
+        return fetch_from_disk(context, thread, inode, (page, write));
     }
     let store = Store {
         shared,
@@ -174,16 +174,20 @@ pub(crate) fn fetch<M: Machine>(
     }
 }
 
-/// Brings in a page of a file of the disk: the file cache's work.
+/// Brings in a page of a file of the disk, or notes that it is written: the file cache's work.
 fn fetch_from_disk<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     thread: &Arc<Thread<M>>,
     inode: Arc<Inode>,
-    page: u64,
+    (page, write): (u64, bool),
 ) {
     let thread = thread.clone();
     let work = move |here: Here<M>| async move {
-        match files::bring_in_page(&here, &inode, page).await {
+        let fetched = match write {
+            true => files::soil_page(&here, &inode, page).await,
+            false => files::bring_in_page(&here, &inode, page).await,
+        };
+        match fetched {
             Ok(()) => wait::go_on(&mut &here, &thread, Resumption::Plain),
             Err(error) => {
                 let message = Message::Unfetched(thread, error);

@@ -71,6 +71,16 @@ pub fn block<M: Machine>(
     block_until(caller, interruption, deadline)
 }
 
+/// As [`block`]; at the deadline the thread makes its call again.
+pub(crate) fn block_again<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    interruption: Interruption,
+    deadline: Option<u64>,
+) -> WaitId {
+    let deadline = deadline.map(|at| (at, Resumption::Again));
+    block_until(caller, interruption, deadline)
+}
+
 /// As [`block`]; at the deadline the thread goes on as it says there.
 pub(super) fn block_until<M: Machine>(
     caller: &mut Caller<'_, '_, M>,

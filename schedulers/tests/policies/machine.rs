@@ -185,7 +185,7 @@ impl Machine {
         let record = Record {
             kind: RecordKind::Executed,
             activity: ActivityId(1),
-            basic,
+            basic: &basic,
             further: &[],
         };
         Policy::resource_record(&mut self.core, ClientId(client), &record, self.now);

@@ -15,7 +15,7 @@ pub const WORKLOADS: &[Workload] = &[Workload {
         allocations: Some(0.0),
         ..Target::NONE
     },
-    bound: Some(70.0),
+    bound: Some(65.0),
     counted: inbox,
     timed: inbox,
 }];

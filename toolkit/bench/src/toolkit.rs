@@ -45,7 +45,7 @@ pub const WORKLOADS: &[Workload] = &[
         operation: "10,000 activities",
         warm_up: 50_000,
         target: scaled(1.2),
-        bound: Some(700.0),
+        bound: Some(622.0),
         counted: || one_core(Policy::Wfq, 10_000, 1),
         timed: || one_core(Policy::Wfq, 10_000, 1),
         ..WFQ_16
@@ -99,7 +99,7 @@ pub const WORKLOADS: &[Workload] = &[
             instructions: Some(Limit::Below(500.0)),
             ..ONE_CORE
         },
-        bound: Some(850.0),
+        bound: Some(760.0),
         counted: two_cores_in_turn,
         timed: two_threads,
         ..WFQ_16
@@ -113,7 +113,7 @@ const WFQ_16: Workload = Workload {
     warm_up: 10_000,
     iterations: 100_000,
     target: ONE_CORE,
-    bound: Some(640.0),
+    bound: Some(550.0),
     counted: || one_core(Policy::Wfq, 16, 1),
     timed: || one_core(Policy::Wfq, 16, 1),
 };

@@ -18,6 +18,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
@@ -70,10 +71,10 @@ fn channel_from<T>(start: u64, capacity: usize) -> (Sender<T>, Receiver<T>) {
             .map(|ahead| Slot::new(start.wrapping_add(STEP * ahead)))
             .collect(),
     });
-    (
-        Sender { ring: ring.clone() },
-        Receiver { ring, head: start },
-    )
+    let sender = Sender { ring: ring.clone() };
+    let next = NonNull::from(ring.slot(start));
+    let head = start;
+    (sender, Receiver { ring, head, next })
 }
 
 /// What the ends share. Its slots drop the values that were never taken.
@@ -201,7 +202,18 @@ impl<T> Sender<T> {
     /// receiver is gone, pushed values stay in the ring until the last sender is gone too.
     #[inline]
     pub fn push(&self, value: T) -> Result<Wake, Full<T>> {
-        self.push_sparing(1, value)
+        self.push_sparing(1, value, |value| value)
+    }
+
+    /// As [`Self::push`], of what `make` makes of `value` once there is room: so that a large value
+    /// is put together where it goes, and not on the way there. `make` does not panic: values pushed
+    /// after that would never be received.
+    ///
+    /// # Errors
+    /// As [`Self::push`], with what `make` would have been given.
+    #[inline(always)]
+    pub fn push_made<V>(&self, value: V, make: impl FnOnce(V) -> T) -> Result<Wake, Full<V>> {
+        self.push_sparing(1, value, make)
     }
 
     /// As [`Self::push`], also into the slot that is kept free. So there is room for one such value
@@ -211,13 +223,18 @@ impl<T> Sender<T> {
     /// # Errors
     /// [`Full`] with the value, if the ring has no free slot at all.
     pub fn push_reserved(&self, value: T) -> Result<Wake, Full<T>> {
-        self.push_sparing(0, value)
+        self.push_sparing(0, value, |value| value)
     }
 
     #[inline(always)]
-    fn push_sparing(&self, spare: u64, value: T) -> Result<Wake, Full<T>> {
+    fn push_sparing<V>(
+        &self,
+        spare: u64,
+        value: V,
+        make: impl FnOnce(V) -> T,
+    ) -> Result<Wake, Full<V>> {
         match self.ring.reserve(spare) {
-            Some(reserved) => Ok(reserved.fill(value)),
+            Some(reserved) => Ok(reserved.fill(make(value))),
             None => Err(Full(value)),
         }
     }
@@ -263,7 +280,13 @@ pub struct Receiver<T> {
     ring: Arc<Ring<T>>,
     /// The position to take next.
     head: u64,
+    /// Its slot in `ring`: at hand, for a core looks into its inbox before every request.
+    next: NonNull<Slot<T>>,
 }
+
+// SAFETY: `next` is no more than a reference into `ring`, and an `Arc<Ring<T>>` is `Send`, for its
+// slots are `Sync` and drop what they hold wherever the last end is dropped, if `T: Send`.
+unsafe impl<T: Send> Send for Receiver<T> {}
 
 impl<T> Receiver<T> {
     /// Takes the oldest value, without any locked operation.
@@ -278,9 +301,12 @@ impl<T> Receiver<T> {
 
     /// As [`Self::pop`], and hands the value to `take`: so that a large one goes there directly,
     /// and not by way of an `Option`.
-    #[inline]
+    #[inline(always)]
     pub fn pop_with<R>(&mut self, take: impl FnOnce(T) -> R) -> Option<R> {
-        let slot = self.ring.slot(self.head);
+        // SAFETY:
+        // 1. The slot is in `ring`, which this end keeps alive, and whose slots never move.
+        // 2. Slots are only ever shared, so that there is no exclusive reference to it.
+        let slot = unsafe { self.next.as_ref() };
         if !slot.is_filled(self.head) {
             return None;
         }
@@ -289,6 +315,7 @@ impl<T> Receiver<T> {
         // 2. There is one `Receiver` to a ring, and it is borrowed exclusively.
         let value = unsafe { slot.take(self.head, self.ring.slots.len()) };
         self.head = self.head.wrapping_add(STEP);
+        self.next = NonNull::from(self.ring.slot(self.head));
         Some(take(value))
     }
 

@@ -106,14 +106,15 @@ impl<T> Slot<T> {
             // SAFETY:
             // 1. `cell` is valid and aligned: it comes from the `UnsafeCell`.
             // 2. Nobody writes it: a filled slot is the receiver's, and the caller is that.
-            unsafe { cell.read() }
+            // 3. It holds a value, and this is the only copy: the stamp below says that it does not
+            //    any more, and nothing panics before.
+            unsafe { cell.cast::<T>().read() }
         });
         self.stamp.store(
             position.wrapping_add(STEP * slots as u64),
             Ordering::Release,
         );
-        // SAFETY: the slot was filled, and its stamp now says it is not, so this is the only copy.
-        unsafe { value.assume_init() }
+        value
     }
 }
 

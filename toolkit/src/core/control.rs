@@ -4,6 +4,7 @@
 //! What is to go is told to each core exactly once; the last one to have followed frees its number
 //! (see `crate::grid`).
 
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use crate::binding::Key;
@@ -132,12 +133,10 @@ impl<Y: System> CoreState<Y> {
 
     /// Suspends or resumes a resource here.
     fn follow_resource(&mut self, resource: ResourceId) {
-        let Some(local) = self.local(resource) else {
+        let (Some(local), Some(node)) = (self.local(resource), self.known_node(resource)) else {
             return;
         };
-        let (Some(node), shared) = (local.node, local.shared.clone()) else {
-            return;
-        };
+        let shared = local.shared.clone();
         if shared.suspended.load(Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         } else if !shared.full[self.id.index()].load(Ordering::SeqCst) {
@@ -159,15 +158,16 @@ impl<Y: System> CoreState<Y> {
     }
 
     fn known_node(&self, resource: ResourceId) -> Option<NodeIndex> {
-        self.local(resource)?.node
+        self.entrances.node(resource)
     }
 
     fn for_queues_of(&mut self, activity: ActivityId, mut change: impl FnMut(&mut Self, Place)) {
-        for index in 0..self.resources.len() {
-            let node = self.resources[index].as_ref().and_then(|local| local.node);
-            if let Some(place) = node.and_then(|node| self.tree.place(node, activity)) {
-                change(self, place);
-            }
+        let nodes = self.entrances.nodes();
+        let places: Vec<_> = nodes
+            .filter_map(|node| self.tree.place(node, activity))
+            .collect();
+        for place in places {
+            change(self, place);
         }
     }
 
@@ -242,6 +242,7 @@ impl<Y: System> CoreState<Y> {
                 self.remove_queue(place, Reason::NoResource);
             }
             self.tree.remove_node(&self.platform, node);
+            self.entrances.close(resource);
         }
         if self.local(resource).is_some() {
             self.resources[resource.index()] = None;

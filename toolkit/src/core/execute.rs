@@ -5,10 +5,9 @@ use crate::ids::{ActivityId, ClientId, DependencyLabel, ResourceId};
 use crate::record::{Field, Metric, Record, RecordKind};
 use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::slab::{Chain, Work};
-use crate::statistics::Account;
 use crate::system::{Outcome, Resources, System};
 use crate::task::{Leavings, Task};
-use crate::tree::{Client, Place};
+use crate::tree::Place;
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -20,8 +19,8 @@ pub(crate) struct Current {
     pub(crate) head: Head,
     /// Who pays.
     pub(crate) activity: ActivityId,
-    pub(crate) bytes: u64,
-    pub(crate) memory: u64,
+    /// The basic fields of the record.
+    used: [u64; Metric::COUNT],
     pub(crate) further: Vec<(Field, u64)>,
 }
 
@@ -31,8 +30,7 @@ impl Current {
         Self {
             head: Head::NONE,
             activity: ActivityId::INFRASTRUCTURE,
-            bytes: 0,
-            memory: 0,
+            used: [0; Metric::COUNT],
             further: Vec::new(),
         }
     }
@@ -43,25 +41,21 @@ impl Current {
         self.reset();
     }
 
-    /// Books the execution.
+    /// Adds to what has been used.
     #[inline(always)]
-    fn book(&self, account: &Account, cycles: u64, requests: u64) {
-        account.cycles.add(cycles);
-        account.requests.add(requests);
-        account.service.count(cycles);
-        if self.bytes | self.memory != 0 {
-            account.bytes.add(self.bytes);
-            account.memory.add(self.memory);
-        }
+    pub(crate) const fn add(&mut self, metric: Metric, amount: u64) {
+        self.used[metric as usize] += amount;
     }
 
     /// The record of the execution.
     #[inline(always)]
-    fn record(&self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
+    fn record(&mut self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
+        self.used[Metric::Cpu as usize] = cycles;
+        self.used[Metric::Requests as usize] = requests;
         Record {
             kind,
             activity: self.activity,
-            basic: [cycles, self.bytes, requests, self.memory],
+            basic: &self.used,
             further: &self.further,
         }
     }
@@ -69,8 +63,7 @@ impl Current {
     #[inline(always)]
     fn reset(&mut self) {
         self.activity = self.head.activity;
-        self.bytes = 0;
-        self.memory = 0;
+        self.used = [0; Metric::COUNT];
         self.further.clear();
     }
 }
@@ -172,7 +165,6 @@ impl<Y: System> Core<Y> {
             Outcome::Rejected(message) => {
                 let head = state.current.head;
                 state.reject(place, Request { head, message });
-                state.conclude(place, RecordKind::Executed, 0);
             }
             Outcome::Wait(message, trigger) => {
                 let head = state.current.head;
@@ -266,19 +258,10 @@ impl<Y: System> CoreState<Y> {
             return self.conclude_user(place, kind, requests);
         }
         let cycles = self.books.cut(&self.platform);
-        self.books.close();
-        let current = &self.current;
         let now = self.books.mark;
-        let book = |client: &Client| {
-            let is_payer = client.activity == current.activity;
-            if is_payer {
-                current.book(&client.account, cycles, requests);
-            }
-            is_payer
-        };
-        let record = || current.record(kind, cycles, requests);
-        let booked = self.tree.finish(&self.platform, place, now, book, record);
-        if !booked {
+        self.books.close();
+        let record = self.current.record(kind, cycles, requests);
+        if !self.tree.finish(&self.platform, place, &record, now) {
             self.conclude_for_another(place, kind, cycles, requests);
         }
     }
@@ -297,9 +280,8 @@ impl<Y: System> CoreState<Y> {
     fn conclude_for_another(&mut self, place: Place, kind: RecordKind, cycles: u64, requests: u64) {
         let client = self.payer(place);
         let payer = Place { client, ..place };
-        let account = self.tree.client(payer).account.clone();
-        self.current.book(&account, cycles, requests);
         let record = self.current.record(kind, cycles, requests);
+        self.tree.client(payer).account.book(&record);
         let now = self.books.mark;
         self.tree
             .finish_for_another(&self.platform, place, client, &record, now);
@@ -329,6 +311,7 @@ impl<Y: System> CoreState<Y> {
         let now = self.books.mark;
         self.tree
             .requeue(&self.platform, place, Work::Request(request), now);
+        self.conclude(place, RecordKind::Executed, 0);
         if self.flag_rejection(resource) {
             self.tree.suspend_node(&self.platform, place.node);
         }
@@ -384,8 +367,8 @@ impl<Y: System> CoreState<Y> {
 
     /// Charges what a task has used, and sends what it has handed to its port.
     fn settle_poll(&mut self, id: WaiterId, leavings: Leavings<Y::Message>) {
-        self.current.bytes += leavings.bytes;
-        self.current.memory += leavings.memory;
+        self.current.add(Metric::Bytes, leavings.bytes);
+        self.current.add(Metric::Memory, leavings.memory);
         for (call, mut request) in leavings.outgoing {
             request.head.sent_at = self.books.mark;
             if let Some(call) = call {
@@ -412,17 +395,13 @@ impl<Y: System> CoreState<Y> {
         };
         let mut basic = [0; Metric::COUNT];
         basic[amount.0 as usize] = amount.1;
-        let [_, bytes, requests, memory] = basic;
-        let account = &self.tree.client(place).account;
-        account.bytes.add(bytes);
-        account.requests.add(requests);
-        account.memory.add(memory);
         let record = Record {
             kind: RecordKind::Reported,
             activity,
-            basic,
+            basic: &basic,
             further: &[],
         };
+        self.tree.client(place).account.book_further(&record);
         let now = self.books.mark;
         self.tree.report(&self.platform, place, &record, now);
     }

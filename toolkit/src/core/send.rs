@@ -45,21 +45,28 @@ impl<Y: System> Outboxes<Y> {
         self.waiting == 0
     }
 
-    /// Sends behind all that was sent to `core` before. False if it has to wait here.
+    /// Sends `value` in its envelope behind all that was sent to `core` before. False if it has to
+    /// wait here.
     #[inline(always)]
-    fn push(&mut self, platform: &Y::Platform, core: CoreId, envelope: Envelope<Y>) -> bool {
+    fn push<V>(
+        &mut self,
+        platform: &Y::Platform,
+        core: CoreId,
+        value: V,
+        envelope: impl Fn(V) -> Envelope<Y>,
+    ) -> bool {
         if self.waiting > 0 && !self.overflow[core.index()].is_empty() {
-            self.hold(core, envelope);
+            self.hold(core, envelope(value));
             return false;
         }
-        match self.senders[core.index()].push(envelope) {
+        match self.senders[core.index()].push_made(value, &envelope) {
             Ok(Wake::Awake) => true,
             Ok(Wake::WasAsleep) => {
                 platform.wake(core);
                 true
             }
-            Err(Full(envelope)) => {
-                self.hold(core, envelope);
+            Err(Full(value)) => {
+                self.hold(core, envelope(value));
                 false
             }
         }
@@ -98,32 +105,22 @@ impl<Y: System> Outboxes<Y> {
 pub(crate) struct LocalResource<Y: System> {
     pub(crate) id: ResourceId,
     pub(crate) shared: Arc<Resource<Y>>,
-    /// The resource's scheduler on this core, once it was needed.
-    pub(crate) node: Option<NodeIndex>,
     /// The core, if there is only one.
     sole: Option<CoreId>,
-    /// `id` if that is this core, else what no resource has.
-    here: ResourceId,
     bindings: FastMap<Key, Arc<Binding>>,
     purge_at: usize,
 }
 
 impl<Y: System> LocalResource<Y> {
-    fn new(shared: Arc<Resource<Y>>, here: CoreId) -> Self {
+    fn new(shared: Arc<Resource<Y>>) -> Self {
         let sole = match shared.cores[..] {
             [core] => Some(core),
             _ => None,
         };
-        let here = match sole {
-            Some(core) if core == here => shared.id,
-            _ => ResourceId::OUTSIDE,
-        };
         Self {
             id: shared.id,
             shared,
-            node: None,
             sole,
-            here,
             bindings: FastMap::default(),
             purge_at: PURGE_AT,
         }
@@ -156,9 +153,7 @@ impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline(always)]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
-        if let Some(Some(local)) = self.resources.get(request.head.destination.index())
-            && local.here == request.head.destination
-            && let Some(node) = local.node
+        if let Some(node) = self.entrances.node_only_here(request.head.destination)
             && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
             let now = self.books.mark;
@@ -177,8 +172,8 @@ impl<Y: System> CoreState<Y> {
     fn send_by_route(&mut self, request: Request<Y::Message>) {
         match self.route(&request.head) {
             Route::To(core) if core != self.id => {
-                let request = Envelope::Request(request);
-                if !self.outboxes.push(&self.platform, core, request) {
+                let envelope = Envelope::Request;
+                if !self.outboxes.push(&self.platform, core, request, envelope) {
                     self.call_attention();
                 }
             }
@@ -210,7 +205,10 @@ impl<Y: System> CoreState<Y> {
 
     #[inline(never)]
     pub(crate) fn push(&mut self, core: CoreId, envelope: Envelope<Y>) {
-        if !self.outboxes.push(&self.platform, core, envelope) {
+        if !self
+            .outboxes
+            .push(&self.platform, core, envelope, |envelope| envelope)
+        {
             self.call_attention();
         }
     }
@@ -320,8 +318,7 @@ impl<Y: System> CoreState<Y> {
     /// Puts a request into its queue on this core, or hands it back.
     #[inline(always)]
     pub(crate) fn accept(&mut self, request: Request<Y::Message>) {
-        if let Some(local) = self.local(request.head.destination)
-            && let Some(node) = local.node
+        if let Some(node) = self.entrances.node(request.head.destination)
             && let Some(queue) = self.tree.queue_for(node, &request.head)
         {
             let now = self.books.mark;
@@ -355,7 +352,7 @@ impl<Y: System> CoreState<Y> {
     /// An activity's queue at a resource, if there is one.
     #[inline(always)]
     pub(crate) fn place(&self, resource: ResourceId, activity: ActivityId) -> Option<Place> {
-        let node = self.local(resource)?.node?;
+        let node = self.entrances.node(resource)?;
         self.tree.place(node, activity)
     }
 
@@ -401,10 +398,11 @@ impl<Y: System> CoreState<Y> {
 
     /// The resource's scheduler on this core.
     fn node_of(&mut self, resource: ResourceId) -> Result<NodeIndex, Reason> {
-        let local = self.learn(resource)?;
-        if let Some(node) = local.node {
+        if let Some(node) = self.entrances.node(resource) {
             return Ok(node);
         }
+        let local = self.learn(resource)?;
+        let sole = local.sole;
         let shared = local.shared.clone();
         let ask = shared.instance.ask(self.id).ok_or(Reason::NoCore)?;
         let parent = self.parent(ask.parent)?;
@@ -414,9 +412,7 @@ impl<Y: System> CoreState<Y> {
             .tree
             .add_node(&self.platform, parent, policy, &ask.params);
         self.tree.node(node).is_limited = shared.instance.is_limited;
-        if let Some(local) = self.local_mut(resource) {
-            local.node = Some(node);
-        }
+        self.entrances.open(resource, node, sole == Some(self.id));
         if shared.suspended.load(core::sync::atomic::Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
         }
@@ -472,7 +468,7 @@ impl<Y: System> CoreState<Y> {
             if self.resources.len() <= resource.index() {
                 self.resources.resize_with(resource.index() + 1, || None);
             }
-            self.resources[resource.index()] = Some(LocalResource::new(shared, self.id));
+            self.resources[resource.index()] = Some(LocalResource::new(shared));
         }
         match self.local(resource) {
             Some(local) if !local.shared.cores.is_empty() => Ok(local),

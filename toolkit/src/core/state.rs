@@ -30,6 +30,7 @@ use crate::request::Head;
 
 use super::Step;
 use super::books::Books;
+use super::entrance::Entrances;
 use super::execute::Current;
 use super::send::{LocalResource, Outboxes};
 use super::user::Beside;
@@ -50,6 +51,7 @@ pub(crate) struct CoreState<Y: System> {
     pub(crate) tree: Tree<Y::Policy, Y::Message>,
     /// By the index of their numbers; see [`Self::local`].
     pub(crate) resources: Vec<Option<LocalResource<Y>>>,
+    pub(crate) entrances: Entrances,
     /// The nodes of the grid's schedulers on this core, once they were needed; see
     /// [`Self::known_scheduler`].
     pub(crate) schedulers: Vec<Option<(SchedulerId, NodeIndex)>>,
@@ -89,6 +91,7 @@ impl<Y: System> CoreState<Y> {
             outboxes: Outboxes::new(&grid),
             tree: Tree::new(root, grid.patience_cycles),
             resources: Vec::new(),
+            entrances: Entrances::new(),
             schedulers: Vec::new(),
             leaving: Vec::new(),
             waiting: Waiting::new(home),

@@ -75,8 +75,7 @@ impl<Y: System> CoreState<Y> {
 
     /// How many clients are ready on the way from the current request's scheduler to the root.
     fn ready_beside(&self) -> u32 {
-        let local = self.local(self.current.head.destination);
-        let Some(mut index) = local.and_then(|local| local.node) else {
+        let Some(mut index) = self.entrances.node(self.current.head.destination) else {
             return 0;
         };
         let mut ready = 0;

@@ -11,14 +11,12 @@ use crate::system::Platform;
 
 use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
-/// Of a service in which nothing was executed.
-const NO_RECORD: Option<&fn() -> Record<'static>> = None;
-
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
     /// What is to be done first with the queue chosen is done by `begin`, while it is at hand.
     ///
-    /// The chosen nodes and the client are `Serving` until [`Self::finish`].
+    /// The chosen nodes and the client stay `Ready` until [`Self::finish`], and nothing is withdrawn
+    /// from them before.
     #[inline(always)]
     pub(crate) fn choose<R>(
         &mut self,
@@ -26,13 +24,9 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         now: u64,
         begin: impl FnOnce(&mut Client, &mut Slab<M>) -> R,
     ) -> Option<(Place, R)> {
-        if self.node(ROOT).state != NodeState::Serving {
-            return None;
-        }
         let mut index = ROOT;
         loop {
             let node = &mut self.nodes[index.index()];
-            node.state = NodeState::Serving;
             match node.decide(platform, &mut self.slab, now) {
                 Ok((client, entry)) => match entry.child {
                     Some(child) => index = child,
@@ -83,35 +77,40 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if index == ROOT {
             return None;
         }
-        let node = self.node(index);
-        let above = (node.parent, node.goes_on());
-        self.finish_above(platform, index, above, NO_RECORD, now);
+        let above = (self.node(index).parent, false);
+        self.finish_above(platform, index, above, None, now);
         Some(())
     }
 
-    /// Ends the service of `served`: its path is ready again where there is more to do, and the
-    /// schedulers on it learn what was used, which `book` writes down. If `book` says that another
-    /// client of the same scheduler is to be charged, nothing is done. Says whether it was.
+    /// Ends the service of `served`: what was used is booked, its path is ready again where there is
+    /// more to do, and the schedulers on it learn of both. False, and nothing is done, if the record
+    /// is of another activity.
     #[inline(always)]
-    pub(crate) fn finish<'r>(
+    #[must_use]
+    pub(crate) fn finish(
         &mut self,
         platform: &impl Platform,
         served: Place,
+        record: &Record<'_>,
         now: u64,
-        book: impl FnOnce(&Client) -> bool,
-        record: impl Fn() -> Record<'r>,
     ) -> bool {
         let node = &mut self.nodes[served.node.index()];
         let client = &mut node.clients[served.client.index()];
-        if !book(client) {
+        if client.activity != record.activity {
             return false;
         }
-        let more_since = client.end_service(&self.slab, now);
-        node.ready += u32::from(more_since.is_some());
-        node.governor
-            .client_served(platform, served.client, &record, more_since, now);
+        client.account.book(record);
+        // Each in full, for each is simpler than both in one.
+        if let Some(since) = client.end_service(&self.slab, now) {
+            node.governor
+                .client_served(platform, served.client, record, Some(since), now);
+        } else {
+            node.ready -= 1;
+            node.governor
+                .client_served(platform, served.client, record, None, now);
+        }
         let above = (node.parent, node.goes_on());
-        self.finish_above(platform, served.node, above, Some(&record), now);
+        self.finish_above(platform, served.node, above, Some(record), now);
         true
     }
 
@@ -128,28 +127,29 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         let node = &mut self.nodes[served.node.index()];
         node.governor
             .resource_record(platform, charged, record, now);
-        self.end_service(platform, served, Some(&|| *record), now);
+        self.end_service(platform, served, Some(record), now);
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
-        self.end_service(platform, served, NO_RECORD, now);
+        self.end_service(platform, served, None, now);
     }
 
-    fn end_service<'r>(
+    fn end_service(
         &mut self,
         platform: &impl Platform,
         served: Place,
-        record: Option<&impl Fn() -> Record<'r>>,
+        record: Option<&Record<'_>>,
         now: u64,
     ) {
         let node = &mut self.nodes[served.node.index()];
         let client = &mut node.clients[served.client.index()];
         if let Some(since) = client.end_service(&self.slab, now) {
-            node.ready += 1;
             node.governor
                 .client_ready(platform, served.client, since, now);
+        } else {
+            node.ready -= 1;
         }
         let above = (node.parent, node.goes_on());
         self.finish_above(platform, served.node, above, record, now);
@@ -158,12 +158,12 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// The node `index` and those above it are not being served any more. `above` says which client
     /// it is of whom, and whether it is ready again.
     #[inline(always)]
-    fn finish_above<'r>(
+    fn finish_above(
         &mut self,
         platform: &impl Platform,
         mut index: NodeIndex,
         (mut place, mut goes_on): (Place, bool),
-        record: Option<&impl Fn() -> Record<'r>>,
+        record: Option<&Record<'_>>,
         now: u64,
     ) {
         while index != ROOT {
@@ -171,7 +171,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             let Place { node, client } = place;
             index = node;
             let node = &mut self.nodes[index.index()];
-            // Each in full, for each is simpler than both in one.
+            // Each in full, as above.
             if again {
                 node.end_child(platform, client, Some(now), record, now);
             } else {
@@ -188,11 +188,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// be served. True if it is ready.
     #[cold]
     fn rest_or_delay(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
-        let again = self.node(index).state == NodeState::Serving && self.poll(platform, index, now);
-        if again {
-            self.node(index).state = NodeState::Ready;
-        }
-        again
+        self.node(index).state == NodeState::Ready && self.poll(platform, index, now)
     }
 
     /// Tells the schedulers on the path of `charged` of consumption outside a dispatch.
@@ -226,8 +222,8 @@ enum Refused {
 }
 
 impl<S: Scheduler> Node<S> {
-    /// One scheduler's decision, checked: a client, which is `Serving` from here on. An answer that
-    /// cannot be followed is the error.
+    /// One scheduler's decision, checked: a client that is `Ready`. An answer that cannot be followed
+    /// is the error.
     #[inline(always)]
     fn decide<M: Message>(
         &mut self,
@@ -243,8 +239,6 @@ impl<S: Scheduler> Node<S> {
         };
         match self.clients.get_mut(id.index()) {
             Some(client) if client.state == ClientState::Ready => {
-                client.state = ClientState::Serving;
-                self.ready -= 1;
                 self.declining_since = None;
                 Ok((id, client))
             }
@@ -252,22 +246,21 @@ impl<S: Scheduler> Node<S> {
         }
     }
 
-    /// The scheduler that is `client` is not being served any more; it is ready again if it has been
-    /// so since some time.
+    /// The scheduler that is `client` is not being served any more; it stays ready if it has been so
+    /// since some time.
     #[inline(always)]
-    fn end_child<'r>(
+    fn end_child(
         &mut self,
         platform: &impl Platform,
         client: ClientId,
         ready_since: Option<u64>,
-        record: Option<&impl Fn() -> Record<'r>>,
+        record: Option<&Record<'_>>,
         now: u64,
     ) {
-        self.clients[client.index()].state = match ready_since {
-            Some(_) => ClientState::Ready,
-            None => ClientState::Idle,
-        };
-        self.ready += u32::from(ready_since.is_some());
+        if ready_since.is_none() {
+            self.clients[client.index()].state = ClientState::Idle;
+            self.ready -= 1;
+        }
         if let Some(record) = record {
             self.governor
                 .client_served(platform, client, record, ready_since, now);
@@ -276,32 +269,23 @@ impl<S: Scheduler> Node<S> {
         }
     }
 
-    /// Whether a node that was served is ready again, without any question to its policy; then it
-    /// is noted to be so.
+    /// Whether a node that was served is ready again, without any question to its policy.
     #[inline(always)]
-    fn goes_on(&mut self) -> bool {
-        let goes_on =
-            self.state == NodeState::Serving && self.ready > 0 && self.governor.is_prompt();
-        if goes_on {
-            self.state = NodeState::Ready;
-        }
-        goes_on
+    const fn goes_on(&self) -> bool {
+        self.ready > 0 && self.governor.is_prompt()
     }
 }
 
 impl Client {
-    /// The client is not being served any more. Says since when it has more to do; then it is
-    /// ready, which its scheduler has to be told.
+    /// A queue is not being served any more. Says since when it has more to do, if it has: then it
+    /// stays ready, of which its scheduler has to be told.
     #[inline(always)]
-    fn end_service<M>(&mut self, slab: &Slab<M>, now: u64) -> Option<u64> {
-        if self.state != ClientState::Serving {
-            return None;
-        }
+    fn end_service<M: Message>(&mut self, slab: &Slab<M>, now: u64) -> Option<u64> {
+        debug_assert_eq!(self.state, ClientState::Ready);
         let more_since = slab.more_since(&self.chain, now);
-        self.state = match more_since {
-            Some(_) => ClientState::Ready,
-            None => ClientState::Idle,
-        };
+        if more_since.is_none() {
+            self.state = ClientState::Idle;
+        }
         more_since
     }
 }

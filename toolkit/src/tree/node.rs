@@ -30,12 +30,10 @@ pub(crate) const ROOT: NodeIndex = NodeIndex(0);
 pub(crate) enum NodeState {
     /// Has no ready clients.
     Idle,
-    /// Is ready at its parent.
+    /// Is ready at its parent, or chosen by it; the root mostly is.
     Ready,
     /// Has ready clients but no decision yet.
     Delayed,
-    /// Chosen by its parent; the root always is.
-    Serving,
     /// Must not be served.
     Suspended,
 }
@@ -45,13 +43,15 @@ pub(crate) enum ClientState {
     /// The number is free.
     Vacant,
     Idle,
+    /// Has something to do, or is being served.
     Ready,
-    Serving,
     Suspended,
 }
 
-/// A client of one scheduler: a request queue, or another scheduler.
+/// A client of one scheduler: a request queue, or another scheduler. What is looked at for every
+/// request lies in one line of the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Client {
     /// What is queued; always empty for a scheduler.
     pub(crate) chain: Chain,

@@ -61,13 +61,11 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             return;
         }
         let node = self.node(index);
-        if index == ROOT {
-            node.state = NodeState::Serving;
-            return;
-        }
         node.state = NodeState::Ready;
-        let parent = node.parent;
-        self.client_ready(platform, parent, now, now);
+        if index != ROOT {
+            let parent = node.parent;
+            self.client_ready(platform, parent, now, now);
+        }
     }
 
     /// Whether a node has a decision now; if only later, sees to it that it is asked again.
@@ -177,7 +175,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         match client.state {
             ClientState::Ready => self.withdraw(platform, place),
             ClientState::Suspended | ClientState::Vacant => return,
-            ClientState::Idle | ClientState::Serving => {
+            ClientState::Idle => {
                 node.governor.client_suspended(platform, place.client);
             }
         }
@@ -208,7 +206,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// A node may have lost its last ready client: then its parent must not choose it.
     pub(crate) fn disarm(&mut self, platform: &impl Platform, index: NodeIndex) {
         let node = self.node(index);
-        if node.ready == 0 && node.state == NodeState::Ready {
+        if node.ready == 0 && node.state == NodeState::Ready && index != ROOT {
             node.state = NodeState::Idle;
             let parent = node.parent;
             self.withdraw(platform, parent);

@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         configuration,
         smp: common.smp,
         memory: "512M".into(),
+        accel: Some(measure::accel(common)?),
         extra: root.arguments(Controller::VirtioScsi, None),
         ..Program::default()
     };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
@@ -15,7 +16,7 @@ use xtask::{rootfs, ui, userland, workspace};
 
 use super::Common;
 
-/// How long the guest may take beyond what it measures.
+/// How long the guest may take beyond what it measures, which takes an emulated one longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of a disk for what is not the experiment's files.
 const ROOM_FOR_REST: u64 = 16 << 20;
@@ -47,6 +48,15 @@ impl Root {
             ..Disk::new(self.image())
         };
         disks::arguments(controller, &[disk])
+    }
+}
+
+/// How the instructions of an experiment run that is CPU-bound: a single processor that is emulated
+/// has them for its clock, so that its figures are the same on a busy host.
+pub(super) fn accel(common: &Common) -> Result<Accel> {
+    match accel::detect()? {
+        Accel::Tcg if common.smp == 1 => Ok(Accel::Counted { shift: 3 }),
+        other => Ok(other),
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::super::disk::{Disk, Memory, context, errno};
 use super::super::inode::{Inode, Time};
-use super::Frames;
+use super::{Frames, space};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Machine, PAGE_SIZE};
@@ -160,6 +160,13 @@ pub(super) async fn write_run<M: Machine>(
     let (count, Some(payer)) = (frames.all().len(), payer) else {
         return Ok(0);
     };
+    for (page, &frame) in (first..).zip(frames.all()) {
+        // The cache has a reference, and so have these frames. Who has mapped the page and writes
+        // to it from now on is noticed, since it has to be mapped again.
+        if shared.memory.references(frame) > 2 {
+            space::unmap(shared, inode, page, frame);
+        }
+    }
     let written = write_frames(here, inode, first, &frames, payer, reserved).await;
     shared.cache.settle(payer, count);
     if let Some(disk) = shared.disk.get() {

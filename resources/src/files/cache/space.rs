@@ -12,6 +12,7 @@ use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::object::{Object, cookie};
+use crate::space::Progress;
 use crate::system::{Kind, Shared};
 use crate::thread;
 
@@ -106,9 +107,16 @@ pub(crate) fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 
     evicted
 }
 
+/// Unmaps a page of a file from all address spaces.
+pub(super) fn unmap<M: Machine>(shared: &Shared<M>, inode: &Inode, page: u64, frame: Frame) {
+    for process in shared.processes.all() {
+        let space = process.space();
+        while space.evict(inode.number_as_object(), page, frame) == Progress::More {}
+    }
+}
+
 /// Forgets pages of a file from one on, wherever they are mapped: the file has become shorter.
 pub(crate) fn shrink<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, first: u64) {
-    use crate::space::Progress;
     let cut = inode.pages.lock().cut(first);
     inode.arrival.notify(usize::MAX);
     for (page, frame, dirt) in cut {
@@ -118,11 +126,8 @@ pub(crate) fn shrink<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, first: 
                 disk.system.release(dirt.reserved);
             }
         }
-        let number = Object::number(&**inode);
         if shared.memory.references(frame) > 1 {
-            for process in shared.processes.all() {
-                while process.space().evict(number, page, frame) == Progress::More {}
-            }
+            unmap(shared, inode, page, frame);
         }
         shared.memory.release(frame);
     }

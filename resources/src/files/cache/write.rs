@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 
-use super::super::aio::PinnedBuffers;
 use super::super::disk::{Disk, context};
 use super::super::inode::{Inode, Time};
 use super::pages::{Dirt, Found};
@@ -11,6 +10,14 @@ use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
 use vortex_ext2::InodeNumber;
+
+/// Data that is to be written to a file.
+pub(crate) trait Written: Send + Sync {
+    /// How many bytes there are.
+    fn len(&self) -> usize;
+    /// Copies `length` of them from `offset` on into a frame, from this place of it on.
+    fn copy_to(&self, offset: usize, to: (Frame, usize), length: usize);
+}
 
 /// A part of one page that is to be written.
 struct Piece {
@@ -29,13 +36,13 @@ pub(crate) async fn write<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
     offset: Option<u64>,
-    buffers: &PinnedBuffers<M>,
+    data: &impl Written,
 ) -> Result<(u64, u64), Errno> {
     let contents = inode.contents.lock().await;
     let start = offset.unwrap_or_else(|| inode.size());
     let room = largest(here)?.saturating_sub(start);
-    let total = (buffers.len() as u64).min(room);
-    if total == 0 && !buffers.is_empty() {
+    let total = (data.len() as u64).min(room);
+    if total == 0 && data.len() > 0 {
         return Err(Errno::EFBIG);
     }
     inode.set_head(None);
@@ -47,7 +54,7 @@ pub(crate) async fn write<M: Machine>(
             at,
             length: (PAGE_SIZE - at as u64).min(total - done) as usize,
         };
-        match put(here, inode, &piece, buffers, done as usize).await {
+        match put(here, inode, &piece, data, done as usize).await {
             Ok(()) => done += piece.length as u64,
             Err(_) if done > 0 => break,
             Err(error) => return Err(error),
@@ -72,13 +79,11 @@ async fn put<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
     piece: &Piece,
-    buffers: &PinnedBuffers<M>,
+    data: &impl Written,
     from: usize,
 ) -> Result<(), Errno> {
-    let (shared, activity) = (&here.shared, here.activity());
-    if shared.cache.dirty(activity) >= shared.cache.limit() {
-        flush::write_back(here, activity, shared.cache.limit() / 4, u64::MAX).await;
-    }
+    let shared = &here.shared;
+    limit_dirt(here).await;
     let is_dirty = inode.pages.lock().is_dirty(piece.page);
     // Without room for delayed writes, what can be written at all is written at once.
     let (reserved, at_once) = match is_dirty {
@@ -95,7 +100,7 @@ async fn put<M: Machine>(
             return Err(error);
         }
     };
-    buffers.copy_to(from, (frame, piece.at), piece.length);
+    data.copy_to(from, (frame, piece.at), piece.length);
     shared.memory.inform(frame, true, true);
     let end = piece.page * PAGE_SIZE + (piece.at + piece.length) as u64;
     let now = Time::of(here.real_time());
@@ -125,6 +130,40 @@ fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64
     };
     shared.cache.owe(activity, owed);
     flush::arm(here);
+}
+
+/// A page that a program has mapped is about to be written by it: it is brought in, and dirty.
+///
+/// # Errors
+/// EIO, ENOMEM, ENOSPC.
+pub(crate) async fn soil_page<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    page: u64,
+) -> Result<(), Errno> {
+    let contents = inode.contents.lock().await;
+    if page * PAGE_SIZE >= inode.size() {
+        // It was cut off; whoever writes to it is told so by the next fault.
+        return Ok(());
+    }
+    let _frames = fetch::pages_of(here, inode, page..page + 1).await?;
+    limit_dirt(here).await;
+    if !inode.pages.lock().is_dirty(page) {
+        let reserved = set_aside(here).await?;
+        let now = Time::of(here.real_time());
+        inode.update(|attributes| (attributes.modified, attributes.changed) = (now, now));
+        soil(here, inode, page, reserved);
+    }
+    drop(contents);
+    Ok(())
+}
+
+/// Who has too many dirty pages waits until some are written back.
+async fn limit_dirt<M: Machine>(here: &Here<M>) {
+    let (cache, activity) = (&here.shared.cache, here.activity());
+    if cache.dirty(activity) >= cache.limit() {
+        flush::write_back(here, activity, cache.limit() / 4, u64::MAX).await;
+    }
 }
 
 fn release_blocks<M: Machine>(here: &Here<M>, blocks: u64) {

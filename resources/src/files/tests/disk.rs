@@ -453,6 +453,171 @@ fn asynchronous_operations_complete_into_their_ring() {
 }
 
 #[test]
+fn a_wait_for_events_that_is_late_gets_those_there_are() {
+    const CONTEXT: u64 = MEMORY + 0x1_0000;
+    const BLOCKS: u64 = MEMORY + 0x1_1000;
+    const EVENTS: u64 = MEMORY + 0x1_2000;
+    const TIMES: u64 = MEMORY + 0x1_3000;
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(20_000)).unwrap();
+    let (mut bench, _) = on_disk(4096, 2048, prepare);
+    let mut script = Script::new();
+    script.store(CONTEXT, &[0; 8]);
+    script.call(linux::__NR_io_setup, &[4, CONTEXT]);
+    script.load(CONTEXT, 8);
+    script.run(&mut bench);
+    let id = u64::from_le_bytes(bench.loaded().try_into().unwrap());
+    let mut script = Script::new();
+    script.open("/file", linux::O_RDWR);
+    script.store(CONTEXT, &[0; 8]);
+    script.call(linux::__NR_io_setup, &[4, CONTEXT]);
+    script.store(
+        TIMES,
+        [0_u64, 20_000_000].map(u64::to_le_bytes).as_flattened(),
+    );
+    script.store(BLOCKS, &(BLOCKS + 64).to_le_bytes());
+    script.store(BLOCKS + 64, &iocb(7, 0, 3, MEMORY, 10_000, 5000));
+    let none = script.call(linux::__NR_io_getevents, &[id, 1, 4, EVENTS, TIMES]);
+    script.call(linux::__NR_io_submit, &[id, 1, BLOCKS]);
+    let one = script.call(linux::__NR_io_getevents, &[id, 2, 4, EVENTS, TIMES]);
+    let results = script.run(&mut bench);
+    assert_eq!([results[none], results[one]], [0, 1]);
+}
+
+#[test]
+fn files_are_copied_inside_the_kernel() {
+    const OFFSETS: u64 = MEMORY + 0x1_0000;
+    let contents = pattern(700_000);
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(700_000)).unwrap();
+    let (mut bench, volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    let (range, send) = (linux::__NR_copy_file_range, linux::__NR_sendfile);
+    let flags = linux::O_CREAT | linux::O_RDWR;
+    script.open("/file", linux::O_RDWR);
+    script.open("/whole", flags);
+    script.open("/part", flags);
+    script.open(
+        "/appended",
+        linux::O_CREAT | linux::O_WRONLY | linux::O_APPEND,
+    );
+    script.open("/", linux::O_RDONLY);
+    let whole = script.call(range, &[3, 0, 4, 0, 1 << 40, 0]);
+    let ended = script.call(range, &[3, 0, 4, 0, 1 << 40, 0]);
+    // Both offsets are the program's, and neither is at a page's edge.
+    script.store(
+        OFFSETS,
+        [333_u64, 5001].map(u64::to_le_bytes).as_flattened(),
+    );
+    let part = script.call(range, &[3, OFFSETS, 5, OFFSETS + 8, 300_000, 0]);
+    let behind = script.call(linux::__NR_lseek, &[5, 0, 1]);
+    // Behind what has been copied there.
+    script.call(linux::__NR_lseek, &[5, 0, 2]);
+    script.store(OFFSETS, &699_000_u64.to_le_bytes());
+    let sent = script.call(send, &[5, 3, OFFSETS, 5000]);
+    script.load(OFFSETS, 16);
+    let refused = [
+        script.call(range, &[3, 0, 6, 0, 1, 0]),
+        script.call(send, &[6, 3, 0, 1]),
+        script.call(range, &[7, 0, 4, 0, 1, 0]),
+        script.call(range, &[3, 0, 4, 0, 1, 1]),
+        script.call(range, &[6, 0, 4, 0, 1, 0]),
+        script.call(range, &[3, OFFSETS, 3, OFFSETS + 8, 1 << 20, 0]),
+        script.call(range, &[3, 0, 1, 0, 1, 0]),
+        script.call(send, &[4, 9, 0, 1]),
+    ];
+    script.call(linux::__NR_sync, &[]);
+    let results = script.run(&mut bench);
+    assert_eq!([results[whole], results[ended]], [700_000, 0]);
+    assert_eq!(
+        [results[part], results[behind], results[sent]],
+        [300_000, 0, 1000]
+    );
+    let told = [700_000_u64, 305_001].map(u64::to_le_bytes);
+    assert_eq!(bench.loaded(), told.as_flattened());
+    let refused = refused.map(|call| results[call]);
+    assert_eq!(refused, [-9, -22, -21, -22, -9, -22, -22, -9]);
+    let judge = Judge::new(&volume);
+    assert!(judge.contents("/whole") == contents, "not the same");
+    let mut expected = vec![0; 5001];
+    expected.extend_from_slice(&contents[333..300_333]);
+    expected.extend_from_slice(&contents[699_000..]);
+    assert!(judge.contents("/part") == expected, "not the part");
+}
+
+#[test]
+fn a_file_is_sent_into_a_pipe() {
+    const PIPE: u64 = MEMORY + 0x1_0000;
+    let contents = pattern(100_000);
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(100_000)).unwrap();
+    let (mut bench, _) = on_disk(4096, 2048, prepare);
+    let mut script = Script::new();
+    script.open("/file", linux::O_RDONLY);
+    script.store(PIPE, &[0; 8]);
+    script.call(linux::__NR_pipe, &[PIPE]);
+    script.call(linux::__NR_lseek, &[3, 1000, 0]);
+    let first = script.call(linux::__NR_sendfile, &[5, 3, 0, 30_000]);
+    let behind = script.call(linux::__NR_lseek, &[3, 0, 1]);
+    let read = script.call(linux::__NR_read, &[4, MEMORY, 65_536]);
+    let into_end = script.call(linux::__NR_sendfile, &[4, 3, 0, 1]);
+    let out_of_pipe = script.call(linux::__NR_sendfile, &[5, 4, 0, 1]);
+    script.load(MEMORY, 30_000);
+    let results = script.run(&mut bench);
+    assert_eq!(
+        [results[first], results[behind], results[read]],
+        [30_000, 31_000, 30_000]
+    );
+    assert_eq!([results[into_end], results[out_of_pipe]], [-9, -22]);
+    assert!(
+        bench.loaded() == contents[1000..31_000],
+        "not what was sent"
+    );
+}
+
+#[test]
+fn what_is_written_to_a_shared_mapping_is_written_to_the_file() {
+    const AT: u64 = 0x2000_0000;
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(10_000)).unwrap();
+    let (mut bench, volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    let shared = u64::from(linux::MAP_SHARED | linux::MAP_FIXED);
+    let sync = u64::from(linux::MS_SYNC);
+    script.open("/file", linux::O_RDWR);
+    script.open("/file", linux::O_RDONLY);
+    let refused = script.call(linux::__NR_mmap, &[AT, 0x8000, 3, shared, 4, 0]);
+    let read_only = script.call(linux::__NR_mmap, &[AT, 0x8000, 1, shared, 4, 0]);
+    let still = script.call(linux::__NR_mprotect, &[AT, 0x8000, 3]);
+    let mapped = script.call(linux::__NR_mmap, &[AT, 0x8000, 3, shared, 3, 0]);
+    // The first page has been read before it is written, the second has not.
+    script.load(AT, 4);
+    script.store(AT + 100, b"first");
+    script.store(AT + 5000, b"second");
+    script.call(linux::__NR_pread64, &[3, MEMORY, 5, 5000]);
+    let synced = script.call(linux::__NR_msync, &[AT, 0x8000, sync]);
+    // What has been written back is written again, and so is what the file has grown by.
+    script.store(AT + 100, b"again");
+    let longer = script.call(linux::__NR_ftruncate, &[3, 20_000]);
+    script.store(AT + 15_000, b"behind");
+    let unmapped = script.call(linux::__NR_munmap, &[AT, 0x8000]);
+    let fsynced = script.call(linux::__NR_fsync, &[3]);
+    script.load(MEMORY, 6);
+    let results = script.run(&mut bench);
+    assert_eq!(
+        [results[refused], results[read_only], results[still]],
+        [-13, AT as i64, -13]
+    );
+    assert_eq!(results[mapped], AT as i64);
+    let ended = [synced, longer, unmapped, fsynced].map(|call| results[call]);
+    assert_eq!(ended, [0; 4]);
+    assert_eq!(bench.loaded(), b"secon\0", "the file shows it at once");
+    let mut expected = pattern(10_000);
+    expected.resize(20_000, 0);
+    for (at, bytes) in [(100, &b"again"[..]), (5000, b"second"), (15_000, b"behind")] {
+        expected[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    let judge = Judge::new(&volume);
+    assert!(judge.contents("/file") == expected, "not what was written");
+}
+
+#[test]
 fn files_are_mapped_and_their_pages_given_back() {
     let contents = pattern(50_000);
     let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(50_000)).unwrap();
