@@ -44,8 +44,8 @@ pub(crate) use boot::end;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use boot::mounting;
 pub use boot::{First, boot};
-pub(crate) use cache::{flush, soil_page};
 pub use cache::{FileCache, Frames};
+pub(crate) use cache::{flush, soil_page};
 pub use copy::Copying;
 pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use disk::Disk;
