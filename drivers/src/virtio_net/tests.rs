@@ -490,9 +490,12 @@ fn ends_in_a_reset(what: &str, mut rig: Rig, mut say: impl FnMut(&mut Rig)) {
     assert_eq!(rig.host.received(), [(vec![9; 60], Checksum::Unknown)]);
 }
 
+/// What a device says that it must not.
+type Lie = fn(&mut Rig);
+
 #[test]
 fn nonsense_ends_in_a_reset() {
-    let lies: [(&str, fn(&mut Rig)); 7] = [
+    let lies: [(&str, Lie); 7] = [
         ("a head that there is not", |rig| {
             rig.put(RECEIVE, u32::MAX, 100);
         }),
@@ -508,10 +511,10 @@ fn nonsense_ends_in_a_reset() {
         }),
         ("no buffer", |rig| numbered_buffers(rig, 0)),
         ("more buffers than there are", |rig| {
-            numbered_buffers(rig, 2)
+            numbered_buffers(rig, 2);
         }),
         ("more buffers than any packet has", |rig| {
-            numbered_buffers(rig, 60_000)
+            numbered_buffers(rig, 60_000);
         }),
         ("its wish for a reset", |rig| {
             rig.link.device().status |= status::NEEDS_RESET;
