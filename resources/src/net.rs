@@ -89,7 +89,7 @@ use interface::Properties;
 use link::Links;
 use local::Names;
 use outbox::{Outbox, Post};
-use packet::Packet;
+use packet::{IP_HEADER, MAX_PACKET, Packet, UDP_HEADER};
 use tcp::Tcp;
 use udp::Endpoints;
 
@@ -289,6 +289,13 @@ impl Network {
             None => ETHERNET_MTU,
         };
         Config { mtu, ..config }
+    }
+
+    /// The most data of a datagram to an address.
+    pub(crate) fn max_datagram(&self, remote: Ipv4Addr) -> usize {
+        let properties = self.properties_for(remote);
+        let packet = properties.map_or(MAX_PACKET, |properties| properties.mtu.into());
+        packet.saturating_sub(IP_HEADER + UDP_HEADER)
     }
 
     /// What is sent to an address at once.

@@ -21,6 +21,7 @@ mod sharing;
 mod signals;
 mod sockets;
 mod threads;
+mod wire;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;

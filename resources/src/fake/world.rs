@@ -388,6 +388,12 @@ impl World {
         ended.expect("it was there just now")
     }
 
+    /// Whether the last process has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.lock().is_some()
+    }
+
     /// Runs for so many cycles.
     pub fn run_for(&mut self, cycles: u64) {
         let end = self.now() + cycles;

@@ -75,9 +75,9 @@ impl Tcp {
     pub(crate) fn new(cores: usize, environment: &dyn Environment) -> Self {
         let mut key = [0; 16];
         environment.random(&mut key);
-        let (keys, now) = (Keys::new(key), environment.now());
+        let (keys, start) = (Keys::new(key), Instant(0));
         let shard = || Shard {
-            table: Mutex::new(Table::new(keys.clone(), Room::default(), now)),
+            table: Mutex::new(Table::new(keys.clone(), Room::default(), start)),
             due: AtomicU64::new(u64::MAX),
         };
         let shards = core::iter::repeat_with(shard).take(cores.max(1));

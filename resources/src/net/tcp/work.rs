@@ -291,7 +291,9 @@ pub(crate) fn handshake<M: Machine>(
         Action::Accept(half, listener) => {
             let owner = listener.owner.clone();
             let account = Bill::new(owner.paid.clone());
-            let connection = Connection::accept(listener.config, &half, account, now);
+            // A listener everywhere does not know the interface.
+            let config = shared.network.fit(listener.config, tuple.remote.0);
+            let connection = Connection::accept(config, &half, account, now);
             let (paid, queue) = (owner.paid.apart(), crate::files::WaitQueue::new());
             let stream = Stream::new(owner.network(), tuple, connection, paid, queue);
             locked
