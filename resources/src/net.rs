@@ -13,6 +13,7 @@ pub mod buffer;
 pub mod cable;
 mod flow;
 pub mod interface;
+mod limit;
 mod message;
 mod nic;
 mod nics;
