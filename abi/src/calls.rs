@@ -59,8 +59,14 @@ pub const THREAD_RESUME: u64 = FIRST + 8;
 /// EBADF; EINVAL: no file of a disk.
 pub const CACHE_EVICT: u64 = FIRST + 9;
 
+/// `socket_assign(fd, activity)`: from now on that activity pays for what the socket does, and for
+/// connections that are accepted by it, until these are assigned to others themselves.
+///
+/// EPERM without the right to choose activities; ESRCH; EBADF; ENOTSOCK.
+pub const SOCKET_ASSIGN: u64 = FIRST + 10;
+
 /// One past the last native number.
-pub const END: u64 = FIRST + 10;
+pub const END: u64 = FIRST + 11;
 
 /// A descriptor of [`CACHE_EVICT`]: all files.
 pub const EVERY_FILE: i32 = -1;

@@ -30,7 +30,7 @@ use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::cpu::{self, Features};
 use vortex_hal::stacks::{Purpose, Stack};
 use vortex_hal::{clock, frames, gdt, heap, interrupts, logging, paging, power, stacks, traps};
-use vortex_kernel_base::options::OnIdle;
+use vortex_kernel_base::options::{Addressing, OnIdle};
 use vortex_kernel_base::report::Bytes;
 
 use crate::boot::Handover;
@@ -144,7 +144,12 @@ extern "C" fn start() -> ! {
         on_idle(options.on_idle, selftest::run_on_grid(ramdisk.as_ref()));
     }
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
-    processes::attach_devices(shared, local.platform());
+    // The check of interfaces counts every frame.
+    let addressing = match options.self_tests.net {
+        true => Addressing::None,
+        false => options.addressing,
+    };
+    processes::attach_devices(shared, local.platform(), addressing);
     if options.self_tests.disk {
         selftest::run_on_disks(shared, &mut local);
         on_idle(options.on_idle, local);

@@ -13,10 +13,11 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use vortex_hal::{clock, logging};
-use vortex_kernel_base::options::VolumeName;
+use vortex_kernel_base::options::{Addressing, VolumeName};
 use vortex_kernel_base::ramdisk::Ramdisk;
 use vortex_resources::executable::Arguments;
 use vortex_resources::files::{self, Archive, First};
+use vortex_resources::net;
 use vortex_resources::object::References;
 use vortex_resources::process::ExitStatus;
 use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
@@ -125,8 +126,25 @@ pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
 }
 
 /// Attaches the disk controllers and the network interfaces.
-pub(crate) fn attach_devices(wired: &grid::Shared<System>, platform: &Processor) {
+pub(crate) fn attach_devices(
+    wired: &grid::Shared<System>,
+    platform: &Processor,
+    addressing: Addressing,
+) {
     if let Some(shared) = SHARED.get() {
+        shared.network.configure(match addressing {
+            Addressing::Dhcp => net::Addressing::Dhcp,
+            Addressing::None => net::Addressing::None,
+            Addressing::Fixed {
+                address,
+                prefix,
+                gateway,
+            } => net::Addressing::Fixed(net::Settings {
+                address,
+                prefix,
+                gateway,
+            }),
+        });
         disks::attach(wired, shared, platform);
         nics::attach(wired, shared, platform);
     }

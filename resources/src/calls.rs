@@ -35,6 +35,7 @@ mod native;
 mod poll;
 mod scheduling;
 mod snapshot;
+mod sockets;
 mod system;
 mod time;
 mod timerfd;

@@ -19,6 +19,7 @@ mod processes;
 mod races;
 mod sharing;
 mod signals;
+mod sockets;
 mod threads;
 
 const US: u64 = 1_000;

@@ -17,6 +17,7 @@ use vortex_toolkit::memory::Multiplexor;
 use crate::files::{Archive, Disk, FileCache, Names};
 use crate::machine::Machine;
 use crate::net::Nics;
+use crate::net::{Network, OfMachine};
 use crate::object::Object;
 use crate::process::{Directory, ExitStatus};
 use crate::storage::Storage;
@@ -72,6 +73,8 @@ pub struct Shared<M: Machine> {
     pub futexes: Futexes<M>,
     /// Disks and their volumes.
     pub storage: Storage,
+    /// Connections, and sockets' ends.
+    pub network: Arc<Network>,
     /// Network interfaces.
     pub nics: Nics,
     layout: Layout,
@@ -105,6 +108,14 @@ impl<M: Machine> Shared<M> {
             }
         }
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
+        let network = Network::new(
+            cores,
+            Arc::new(OfMachine {
+                machine: machine.clone(),
+                memory: memory.clone(),
+                clock: Clock::new(machine.hertz(), machine.epoch_ns()),
+            }),
+        );
         Arc::new(Self {
             woken: Woken::new(machine.clone(), cores),
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
@@ -117,6 +128,7 @@ impl<M: Machine> Shared<M> {
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
             storage: Storage::default(),
+            network,
             nics: Nics::default(),
             timers: (0..cores).map(|number| Timers::new(core(number))).collect(),
             placed: home::counts(cores),

@@ -13,6 +13,11 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     fn new(mib: u32) -> Self {
+        Self::with(mib, &[])
+    }
+
+    /// The same, with these files besides.
+    fn with(mib: u32, files: &[(&str, &[u8])]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("root");
         for folder in ["dev", "proc", "etc", "tmp"] {
@@ -23,6 +28,9 @@ impl Disk {
             let to = root.join(file.path.trim_start_matches('/'));
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(&file.file, to).unwrap();
+        }
+        for (name, contents) in files {
+            fs::write(root.join(name), contents).unwrap();
         }
         let disk = Self(place);
         let made = tool("mke2fs")
@@ -52,10 +60,12 @@ impl Disk {
 
     /// Runs a program of the disk's with the disk as the root file system.
     fn run(&self, path: &str, arguments: &[&str], extra: &[&str]) -> Ran {
-        let drive = format!(
-            "file={},if=none,id=root,format=raw,cache=unsafe",
-            self.image().display()
-        );
+        self.run_from(&self.image().display().to_string(), path, arguments, extra)
+    }
+
+    /// The same with something of QEMU's between the image and the guest.
+    fn run_from(&self, file: &str, path: &str, arguments: &[&str], extra: &[&str]) -> Ran {
+        let drive = format!("file={file},if=none,id=root,format=raw,cache=unsafe");
         let mut qemu = vec!["-drive", &drive, "-device", "virtio-scsi-pci,id=scsi"];
         qemu.extend(["-device", "scsi-hd,bus=scsi.0,drive=root"]);
         qemu.extend(extra);
@@ -124,4 +134,50 @@ fn a_tree_is_made_copied_renamed_and_deleted() {
         listed.contains("renamed") && !listed.contains("first"),
         "{listed}"
     );
+}
+
+/// The real thing: `cargo test -p vortex-tests --release --test files -- --ignored`, some minutes.
+#[test]
+#[ignore = "takes minutes under emulation"]
+fn a_tree_of_ten_thousand_files() {
+    let disk = Disk::new(256);
+    let ran = disk.run("/bin/filework", &["tree", "/tmp", "10000"], &[]);
+    ran.expect_status(0);
+    assert!(
+        ran.text().ends_with("the copies are as they were\n"),
+        "{}",
+        ran.text()
+    );
+    disk.check();
+}
+
+#[test]
+fn what_a_disk_cannot_read_is_told_to_who_asked_alone() {
+    let contents: Vec<u8> = (0..1 << 20_u32).map(|at| (at / 3) as u8).collect();
+    let disk = Disk::with(64, &[("bad", &contents), ("good", &contents)]);
+    // In the midst of the one file.
+    let blocks = disk.ask("debugfs", &["-R", "blocks /bad"]).stdout;
+    let blocks = String::from_utf8(blocks).unwrap();
+    let blocks: Vec<u64> = blocks
+        .split_whitespace()
+        .map(|one| one.parse().unwrap())
+        .collect();
+    let header = String::from_utf8(disk.ask("dumpe2fs", &["-h"]).stdout).unwrap();
+    let size = header
+        .lines()
+        .find_map(|line| line.strip_prefix("Block size:"));
+    let size: u64 = size.unwrap().trim().parse().unwrap();
+    let sector = blocks[blocks.len() / 2] * (size / 512);
+    let rules = disk.0.path().join("rules");
+    let rule = format!(
+        "[inject-error]\nevent = \"none\"\nerrno = \"5\"\nsector = \"{sector}\"\nonce = \"off\"\n"
+    );
+    fs::write(&rules, rule).unwrap();
+    let file = format!("blkdebug:{}:{}", rules.display(), disk.image().display());
+    let ran = disk.run_from(&file, "/bin/filework", &["fail", "/bad", "/good"], &[]);
+    ran.expect_status(0);
+    let good = disk.0.path().join("root/good");
+    let sum = on_linux("/bin/filework", &[Path::new("sum"), &good]);
+    assert_eq!(ran.text(), "bad: Some(5)\n".repeat(8) + "good: " + &sum);
+    disk.check();
 }

@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "cases",
     "cpuhog",
     "each",
@@ -22,6 +22,7 @@ const PROGRAMS: [&str; 16] = [
     "readfiles",
     "sampler",
     "selfcheck",
+    "sockets",
     "spawner",
     "stress",
     "udpsink",

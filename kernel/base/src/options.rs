@@ -11,7 +11,12 @@
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `root=NAME` | the volume that the root file system is on, as the log calls it ([`VolumeName`]) |
+//! | `ip=dhcp\|none\|ADDRESS/PREFIX[,GATEWAY]` | how network interfaces get addresses; a fixed one is the first's ([`Addressing`]) |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
+
+mod addressing;
+
+pub use addressing::Addressing;
 
 use core::fmt;
 
@@ -32,6 +37,8 @@ pub struct BootOptions {
     pub log: LevelFilter,
     /// The volume that the root file system is on; the first that has one, if none is named.
     pub root: Option<VolumeName>,
+    /// How network interfaces get their addresses.
+    pub addressing: Addressing,
 }
 
 /// The name of a volume: at most 16 bytes, without blanks.
@@ -70,6 +77,7 @@ impl Default for BootOptions {
             on_idle: OnIdle::PowerOff,
             log: LevelFilter::Info,
             root: None,
+            addressing: Addressing::Dhcp,
         }
     }
 }
@@ -228,6 +236,8 @@ pub enum Expected {
     Core,
     /// The name of a volume.
     Volume,
+    /// An address.
+    Address,
 }
 
 impl fmt::Display for Expected {
@@ -241,6 +251,7 @@ impl fmt::Display for Expected {
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
             Self::Volume => f.write_str("the name of a volume, such as sda or sda1"),
+            Self::Address => f.write_str("dhcp, none, or an address such as 10.0.2.15/24,10.0.2.2"),
         }
     }
 }
@@ -268,7 +279,7 @@ impl fmt::Display for Warning<'_> {
                     "options line {line}: unknown option {}; known are: ",
                     Quoted(key)
                 )?;
-                f.write_str("test, panic-on-core, selftest, on-idle, root, log")
+                f.write_str("test, panic-on-core, selftest, on-idle, root, ip, log")
             }
             Self::BadValue {
                 line,
@@ -366,6 +377,10 @@ fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result
         "root" => {
             let name = value.and_then(VolumeName::new);
             options.root = Some(name.ok_or(bad("root", Expected::Volume))?);
+        }
+        "ip" => {
+            let addressing = value.and_then(Addressing::parse);
+            options.addressing = addressing.ok_or(bad("ip", Expected::Address))?;
         }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;
@@ -476,7 +491,7 @@ mod tests {
             [
                 "options line 1: on-idle cannot be \"sleep\"; expected: power-off, halt, reboot",
                 "options line 2: unknown option \"tset\"; \
-                 known are: test, panic-on-core, selftest, on-idle, root, log",
+                 known are: test, panic-on-core, selftest, on-idle, root, ip, log",
                 "options line 3: log needs a value: log=...; \
                  expected: off, error, warn, info, debug, trace",
             ]

@@ -93,7 +93,8 @@ fn file<M: Machine>(
         | Opened::Pipe(_)
         | Opened::Counter(_)
         | Opened::Timer(_)
-        | Opened::Epoll(_) => return Err(Errno::ENODEV),
+        | Opened::Epoll(_)
+        | Opened::Socket(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }

@@ -15,7 +15,7 @@ use super::layout::{
 use super::work::{self, Work};
 use super::{
     Caller, Outcome, asynchronous, epoll, files, identity, limits, memory, native, poll,
-    scheduling, snapshot, system, time, timerfd, transfer, unknown,
+    scheduling, snapshot, sockets, system, time, timerfd, transfer, unknown,
 };
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -215,6 +215,21 @@ calls! {
     38 setitimer(which: i32, new: Option<In<Itimerval>>, old: Option<Out<Itimerval>>) direct => threads::setitimer(..);
     39 getpid() direct => processes::getpid(..);
     40 sendfile(sink: Fd, source: Fd, offset: Option<InOut<i64>>, count: u64) waits => transfer::sendfile;
+    41 socket(family: u32, kind: u32, protocol: u32) direct => sockets::socket;
+    42 connect(fd: Fd, address: In<u8, 2>, length: u32) waits => sockets::connect;
+    43 accept(fd: Fd, address: Address, length: Address) waits => sockets::accept;
+    44 sendto(fd: Fd, buffer: In<u8, 2>, count: u64, flags: Flags, address: Option<In<u8, 5>>, length: u32) waits => sockets::sendto;
+    45 recvfrom(fd: Fd, buffer: Out<u8, 2>, count: u64, flags: Flags, address: Address, length: Address) waits => sockets::recvfrom;
+    46 sendmsg(fd: Fd, message: In<[u8; 56]>, flags: Flags) waits => sockets::sendmsg;
+    47 recvmsg(fd: Fd, message: InOut<[u8; 56]>, flags: Flags) waits => sockets::recvmsg;
+    48 shutdown(fd: Fd, how: u32) direct => file::shut_down;
+    49 bind(fd: Fd, address: In<u8, 2>, length: u32) direct => file::bind;
+    50 listen(fd: Fd, backlog: i32) direct => file::listen;
+    51 getsockname(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::socket_name;
+    52 getpeername(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::peer_name;
+    53 socketpair(family: u32, kind: u32, protocol: u32, descriptors: Out<[u8; 8]>) direct => sockets::socketpair;
+    54 setsockopt(fd: Fd, level: u32, name: u32, value: In<u8, 4>, length: u32) direct => file::set_socket_option;
+    55 getsockopt(fd: Fd, level: u32, name: u32, value: Out<u8>, length: InOut<i32>) direct => file::socket_option;
     56 clone(flags: LongFlags, stack: Address, parent: Address, child: Address, tls: Address) direct => threads::clone(..);
     57 fork() direct => processes::fork(..);
     58 vfork() direct => processes::vfork(..);
@@ -355,6 +370,7 @@ calls! {
     285 fallocate(fd: Fd, mode: Flags, offset: i64, length: i64) waits => files::fallocate;
     286 timerfd_settime(fd: Fd, flags: Flags, new: In<Itimerspec>, old: Option<Out<Itimerspec>>) direct => timerfd::timerfd_settime;
     287 timerfd_gettime(fd: Fd, current: Out<Itimerspec>) direct => timerfd::timerfd_gettime;
+    288 accept4(fd: Fd, address: Address, length: Address, flags: Flags) waits => sockets::accept4;
     290 eventfd2(count: u32, flags: Flags) direct => epoll::eventfd2;
     291 epoll_create1(flags: Flags) direct => epoll::epoll_create1;
     292 dup3(old: Fd, new: Fd, flags: Flags) direct => file::duplicate_with;
@@ -362,8 +378,10 @@ calls! {
     295 preadv(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) waits => files::preadv;
     296 pwritev(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64) waits => files::pwritev;
     297 rt_tgsigqueueinfo(process: i32, thread: i32, signal: Signal, information: In<[u8; 128]>) direct => signals::rt_tgsigqueueinfo(..);
+    299 recvmmsg(fd: Fd, messages: InOut<[u8; 64], 2>, count: u32, flags: Flags, timeout: Address) waits => sockets::recvmmsg;
     302 prlimit64(pid: i32, resource: u32, new: Option<In<Rlimit>>, old: Option<Out<Rlimit>>) direct => limits::prlimit64;
     306 syncfs(fd: Fd) waits => file::synchronise_all;
+    307 sendmmsg(fd: Fd, messages: InOut<[u8; 64], 2>, count: u32, flags: Flags) waits => sockets::sendmmsg;
     309 getcpu(cpu: Option<Out<u32>>, node: Option<Out<u32>>, unused: Address) direct => scheduling::getcpu;
     316 renameat2(from: Fd, old: Path, to: Fd, new: Path, flags: Flags) waits => files::renameat2;
     318 getrandom(buffer: Out<u8, 1>, length: u64, flags: Flags) portions(Process) => system::getrandom;
@@ -386,4 +404,5 @@ calls! {
     0x5607 thread_suspend(thread: i32) direct => threads::suspend(..);
     0x5608 thread_resume(thread: i32) direct => threads::resume(..);
     0x5609 cache_evict(fd: Fd) waits => file::evict;
+    0x560a socket_assign(fd: Fd, activity: u32) direct => sockets::socket_assign;
 }

@@ -10,14 +10,14 @@ use super::argument::{Fd, Flags, In, InOut, Out};
 use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
-use crate::files::{self, Buffers, Call, Failure, OpenFile, Opened, PipeEnd};
+use crate::files::{self, Buffers, Call, Events, Failure, OpenFile, Opened, PipeEnd};
 use crate::machine::{Frame, Machine};
 use crate::signals::{self, Signal};
 use crate::system::Kind;
 use crate::thread::{self, Interruption};
 
 /// Makes a call on files that may have to wait.
-fn transfer<M: Machine>(
+pub(super) fn transfer<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     call: impl FnOnce(&Call<'_>) -> files::Outcome,
 ) -> Outcome {
@@ -26,11 +26,7 @@ fn transfer<M: Machine>(
     let done = of_files.done.get();
     match outcome {
         Ok(result) => Ok(result),
-        Err(Failure::Blocks(file, events)) => {
-            caller.thread.kept.set_done(done);
-            let files = iter::once((&*file, events));
-            Err(thread::wait_for(caller, files, Interruption::Restart, None))
-        }
+        Err(Failure::Blocks(file, events)) => wait(caller, &file, events, done),
         Err(Failure::Broken) => {
             signals::send_own(caller.shared, caller.context, caller.thread, Signal::PIPE);
             match done {
@@ -43,6 +39,38 @@ fn transfer<M: Machine>(
             files::conclude(caller, Err(failure))
         }
     }
+}
+
+/// The thread waits until a file is ready, at most as long as the file says; `done` bytes have been
+/// moved before.
+fn wait<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    file: &OpenFile,
+    events: Events,
+    done: u64,
+) -> Outcome {
+    let deadline = match file.timeout_ns(events) {
+        None => None,
+        Some(ns) => {
+            let at = thread::relative_deadline(caller, ns);
+            caller.thread.kept.set_deadline(Some(at));
+            if at <= caller.shared.machine.now() {
+                return match done {
+                    0 => Err(Errno::EAGAIN.into()),
+                    done => Ok(done),
+                };
+            }
+            Some(at)
+        }
+    };
+    caller.thread.kept.set_done(done);
+    let files = iter::once((file, events));
+    Err(thread::wait_for(
+        caller,
+        files,
+        Interruption::Restart,
+        deadline,
+    ))
 }
 
 macro_rules! transfers {
@@ -123,7 +151,18 @@ pub(super) fn pipe2<M: Machine>(
     let process = caller.process;
     // The place for the answer first: what is made then need not be taken back.
     descriptors.write(process.space(), &[0; 8])?;
-    let buffers = Arc::new(Charged {
+    let [reads, writes] = PipeEnd::pair(buffers_of(caller))?;
+    let status = flags.0 & O_NONBLOCK;
+    let reads = OpenFile::new(Opened::Pipe(reads), None, O_RDONLY | status);
+    let writes = OpenFile::new(Opened::Pipe(writes), None, O_WRONLY | status);
+    let closes = flags.0 & O_CLOEXEC != 0;
+    add_two(caller, [reads, writes], closes, descriptors)
+}
+
+/// Frames for pipes and the like, charged to the caller's activity.
+pub(super) fn buffers_of<M: Machine>(caller: &Caller<'_, '_, M>) -> Arc<dyn Buffers> {
+    let process = caller.process;
+    Arc::new(Charged {
         machine: caller.shared.machine.clone(),
         memory: caller.shared.memory.clone(),
         owner: Owner {
@@ -131,15 +170,20 @@ pub(super) fn pipe2<M: Machine>(
             activity: process.activity(),
             cookie: 0,
         },
-    });
-    let [reads, writes] = PipeEnd::pair(buffers)?;
-    let status = flags.0 & O_NONBLOCK;
-    let reads = OpenFile::new(Opened::Pipe(reads), None, O_RDONLY | status);
-    let writes = OpenFile::new(Opened::Pipe(writes), None, O_WRONLY | status);
-    let closes = flags.0 & O_CLOEXEC != 0;
+    })
+}
+
+/// Two new descriptors, which are written to the program's memory.
+pub(super) fn add_two<M: Machine>(
+    caller: &Caller<'_, '_, M>,
+    [one, other]: [Arc<OpenFile>; 2],
+    closes: bool,
+    descriptors: Out<[u8; 8]>,
+) -> Outcome {
+    let process = caller.process;
     let mut table = process.descriptors().lock();
-    let first = table.add(reads, closes, 0)?;
-    let second = table.add(writes, closes, 0);
+    let first = table.add(one, closes, 0)?;
+    let second = table.add(other, closes, 0);
     let second = second.inspect_err(|_| drop(table.close(first)))?;
     drop(table);
     let numbers = [first, second].map(i32::to_le_bytes);

@@ -418,6 +418,9 @@ fn check_empty(shared: &Shared<FakeMachine>, machine: &FakeMachine, frames_at_st
     assert_eq!(shared.processes.len(), 0, "processes are left");
     assert!(shared.futexes.is_empty(), "waiters are left");
     assert_eq!(shared.sleepers(), 0, "sleepers are left");
+    let (connections, half_open, _, endpoints) = shared.network.len();
+    let sockets = (connections, half_open, endpoints);
+    assert_eq!(sockets, (0, 0, 0), "sockets are left");
     let taken = machine.memory().taken();
     assert_eq!(taken, frames_at_start + cached(shared), "frames are left");
     let snapshot = shared.grid.snapshot(machine.clock_of(CoreId(0)));

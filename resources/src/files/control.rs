@@ -158,6 +158,10 @@ impl Call<'_> {
                     let bytes = end.bytes() as u32;
                     self.memory.write(argument, &bytes.to_le_bytes())?;
                 }
+                Opened::Socket(socket) => {
+                    let bytes = socket.waiting().0 as u32;
+                    self.memory.write(argument, &bytes.to_le_bytes())?;
+                }
                 _ => return Err(Errno::ENOTTY.into()),
             },
             TCGETS if is_console => self.memory.write(argument, &terminal())?,
@@ -270,7 +274,7 @@ impl Call<'_> {
             Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
                 Err(Errno::ENODEV.into())
             }
-            Opened::Pipe(_) => Err(Errno::ESPIPE.into()),
+            Opened::Pipe(_) | Opened::Socket(_) => Err(Errno::ESPIPE.into()),
             Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
                 let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
                 let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;

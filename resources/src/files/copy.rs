@@ -111,8 +111,26 @@ impl Call<'_> {
                 let to = self.spot(to, 0)?;
                 self.copy(from, to, sink, count)
             }
+            Opened::Socket(socket) => match socket.connection() {
+                Some(stream) => {
+                    let begin = (&*from.file, from.offset);
+                    let sent = self.send_to_connection(begin, (&to, &stream), count)?;
+                    self.go_on(&from, sent)
+                }
+                None => self.send_staged(&from, &to, count),
+            },
             _ => self.send_staged(&from, &to, count),
         }
+    }
+
+    /// So many bytes from a place have been sent.
+    fn go_on(&self, from: &Spot, sent: u64) -> Outcome {
+        let next = from.offset + sent;
+        match from.told {
+            0 => *from.file.position.lock() = next,
+            told => self.memory.write(told, &next.to_le_bytes())?,
+        }
+        Ok(sent)
     }
 
     /// `copy_file_range(source, source_offset, sink, sink_offset, count, flags)`; the offsets are
@@ -189,13 +207,7 @@ impl Call<'_> {
         let buffer = Buffer { address: 0, length };
         let sent = inner.write_from(to, &[buffer], None);
         self.done.set(inner.done.get());
-        let sent = sent?;
-        let next = from.offset + sent;
-        match from.told {
-            0 => *from.file.position.lock() = next,
-            told => self.memory.write(told, &next.to_le_bytes())?,
-        }
-        Ok(sent)
+        self.go_on(from, sent?)
     }
 
     /// The next bytes of a file, at most `most` of them.

@@ -22,6 +22,7 @@ use super::ready::{Events, WaitQueue};
 use super::timer::Timer;
 use super::tree::{Names, Node};
 use crate::errno::Errno;
+use crate::net::Socket;
 
 /// How many files a process may have open, unless its limit is set.
 pub const DEFAULT_LIMIT: u32 = 1024;
@@ -50,6 +51,8 @@ pub enum Opened {
     Timer(Arc<Timer>),
     /// Files that are watched together.
     Epoll(Arc<Epoll>),
+    /// A socket.
+    Socket(Arc<Socket>),
 }
 
 /// An open file description: shared by all descriptors that were made from one.
@@ -99,6 +102,7 @@ impl OpenFile {
             Opened::Counter(counter) => counter.readiness(),
             Opened::Timer(timer) => timer.readiness(),
             Opened::Epoll(epoll) => epoll.readiness(),
+            Opened::Socket(socket) => socket.readiness(),
         }
     }
 
@@ -115,6 +119,7 @@ impl OpenFile {
             Opened::Counter(counter) => Some(counter.queue()),
             Opened::Timer(timer) => Some(timer.queue()),
             Opened::Epoll(epoll) => Some(epoll.queue()),
+            Opened::Socket(socket) => Some(socket.queue()),
         }
     }
 
@@ -124,7 +129,20 @@ impl OpenFile {
         match &self.opened {
             Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Place => false,
             Opened::Device(device) => matches!(device, Device::Console | Device::Random),
-            Opened::Pipe(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => true,
+            Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Timer(_)
+            | Opened::Epoll(_)
+            | Opened::Socket(_) => true,
+        }
+    }
+
+    /// How long a call waits until it is ready, in nanoseconds; `None` for ever.
+    #[must_use]
+    pub fn timeout_ns(&self, events: Events) -> Option<u64> {
+        match &self.opened {
+            Opened::Socket(socket) => socket.timeout_ns(events.intersects(Events::OUT)),
+            _ => None,
         }
     }
 

@@ -169,6 +169,18 @@ impl PipeEnd {
     /// # Errors
     /// ENOMEM.
     pub fn pair(buffers: Arc<dyn Buffers>) -> Result<[Self; 2], Errno> {
+        Self::pair_between(buffers, WaitQueue::new(), WaitQueue::new())
+    }
+
+    /// As [`Self::pair`], with queues for who waits at the end to read from, and at the other one.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn pair_between(
+        buffers: Arc<dyn Buffers>,
+        readers: Arc<WaitQueue>,
+        writers: Arc<WaitQueue>,
+    ) -> Result<[Self; 2], Errno> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let spare = buffers.allocate().map_err(|_| Errno::ENOMEM)?;
         let state = State {
@@ -183,8 +195,8 @@ impl PipeEnd {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             buffers,
             state: Mutex::new(state),
-            readers: WaitQueue::new(),
-            writers: WaitQueue::new(),
+            readers,
+            writers,
         });
         let end = |side| Self {
             pipe: pipe.clone(),

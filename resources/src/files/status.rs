@@ -6,7 +6,7 @@ use core::mem::offset_of;
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
     EXT2_SUPER_MAGIC, MS_RDONLY, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG,
-    STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
+    S_IFSOCK, STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
 };
 
 use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};
@@ -26,6 +26,7 @@ const DEVICE_OF_DISK: u32 = 4;
 /// Those of pipes, and of what else is in no directory.
 const DEVICE_OF_PIPES: u32 = 2;
 const DEVICE_OF_OTHERS: u32 = 3;
+const DEVICE_OF_SOCKETS: u32 = 5;
 /// Bytes of a block in `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -282,6 +283,7 @@ impl Status {
     fn of_nameless(opened: &Opened) -> Self {
         let (device, inode, kind) = match opened {
             Opened::Pipe(end) => (DEVICE_OF_PIPES, end.number(), S_IFIFO),
+            Opened::Socket(socket) => (DEVICE_OF_SOCKETS, socket.number, S_IFSOCK),
             _ => (DEVICE_OF_OTHERS, 1, 0),
         };
         Self {

@@ -35,7 +35,7 @@ const CHUNK: usize = 512;
 /// Bytes of an event counter's number.
 const COUNT: u64 = 8;
 /// The most that a call on Linux moves; counts beyond it are cut.
-const MAX_COUNT: u64 = 0x7fff_f000;
+pub(super) const MAX_COUNT: u64 = 0x7fff_f000;
 
 impl Call<'_> {
     /// `read(descriptor, buffer, count)`.
@@ -134,7 +134,9 @@ impl Call<'_> {
         let file = self.descriptors.lock().get(descriptor)?;
         let end = match &file.opened {
             Opened::Place => return Err(Errno::EBADF.into()),
-            Opened::Device(Device::Console) | Opened::Pipe(_) => return Err(Errno::ESPIPE.into()),
+            Opened::Device(Device::Console) | Opened::Pipe(_) | Opened::Socket(_) => {
+                return Err(Errno::ESPIPE.into());
+            }
             Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
                 return Ok(0);
             }
@@ -172,7 +174,11 @@ impl Call<'_> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
             Opened::Epoll(_) | Opened::Timer(_) => Err(Errno::EINVAL),
-            Opened::Device(_) | Opened::Disk(_) | Opened::Pipe(_) | Opened::Counter(_)
+            Opened::Device(_)
+            | Opened::Disk(_)
+            | Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Socket(_)
                 if file.flags() & O_ACCMODE != O_RDONLY =>
             {
                 Ok(file)
@@ -183,7 +189,7 @@ impl Call<'_> {
     }
 
     /// A buffer that a user may have.
-    fn buffer(&self, address: u64, length: u64) -> Result<Buffer, Failure> {
+    pub(super) fn buffer(&self, address: u64, length: u64) -> Result<Buffer, Failure> {
         let end = address.checked_add(length);
         match end.filter(|&end| end <= USER_END) {
             Some(_) => Ok(Buffer {
@@ -195,7 +201,7 @@ impl Call<'_> {
     }
 
     /// The buffers of an array of `struct iovec`.
-    fn buffers(&self, address: u64, count: u64) -> Result<Vec<Buffer>, Failure> {
+    pub(super) fn buffers(&self, address: u64, count: u64) -> Result<Vec<Buffer>, Failure> {
         const SIZE: usize = 16;
         if count > u64::from(UIO_MAXIOV) {
             return Err(Errno::EINVAL.into());
@@ -236,6 +242,7 @@ impl Call<'_> {
             | Opened::Pipe(_)
             | Opened::Counter(_)
             | Opened::Timer(_)
+            | Opened::Socket(_)
                 if at.is_some() =>
             {
                 Err(Errno::ESPIPE.into())
@@ -243,6 +250,7 @@ impl Call<'_> {
             Opened::Counter(counter) => self.read_count(file, buffers, || counter.take()),
             Opened::Timer(timer) => self.read_count(file, buffers, || timer.take()),
             Opened::Pipe(end) => self.read_pipe(file, end, buffers),
+            Opened::Socket(socket) => self.read_socket(file, socket, buffers),
             Opened::Device(Device::Console) => self.read_console(buffers),
             Opened::Device(Device::Null) => Ok(0),
             Opened::Device(Device::Zero | Device::Full) => self.fill(buffers, |_| {}),
@@ -350,13 +358,17 @@ impl Call<'_> {
                 let buffers = buffers.to_vec();
                 Err(Operation::Write(file.clone(), inode.clone(), buffers, at).into())
             }
-            Opened::Device(Device::Console) | Opened::Pipe(_) | Opened::Counter(_)
+            Opened::Device(Device::Console)
+            | Opened::Pipe(_)
+            | Opened::Counter(_)
+            | Opened::Socket(_)
                 if at.is_some() =>
             {
                 Err(Errno::ESPIPE.into())
             }
             Opened::Counter(counter) => self.write_counter(file, counter, buffers),
             Opened::Pipe(end) => self.write_pipe(file, end, buffers),
+            Opened::Socket(socket) => self.write_socket(file, socket, buffers),
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
             Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),

@@ -32,7 +32,6 @@ pub struct Nics {
     all: [Once<Nic>; MOST],
     count: AtomicU16,
     pool: Once<&'static Pool>,
-    labels: Once<Labels>,
     tap: Once<Tap>,
     /// The device write and the device interrupt resource, if they had to be made.
     rings: [Once<ResourceId>; 2],
@@ -119,11 +118,7 @@ impl<M: Machine> Shared<M> {
 
     /// The labels of what belongs together.
     pub fn labels(&self) -> &Labels {
-        self.nics.labels.call_once(|| {
-            let mut key = [0; 16];
-            self.machine.random(&mut key);
-            Labels::new(key)
-        })
+        &self.network.labels
     }
 }
 

@@ -14,7 +14,7 @@ use vortex_toolkit::{Port, Request, Task};
 use super::buffer::{Buffer, Pool};
 use super::cable::{Cable, End, Settings};
 use super::interface::{Host, Interface, Notice, Outgoing, Packet};
-use super::{InterfaceId, NetMessage};
+use super::{Addressing, InterfaceId, NetMessage};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
 use crate::machine::Machine;
@@ -77,6 +77,8 @@ impl Rig {
         settings[0].ring = ring;
         settings[1].ring = 2048;
         let (cable, [system, end]) = Cable::new(&machine, settings);
+        // Nothing is sent but what a test sends.
+        world.shared.network.configure(Addressing::None);
         let nics = &world.shared.nics;
         let id = nics.attach(Box::new(system)).expect("it is the first");
         nics.set_vector(id, VECTOR);

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use vortex_tcp::Instant;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::{Context, Outcome, Reason, Request, Resources};
 
@@ -26,6 +27,8 @@ pub struct CoreResources<M: Machine> {
     /// When disks, and network interfaces, are to be looked at by this core, in cycles.
     disks_due: u64,
     nics_due: u64,
+    /// When timers of the network end, in cycles.
+    network_due: u64,
 }
 
 impl<M: Machine> CoreResources<M> {
@@ -36,6 +39,7 @@ impl<M: Machine> CoreResources<M> {
             core,
             armed: u64::MAX,
             disks_due: u64::MAX,
+            network_due: u64::MAX,
             nics_due: u64::MAX,
         }
     }
@@ -44,9 +48,20 @@ impl<M: Machine> CoreResources<M> {
     /// calls [`Self::run_timers`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let sleeper = self.shared.timers(self.core).first();
-        let first = sleeper.min(self.disks_due).min(self.nics_due);
+        // What was noted down by a continuation is sent in the next round.
+        if self.shared.network.has_posts(self.core) {
+            return Some(0);
+        }
+        let first = self.first_due();
         (first != u64::MAX).then_some(first)
+    }
+
+    /// When something is to be done by this core without being asked, in cycles.
+    #[inline]
+    fn first_due(&self) -> u64 {
+        let sleeper = self.shared.timers(self.core).first();
+        let devices = self.disks_due.min(self.nics_due);
+        sleeper.min(devices).min(self.network_due)
     }
 
     /// Wakes sleepers of this core that are due, some at a time. To be called in every round of the
@@ -57,6 +72,10 @@ impl<M: Machine> CoreResources<M> {
         if self.disks_due <= context.now() {
             self.disks_due = u64::MAX;
             storage::ring::look_at_all(&self.shared, context);
+        }
+        if self.network_due <= context.now() {
+            self.network_due = u64::MAX;
+            net::run_timers(&self.shared, context);
         }
         if self.nics_due <= context.now() {
             self.nics_due = u64::MAX;
@@ -69,8 +88,7 @@ impl<M: Machine> CoreResources<M> {
     /// earlier one stays: setting it costs more than an interrupt for nothing now and then.
     #[inline]
     pub(crate) fn arm(&mut self, now: u64, at: u64) {
-        let sleeper = self.shared.timers(self.core).first();
-        let at = at.min(sleeper).min(self.disks_due).min(self.nics_due);
+        let at = at.min(self.first_due());
         if at < self.armed || self.armed <= now {
             self.shared.machine.set_deadline(at);
             self.armed = at;
@@ -229,6 +247,14 @@ impl<M: Machine> CoreResources<M> {
         Outcome::Done
     }
 
+    /// Timers of the network end by then.
+    fn expect_network(&mut self, due: Option<Instant>) {
+        if let Some(Instant(micros)) = due {
+            let at = self.shared.clock.cycles(micros.saturating_mul(1_000));
+            self.network_due = self.network_due.min(at);
+        }
+    }
+
     /// What the resources of the network say to each other.
     fn handle_net(
         &mut self,
@@ -242,10 +268,14 @@ impl<M: Machine> CoreResources<M> {
                 (Outcome::Done, net::ring::interrupt(shared, context, vector))
             }
             NetMessage::Service(id) => (Outcome::Done, net::ring::look(shared, context, id)),
-            // There is no protocol yet that would take them.
-            NetMessage::Received(..) | NetMessage::Changed(..) => (Outcome::Done, None),
+            message => {
+                let due = net::handle(shared, context, message);
+                self.expect_network(due);
+                (Outcome::Done, None)
+            }
         };
         self.expect_nics(due_ns);
+        shared.run_woken(context);
         outcome
     }
 

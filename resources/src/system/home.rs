@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
+use vortex_toolkit::memory::Owner;
 use vortex_toolkit::scheduler::{ClientParams, LoadSharing, Weight};
 use vortex_toolkit::{
     Ask, Asker, Context, Control, Grid, Parent, Reason, SchedulerId, SchedulerSpec,
@@ -20,6 +21,7 @@ use super::{Kind, Shared, Vortex};
 use crate::errno::Errno;
 use crate::files::Quota;
 use crate::machine::Machine;
+use crate::net::{Payer, Purse, WORKERS};
 use crate::{net, storage};
 
 /// What a request about files goes through, from the Asynchronous I/O or the File Cache Resource
@@ -43,6 +45,8 @@ const PROCESS_LIMIT: u32 = 1024;
 const THREAD_LIMIT: u32 = 8192;
 /// Files that its epolls may watch.
 const WATCH_LIMIT: u32 = 65_536;
+/// Bytes that its sockets may hold.
+const SOCKET_LIMIT: u64 = 128 << 20;
 
 /// One activity's home.
 pub(crate) struct Home {
@@ -58,6 +62,8 @@ pub(crate) struct Home {
     threads: AtomicU32,
     /// The watches of its epolls.
     pub(crate) watches: Arc<Quota>,
+    /// What its sockets hold.
+    pub(crate) purse: Arc<Purse>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
 }
@@ -77,6 +83,7 @@ impl Home {
             processes: AtomicU32::new(0),
             threads: AtomicU32::new(0),
             watches: Quota::new(WATCH_LIMIT),
+            purse: Purse::new(SOCKET_LIMIT),
             placed: counts(cores),
         }
     }
@@ -217,6 +224,20 @@ impl<M: Machine> Shared<M> {
         });
         place.store(made.0, Ordering::Release);
         made
+    }
+
+    /// Who pays for what an activity's sockets do.
+    pub(crate) fn payer(&self, home: &Home) -> Payer {
+        let workers = WORKERS.map(|kind| self.destination_at(home, kind));
+        Payer {
+            owner: Owner {
+                resource: workers[0],
+                activity: home.activity,
+                cookie: 0,
+            },
+            purse: home.purse.clone(),
+            workers,
+        }
     }
 
     /// Chooses the core of a new thread, if the policy is to have the fewest on each: of the

@@ -45,15 +45,29 @@ pub enum Kind {
     DiskInterrupt,
     /// `resource.ndrr`: demultiplexing received packets.
     NetRead,
+    /// `resource.ndwr`: where packets go out.
+    NetSend,
+    /// `resource.tcp`: packets of TCP.
+    Tcp,
+    /// `resource.tcptimer`: timers of TCP.
+    TcpTimer,
+    /// `resource.udp`: packets of UDP.
+    Udp,
+    /// `resource.icmp`: packets of ICMP.
+    Icmp,
     /// `resource.dwr`: inserting into an interface's rings.
     NetWrite,
     /// `resource.dir`: interrupts of interfaces.
     NetInterrupt,
+    /// `resource.arp`: packets of ARP.
+    Arp,
+    /// `resource.dhcp`: addresses of interfaces.
+    Dhcp,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::Thread,
         Self::Process,
         Self::AddressSpace,
@@ -69,8 +83,15 @@ impl Kind {
         Self::DiskWrite,
         Self::DiskInterrupt,
         Self::NetRead,
+        Self::NetSend,
+        Self::Tcp,
+        Self::TcpTimer,
+        Self::Udp,
+        Self::Icmp,
         Self::NetWrite,
         Self::NetInterrupt,
+        Self::Arp,
+        Self::Dhcp,
     ];
 
     /// The dotted name in configuration files.
@@ -92,8 +113,15 @@ impl Kind {
             Self::DiskWrite => "resource.drwr",
             Self::DiskInterrupt => "resource.disk.dir",
             Self::NetRead => "resource.ndrr",
+            Self::NetSend => "resource.ndwr",
+            Self::Tcp => "resource.tcp",
+            Self::TcpTimer => "resource.tcptimer",
+            Self::Udp => "resource.udp",
+            Self::Icmp => "resource.icmp",
             Self::NetWrite => "resource.dwr",
             Self::NetInterrupt => "resource.dir",
+            Self::Arp => "resource.arp",
+            Self::Dhcp => "resource.dhcp",
         }
     }
 }

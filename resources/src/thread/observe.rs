@@ -59,13 +59,15 @@ impl<M: Machine> Observer for Thread<M> {
 }
 
 impl<M: Machine> Shared<M> {
-    /// Lets those go on who have been told on this core.
+    /// Lets those go on who have been told on this core, and sends what sockets have left to be
+    /// sent.
     #[inline]
     pub(crate) fn run_woken(&self, context: &mut Context<'_, Vortex<M>>) {
         let list = &self.woken.lists[context.core().index()];
         if list.is_used.load(Ordering::Relaxed) {
             self.run_all_woken(context);
         }
+        self.send_posts(context);
     }
 
     #[cold]

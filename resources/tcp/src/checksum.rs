@@ -8,22 +8,29 @@ use core::net::Ipv4Addr;
 /// Where in a header the checksum stands.
 const FIELD: core::ops::Range<usize> = 16..18;
 /// TCP's number in an IP header.
-const PROTOCOL: u64 = 6;
+const PROTOCOL: u8 = 6;
 
 /// A sum of 16-bit words in one's complement, not folded yet.
-#[derive(Clone, Copy, Default)]
-struct Sum {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
     words: u64,
     /// The next byte is the second of a word.
     is_odd: bool,
 }
 
 impl Sum {
-    /// Over the pseudo header. For a super-segment the length is the device's to set.
-    fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> Self {
+    /// Over the pseudo header of a protocol's packet of so many bytes. For a super-segment the length
+    /// is the device's to set.
+    #[must_use]
+    pub fn pseudo_header(
+        protocol: u8,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        length: usize,
+    ) -> Self {
         let length = u16::try_from(length).unwrap_or(0);
         let mut sum = Self {
-            words: PROTOCOL + u64::from(length),
+            words: u64::from(protocol) + u64::from(length),
             is_odd: false,
         };
         sum.add(&source.octets());
@@ -31,7 +38,8 @@ impl Sum {
         sum
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    /// Adds bytes, behind those before.
+    pub fn add(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         if self.is_odd
             && let Some((&first, rest)) = bytes.split_first()
@@ -52,8 +60,10 @@ impl Sum {
         }
     }
 
+    /// The sum of 16 bits; 0xffff over a packet whose checksum is right.
+    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits")]
-    fn folded(self) -> u16 {
+    pub fn folded(self) -> u16 {
         let mut sum = self.words;
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
@@ -64,7 +74,7 @@ impl Sum {
 
 /// Puts the sum over the pseudo header into a header made by [`crate::Segment::emit`].
 pub fn prepare(header: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr, payload: usize) {
-    let sum = Sum::pseudo_header(source, destination, header.len() + payload);
+    let sum = Sum::pseudo_header(PROTOCOL, source, destination, header.len() + payload);
     header[FIELD].copy_from_slice(&sum.folded().to_be_bytes());
 }
 
@@ -77,7 +87,7 @@ pub fn complete<'a>(
     payload: usize,
     parts: impl Iterator<Item = &'a [u8]>,
 ) {
-    let mut sum = Sum::pseudo_header(source, destination, header.len() + payload);
+    let mut sum = Sum::pseudo_header(PROTOCOL, source, destination, header.len() + payload);
     sum.add(header);
     parts.for_each(|part| sum.add(part));
     header[FIELD].copy_from_slice(&(!sum.folded()).to_be_bytes());

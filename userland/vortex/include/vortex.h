@@ -25,6 +25,7 @@ extern "C" {
 #define VORTEX_THREAD_SUSPEND 0x5607
 #define VORTEX_THREAD_RESUME 0x5608
 #define VORTEX_CACHE_EVICT 0x5609
+#define VORTEX_SOCKET_ASSIGN 0x560a
 
 #define VORTEX_SCOPE_OWN 0
 #define VORTEX_SCOPE_ALL 1
@@ -169,6 +170,12 @@ static inline int vortex_thread_resume(uint64_t thread)
 static inline long vortex_cache_evict(int fd)
 {
 	return syscall(VORTEX_CACHE_EVICT, fd);
+}
+
+/* From now on the activity pays for what the socket does, and for what is accepted by it. */
+static inline int vortex_socket_assign(int fd, uint32_t activity)
+{
+	return (int)syscall(VORTEX_SOCKET_ASSIGN, fd, activity);
 }
 
 #ifdef __cplusplus

@@ -17,6 +17,7 @@ pub mod activity;
 pub mod aio;
 pub mod cache;
 mod snapshot;
+pub mod socket;
 mod spawn;
 mod stub;
 pub mod thread;

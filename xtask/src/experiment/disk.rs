@@ -1,6 +1,8 @@
 //! The file system experiment: section 4.5, figures 15 and 16 of the paper.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +11,7 @@ use xtask::disks::Controller;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
 use xtask::samples::{AtResource, Counted, analyse, at_resource};
+use xtask::userland::GuestFile;
 
 use super::at_resources::Results;
 use super::{Common, Shares, grid, measure, table};
@@ -16,14 +19,13 @@ use super::{Common, Shares, grid, measure, table};
 /// Processes that read files from a disk that is the bottleneck (figures 15 and 16)
 ///
 /// One thread per core each, which reads 32 files at once, each by four streams, and has the file
-/// cache forget what it has read. The files are made at the same time, so that none is in one piece.
-/// Resources below the file cache count bytes; one core drives the disk controller.
+/// cache forget what it has read. Resources below the file cache count bytes; one core drives the disk controller.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Bytes that the disk reads in a second at the most
-    #[arg(long, value_name = "BYTES/s", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
+    /// Bytes that the disk reads in a second at the most; the processors must be able to do more
+    #[arg(long, value_name = "BYTES/s", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
     rate: u64,
     /// The controller that the disk is at
     #[arg(long, value_enum, default_value_t = Controller::VirtioScsi)]
@@ -62,18 +64,30 @@ const RESOURCES: [(&str, Metric); 7] = [
     ("resource.sdrwr", Metric::Bytes),
 ];
 
-impl Args {
-    /// Seconds from the start to the first sample: the files are made in them.
-    fn settle(&self) -> u32 {
-        // A megabyte takes the guest less than 50 ms even where it is emulated.
-        let mib = self.room() >> 20;
-        5 + u32::try_from(mib / 20).unwrap_or(u32::MAX / 2)
-    }
+/// Seconds from the start to the first sample.
+const SETTLE: u32 = 5;
 
-    /// Bytes of all files.
-    fn room(&self) -> u64 {
-        let processes = self.common.shares.0.len() as u64;
-        u64::from(self.files) * u64::from(self.size) * u64::from(self.common.smp) * processes
+impl Args {
+    /// The files of all processes, as `readfiles` expects them, in a folder for each process: copies
+    /// of one in `place`.
+    fn files(&self, activities: &[(String, u32)], place: &Path) -> Result<Vec<GuestFile>> {
+        let file = place.join("pattern");
+        let words = (0..u64::from(self.size)).step_by(8);
+        let pattern: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+        fs::write(&file, &pattern[..self.size as usize])
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut files = Vec::new();
+        for (name, _) in activities {
+            for thread in 0..self.common.smp {
+                let path = |number| format!("/disk/{name}/{thread}.{number}");
+                let of_thread = (0..self.files).map(path);
+                files.extend(of_thread.map(|path| GuestFile {
+                    path,
+                    file: file.clone(),
+                }));
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -86,7 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     );
     let activities = grid::activities("disk", common);
     let configuration = configuration(args, &activities)?;
-    let root = measure::Root::new(&configuration, args.room())?;
+    let place = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let files = args.files(&activities, place.path())?;
+    let root = measure::Root::new(&configuration, files, 0)?;
     let program = Program {
         configuration,
         smp: common.smp,
@@ -94,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         extra: root.arguments(args.controller, Some(args.rate)),
         ..Program::default()
     };
-    let samples = measure::run(&program, common, args.settle())?;
+    let samples = measure::run(&program, common, SETTLE)?;
     let entitled = measure::entitlements(&activities);
     let disk = at_resource(&samples, &entitled, DISK, Counted::Bytes)?;
     let rate = disk.bytes_per_second / float(args.rate);
@@ -156,7 +172,7 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     let weight = |core| everywhere + if core == last { 100 } else { 0 };
     let threads = grid::threads(common.smp, None, weight);
     configuration.schedulers.push(threads);
-    let seconds = (common.seconds + 3 * args.settle()).to_string();
+    let seconds = (common.seconds + 3 * SETTLE).to_string();
     let numbers = [args.files, args.size, args.streams].map(|number| number.to_string());
     let [files, size, streams] = &numbers;
     for (number, (name, _)) in activities.iter().enumerate() {
@@ -164,7 +180,6 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
         let request = requests[number.min(requests.len() - 1)].to_string();
         let folder = format!("/disk/{name}");
         let arguments = [
-            "--create",
             "--evict",
             "--random",
             "--files",
@@ -182,7 +197,7 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
         let reader = grid::process(name, "/bin/readfiles", &arguments);
         configuration.processes.push(reader);
     }
-    let sampler = grid::sampler(common, args.settle(), &["--resources"]);
+    let sampler = grid::sampler(common, SETTLE, &["--resources"]);
     configuration.processes.push(sampler);
     grid::xml(&configuration)
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let activities = grid::activities("files", common);
     let configuration = configuration(args, &activities)?;
     let room = u64::from(args.size).next_multiple_of(4096) * u64::from(common.smp);
-    let root = measure::Root::new(&configuration, room * activities.len() as u64)?;
+    let root = measure::Root::new(&configuration, Vec::new(), room * activities.len() as u64)?;
     let program = Program {
         configuration,
         smp: common.smp,
@@ -84,7 +84,8 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     configuration
         .schedulers
         .push(grid::threads(common.smp, None, |_| 150));
-    let seconds = (common.seconds + 2 * SETTLE).to_string();
+    // The readers outlive the last sample, so that nothing of theirs is printed in the midst of it.
+    let seconds = (common.seconds + 4 * SETTLE).to_string();
     let size = args.size.to_string();
     for (name, _) in activities {
         let folder = format!("/files/{name}");

@@ -12,7 +12,8 @@ use xtask::disks::{self, Controller, Disk};
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::samples::{Entitled, Sample};
-use xtask::{rootfs, ui, userland, workspace};
+use xtask::userland::{self, GuestFile};
+use xtask::{rootfs, ui, workspace};
 
 use super::Common;
 
@@ -27,13 +28,14 @@ const SHOWN: usize = 20;
 pub(super) struct Root(tempfile::TempDir);
 
 impl Root {
-    /// With the project's programs, the configuration, and so much room for files.
-    pub(super) fn new(configuration: &str, room: u64) -> Result<Self> {
+    /// With the project's programs, the configuration, these files, and so much room for more.
+    pub(super) fn new(configuration: &str, files: Vec<GuestFile>, room: u64) -> Result<Self> {
         packages::require(&[Package::Ext2Tools])?;
         let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
         let root = Self(folder);
         let spare = room + room / 64 + ROOM_FOR_REST;
-        rootfs::with_programs(&userland::build()?, configuration, spare, &root.image())?;
+        let files = [userland::build()?, files].concat();
+        rootfs::with_programs(&files, configuration, spare, &root.image())?;
         Ok(root)
     }
 

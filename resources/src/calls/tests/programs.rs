@@ -22,7 +22,7 @@ fn a_program_knows_who_it_is() {
         [186, 0, 0, 0, 0, 0, 0],
         [102, 0, 0, 0, 0, 0, 0],
         [0xffff_ffff_0000_0027, 0, 0, 0, 0, 0, 0],
-        [41, 0, 0, 0, 0, 0, 0],
+        [29, 0, 0, 0, 0, 0, 0],
     ];
     assert_eq!(results(&calls), [1, 1, 0, 1, -38]);
 }
@@ -133,7 +133,7 @@ fn unknown_calls_are_refused_and_shares_need_an_activity() {
         Action::Call(call(0x5604, [0, u64::MAX, 0, 0, 0, 0])),
         Action::Call(call(0x5604, [0, u64::MAX, 1000, 256, 0, 0])),
         Action::Call(call(0x5601, [0; 6])),
-        Action::Call(call(0x560a, [0; 6])),
+        Action::Call(call(0x560b, [0; 6])),
         Action::Call(call(0x55ff, [0; 6])),
         Action::Call(call(227, [0, MEMORY, 0, 0, 0, 0])),
     ];
@@ -160,8 +160,8 @@ fn a_snapshot_tells_of_the_caller() {
     const ROOM: u64 = 4 << 20;
     let actions = [
         Action::Call(map(MEMORY, ROOM, 3, 0x10_0000)),
-        Action::Call(call(41, [0; 6])),
-        Action::Call(call(41, [0; 6])),
+        Action::Call(call(29, [0; 6])),
+        Action::Call(call(29, [0; 6])),
         Action::Call(call(0x5600, [MEMORY, 8, 1, 0, 0, 0])),
         Action::Call(call(0x5600, [MEMORY, ROOM, 1, 0, 0, 0])),
         Action::Call(call(0x5600, [MEMORY, ROOM, 2, 0, 0, 0])),
@@ -187,6 +187,6 @@ fn a_snapshot_tells_of_the_caller() {
     assert_eq!(unknown.len(), 1);
     assert_eq!(
         (unknown[0].process, unknown[0].number, unknown[0].count),
-        (1, 41, 2)
+        (1, 29, 2)
     );
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::super::disk::{Disk, Memory, context, errno};
 use super::super::inode::{Inode, Time};
-use super::{Frames, space};
+use super::{Dirt, Frames, Owed, space};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Machine, PAGE_SIZE};
@@ -166,6 +166,10 @@ pub(super) async fn write_run<M: Machine>(
         if shared.memory.references(frame) > 2 {
             space::unmap(shared, inode, page, frame);
         }
+        // A request writes to it without being noticed: what comes now is written back next time.
+        if shared.memory.is_pinned(frame) {
+            soil_again(shared, inode, page, payer);
+        }
     }
     let written = write_frames(here, inode, first, &frames, payer, reserved).await;
     shared.cache.settle(payer, count);
@@ -177,6 +181,22 @@ pub(super) async fn write_run<M: Machine>(
         inode.count_failure();
     }
     written.map(|()| count)
+}
+
+/// A page whose blocks are there is dirty again.
+fn soil_again<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, page: u64, activity: ActivityId) {
+    let dirt = Dirt {
+        activity,
+        reserved: 0,
+    };
+    if inode.pages.lock().soil(page, dirt) {
+        let owed = Owed {
+            inode: Arc::downgrade(inode),
+            page,
+            since: shared.machine.now(),
+        };
+        shared.cache.owe(activity, owed);
+    }
 }
 
 async fn write_frames<M: Machine>(

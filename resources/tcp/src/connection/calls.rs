@@ -53,6 +53,39 @@ impl<H: Host> Connection<H> {
             .saturating_sub(self.sender.queue.len())
     }
 
+    /// Whether a third of the buffer is free. If not, [`Events::WRITABLE`] will say when it is, as
+    /// after a write that was refused.
+    pub fn expect_room(&mut self) -> bool {
+        let has_room = self.writable() >= self.config.send_buffer / 3;
+        self.is_refused |= !has_room;
+        has_room
+    }
+
+    /// Whether the peer is to be told at once of what was received or read:
+    /// [`Connection::transmit`] has something.
+    #[must_use]
+    pub fn owes_acknowledgment(&self, now: Instant) -> bool {
+        self.state.is_synchronized() && self.receiver.is_ack_due(now)
+    }
+
+    /// Whether the application has said that it writes no more.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.sender.is_closing
+    }
+
+    /// How many bytes that were written are not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.sender.queue.len()
+    }
+
+    /// The largest payload of a segment.
+    #[must_use]
+    pub fn mss(&self) -> u32 {
+        self.sender.mss()
+    }
+
     /// How many bytes there are to read.
     #[must_use]
     pub fn readable(&self) -> usize {

@@ -3,13 +3,14 @@
 //! `filework check DIR` does one thing after the other in a folder and says what comes of it; the
 //! output is the same on Linux. `filework tree DIR FILES` makes a tree of files, copies it, renames
 //! the copy and deletes the first one. `filework write FILE MIB` writes a file without a pause.
+//! `filework fail BAD GOOD` reads a file that cannot be read, beside a process that reads another.
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
 
@@ -35,6 +36,13 @@ enum Work {
         /// How much, in MiB
         mib: u32,
     },
+    /// Read a file that its disk cannot read, while another process reads one that it can
+    Fail {
+        /// The file that cannot be read
+        bad: PathBuf,
+        /// The other one
+        good: PathBuf,
+    },
     /// Read a file, and say what its checksum is
     Sum {
         /// The file
@@ -47,6 +55,7 @@ fn main() -> ExitCode {
         Work::Check { folder } => check(&folder),
         Work::Tree { folder, files } => tree(&folder, files),
         Work::Write { file, mib } => write(&file, mib),
+        Work::Fail { bad, good } => fail(&bad, &good),
         Work::Sum { file } => sum(&file).map(|sum| println!("{sum:016x}")),
     };
     match done {
@@ -257,6 +266,26 @@ fn write(path: &Path, mib: u32) -> io::Result<()> {
     }
     file.sync_all()?;
     println!("wrote {mib} MiB");
+    Ok(())
+}
+
+/// How often the file is read that cannot be.
+const TRIES: u32 = 8;
+
+fn fail(bad: &Path, good: &Path) -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    let mut neighbour = Command::new(own);
+    let neighbour = neighbour.arg("sum").arg(good).stdout(Stdio::piped());
+    let neighbour = neighbour.spawn()?;
+    for _ in 0..TRIES {
+        let error = match fs::read(bad) {
+            Ok(bytes) => return Err(io::Error::other(format!("{} bytes were read", bytes.len()))),
+            Err(error) => error,
+        };
+        println!("bad: {:?}", error.raw_os_error());
+    }
+    let ended = neighbour.wait_with_output()?;
+    print!("good: {}", String::from_utf8_lossy(&ended.stdout));
     Ok(())
 }
 

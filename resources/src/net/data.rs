@@ -1,0 +1,396 @@
+//! Data on its way: frames that are referred to, and who pays for what is held.
+//!
+//! Key types: [`Chunk`] (data in a frame, which is given back when the last reference is dropped),
+//! [`Data`] (a packet's payload: parts of chunks), [`Purse`] and [`Payer`] (who pays).
+//!
+//! Data is not copied between the call that writes it and the call that reads it: packets refer to
+//! it. What a program writes is copied into frames first, because it may change its memory when the
+//! call has returned; what comes from a file's pages is referred to where it is.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use spin::Mutex;
+use vortex_tcp::{Account, Buffer, Piece};
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::memory::Owner;
+
+use super::environment::Environment;
+use super::interface;
+use crate::errno::Errno;
+use crate::machine::{Frame, PAGE_SIZE};
+use crate::system::Kind;
+
+/// Bytes of a frame.
+pub(crate) const FRAME: usize = PAGE_SIZE as usize;
+
+/// Data in a frame.
+pub struct Chunk {
+    frame: Frame,
+    start: usize,
+    length: usize,
+    environment: Arc<dyn Environment>,
+    /// The packet in whose buffers it is; `None` if the frame is its own.
+    packet: Option<Arc<interface::Packet>>,
+}
+
+impl Chunk {
+    /// `length` bytes from `start` on of a frame, of which the caller's reference is taken over.
+    pub(crate) fn of_frame(
+        environment: Arc<dyn Environment>,
+        frame: Frame,
+        start: usize,
+        length: usize,
+    ) -> Self {
+        Self {
+            frame,
+            start: start.min(FRAME),
+            length: length.min(FRAME - start.min(FRAME)),
+            environment,
+            packet: None,
+        }
+    }
+
+    /// A part of a packet that an interface has received, which keeps its buffers.
+    pub(crate) fn of_packet(
+        environment: Arc<dyn Environment>,
+        packet: Arc<interface::Packet>,
+        (frame, start, length): (Frame, usize, usize),
+    ) -> Self {
+        let packet = Some(packet);
+        let mut chunk = Self::of_frame(environment, frame, start, length);
+        chunk.packet = packet;
+        chunk
+    }
+
+    /// A new frame that `fill` writes `length` bytes into, with the place and the bytes of each step.
+    ///
+    /// # Errors
+    /// ENOBUFS without memory, or what `fill` says.
+    pub(crate) fn filled<F>(
+        environment: &Arc<dyn Environment>,
+        owner: Owner,
+        length: usize,
+        mut fill: impl FnMut(&mut [u8]) -> Result<(), F>,
+    ) -> Result<Result<Self, F>, Errno> {
+        const STEP: usize = 1024;
+        let frame = environment.allocate(owner).map_err(|_| Errno::ENOBUFS)?;
+        let chunk = Self::of_frame(environment.clone(), frame, 0, length);
+        let mut bytes = [0; STEP];
+        for at in (0..chunk.length).step_by(STEP) {
+            let part = &mut bytes[..STEP.min(chunk.length - at)];
+            if let Err(error) = fill(part) {
+                return Ok(Err(error));
+            }
+            environment.write(frame, at, part);
+        }
+        Ok(Ok(chunk))
+    }
+
+    /// Reads from `offset` on; `into` lies within the data.
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
+        self.environment.read(self.frame, self.start + offset, into);
+    }
+
+    /// The frame, and where in it the data begins.
+    #[must_use]
+    pub fn place(&self) -> (Frame, usize) {
+        (self.frame, self.start)
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if self.packet.is_none() {
+            self.environment.release(self.frame);
+        }
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Chunk").field(&self.length).finish()
+    }
+}
+
+impl Buffer for Chunk {
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    fn footprint(&self) -> usize {
+        match self.packet {
+            Some(_) => interface::BUFFER,
+            None => FRAME,
+        }
+    }
+}
+
+/// A part of a chunk.
+pub type Part = Piece<Arc<Chunk>>;
+
+/// A packet's payload.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    parts: Vec<Part>,
+    length: usize,
+}
+
+impl Data {
+    /// Adds a part.
+    pub(crate) fn push(&mut self, part: Part) {
+        self.length += part.len();
+        self.parts.push(part);
+    }
+
+    /// `length` bytes in new frames, which `fill` writes.
+    ///
+    /// # Errors
+    /// ENOBUFS without memory, or what `fill` says.
+    pub(crate) fn gathered<F>(
+        environment: &Arc<dyn Environment>,
+        owner: Owner,
+        length: usize,
+        mut fill: impl FnMut(&mut [u8]) -> Result<(), F>,
+    ) -> Result<Result<Self, F>, Errno> {
+        let mut data = Self::default();
+        while data.length < length {
+            let part = FRAME.min(length - data.length);
+            match Chunk::filled(environment, owner, part, &mut fill)? {
+                Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(data))
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.length
+    }
+
+    /// Its parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Keeps no more than `bytes`.
+    pub(crate) fn truncate(&mut self, bytes: usize) {
+        let mut left = bytes.min(self.length);
+        self.length = left;
+        self.parts.retain_mut(|part| {
+            part.end = part.end.min(part.start + left);
+            left -= part.len();
+            !part.is_empty()
+        });
+    }
+
+    /// Calls with the bytes of `start..end`, step by step, until that fails.
+    pub(crate) fn each<E>(
+        &self,
+        start: usize,
+        end: usize,
+        mut act: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const STEP: usize = 1024;
+        let mut bytes = [0; STEP];
+        let mut before = 0;
+        for part in &self.parts {
+            let from = start.saturating_sub(before).min(part.len());
+            let to = end.saturating_sub(before).min(part.len());
+            for at in (from..to).step_by(STEP) {
+                let step = &mut bytes[..STEP.min(to - at)];
+                part.buffer.read(part.start + at, step);
+                act(step)?;
+            }
+            before += part.len();
+        }
+        Ok(())
+    }
+
+    /// Its first bytes, as many as there are and fit; how many.
+    pub(crate) fn copy_to(&self, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        let end = into.len().min(self.length);
+        let copied: Result<(), core::convert::Infallible> = self.each(0, end, |bytes| {
+            into[done..done + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len();
+            Ok(())
+        });
+        let Ok(()) = copied;
+        done
+    }
+}
+
+impl Buffer for Data {
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    fn footprint(&self) -> usize {
+        self.parts.iter().map(|part| part.buffer.footprint()).sum()
+    }
+}
+
+/// The bytes that an activity's sockets may hold.
+#[derive(Debug)]
+pub struct Purse {
+    limit: u64,
+    held: AtomicU64,
+}
+
+impl Purse {
+    /// Of so many bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Arc<Self> {
+        let held = AtomicU64::new(0);
+        Arc::new(Self { limit, held })
+    }
+
+    /// Bytes that are held.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let more = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// An activity that pays for a socket.
+#[derive(Clone, Debug)]
+pub struct Payer {
+    /// As whom it has frames.
+    pub owner: Owner,
+    /// What its sockets hold.
+    pub purse: Arc<Purse>,
+    /// Its resources, in the order of [`WORKERS`].
+    pub workers: [ResourceId; WORKERS.len()],
+}
+
+/// The resources that work for sockets.
+pub const WORKERS: [Kind; 4] = [Kind::Tcp, Kind::TcpTimer, Kind::Udp, Kind::NetSend];
+
+/// Who pays for a socket, which can be somebody else later; a clone is the same. To ask who it is
+/// takes no lock.
+#[derive(Clone, Debug)]
+pub struct Paid(Arc<Paying>);
+
+#[derive(Debug)]
+struct Paying {
+    activity: AtomicU32,
+    workers: [AtomicU32; WORKERS.len()],
+    payer: Mutex<Payer>,
+}
+
+impl Paid {
+    /// By this one.
+    #[must_use]
+    pub fn by(payer: Payer) -> Self {
+        Self(Arc::new(Paying {
+            activity: AtomicU32::new(payer.owner.activity.0),
+            workers: payer.workers.map(|worker| AtomicU32::new(worker.0)),
+            payer: Mutex::new(payer),
+        }))
+    }
+
+    /// By the same one, until either is set.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self::by(self.payer())
+    }
+
+    /// By whom.
+    #[must_use]
+    pub fn payer(&self) -> Payer {
+        self.0.payer.lock().clone()
+    }
+
+    /// The activity.
+    #[must_use]
+    pub fn activity(&self) -> ActivityId {
+        ActivityId(self.0.activity.load(Ordering::Relaxed))
+    }
+
+    /// The payer's resource of a kind, which is one of [`WORKERS`].
+    #[must_use]
+    pub fn destination(&self, kind: Kind) -> ResourceId {
+        let place = WORKERS.iter().position(|worker| *worker == kind);
+        let worker = place.and_then(|place| self.0.workers.get(place));
+        worker.map_or(ResourceId::OUTSIDE, |worker| {
+            ResourceId(worker.load(Ordering::Relaxed))
+        })
+    }
+
+    /// From now on by this one.
+    pub fn set(&self, payer: Payer) {
+        let mut current = self.0.payer.lock();
+        for (place, worker) in self.0.workers.iter().zip(payer.workers) {
+            place.store(worker.0, Ordering::Relaxed);
+        }
+        let activity = payer.owner.activity.0;
+        self.0.activity.store(activity, Ordering::Relaxed);
+        *current = payer;
+    }
+}
+
+/// The account of one connection. What it has charged stays with the purse that it came from until
+/// all of it has been given back.
+#[derive(Debug)]
+pub struct Bill {
+    paid: Paid,
+    /// Where what is held has been taken from.
+    purse: Arc<Purse>,
+    held: u64,
+}
+
+impl Bill {
+    /// Nothing held yet.
+    #[must_use]
+    pub fn new(paid: Paid) -> Self {
+        let purse = paid.payer().purse;
+        Self {
+            paid,
+            purse,
+            held: 0,
+        }
+    }
+}
+
+impl Account for Bill {
+    fn charge(&mut self, bytes: usize) -> bool {
+        if self.held == 0 {
+            self.purse = self.paid.payer().purse;
+        }
+        let taken = self.purse.take(bytes as u64);
+        self.held += if taken { bytes as u64 } else { 0 };
+        taken
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.purse.give(bytes as u64);
+        self.held -= bytes as u64;
+    }
+}
+
+/// The types of connections.
+#[derive(Debug)]
+pub struct Types;
+
+impl vortex_tcp::Host for Types {
+    type Outgoing = Arc<Chunk>;
+    type Incoming = Data;
+    type Account = Bill;
+}

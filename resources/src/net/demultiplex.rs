@@ -1,0 +1,188 @@
+//! The Network Device Read Resource: whom a packet is for (paper, section 4.4).
+//!
+//! Until that is known the infrastructure pays, and from then on the activity found, also for what
+//! has been done so far (section 3.3.2). What is for nobody, and what its receiver has no room for,
+//! is dropped here, as cheaply as can be: a flood costs the one that it is for.
+
+use alloc::boxed::Box;
+
+use smoltcp::wire::IpProtocol;
+use vortex_tcp::Instant;
+use vortex_toolkit::Context;
+use vortex_toolkit::ids::ActivityId;
+
+use super::interface::{self, ETHERNET, Mac};
+use super::message::NetMessage;
+use super::packet::{MAX_HEADER, Packet, Reason};
+use super::tcp::{self, Found};
+use super::transmit::IPV4;
+use super::{InterfaceId, arp, dhcp};
+use crate::machine::Machine;
+use crate::system::{Kind, Message, Shared, Vortex};
+
+/// An interface has received a packet.
+pub(crate) fn received<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+    packet: interface::Packet,
+) -> Option<Instant> {
+    let network = &shared.network;
+    let mut head = [0; ETHERNET + MAX_HEADER];
+    let length = packet.read(&shared.machine, 0, &mut head);
+    let head = &head[..length];
+    let properties = network.links.get(id)?.properties()?;
+    let Some((to, kind)) = ethernet_of(head) else {
+        network.drop_for(Reason::Malformed);
+        return None;
+    };
+    if to != properties.mac && to.is_unicast() {
+        network.drop_for(Reason::Elsewhere);
+        return None;
+    }
+    match kind {
+        arp::TYPE => {
+            context.add_bytes(packet.length() as u64);
+            match head[ETHERNET..].first_chunk() {
+                Some(bytes) => {
+                    let arp = shared.destination(Kind::Arp, ActivityId::INFRASTRUCTURE);
+                    pass_on(context, arp, NetMessage::Arp(id, *bytes));
+                }
+                None => network.drop_for(Reason::Malformed),
+            }
+            None
+        }
+        IPV4 => match Packet::received(&network.environment, head, packet) {
+            Ok(packet) if is_dhcp(&packet) => {
+                context.add_bytes(packet.length() as u64);
+                let dhcp = shared.destination(Kind::Dhcp, ActivityId::INFRASTRUCTURE);
+                pass_on(context, dhcp, NetMessage::Dhcp(id, packet));
+                None
+            }
+            Ok(packet) if packet.source().is_loopback() => {
+                network.drop_for(Reason::Elsewhere);
+                None
+            }
+            Ok(packet) => demultiplex(shared, context, packet),
+            Err(reason) => {
+                network.drop_for(reason);
+                None
+            }
+        },
+        _ => {
+            network.drop_for(Reason::Protocol);
+            None
+        }
+    }
+}
+
+/// Whom an Ethernet frame is for, and the type of what is in it.
+fn ethernet_of(head: &[u8]) -> Option<(Mac, u16)> {
+    let header = head.first_chunk::<ETHERNET>()?;
+    let [a, b, c, d, e, f, .., high, low] = *header;
+    Some((Mac([a, b, c, d, e, f]), u16::from_be_bytes([high, low])))
+}
+
+/// Whether a packet is for the client of DHCP.
+fn is_dhcp(packet: &Packet) -> bool {
+    packet.protocol() == IpProtocol::Udp && packet.ports() == (dhcp::SERVER, dhcp::CLIENT)
+}
+
+/// A packet has arrived.
+pub(crate) fn demultiplex<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    mut packet: Box<Packet>,
+) -> Option<Instant> {
+    context.add_bytes(packet.length() as u64);
+    // It has left its sender.
+    packet.credit = None;
+    let network = &shared.network;
+    let reason = match packet.protocol() {
+        IpProtocol::Udp if network.links.is_broadcast(packet.destination()) => {
+            return to_udp(shared, context, packet);
+        }
+        _ if !network.accepts(packet.destination()) => Reason::Elsewhere,
+        IpProtocol::Tcp => return to_tcp(shared, context, packet),
+        IpProtocol::Udp => return to_udp(shared, context, packet),
+        IpProtocol::Icmp => {
+            let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
+            pass_on(context, icmp, NetMessage::Control(packet));
+            return None;
+        }
+        _ => Reason::Protocol,
+    };
+    network.drop_for(reason);
+    None
+}
+
+fn pass_on<M: Machine>(
+    context: &mut Context<'_, Vortex<M>>,
+    destination: vortex_toolkit::ids::ResourceId,
+    message: NetMessage,
+) {
+    let request = context.request(destination, Message::Net(message));
+    context.send(request);
+}
+
+fn to_tcp<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    packet: Box<Packet>,
+) -> Option<Instant> {
+    let network = &shared.network;
+    let tuple = tcp::work::tuple_of(&packet);
+    match network.tcp.find(&tuple) {
+        Found::Stream(stream) => {
+            context.attribute(stream.paid.activity());
+            if !stream.admit(packet.length()) {
+                network.drop_for(Reason::ReceiverFull);
+                return None;
+            }
+            let tcp = stream.paid.destination(Kind::Tcp);
+            pass_on(context, tcp, NetMessage::Segment(stream, packet));
+            None
+        }
+        Found::Listener(listener) => {
+            context.attribute(listener.paid.activity());
+            if !listener.admit() {
+                network.drop_for(Reason::ReceiverFull);
+                return None;
+            }
+            let tcp = listener.paid.destination(Kind::Tcp);
+            pass_on(context, tcp, NetMessage::Handshake(listener, packet));
+            None
+        }
+        // For who has gone, or never was: a reset, unless there were many.
+        Found::Nobody => tcp::work::handshake(shared, context, *packet),
+    }
+}
+
+fn to_udp<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    packet: Box<Packet>,
+) -> Option<Instant> {
+    let network = &shared.network;
+    let (source, destination) = packet.ports();
+    let (local, remote) = (
+        (packet.destination(), destination),
+        (packet.source(), source),
+    );
+    let Some(endpoint) = network.udp.find(local, remote) else {
+        network.drop_for(Reason::NoSocket);
+        if network.may_refuse() {
+            let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
+            pass_on(context, icmp, NetMessage::Refused(packet));
+        }
+        return None;
+    };
+    context.attribute(endpoint.paid.activity());
+    if !endpoint.admit(&packet) {
+        network.drop_for(Reason::ReceiverFull);
+        return None;
+    }
+    let udp = endpoint.paid.destination(Kind::Udp);
+    pass_on(context, udp, NetMessage::Datagram(endpoint, packet));
+    None
+}
