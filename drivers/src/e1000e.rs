@@ -136,8 +136,7 @@ where
         match running.transmit.insert(frame, now_ns) {
             Ok(tail) => self.registers.write32(reg::TDT, tail as u32),
             Err(frame) => {
-                self.registers
-                    .write32(reg::IMS, sent_causes(self.interrupts));
+                self.expect_room(now_ns);
                 return Err((frame, Refusal::Full));
             }
         }
@@ -282,6 +281,14 @@ where
             self.counters.refuse(*refusal);
         }
         result
+    }
+
+    fn expect_room(&mut self, now_ns: u64) {
+        if let State::Running(running) = &mut self.state {
+            running.transmit.expect_room(now_ns);
+            self.registers
+                .write32(reg::IMS, sent_causes(self.interrupts));
+        }
     }
 
     fn service(&mut self, now_ns: u64, budget: usize, host: &mut dyn Host) -> bool {

@@ -167,6 +167,14 @@ impl<B: Bus, T: Transport> Interface for VirtioNet<B, T> {
         result
     }
 
+    fn expect_room(&mut self, now_ns: u64) {
+        if let State::Running(running) = &mut self.state {
+            for pair in &mut running.pairs {
+                pair.transmit.expect_room(now_ns);
+            }
+        }
+    }
+
     fn service(&mut self, now_ns: u64, budget: usize, host: &mut dyn Host) -> bool {
         let running = match &mut self.state {
             State::Resetting { .. } => {

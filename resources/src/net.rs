@@ -34,6 +34,7 @@ mod icmp;
 pub mod interface;
 mod label;
 mod leases;
+mod limit;
 mod link;
 mod local;
 mod message;

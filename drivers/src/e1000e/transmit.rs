@@ -57,10 +57,6 @@ impl<B: Bus> TransmitRing<B> {
         let context = descriptor::context(&frame);
         let needed = usize::from(context.is_some()) + 1 + frame.parts.len();
         if self.free < needed {
-            self.is_awaited = true;
-            if self.has_done() {
-                self.linger.hurry(now_ns);
-            }
             return Err(frame);
         }
         if let Some(context) = context {
@@ -85,6 +81,14 @@ impl<B: Bus> TransmitRing<B> {
         self.frames.push_back((last, needed, frame));
         self.linger.inserted(was_empty, now_ns);
         Ok(self.tail)
+    }
+
+    /// Somebody waits for what was sent.
+    pub(super) fn expect_room(&mut self, now_ns: u64) {
+        self.is_awaited = true;
+        if self.has_done() {
+            self.linger.hurry(now_ns);
+        }
     }
 
     /// Writes the next descriptor.

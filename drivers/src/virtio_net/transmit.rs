@@ -55,7 +55,8 @@ impl<B: Bus> TransmitRing<B> {
         now_ns: u64,
     ) -> Result<bool, Box<Outgoing>> {
         let Some(&slot) = self.free.last() else {
-            return Err(self.refuse(frame, now_ns));
+            self.expect_room(now_ns);
+            return Err(frame);
         };
         let was_empty = self.is_empty();
         let at = usize::from(slot) * SLOT;
@@ -74,12 +75,13 @@ impl<B: Bus> TransmitRing<B> {
             }
         }
         if usize::from(self.queue.free()) < chain.len() {
-            return Err(self.refuse(frame, now_ns));
+            self.expect_room(now_ns);
+            return Err(frame);
         }
         self.memory.write(at, &wire::outgoing(&frame));
         self.memory.write(at + wire::HEADER, &frame.head);
         let Ok(token) = self.queue.add(chain, &[]) else {
-            return Err(self.refuse(frame, now_ns));
+            return Err(frame);
         };
         self.free.pop();
         self.owners[usize::from(token.0)] = Some((slot, frame));
@@ -87,13 +89,12 @@ impl<B: Bus> TransmitRing<B> {
         Ok(self.queue.wants_notification())
     }
 
-    /// There is no room: the device interrupts when half of what it has is sent.
-    fn refuse(&mut self, frame: Box<Outgoing>, now_ns: u64) -> Box<Outgoing> {
+    /// Somebody waits: the device interrupts when half of what it has is sent.
+    pub(super) fn expect_room(&mut self, now_ns: u64) {
         let busy = self.owners.len() - self.free.len();
         if self.queue.arm((busy / 2) as u16) {
             self.linger.hurry(now_ns);
         }
-        frame
     }
 
     /// Takes back what was sent.

@@ -293,6 +293,10 @@ impl<M: Machine> Interface for End<M> {
         Ok(())
     }
 
+    fn expect_room(&mut self, now_ns: u64) {
+        self.with(|side| side.due = Some(now_ns));
+    }
+
     fn service(&mut self, _now_ns: u64, budget: usize, host: &mut dyn Host) -> bool {
         self.tell_link(host);
         let sent = self.with(|side| {

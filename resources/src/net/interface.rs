@@ -190,7 +190,8 @@ pub enum Checksum {
     Good,
 }
 
-/// A received packet: an Ethernet frame without its checksum, in one or more buffers.
+/// A received packet: an Ethernet frame without its checksum, in one or more buffers. It may be one
+/// for others: not every interface looks at the address.
 #[derive(Debug)]
 pub struct Packet {
     first: Buffer,
@@ -352,7 +353,8 @@ pub struct Counters {
     pub received: u64,
     /// See [`Self::received`].
     pub received_bytes: u64,
-    /// Times that a frame was refused because there was no room.
+    /// Times that a frame was refused because there was no room: in the ring, or for more bytes than
+    /// may be on their way.
     pub full: u64,
     /// Resets after the first.
     pub resets: u64,
@@ -403,6 +405,10 @@ pub trait Interface: Send {
         frame: Box<Outgoing>,
         now_ns: u64,
     ) -> Result<(), (Box<Outgoing>, Refusal)>;
+
+    /// Somebody waits for what was sent: the device interrupts when it has sent about half of what it
+    /// has, or [`Self::deadline`] has come if it has sent something already.
+    fn expect_room(&mut self, now_ns: u64);
 
     /// Takes from the device what it has to say, at most about `budget` packets, gives it buffers,
     /// and does what is due. To be called after an interrupt, and when [`Self::deadline`] has passed.

@@ -17,6 +17,7 @@ use super::buffer::Pool;
 use super::interface::{
     Buffer, Counters, Host, Interface, Notice, Outgoing, Packet, Properties, Refusal,
 };
+use super::limit::Limit;
 use crate::machine::Machine;
 
 /// An interface's number, in the order in which they were attached.
@@ -44,6 +45,9 @@ pub(crate) struct Nic {
 
 struct State {
     interface: Box<dyn Interface>,
+    limit: Limit,
+    /// Times that it refused a frame.
+    held: u64,
     /// Something has come back since a frame was refused.
     has_room: bool,
     /// Resources that were refused and may be suspended.
@@ -101,6 +105,8 @@ impl Nic {
             due_ns: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
                 interface,
+                limit: Limit::default(),
+                held: 0,
                 has_room: true,
                 refused: Vec::new(),
             }),
@@ -121,7 +127,10 @@ impl Nic {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.state.lock().interface.counters()
+        let state = self.state.lock();
+        let mut counters = state.interface.counters();
+        counters.full += state.held;
+        counters
     }
 
     /// Gives the device a frame for `resource`. If it was not taken for now, `resource` will be resumed.
@@ -134,7 +143,17 @@ impl Nic {
     ) -> Inserted {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let result = state.interface.transmit(core, frame, now_ns);
+        let bytes = frame.length() as u64;
+        let result = if state.limit.admits(bytes) {
+            state.interface.transmit(core, frame, now_ns)
+        } else {
+            state.held += 1;
+            state.interface.expect_room(now_ns);
+            Err((frame, Refusal::Full))
+        };
+        if result.is_ok() {
+            state.limit.give(bytes);
+        }
         if !state.refused.is_empty() {
             state.refused.retain(|one| !one.is_of(resource, core));
         }
@@ -167,6 +186,9 @@ impl Nic {
         let has_more = state.interface.service(now_ns, BUDGET, &mut taker);
         let mut serviced = taker.taken;
         serviced.has_more = has_more || state.interface.arm();
+        let sent = serviced.sent.iter().map(|frame| frame.length() as u64);
+        state.limit.take(sent.sum());
+        state.limit.looked(now_ns);
         let is_new = |notice: &Notice| matches!(notice, Notice::Ready | Notice::Gone);
         state.has_room |= !serviced.sent.is_empty() || serviced.notices.iter().any(is_new);
         if state.has_room && !state.refused.is_empty() {
