@@ -2,6 +2,7 @@
 //! Linux and on Vortex.
 //!
 //! Usage: `sockets`. It writes a line for each thing it tries.
+#![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
