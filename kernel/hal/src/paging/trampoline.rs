@@ -3,6 +3,8 @@
 //! Key types: [`TrampolineTables`]: the kernel's half as everywhere, and one page below 1 MiB at
 //! its own physical address, where a core's code goes on when it turns paging on.
 
+use alloc::boxed::Box;
+
 use vortex_kernel_base::address::Frame;
 use x86_64::structures::paging::PageTable;
 use x86_64::{PhysAddr, VirtAddr};
@@ -15,7 +17,8 @@ const ROOT_LIMIT: Frame = Frame::containing(1 << 32);
 
 /// The tables' root; the tables below it are found from there.
 pub(crate) struct TrampolineTables {
-    tables: Tables,
+    /// Apart: they are too large for a stack to hold several times.
+    tables: Box<Tables>,
     page: Frame,
 }
 
@@ -26,11 +29,11 @@ impl TrampolineTables {
     /// When memory runs out, below 4 GiB or at all, or before there are kernel tables.
     pub(crate) fn new(page: Frame) -> Result<Self, MapError> {
         let root = frames::allocate_zeroed_below(ROOT_LIMIT).ok_or(MapError::OutOfFrames)?;
-        let mut tables = Tables {
+        let mut tables = Box::new(Tables {
             root,
             next_device: DEVICES,
             direct: arrayvec::ArrayVec::new(),
-        };
+        });
         copy_kernel_half(&mut tables)?;
         tables.map(page.address(), page, Access::Execute)?;
         Ok(Self { tables, page })
