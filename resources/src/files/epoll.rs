@@ -186,7 +186,7 @@ impl Epoll {
         }
         if self.listed() > 0 {
             // Others who wait may have them.
-            self.ready.queue.notify(Events::READABLE);
+            self.ready.queue.notify_once(Events::READABLE);
         }
         taken
     }

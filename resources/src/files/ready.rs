@@ -127,13 +127,23 @@ impl WaitQueue {
 
     /// Tells those who are interested that the file may have become ready for `events`.
     pub fn notify(&self, events: Events) {
+        self.tell(events, |_| true);
+    }
+
+    /// Tells only those who wait for it once: it has not become ready, but somebody has left
+    /// something over. Who is told always has been told of that.
+    pub fn notify_once(&self, events: Events) {
+        self.tell(events, |span| span == Span::Once);
+    }
+
+    fn tell(&self, events: Events, whom: impl Fn(Span) -> bool) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
         let mut entries = self.entries.lock();
         entries.by_key.retain(|_, entry| {
             let told = entry.interest & events;
-            if told.is_empty() {
+            if told.is_empty() || !whom(entry.span) {
                 return true;
             }
             entry.observer.clone().notify(entry.token, told);
