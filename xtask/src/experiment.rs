@@ -8,6 +8,7 @@ mod grid;
 mod measure;
 mod plot;
 mod table;
+mod web;
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ enum Which {
     Cpu(cpu::Args),
     Files(files::Args),
     Disk(disk::Args),
+    Web(web::Args),
 }
 
 /// What all experiments can be told.
@@ -69,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Which::Cpu(args) => cpu::run(args),
         Which::Files(args) => files::run(args),
         Which::Disk(args) => disk::run(args),
+        Which::Web(args) => web::run(args),
     }
 }
 

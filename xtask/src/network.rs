@@ -12,7 +12,7 @@
 //! packets charged to the tap device's queue while they wait: QEMU is held back as soon as so many
 //! wait ([`Link::tap_options`]), and the guest's transmit ring fills.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -94,10 +94,20 @@ impl Namespace {
     /// ends.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let launcher = self.launcher();
+        let mut command = Command::new(&launcher[0]);
+        command.args(&launcher[1..]).arg(program);
+        command
+    }
+
+    /// The beginning of a command line for what is to run in the namespace, as of [`Self::command`].
+    #[must_use]
+    pub fn launcher(&self) -> Vec<OsString> {
         let [setpriv, rest @ ..] = dying_with_this();
         let mut command = self.enter(Path::new(setpriv));
-        command.args(rest).arg(program);
-        command
+        command.args(rest);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(OsStr::to_os_string).collect()
     }
 
     fn enter(&self, program: &Path) -> Command {

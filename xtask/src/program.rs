@@ -58,6 +58,8 @@ pub struct Program {
     pub cpu: Option<String>,
     /// More QEMU arguments.
     pub extra: Vec<OsString>,
+    /// What QEMU is started by; see [`GuestConfig::launcher`].
+    pub launcher: Vec<OsString>,
 }
 
 impl Default for Program {
@@ -76,6 +78,7 @@ impl Default for Program {
             machine: Machine::Q35,
             cpu: None,
             extra: Vec::new(),
+            launcher: Vec::new(),
         }
     }
 }
@@ -111,6 +114,7 @@ pub fn start(program: &Program) -> Result<Guest> {
     config.cpu.clone_from(&program.cpu);
     config.console = true;
     config.extra.clone_from(&program.extra);
+    config.launcher.clone_from(&program.launcher);
     Guest::start(&config)
 }
 
@@ -195,6 +199,30 @@ impl Statuses {
     }
 }
 
+/// What processes write, line by line.
+#[derive(Debug, Default)]
+pub struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Takes in what was written, and gives out the lines that are complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.0.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        while let Some(end) = self.0.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.0.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line[..end]);
+            lines.push(line.trim_end_matches('\r').to_owned());
+        }
+        lines
+    }
+
+    /// The last line, if it has no end.
+    #[must_use]
+    pub fn rest(self) -> Option<String> {
+        (!self.0.is_empty()).then(|| String::from_utf8_lossy(&self.0).into_owned())
+    }
+}
+
 /// Hands each line that the guest's processes write to `sink`, up to the guest's end; each line of
 /// the log, where the guest has no console of its own. Returns the processes' status.
 ///
@@ -207,7 +235,7 @@ pub fn watch(
 ) -> Result<u8> {
     let deadline = guest.started() + limit;
     let mut statuses = Statuses::default();
-    let mut rest = Vec::new();
+    let mut lines = Lines::default();
     loop {
         match guest.next(deadline) {
             Next::Line(line) => {
@@ -216,19 +244,13 @@ pub fn watch(
                     sink(&line.text)?;
                 }
             }
-            Next::Output(bytes) => {
-                rest.extend_from_slice(&bytes);
-                while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-                    let line: Vec<u8> = rest.drain(..=end).collect();
-                    sink(String::from_utf8_lossy(&line[..end]).trim_end_matches('\r'))?;
-                }
-            }
+            Next::Output(bytes) => lines.push(&bytes).iter().try_for_each(|line| sink(line))?,
             Next::Over => break,
             Next::Deadline => bail!("the guest did not end within {} s", limit.as_secs()),
         }
     }
-    if !rest.is_empty() {
-        sink(&String::from_utf8_lossy(&rest))?;
+    if let Some(rest) = lines.rest() {
+        sink(&rest)?;
     }
     let exit = guest.exit(qemu::within(LAST_WAIT).max(Instant::now()))?;
     Ok(statuses.with(&exit.context("QEMU closed its log and does not end")?))

@@ -68,6 +68,8 @@ pub struct GuestConfig {
     pub console: bool,
     /// More QEMU arguments; they come last.
     pub extra: Vec<OsString>,
+    /// What QEMU is started by, such as in a namespace of the network; by nothing if it is empty.
+    pub launcher: Vec<OsString>,
 }
 
 impl GuestConfig {
@@ -85,12 +87,20 @@ impl GuestConfig {
             debug_exit: true,
             console: false,
             extra: Vec::new(),
+            launcher: Vec::new(),
         }
     }
 
     /// The command line.
     fn command(&self, console: Option<&Console>) -> Result<Command> {
-        let mut qemu = process::command("qemu-system-x86_64");
+        let mut qemu = match self.launcher.split_first() {
+            None => process::command("qemu-system-x86_64"),
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg("qemu-system-x86_64");
+                command
+            }
+        };
         let machine = match self.machine {
             Machine::Q35 => "q35",
             Machine::Pc => "pc",

@@ -1,0 +1,147 @@
+//! The guest of the web experiment: its configuration, and what it serves.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use vortex_sched_config::value::{Address, Core, LoadSharingPolicy, Metric, Ttl};
+use vortex_sched_config::{LoadSharing, Network};
+use xtask::network::Link;
+use xtask::userland::GuestFile;
+use xtask::workspace;
+
+use super::super::grid;
+use super::{Args, SETTLE};
+
+/// Where bytes are put on the link.
+pub(super) const WRITE: &str = "resource.dwr";
+/// What runs on one core alone, with [`WRITE`].
+const INTERRUPT: &str = "resource.dir";
+pub(super) const THREADS: &str = "resource.thread";
+/// The other resources of table 1, and what is counted there.
+pub(super) const NETWORK: [(&str, Metric); 7] = [
+    ("resource.ndwr", Metric::Bytes),
+    ("resource.ndrr", Metric::Bytes),
+    ("resource.tcp", Metric::Cpu),
+    ("resource.tcptimer", Metric::Cpu),
+    ("resource.aio", Metric::Cpu),
+    ("resource.filecache", Metric::Cpu),
+    ("resource.addressspace", Metric::Cpu),
+];
+/// The first server's port; the others' follow.
+const PORT: u32 = 8000;
+const ROOT: &str = "/www";
+const PAGE: &str = "page";
+const SERVER: &str = "/bin/server";
+
+/// A page's address.
+pub(super) fn url(server: usize) -> String {
+    format!("http://{}:{}/{PAGE}", Link::GUEST, port(server))
+}
+
+fn port(server: usize) -> u32 {
+    PORT + u32::try_from(server).unwrap_or(0)
+}
+
+/// The page, and the server if it is the user's.
+pub(super) struct Site {
+    folder: tempfile::TempDir,
+    server: Option<PathBuf>,
+}
+
+impl Site {
+    pub(super) fn new(args: &Args) -> Result<Self> {
+        let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
+        std::fs::write(folder.path().join(PAGE), page(args.page as usize))
+            .context("cannot write the page")?;
+        let server = args.server.first().map(PathBuf::from);
+        if let Some(server) = &server {
+            let is_file = server.is_file();
+            ensure!(
+                is_file,
+                "--server: there is no program {}",
+                server.display()
+            );
+        }
+        Ok(Self { folder, server })
+    }
+
+    /// For the guest's root file system.
+    pub(super) fn files(&self) -> Result<Vec<GuestFile>> {
+        let page = GuestFile {
+            path: format!("{ROOT}/{PAGE}"),
+            file: self.folder.path().join(PAGE),
+        };
+        let server = self.server.as_ref().map(|file| -> Result<GuestFile> {
+            Ok(GuestFile {
+                path: SERVER.into(),
+                file: std::path::absolute(file)?,
+            })
+        });
+        std::iter::once(Ok(page)).chain(server).collect()
+    }
+}
+
+/// A page with so many bytes, of lines.
+fn page(bytes: usize) -> Vec<u8> {
+    let lines = (0..).flat_map(|number: u64| format!("line {number}\n").into_bytes());
+    lines.take(bytes).collect()
+}
+
+/// As `sched-config/examples/web.xml`, for as many cores as there are.
+pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
+    let smp = args.common.smp;
+    let mut configuration = grid::begin(activities, smp);
+    configuration.activities.push(grid::infrastructure(100));
+    // The last core has the servers, the one before it the card; one core has everything.
+    let servers = smp - 1;
+    let card = smp.saturating_sub(2);
+    for (name, metric) in NETWORK {
+        let resource = grid::resource(name, metric, 0..smp);
+        configuration.schedulers.push(resource);
+    }
+    for (name, metric) in [(WRITE, Metric::Bytes), (INTERRUPT, Metric::Cpu)] {
+        let resource = grid::resource(name, metric, card..card + 1);
+        configuration.schedulers.push(resource);
+    }
+    // As much as the core's resources together.
+    let mut threads = grid::threads(smp, None, |_| 350);
+    threads.loadsharing = Some(LoadSharing {
+        policy: LoadSharingPolicy::Fixed,
+        ttl: Some(Ttl::Forever),
+        core: Some(Core(servers)),
+    });
+    configuration.schedulers.push(threads);
+    configuration.networks.push(Network {
+        interface: "net0".into(),
+        address: Some(Address::Static {
+            address: Link::GUEST,
+            prefix: 24,
+        }),
+        gateway: None,
+    });
+    for (number, (name, _)) in activities.iter().enumerate() {
+        let (path, arguments) = server(args, number);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let process = grid::process(name, path, &arguments);
+        configuration.processes.push(process);
+    }
+    let sampler = grid::sampler(&args.common, SETTLE, &["--resources"]);
+    configuration.processes.push(sampler);
+    grid::xml(&configuration)
+}
+
+/// The program of a server and its arguments.
+fn server(args: &Args, number: usize) -> (&'static str, Vec<String>) {
+    let port = port(number).to_string();
+    match args.server.split_first() {
+        None => {
+            let listen = format!("0.0.0.0:{port}");
+            ("/bin/httpd", vec![ROOT.into(), "--listen".into(), listen])
+        }
+        Some((_, arguments)) => {
+            let filled =
+                |argument: &String| argument.replace("{port}", &port).replace("{root}", ROOT);
+            (SERVER, arguments.iter().map(filled).collect())
+        }
+    }
+}
