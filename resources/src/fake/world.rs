@@ -400,14 +400,15 @@ impl World {
         while self.now() < end && self.step() {}
     }
 
-    /// The time of the core that is behind.
+    /// The time of the core that is behind, of those that are awake; if none is, of the one that was
+    /// awake last. The clock of one that sleeps stands still.
     #[must_use]
     pub fn now(&self) -> u64 {
         let cores = (0..self.cores.len()).map(|core| CoreId(u16::try_from(core).unwrap_or(0)));
-        cores
-            .map(|core| self.machine.clock_of(core))
-            .min()
-            .unwrap_or(0)
+        let clock = |core: CoreId| self.machine.clock_of(core);
+        let awake = cores.clone().filter(|core| !self.asleep[core.index()]);
+        let behind = awake.map(clock).min();
+        behind.or_else(|| cores.map(clock).max()).unwrap_or(0)
     }
 
     /// Checks that nothing is left of any process, and that the ledgers add up.

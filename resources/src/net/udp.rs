@@ -36,8 +36,10 @@ const PARTS: usize = 16;
 pub(crate) const MAX_DATA: usize = MAX_PACKET - IP_HEADER - UDP_HEADER;
 /// Bytes of a receiver and of a sender, unless its options say otherwise: as on Linux.
 pub(crate) const BUFFER: usize = 212_992;
-/// What a datagram counts for besides its frames.
-const OVERHEAD: usize = 256;
+/// What a datagram counts for besides its data: about as much as on Linux, so that as many small ones
+/// fit as programs expect there. Each has a frame at least, so that a receiver may hold five times its
+/// room in memory.
+const OVERHEAD: usize = 768;
 
 /// An address and a port.
 pub(crate) type End = (Ipv4Addr, u16);
@@ -406,7 +408,7 @@ impl Endpoint {
 
 /// What data counts for.
 fn cost(data: &Data) -> usize {
-    data.footprint() + OVERHEAD
+    data.total() + OVERHEAD
 }
 
 /// The UDP Resource: a datagram has arrived.

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use linux_raw_sys::general::UIO_MAXIOV;
 use linux_raw_sys::net as linux;
 
 use super::super::cursor::{Buffer, Cursor};
@@ -30,6 +31,8 @@ struct Message {
     name_length: u32,
     buffers: u64,
     count: u64,
+    /// Bytes of control messages.
+    control: u64,
 }
 
 /// What came of receiving: bytes, and flags of the message.
@@ -95,18 +98,23 @@ impl Call<'_> {
             let bytes = bytes[at..].first_chunk().copied().unwrap_or_default();
             u64::from_ne_bytes(bytes)
         };
-        Ok(Message {
+        let message = Message {
             name: word(0),
             name_length: word(8) as u32,
             buffers: word(16),
             count: word(24),
-        })
+            control: word(40),
+        };
+        match message.count > u64::from(UIO_MAXIOV) {
+            true => Err(Errno::EMSGSIZE.into()),
+            false => Ok(message),
+        }
     }
 
-    /// `sendmsg(descriptor, message, flags)`. Control messages are left out.
+    /// `sendmsg(descriptor, message, flags)`.
     ///
     /// # Errors
-    /// As sendmsg(2).
+    /// As sendmsg(2); EOPNOTSUPP for control messages, which are not there.
     pub fn send_message(&self, descriptor: i32, message: u64, flags: u32) -> Outcome {
         let (file, socket) = self.socket(descriptor)?;
         self.send_one(&file, &socket, message, flags)
@@ -120,13 +128,13 @@ impl Call<'_> {
         flags: u32,
     ) -> Outcome {
         let message = self.message(message)?;
+        if message.control > 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
         let to = match message.name {
             0 => None,
             name => Some(self.address(name, message.name_length)?),
         };
-        if message.count > 1024 {
-            return Err(Errno::EMSGSIZE.into());
-        }
         let buffers = self.buffers(message.buffers, message.count)?;
         self.send(file, socket, &buffers, flags, to.as_ref())
     }
@@ -152,9 +160,6 @@ impl Call<'_> {
         let mut bytes = [0; MESSAGE];
         self.memory.read(at, &mut bytes)?;
         self.memory.write(at, &bytes)?;
-        if message.count > 1024 {
-            return Err(Errno::EMSGSIZE.into());
-        }
         let buffers = self.buffers(message.buffers, message.count)?;
         let tell = |name: &Address| {
             let place = Place {
@@ -179,14 +184,8 @@ impl Call<'_> {
     /// As sendmmsg(2).
     pub fn send_messages(&self, descriptor: i32, messages: u64, count: u32, flags: u32) -> Outcome {
         let (file, socket) = self.socket(descriptor)?;
-        self.several(messages, count, |at, is_first| {
-            let flags = if is_first {
-                flags
-            } else {
-                flags | linux::MSG_DONTWAIT
-            };
-            self.send_one(&file, &socket, at, flags)
-        })
+        let send = |at, flags| self.send_one(&file, &socket, at, flags);
+        self.several(messages, count, flags, send)
     }
 
     /// `recvmmsg(descriptor, messages, count, flags)`. As with `MSG_WAITFORONE`, only the first one
@@ -202,25 +201,29 @@ impl Call<'_> {
         flags: u32,
     ) -> Outcome {
         let (file, socket) = self.socket(descriptor)?;
-        self.several(messages, count, |at, is_first| {
-            let flags = if is_first {
-                flags
-            } else {
-                flags | linux::MSG_DONTWAIT
-            };
-            self.receive_one(&file, &socket, at, flags)
-        })
+        let receive = |at, flags| self.receive_one(&file, &socket, at, flags);
+        self.several(messages, count, flags, receive)
     }
 
-    /// Does something with one `struct mmsghdr` after another, and writes what came of each. The
-    /// first that fails ends it; the failure counts only if it is the very first.
-    fn several(&self, messages: u64, count: u32, act: impl Fn(u64, bool) -> Outcome) -> Outcome {
+    /// Does something with one `struct mmsghdr` after another, and writes what came of each; only the
+    /// first may wait. The first that fails ends it; the failure counts only if it is the very first.
+    fn several(
+        &self,
+        messages: u64,
+        count: u32,
+        flags: u32,
+        act: impl Fn(u64, u32) -> Outcome,
+    ) -> Outcome {
         let mut done = 0;
         for number in 0..u64::from(count.min(MAX_MESSAGES)) {
             let at = messages
                 .checked_add(number * MESSAGES)
                 .ok_or(UserError::Bad)?;
-            match act(at, number == 0) {
+            let flags = match number {
+                0 => flags,
+                _ => flags | linux::MSG_DONTWAIT,
+            };
+            match act(at, flags) {
                 Ok(length) => {
                     let bytes = (length as u32).to_ne_bytes();
                     self.memory.write(at + MESSAGE as u64, &bytes)?;
