@@ -25,6 +25,21 @@ pub mod settings;
 pub mod table;
 pub mod work;
 
+/// Functions of calls that are methods of [`files::Call`](crate::files::Call), which `by` makes and
+/// sees to what has to wait.
+macro_rules! passed_on {
+    (by $by:ident; $($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) = $method:ident($($given:expr),*);)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name<M: Machine>(
+            caller: &mut Caller<'_, '_, M>,
+            $($argument: $type),*
+        ) -> Outcome {
+            $by(caller, |call| call.$method($($given),*))
+        }
+    )*};
+}
+use passed_on;
+
 pub mod asynchronous;
 mod epoll;
 mod files;

@@ -147,19 +147,8 @@ pub(super) fn utimensat<M: Machine>(
     })
 }
 
-macro_rules! shortened {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) = $method:ident($($given:expr),*);)*) => {$(
-        $(#[$doc])*
-        pub(super) fn $name<M: Machine>(
-            caller: &mut Caller<'_, '_, M>,
-            $($argument: $type),*
-        ) -> Outcome {
-            make(caller, |call| call.$method($($given),*))
-        }
-    )*};
-}
-
-shortened! {
+super::passed_on! {
+    by make;
     /// open(2).
     open(path: Path, flags: Flags, mode: Flags) = open(path.address(), flags.0, mode.0);
     /// openat(2).

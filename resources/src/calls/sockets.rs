@@ -85,24 +85,13 @@ pub(super) fn socketpair<M: Machine>(
     super::transfer::add_two(caller, files, flags & O_CLOEXEC != 0, descriptors)
 }
 
-macro_rules! transfers {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) = $method:ident($($given:expr),*);)*) => {$(
-        $(#[$doc])*
-        pub(super) fn $name<M: Machine>(
-            caller: &mut Caller<'_, '_, M>,
-            $($argument: $type),*
-        ) -> Outcome {
-            transfer(caller, |call| call.$method($($given),*))
-        }
-    )*};
-}
-
 /// An address that may be left out.
 fn at<T>(pointer: Option<T>, address: impl FnOnce(T) -> u64) -> u64 {
     pointer.map_or(0, address)
 }
 
-transfers! {
+super::passed_on! {
+    by transfer;
     /// accept(2).
     accept(fd: Fd, address: Address, length: Address) = accept(fd.0, address.0, length.0);
     /// accept4(2).

@@ -73,19 +73,8 @@ fn wait<M: Machine>(
     ))
 }
 
-macro_rules! transfers {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) = $method:ident($($given:expr),*);)*) => {$(
-        $(#[$doc])*
-        pub(super) fn $name<M: Machine>(
-            caller: &mut Caller<'_, '_, M>,
-            $($argument: $type),*
-        ) -> Outcome {
-            transfer(caller, |call| call.$method($($given),*))
-        }
-    )*};
-}
-
-transfers! {
+super::passed_on! {
+    by transfer;
     /// read(2).
     read(fd: Fd, buffer: Out<u8, 2>, count: u64) = read(fd.0, buffer.address(), count);
     /// write(2).
