@@ -146,7 +146,7 @@ extern "C" fn start() -> ! {
     let (shared, mut local) = grid::start::<processes::System>(ramdisk.as_ref());
     // The check of interfaces counts every frame.
     let addressing = match options.self_tests.net {
-        true => Addressing::None,
+        true => Some(Addressing::None),
         false => options.addressing,
     };
     processes::attach_devices(shared, local.platform(), addressing);

@@ -21,7 +21,8 @@ use vortex_resources::net;
 use vortex_resources::object::References;
 use vortex_resources::process::ExitStatus;
 use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
-use vortex_sched_config::ProcessPlan;
+use vortex_sched_config::value::{Address, Gateway};
+use vortex_sched_config::{Network, ProcessPlan};
 use vortex_schedulers::instantiate::activity_id;
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::{ActivityId, CoreId};
@@ -125,29 +126,59 @@ pub(crate) fn shared() -> Option<&'static Arc<Shared<Hardware>>> {
     SHARED.get()
 }
 
-/// Attaches the disk controllers and the network interfaces.
+/// Attaches the disk controllers and the network interfaces, whose addresses are as the boot option
+/// says, or else the configuration.
 pub(crate) fn attach_devices(
     wired: &grid::Shared<System>,
     platform: &Processor,
-    addressing: Addressing,
+    option: Option<Addressing>,
 ) {
     if let Some(shared) = SHARED.get() {
-        shared.network.configure(match addressing {
-            Addressing::Dhcp => net::Addressing::Dhcp,
-            Addressing::None => net::Addressing::None,
-            Addressing::Fixed {
-                address,
-                prefix,
-                gateway,
-            } => net::Addressing::Fixed(net::Settings {
-                address,
-                prefix,
-                gateway,
-            }),
-        });
+        let configured = || configured_addressing(&wired.plan.networks);
+        let addressing = option.map_or_else(configured, addressing_of);
+        shared.network.configure(addressing);
         disks::attach(wired, shared, platform);
         nics::attach(wired, shared, platform);
     }
+}
+
+fn addressing_of(option: Addressing) -> net::Addressing {
+    match option {
+        Addressing::Dhcp => net::Addressing::Dhcp,
+        Addressing::None => net::Addressing::None,
+        Addressing::Fixed {
+            address,
+            prefix,
+            gateway,
+        } => net::Addressing::Fixed(net::Settings {
+            address,
+            prefix,
+            gateway,
+        }),
+    }
+}
+
+/// What the configuration says of the first interface. Others cannot have addresses of their own.
+fn configured_addressing(networks: &[Network]) -> net::Addressing {
+    let mut addressing = net::Addressing::Dhcp;
+    for network in networks {
+        let Some(Address::Static { address, prefix }) = network.address else {
+            continue;
+        };
+        if network.interface == "net0" {
+            addressing = net::Addressing::Fixed(net::Settings {
+                address,
+                prefix,
+                gateway: network.gateway.map(Gateway::get),
+            });
+        } else {
+            log::warn!(
+                "{}: only net0 can have a fixed address; this one asks for one",
+                network.interface
+            );
+        }
+    }
+    addressing
 }
 
 /// Mounts the root file system, which is on the volume `root` if one is named, and starts the first

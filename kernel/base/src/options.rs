@@ -11,7 +11,7 @@
 //! | `selftest=NAME,…` | run these checks of the kernel on itself ([`SelfTests`]) |
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `root=NAME` | the volume that the root file system is on, as the log calls it ([`VolumeName`]) |
-//! | `ip=dhcp\|none\|ADDRESS/PREFIX[,GATEWAY]` | how network interfaces get addresses; a fixed one is the first's ([`Addressing`]) |
+//! | `ip=dhcp\|none\|ADDRESS/PREFIX[,GATEWAY]` | how network interfaces get addresses, instead of what the configuration says; a fixed one is the first's ([`Addressing`]) |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
 mod addressing;
@@ -37,8 +37,8 @@ pub struct BootOptions {
     pub log: LevelFilter,
     /// The volume that the root file system is on; the first that has one, if none is named.
     pub root: Option<VolumeName>,
-    /// How network interfaces get their addresses.
-    pub addressing: Addressing,
+    /// How network interfaces get their addresses, whatever the configuration says.
+    pub addressing: Option<Addressing>,
 }
 
 /// The name of a volume: at most 16 bytes, without blanks.
@@ -77,7 +77,7 @@ impl Default for BootOptions {
             on_idle: OnIdle::PowerOff,
             log: LevelFilter::Info,
             root: None,
-            addressing: Addressing::Dhcp,
+            addressing: None,
         }
     }
 }
@@ -380,7 +380,7 @@ fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result
         }
         "ip" => {
             let addressing = value.and_then(Addressing::parse);
-            options.addressing = addressing.ok_or(bad("ip", Expected::Address))?;
+            options.addressing = Some(addressing.ok_or(bad("ip", Expected::Address))?);
         }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;

@@ -98,7 +98,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let site = servers::Site::new(args)?;
     let program = Program {
         configuration: servers::configuration(args, &activities)?,
-        options: vec![format!("ip={}/24", Link::GUEST)],
         smp: common.smp,
         memory: "512M".into(),
         files: site.files()?,
