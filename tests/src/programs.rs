@@ -80,7 +80,7 @@ impl Ran {
 #[track_caller]
 #[must_use]
 pub fn run(program: &Program) -> Ran {
-    finish(program, Slots::one())
+    finish(program, Slots::one(), None)
 }
 
 /// The same, while no other guest runs: for tests that look at the time.
@@ -90,18 +90,28 @@ pub fn run(program: &Program) -> Ran {
 #[track_caller]
 #[must_use]
 pub fn run_alone(program: &Program) -> Ran {
-    finish(program, Slots::all())
+    finish(program, Slots::all(), None)
+}
+
+/// The same as [`run`]; when the programs have written `text`, QEMU gets this command (QMP).
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+#[must_use]
+pub fn run_and(program: &Program, text: &str, command: &str) -> Ran {
+    finish(program, Slots::one(), Some((text, command)))
 }
 
 #[track_caller]
-fn finish(program: &Program, slots: Result<Slots>) -> Ran {
-    match slots.and_then(|slots| watch(program, &slots)) {
+fn finish(program: &Program, slots: Result<Slots>, command: Option<(&str, &str)>) -> Ran {
+    match slots.and_then(|slots| watch(program, &slots, command)) {
         Ok(ran) => ran,
         Err(error) => panic!("{error:#}"),
     }
 }
 
-fn watch(program: &Program, _slots: &Slots) -> Result<Ran> {
+fn watch(program: &Program, _slots: &Slots, mut command: Option<(&str, &str)>) -> Result<Ran> {
     let mut file = LogFile::create()?;
     let mut guest = program::start(program).context("cannot start a guest")?;
     let (mut output, mut log, mut statuses) = (Vec::new(), String::new(), Statuses::default());
@@ -122,6 +132,10 @@ fn watch(program: &Program, _slots: &Slots) -> Result<Ran> {
             Next::Output(bytes) => {
                 file.add(&format!("> {}", String::from_utf8_lossy(&bytes)))?;
                 output.extend_from_slice(&bytes);
+                let written = String::from_utf8_lossy(&output);
+                if let Some((_, command)) = command.take_if(|(text, _)| written.contains(*text)) {
+                    guest.monitor(command)?;
+                }
             }
             Next::Over => break,
             Next::Deadline => anyhow::bail!(

@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 18] = [
     "cases",
     "cpuhog",
     "each",
@@ -18,6 +18,7 @@ const PROGRAMS: [&str; 17] = [
     "httpd",
     "latency",
     "microbench",
+    "neighbours",
     "reactor",
     "readfiles",
     "sampler",
@@ -30,7 +31,7 @@ const PROGRAMS: [&str; 17] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 5] = ["calls", "case", "hello", "posix", "wait"];
+const C_PROGRAMS: [&str; 6] = ["calls", "case", "hello", "mapped", "posix", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
