@@ -21,6 +21,9 @@ use crate::slots::Slots;
 /// How long a guest may take for its programs; for a busy host.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
+/// How long the same programs may take here.
+const DEADLINE_HERE: Duration = Duration::from_secs(100);
+
 /// The list of commands in a [`Root`], for the program `each`.
 pub const LIST: &str = "commands";
 
@@ -220,16 +223,25 @@ impl Root {
     /// What the commands write on the host, standard error included.
     ///
     /// # Errors
-    /// When they cannot be run.
+    /// When they cannot be run, or do not end in 100 s.
     pub fn on_linux(&self) -> Result<String> {
+        let commands = format!(
+            "exec timeout {} bin/each {LIST} 2>&1",
+            DEADLINE_HERE.as_secs()
+        );
         let ran = Command::new("sh")
-            .args(["-c", &format!("exec bin/each {LIST} 2>&1")])
+            .args(["-c", &commands])
             .current_dir(&self.host)
             .env_clear()
             .output()
             .context("cannot run the commands here")?;
-        ensure!(ran.status.success(), "the commands: {}", ran.status);
-        Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+        let output = String::from_utf8_lossy(&ran.stdout).into_owned();
+        ensure!(
+            ran.status.success(),
+            "the commands: {}; they wrote:\n{output}",
+            ran.status
+        );
+        Ok(output)
     }
 }
 
