@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::fs::{Advice, fadvise};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use vortex::abi::snapshot::{Account, Resource};
+use vortex::abi::snapshot::{Account, Memory, Resource};
 use vortex::{Scope, Snapshot, Spawn, activity};
 
 /// Bytes of a read.
@@ -38,16 +38,16 @@ enum Work {
         /// How often
         times: u32,
     },
-    /// Read a file so often while another process writes without end
+    /// Read a file while another process, in the activity `writer`, writes without end
     Beside {
         /// The file to read
         file: PathBuf,
-        /// How often
-        times: u32,
         /// The file to write
         other: PathBuf,
         /// Its size in MiB
-        mib: u32,
+        size: u32,
+        /// How much has to come to the disk before this ends, in MiB
+        amount: u64,
     },
     /// Write a file, from its beginning again and again
     Endless {
@@ -69,10 +69,10 @@ fn main() -> ExitCode {
         Work::Fails { file, times } => fails(&file, times),
         Work::Beside {
             file,
-            times,
             other,
-            mib,
-        } => beside(&file, times, &other, mib),
+            size,
+            amount,
+        } => beside(&file, &other, size, amount << 20),
         Work::Endless { file, mib } => endless(&file, mib),
         Work::Gone { file } => gone(&file),
     };
@@ -105,7 +105,8 @@ fn sum(file: &File) -> Result<u64, (u64, io::Error)> {
 /// Starts this program again, in another activity.
 fn start(name: &str, arguments: &[&str]) -> io::Result<Pid> {
     let mut other = Spawn::new("/bin/neighbours")?;
-    other.activity(activity::create(name, 1000)?);
+    let activity = activity::find(name).or_else(|_| activity::create(name, 1000))?;
+    other.activity(activity);
     for argument in arguments {
         other.argument(argument)?;
     }
@@ -184,10 +185,19 @@ fn at_the_disk(snapshot: &mut Snapshot) -> io::Result<(u64, u64)> {
     Ok((own, others))
 }
 
-fn beside(path: &Path, times: u32, other: &Path, mib: u32) -> io::Result<()> {
+/// The memory that an activity holds, in bytes.
+fn held(snapshot: &Snapshot, activity: activity::Activity) -> io::Result<u64> {
+    let all = snapshot.reader()?.records::<Memory>();
+    let mut own = all.filter(|memory| memory.activity == activity.0);
+    let sum = own.find(|memory| memory.resource == u64::MAX);
+    Ok(sum.map_or(0, |memory| memory.held))
+}
+
+fn beside(path: &Path, other: &Path, size: u32, amount: u64) -> io::Result<()> {
     let file = File::open(path)?;
     let first = sum(&file).map_err(|(_, error)| error)?;
-    let writer = start("writer", &["endless", text(other)?, &mib.to_string()])?;
+    let writer = start("writer", &["endless", text(other)?, &size.to_string()])?;
+    let activity = activity::find("writer")?;
     let mut snapshot = Snapshot::default();
     let idle = at_the_disk(&mut snapshot)?;
     // It has begun when the disk has got something of it.
@@ -195,18 +205,22 @@ fn beside(path: &Path, times: u32, other: &Path, mib: u32) -> io::Result<()> {
         std::thread::yield_now();
     }
     let before = at_the_disk(&mut snapshot)?;
-    for _ in 0..times {
+    let (mut now, mut most) = (before, 0);
+    while now.1 - before.1 < amount {
         if sum(&file).map_err(|(_, error)| error)? != first {
             return Err(io::Error::other("the file has changed"));
         }
+        now = at_the_disk(&mut snapshot)?;
+        most = held(&snapshot, activity)?.max(most);
+        if let Some((_, status)) = waitpid(Some(writer), WaitOptions::NOHANG)? {
+            return Err(io::Error::other(format!("the writer ended: {status:?}")));
+        }
     }
-    let after = at_the_disk(&mut snapshot)?;
     kill_process(writer, Signal::KILL)?;
-    let status = waitpid(Some(writer), WaitOptions::empty())?;
-    let killed = status.and_then(|(_, status)| status.terminating_signal());
-    println!("read: {}", after.0 - before.0);
-    println!("others: {}", after.1 - before.1);
-    println!("the writer was killed: {}", killed == Some(9));
+    waitpid(Some(writer), WaitOptions::empty())?;
+    println!("read: {}", now.0 - before.0);
+    println!("others: {}", now.1 - before.1);
+    println!("held: {most}");
     Ok(())
 }
 
