@@ -57,8 +57,10 @@ fn a_writer_without_end_stays_within_its_memory_and_does_not_stop_a_reader() {
     );
     program.configuration = r#"<schedulerconfig>
   <activity name="writer"><weight>50</weight><memory>16MiB</memory></activity>
+  <cpumultiplexor tag="zero"><core>0</core><algorithm>propshare.wfq</algorithm></cpumultiplexor>
 </schedulerconfig>"#
         .into();
+    program.smp = 1;
     let ran = run(&program);
     ran.expect_status(0);
     let held = figure(&ran, "held");
@@ -68,7 +70,6 @@ fn a_writer_without_end_stays_within_its_memory_and_does_not_stop_a_reader() {
         read * 3 >= others,
         "{read} bytes for the reader, {others} for others"
     );
-    eprintln!("FIG {read} {others} {held}");
 }
 
 /// The disk goes while a program reads from it: that ends with an error, and so does all that comes
