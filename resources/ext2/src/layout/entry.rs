@@ -241,11 +241,21 @@ mod tests {
             .collect()
     }
 
-    fn room(block: &[u8], name: &[u8]) -> Option<usize> {
-        records(block, true)
-            .map(Result::unwrap)
-            .find(|record| record.length - record.used() >= needed(name.len()))
-            .map(|record| record.at)
+    /// A block has room for as many entries of a size as it says, and no more.
+    fn fill(block: &[u8], needed: usize) {
+        let mut block = block.to_vec();
+        for left in (0..capacity(&block, true, needed)).rev() {
+            let at = room(&block, true, needed).unwrap();
+            insert(
+                &mut block,
+                at,
+                InodeNumber(9999),
+                1,
+                &[b'n'; 11][..needed - 9],
+            );
+            assert_eq!(capacity(&block, true, needed), left);
+        }
+        assert_eq!(room(&block, true, needed), None);
     }
 
     #[test]
@@ -259,7 +269,7 @@ mod tests {
                 .map(|_| random.u8(b'a'..b'f'))
                 .collect();
             let known = model.iter().position(|(_, known)| *known == name);
-            match (known, room(&block, &name)) {
+            match (known, room(&block, true, needed(name.len()))) {
                 (None, Some(at)) if random.u8(0..3) > 0 => {
                     insert(&mut block, at, InodeNumber(step), 1, &name);
                     model.push((step, name));
@@ -284,6 +294,9 @@ mod tests {
                 .map(|record| record.unwrap().length)
                 .sum();
             assert_eq!(total, block.len());
+            if step.is_multiple_of(64) {
+                fill(&block, needed(11));
+            }
         }
     }
 
