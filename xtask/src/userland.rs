@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 18] = [
     "cases",
     "cpuhog",
     "each",
@@ -27,10 +27,11 @@ const PROGRAMS: [&str; 17] = [
     "stress",
     "udpsink",
     "vstat",
+    "webclient",
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 5] = ["calls", "case", "hello", "posix", "wait"];
+const C_PROGRAMS: [&str; 6] = ["calls", "case", "hello", "posix", "serve", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
