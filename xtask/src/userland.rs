@@ -28,10 +28,11 @@ const PROGRAMS: [&str; 18] = [
     "stress",
     "udpsink",
     "vstat",
+    "webclient",
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 6] = ["calls", "case", "hello", "mapped", "posix", "wait"];
+const C_PROGRAMS: [&str; 7] = ["calls", "case", "hello", "mapped", "posix", "serve", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

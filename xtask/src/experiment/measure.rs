@@ -4,13 +4,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
+use xtask::network::Link;
 use xtask::packages::{self, Package};
-use xtask::program::{self, Program};
+use xtask::program::{self, Lines, Program};
+use xtask::qemu::{Guest, Next};
 use xtask::samples::{Entitled, Sample};
 use xtask::userland::{self, GuestFile};
 use xtask::{rootfs, ui, workspace};
@@ -21,6 +23,10 @@ use super::Common;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of a disk for what is not the experiment's files.
 const ROOM_FOR_REST: u64 = 16 << 20;
+/// How long the guest's servers may take to be there.
+const SERVER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long one answer is waited for, in seconds.
+const ANSWER: &str = "5";
 /// How many of its last lines a failure shows.
 const SHOWN: usize = 20;
 
@@ -89,6 +95,68 @@ pub(super) fn run(program: &Program, common: &Common, prepare: u32) -> Result<Ve
         );
     }
     Ok(samples)
+}
+
+/// Takes in the samples of `seconds` seconds, the first of which is taken `settle` seconds after the
+/// start, while the guest goes on.
+pub(super) fn collect(guest: &mut Guest, seconds: u32, settle: u32) -> Result<Vec<Sample>> {
+    let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
+    let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
+    let deadline = Instant::now() + limit;
+    let (mut samples, mut lines) = (Vec::new(), Lines::default());
+    while samples.len() <= seconds as usize {
+        match guest.next(deadline) {
+            Next::Output(bytes) => {
+                for line in lines.push(&bytes) {
+                    match Sample::parse(&line) {
+                        Some(sample) => samples.push(sample?),
+                        None => spinner.detail(&line),
+                    }
+                }
+            }
+            Next::Line(line) => spinner.detail(&line.text),
+            Next::Over => bail!("the guest ended after {} samples", samples.len()),
+            Next::Deadline => bail!("only {} samples within {limit:?}", samples.len()),
+        }
+    }
+    Ok(samples)
+}
+
+/// Waits until a page comes from the guest.
+pub(super) fn wait_for(
+    link: &Link,
+    guest: &mut Guest,
+    url: &str,
+    spinner: &ui::Spinner,
+) -> Result<()> {
+    let deadline = Instant::now() + SERVER_PATIENCE;
+    let mut log = Vec::new();
+    loop {
+        let mut curl = link.clients().command("curl");
+        curl.args([
+            "--silent",
+            "--fail",
+            "--max-time",
+            ANSWER,
+            "--output",
+            "/dev/null",
+            url,
+        ]);
+        if curl.status()?.success() {
+            return Ok(());
+        }
+        // What the guest says meanwhile is the best there is to tell why.
+        while let Next::Line(line) = guest.next(Instant::now()) {
+            spinner.detail(&line.text);
+            log.push(line.text);
+        }
+        if Instant::now() > deadline {
+            let last = log[log.len().saturating_sub(SHOWN)..].join("\n");
+            bail!(
+                "{url} does not answer within {SERVER_PATIENCE:?}; the guest's last words:\n{last}"
+            );
+        }
+    }
 }
 
 /// What each process is entitled to.
