@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 19] = [
     "cases",
     "cpuhog",
     "each",
