@@ -139,6 +139,21 @@ pub(crate) fn attach_devices(
         shared.network.configure(addressing);
         disks::attach(wired, shared, platform);
         nics::attach(wired, shared, platform);
+        set_rates(shared, &wired.plan.networks);
+    }
+}
+
+/// What the configuration says of links: `net0` is the first interface, and so on.
+fn set_rates(shared: &Shared<Hardware>, networks: &[Network]) {
+    for network in networks {
+        let Some(rate) = network.rate else { continue };
+        let number = network.interface.strip_prefix("net");
+        let number = number.and_then(|number| number.parse().ok());
+        let id = shared.nics.ids().find(|id| Some(id.0) == number);
+        match id {
+            Some(id) => shared.nics.set_rate(id, rate.get()),
+            None => log::warn!("{}: there is no such interface", network.interface),
+        }
     }
 }
 

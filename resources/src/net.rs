@@ -43,6 +43,7 @@ mod nic;
 mod nics;
 mod options;
 mod outbox;
+mod pace;
 pub mod packet;
 mod ports;
 pub(crate) mod ring;

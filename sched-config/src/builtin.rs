@@ -42,6 +42,7 @@ impl Configuration {
                 interface: String::from("net0"),
                 address: Some(Address::Dhcp),
                 gateway: None,
+                rate: None,
             }],
             processes: Vec::new(),
         }

@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Right, Share,
-    Ttl,
+    Address, BitRate, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority,
+    Right, Share, Ttl,
 };
 
 /// The name of the activity that the kernel's own work is charged to when no other can be found.
@@ -190,7 +190,7 @@ pub struct Client {
     pub period: Option<Microseconds>,
 }
 
-/// `<network interface="…">`: how one interface gets its address.
+/// `<network interface="…">`: how one interface gets its address, and what its link carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// The name of the interface: `net0` is the first that is found, and so on.
@@ -202,6 +202,10 @@ pub struct Network {
     /// `<gateway>`: the router; only beside a static address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
+    /// `<rate>`: what its link carries, if that is less than what the interface takes: no more is
+    /// given to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<BitRate>,
 }
 
 /// `<process name="…">`: a program to start at boot.

@@ -111,6 +111,7 @@ fn network(mut element: Element<'_, '_>) -> Network {
         interface: element.attribute("interface"),
         address: element.value("address"),
         gateway: element.value("gateway"),
+        rate: element.value("rate"),
     }
 }
 

@@ -212,7 +212,11 @@ static NETWORK: ElementRule = ElementRule {
         name: "@interface",
         required: true,
     }],
-    content: Elements(&[optional(&text("address")), optional(&text("gateway"))]),
+    content: Elements(&[
+        optional(&text("address")),
+        optional(&text("gateway")),
+        optional(&text("rate")),
+    ]),
 };
 
 static PROCESS: ElementRule = ElementRule {

@@ -7,10 +7,12 @@
 
 mod address;
 mod number;
+mod rate;
 mod word;
 
 pub use address::{Address, Gateway};
 pub use number::{Bytes, Core, Microseconds, Priority, Share};
+pub use rate::BitRate;
 pub use word::{LoadSharingPolicy, Metric, Right, Ttl};
 
 use alloc::string::String;

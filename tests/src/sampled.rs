@@ -3,11 +3,13 @@
 //! Key type: [`Sampled`]. The samples are counters in cycles that the kernel keeps, so that what a
 //! test says about them holds on a busy host, too.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
+use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::qemu::{Guest, Next};
@@ -32,6 +34,8 @@ pub struct Sampled {
     activities: String,
     processes: String,
     sampler: Vec<String>,
+    /// Of the network, if the guest has one: QEMU's arguments, and what QEMU is started by.
+    network: Option<(Vec<OsString>, Vec<OsString>)>,
 }
 
 /// What came out of a guest.
@@ -52,6 +56,7 @@ impl Sampled {
             activities: String::new(),
             processes: String::new(),
             sampler: Vec::new(),
+            network: None,
         }
     }
 
@@ -92,34 +97,55 @@ impl Sampled {
         self
     }
 
+    /// At the guest's end of a link.
+    pub fn at(mut self, link: &Link) -> Self {
+        let device = link.device("virtio-net-pci").to_vec();
+        self.network = Some((device, link.guest().launcher()));
+        self
+    }
+
     /// Runs the guest while no other does, until it has sent all samples.
     ///
     /// # Panics
     /// When it ends before, or does not send them in time.
     #[must_use]
     pub fn run(&self) -> Samples {
+        self.run_watched(|_| {})
+    }
+
+    /// As [`Self::run`]; `watch` is told each line that the guest's programs write, when it comes.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    #[must_use]
+    pub fn run_watched(&self, mut watch: impl FnMut(&str)) -> Samples {
         // Kept when this panics.
         let mut file = LogFile::create().expect("a log can be written");
-        match self.try_run(&mut file) {
+        match self.try_run(&mut file, &mut watch) {
             Ok(samples) => samples,
             Err(error) => panic!("{error:#}"),
         }
     }
 
-    fn try_run(&self, file: &mut LogFile) -> Result<Samples> {
+    fn try_run(&self, file: &mut LogFile, watch: &mut dyn FnMut(&str)) -> Result<Samples> {
         packages::require(&[Package::Qemu, Package::Firmware])?;
         let _alone = Slots::all()?;
-        // Under emulation a single processor can have a clock that does not see the host's load.
-        let counted = self.smp == 1 && accel::detect()? == Accel::Tcg;
+        // Under emulation a single processor can have a clock that does not see the host's load; who
+        // sends packets has the host's.
+        let is_alone = self.smp == 1 && self.network.is_none();
+        let counted = is_alone && accel::detect()? == Accel::Tcg;
+        let (extra, launcher) = self.network.clone().unwrap_or_default();
         let mut guest = program::start(&Program {
             accel: counted.then_some(Accel::Counted { shift: 3 }),
             configuration: self.configuration(),
             smp: self.smp,
             memory: "512M".into(),
+            extra,
+            launcher,
             ..Program::default()
         })?;
         let limit = Duration::from_secs(self.seconds.into()) * 2 + PATIENCE;
-        collect(&mut guest, limit, file)
+        collect(&mut guest, limit, file, watch)
     }
 
     fn configuration(&self) -> String {
@@ -144,6 +170,13 @@ impl Sampled {
                  <algorithm>propshare.wfq</algorithm></cpumultiplexor>"
             );
         }
+        if self.network.is_some() {
+            let _ = writeln!(
+                xml,
+                "<network interface=\"net0\"><address>{}/24</address></network>",
+                Link::GUEST
+            );
+        }
         let arguments: String = (self.sampler.iter())
             .map(|argument| format!("<arg>{argument}</arg>"))
             .collect();
@@ -159,7 +192,12 @@ impl Sampled {
 }
 
 /// Reads what a guest sends up to the last sample.
-fn collect(guest: &mut Guest, limit: Duration, file: &mut LogFile) -> Result<Samples> {
+fn collect(
+    guest: &mut Guest,
+    limit: Duration,
+    file: &mut LogFile,
+    watch: &mut dyn FnMut(&str),
+) -> Result<Samples> {
     let deadline = guest.started() + limit;
     let mut log = Vec::new();
     let mut seen = Samples {
@@ -186,6 +224,7 @@ fn collect(guest: &mut Guest, limit: Duration, file: &mut LogFile) -> Result<Sam
                 return Ok(seen);
             } else {
                 file.add(&line)?;
+                watch(&line);
                 seen.lines.push(line);
             }
         }

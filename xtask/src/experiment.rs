@@ -5,6 +5,7 @@ mod cpu;
 mod disk;
 mod files;
 mod grid;
+mod isolation;
 mod measure;
 mod plot;
 mod table;
@@ -30,6 +31,7 @@ enum Which {
     Files(files::Args),
     Disk(disk::Args),
     Web(web::Args),
+    Isolation(isolation::Args),
 }
 
 /// What all experiments can be told.
@@ -72,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Which::Files(args) => files::run(args),
         Which::Disk(args) => disk::run(args),
         Which::Web(args) => web::run(args),
+        Which::Isolation(args) => isolation::run(args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask run`: boots the kernel in QEMU, its log on the terminal; or one program, and what it
-//! writes ([`exec`]).
+//! writes ([`exec`]); or the demonstration ([`demo`]).
 
+mod demo;
 mod exec;
 
 use std::ffi::OsString;
@@ -32,6 +33,10 @@ const MEMORY_HINT: &str = "too little memory? it needs about 40 MiB";
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Boot the kernel in QEMU
+///
+/// Without a configuration or a program to start it is the demonstration: three web servers in three
+/// activities with shares of 50, 33 and 17, whose addresses are said, and once a second a table of what
+/// each has used; until Ctrl-C.
 ///
 /// The kernel's log comes on standard output. Ends when the guest powers off, with the guest's own
 /// status: 0 when all went well, 101 after a panic, 124 when the time was over, 130 after Ctrl-C.
@@ -74,9 +79,12 @@ pub(crate) struct Args {
     /// The controller that the disks are at
     #[arg(long, default_value = "virtio-scsi")]
     controller: Controller,
-    /// The network interface, at QEMU's user network
-    #[arg(long, default_value = "none")]
-    nic: Nic,
+    #[arg(
+        long,
+        value_name = "NIC",
+        help = "The network interface, at QEMU's user network [default: none; virtio-net for the demonstration]"
+    )]
+    nic: Option<Nic>,
     /// Let the host reach a TCP port of the guest's, at 127.0.0.1; may be given several times
     #[arg(long = "forward", value_name = "HOST:GUEST")]
     forwards: Vec<Forward>,
@@ -95,8 +103,8 @@ pub(crate) struct Args {
     /// Lay this folder over the root file system
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
-    /// Show the kernel's log too, on standard error
-    #[arg(long, requires = "exec")]
+    /// Show the kernel's log too, on standard error, beside a program or the demonstration
+    #[arg(long)]
     verbose: bool,
     #[command(flatten)]
     contents: Contents,
@@ -125,6 +133,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(line) = &args.exec {
         return exec::run(args, line);
     }
+    if is_demonstration(args) {
+        return demo::run(args);
+    }
     let config = guest_config(args)?;
     ui::header(&format!(
         "booting from {}: {} processors, {}, {}",
@@ -151,6 +162,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         _ => ui::error(&text),
     }
     Ok(exit.code().into())
+}
+
+/// Whether nothing is said of what is to run.
+fn is_demonstration(args: &Args) -> bool {
+    let contents = &args.contents;
+    let says_nothing = contents.config.is_none() && contents.options.is_empty();
+    says_nothing && args.image_dir.is_none() && matches!(args.boot, BootFrom::Disk)
 }
 
 fn guest_config(args: &Args) -> Result<GuestConfig> {
@@ -188,10 +206,11 @@ fn extra(args: &Args) -> Result<Vec<OsString>> {
         );
     }
     let mut extra = disks::arguments(args.controller, &args.disks);
-    if args.nic == Nic::None && !args.forwards.is_empty() {
+    let nic = args.nic.unwrap_or(Nic::None);
+    if nic == Nic::None && !args.forwards.is_empty() {
         bail!("without a network interface no port can be forwarded; give one with --nic");
     }
-    extra.extend(nic::arguments(args.nic, 0, &args.forwards));
+    extra.extend(nic::arguments(nic, 0, &args.forwards));
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)
 }

@@ -66,6 +66,9 @@ pub struct Used {
     pub bytes: u64,
     /// Requests executed.
     pub requests: u64,
+    /// Requests that wait for execution, when the sample is taken.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 impl Sample {

@@ -156,6 +156,19 @@ impl Outgoing {
         self.head.len() + parts.sum::<usize>()
     }
 
+    /// Its length on the link in bytes: with the headers of each segment that it is cut into.
+    #[must_use]
+    pub fn length_on_link(&self) -> usize {
+        let length = self.length();
+        match self.offload {
+            Offload::Segmentation { mss, .. } if mss > 0 => {
+                let segments = (length - self.head.len()).div_ceil(mss.into());
+                length + self.head.len() * segments.saturating_sub(1)
+            }
+            _ => length,
+        }
+    }
+
     /// Whether an interface with these properties can send it.
     #[must_use]
     pub fn fits(&self, properties: &Properties) -> bool {

@@ -18,6 +18,7 @@ use super::interface::{
     Buffer, Counters, Host, Interface, Notice, Outgoing, Packet, Properties, Refusal,
 };
 use super::limit::Limit;
+use super::pace::Pace;
 use crate::machine::Machine;
 
 /// An interface's number, in the order in which they were attached.
@@ -46,6 +47,8 @@ pub(crate) struct Nic {
 struct State {
     interface: Box<dyn Interface>,
     limit: Limit,
+    /// What its link carries, if that is less than what it takes.
+    pace: Option<Pace>,
     /// Times that it refused a frame.
     held: u64,
     /// Something has come back since a frame was refused.
@@ -106,6 +109,7 @@ impl Nic {
             state: Mutex::new(State {
                 interface,
                 limit: Limit::default(),
+                pace: None,
                 held: 0,
                 has_room: true,
                 refused: Vec::new(),
@@ -126,6 +130,11 @@ impl Nic {
         self.state.lock().interface.has_link()
     }
 
+    /// Its link carries no more than so many bits a second, more than none.
+    pub(crate) fn set_rate(&self, bits_per_second: u64) {
+        self.state.lock().pace = Some(Pace::new(bits_per_second));
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         let state = self.state.lock();
         let mut counters = state.interface.counters();
@@ -143,8 +152,11 @@ impl Nic {
     ) -> Inserted {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let bytes = frame.length() as u64;
-        let result = if state.limit.admits(bytes) {
+        let (bytes, on_link) = (frame.length() as u64, frame.length_on_link() as u64);
+        let result = if state.paces_at(now_ns) {
+            state.held += 1;
+            Err((frame, Refusal::Full))
+        } else if state.limit.admits(bytes) {
             state.interface.transmit(core, frame, now_ns)
         } else {
             state.held += 1;
@@ -153,6 +165,9 @@ impl Nic {
         };
         if result.is_ok() {
             state.limit.give(bytes);
+            if let Some(pace) = &mut state.pace {
+                pace.give(on_link, now_ns);
+            }
         }
         if !state.refused.is_empty() {
             state.refused.retain(|one| !one.is_of(resource, core));
@@ -191,7 +206,8 @@ impl Nic {
         state.limit.looked(now_ns);
         let is_new = |notice: &Notice| matches!(notice, Notice::Ready | Notice::Gone);
         state.has_room |= !serviced.sent.is_empty() || serviced.notices.iter().any(is_new);
-        if state.has_room && !state.refused.is_empty() {
+        state.has_room |= state.pace.is_some();
+        if state.has_room && !state.paces_at(now_ns) && !state.refused.is_empty() {
             let all = state.refused.iter().map(|one| one.resource);
             serviced.resume.extend(all);
             // One that was refused just now may not have been suspended yet: it is told again.
@@ -206,10 +222,19 @@ impl Nic {
         let is_polled = self.vector.get().is_none() || !state.refused.is_empty();
         let poll = is_polled.then_some(now_ns + POLL_NS);
         let own = state.interface.deadline();
-        let deadline = own.into_iter().chain(poll).min();
+        let pace = state.pace.filter(|_| !state.refused.is_empty());
+        let pace = pace.map(|pace| pace.next_ns()).filter(|at| *at > now_ns);
+        let deadline = own.into_iter().chain(poll).chain(pace).min();
         self.due_ns
             .store(deadline.unwrap_or(u64::MAX), Ordering::Relaxed);
         deadline
+    }
+}
+
+impl State {
+    /// Whether the link has enough for now.
+    fn paces_at(&self, now_ns: u64) -> bool {
+        self.pace.is_some_and(|pace| pace.next_ns() > now_ns)
     }
 }
 

@@ -53,6 +53,13 @@ impl Nics {
         }
     }
 
+    /// Says that an interface's link carries no more than so many bits a second, more than none.
+    pub fn set_rate(&self, id: InterfaceId, bits_per_second: u64) {
+        if let Some(nic) = self.get(id) {
+            nic.set_rate(bits_per_second);
+        }
+    }
+
     /// Has something look at every packet that is received; once.
     pub fn set_tap(&self, tap: Tap) {
         self.tap.call_once(|| tap);

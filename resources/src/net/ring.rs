@@ -7,11 +7,8 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use vortex_schedulers::policy::Policy;
-use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
-use vortex_toolkit::record::Metric;
-use vortex_toolkit::scheduler::Weight;
-use vortex_toolkit::{Context, Outcome, Request, SchedulerSpec};
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::{Context, Outcome, Request};
 
 use super::flow::{Flow, LOOK_AT};
 use super::interface::{Notice, Outgoing, Packet, Refusal};
@@ -19,13 +16,6 @@ use super::nic::{Inserted, Nic};
 use super::{InterfaceId, NetMessage};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
-
-/// Makes the resource of this kind, for a system whose configuration does not mention it.
-pub(crate) fn make<M: Machine>(shared: &Shared<M>, kind: Kind) -> ResourceId {
-    let mut spec = SchedulerSpec::on(Policy::Wfq, [CoreId(0)], Weight::DEFAULT);
-    spec.params.metric = Metric::Bytes;
-    shared.grid.add_resource(kind.name(), spec)
-}
 
 /// Inserts a frame, whose bytes are recorded if the ring accepts it. One that cannot be sent is
 /// dropped, and the interface counts it. Also when to look at the interface, in nanoseconds.

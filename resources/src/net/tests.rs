@@ -244,6 +244,25 @@ fn a_full_ring_is_shared_by_weight() {
 }
 
 #[test]
+fn what_waits_for_a_slow_link_waits_before_the_ring() {
+    let mut rig = Rig::new(1, &[100, 300, 100], 1024);
+    // A frame every tenth of a millisecond, of a machine with a nanosecond a cycle.
+    rig.world.shared.nics.set_rate(rig.id, 8_000_000);
+    rig.transmit(1, 4000);
+    rig.transmit(2, 4000);
+    rig.world.run_for(100_000_000);
+    rig.serve_peer();
+    let early = rig.peer.packets.len();
+    rig.world.run_for(200_000_000);
+    rig.serve_peer();
+    let packets = &rig.peer.packets[early..];
+    assert!((1950..=2050).contains(&packets.len()), "{}", packets.len());
+    let first = packets.iter().filter(|packet| packet[14] == 1).count();
+    let part = first as f64 / packets.len() as f64;
+    assert!((0.24..=0.26).contains(&part), "{part}");
+}
+
+#[test]
 fn a_link_that_goes_is_told() {
     let mut rig = Rig::new(1, &[100, 100], 64);
     let before = rig.usage(Kind::NetRead, 0).requests;

@@ -7,11 +7,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use vortex_schedulers::policy::Policy;
-use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
+use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::record::Metric;
-use vortex_toolkit::scheduler::Weight;
-use vortex_toolkit::{Context, Outcome, Request, SchedulerSpec};
+use vortex_toolkit::{Context, Outcome, Request};
 
 use super::adapter::{Failure, Notice, Refusal, Response};
 use super::controller::{Controller, Said};
@@ -19,13 +17,6 @@ use super::io::Io;
 use super::{ControllerId, DiskMessage};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
-
-/// Makes the resource of this kind, for a system with disks whose configuration does not mention it.
-pub(crate) fn make<M: Machine>(shared: &Shared<M>, kind: Kind) -> ResourceId {
-    let mut spec = SchedulerSpec::on(Policy::Wfq, [CoreId(0)], Weight::DEFAULT);
-    spec.params.metric = Metric::Bytes;
-    shared.grid.add_resource(kind.name(), spec)
-}
 
 /// Inserts a command. `Ok` has when to look at the controller, in nanoseconds.
 pub(crate) fn insert<M: Machine>(

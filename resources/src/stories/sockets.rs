@@ -176,6 +176,48 @@ fn a_stream_brings_all_bytes_both_ways() {
     }
 }
 
+/// What waits for more goes with what comes after it, at once: nobody waits for the time after which
+/// it would go alone.
+#[test]
+fn what_is_held_back_goes_with_what_comes_after() {
+    const ROUNDS: u64 = 5;
+    let (more, all) = (u64::from(net::MSG_MORE), u64::from(net::MSG_WAITALL));
+    let mut program = Program::new();
+    let child = program.label();
+    program.socket(R14, STREAM);
+    program.listen_at(R14, 80);
+    program.has_child(child);
+    program.accept_from(R14, R15);
+    for _ in 0..ROUNDS {
+        let rest = [value(BUFFER), value(100), value(more), value(0), value(0)];
+        let arguments = [&[register(R15)], &rest[..]].concat();
+        program.call(linux::__NR_sendto, &arguments);
+        program.on(linux::__NR_write, R15, BUFFER, 50);
+        program.on(linux::__NR_read, R15, BUFFER, 1);
+        program.note_register(RAX);
+    }
+    program.until_child_ends();
+    program.exit_group(0);
+    program.bind(child);
+    program.socket(R15, STREAM);
+    program.connect_to(R15, 80);
+    for _ in 0..ROUNDS {
+        let rest = [value(BUFFER), value(150), value(all), value(0), value(0)];
+        let arguments = [&[register(R15)], &rest[..]].concat();
+        program.call(linux::__NR_recvfrom, &arguments);
+        program.note_register(RAX);
+        program.on(linux::__NR_write, R15, BUFFER, 1);
+    }
+    program.exit_group(0);
+    let mut world = alone(1, program);
+    // Less than the time of one round in which something is held back for long.
+    assert_eq!(world.run(150 * MS), ExitStatus::Exited(0));
+    let mut notes = values(&world);
+    notes.sort_unstable();
+    assert_eq!(notes, [1, 1, 1, 1, 1, 150, 150, 150, 150, 150]);
+    world.check_empty();
+}
+
 #[test]
 fn nobody_listens_there() {
     let mut program = Program::new();

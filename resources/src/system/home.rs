@@ -9,8 +9,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
+use vortex_schedulers::policy::Policy;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
 use vortex_toolkit::memory::Owner;
+use vortex_toolkit::record::Metric;
 use vortex_toolkit::scheduler::{ClientParams, LoadSharing, Weight};
 use vortex_toolkit::{
     Ask, Asker, Context, Control, Grid, Parent, Reason, SchedulerId, SchedulerSpec,
@@ -22,7 +24,6 @@ use crate::errno::Errno;
 use crate::files::Quota;
 use crate::machine::Machine;
 use crate::net::{Payer, Purse, WORKERS};
-use crate::{net, storage};
 
 /// What a request about files goes through, from the Asynchronous I/O or the File Cache Resource
 /// on, under the label that it began with.
@@ -35,6 +36,13 @@ const BEHIND_FILES: [Kind; 7] = [
     Kind::Scsi,
     Kind::DiskRequest,
 ];
+
+/// What a ring's resource gets of the first core that the configuration does not mention, in
+/// thousandths of weight, as the homes of activities are weighed: who inserts as much as an activity
+/// about which nothing is said; who takes out a tenth of it, which nobody pays who could be held to
+/// a share: so a flood of interrupts takes little from the others, and one interrupt is soon seen to.
+const WRITE_WEIGHT: u32 = 100_000;
+const INTERRUPT_WEIGHT: u32 = 10_000;
 
 /// No resource.
 const NONE: u32 = u32::MAX;
@@ -185,13 +193,25 @@ impl<M: Machine> Shared<M> {
         let configured = self.layout.own(kind);
         match kind {
             Kind::DiskWrite | Kind::DiskInterrupt if configured.is_none() => {
-                Some(self.storage.ring(kind, || storage::ring::make(self, kind)))
+                Some(self.storage.ring(kind, || self.make_ring(kind)))
             }
             Kind::NetWrite | Kind::NetInterrupt if configured.is_none() => {
-                Some(self.nics.ring(kind, || net::ring::make(self, kind)))
+                Some(self.nics.ring(kind, || self.make_ring(kind)))
             }
             _ => configured,
         }
+    }
+
+    /// Makes a ring's resource, for a system with such devices whose configuration does not mention it.
+    fn make_ring(&self, kind: Kind) -> ResourceId {
+        let weight = match kind {
+            Kind::DiskInterrupt | Kind::NetInterrupt => INTERRUPT_WEIGHT,
+            _ => WRITE_WEIGHT,
+        };
+        let weight = Weight::new(weight).unwrap_or(Weight::DEFAULT);
+        let mut spec = SchedulerSpec::on(Policy::Wfq, [CoreId(0)], weight);
+        spec.params.metric = Metric::Bytes;
+        self.grid.add_resource(kind.name(), spec)
     }
 
     /// Where requests of `activity` to a resource of this kind go: to the one instance, if the

@@ -117,7 +117,7 @@ impl fmt::Display for Share {
 }
 
 /// A whole number written in decimal digits, within a range.
-fn whole_number(text: &str, range: (u64, u64), what: &str) -> Result<u64, ValueError> {
+pub(super) fn whole_number(text: &str, range: (u64, u64), what: &str) -> Result<u64, ValueError> {
     let error = |wrong| ValueError {
         wrong,
         expected: format!("{what}, a whole number from {} to {}", range.0, range.1),

@@ -70,6 +70,17 @@ fn whole_numbers_keep_to_their_range() {
 
 #[test]
 fn memory_has_units() {
+    let bits = |text: &str| text.parse::<BitRate>().map(BitRate::get).ok();
+    assert_eq!(bits("100Mbit"), Some(100_000_000));
+    assert_eq!(bits("2500 kbit"), Some(2_500_000));
+    assert_eq!(bits("1000"), Some(1000));
+    for text in ["1kbit", "1Gbit", "1001", "1000Gbit"] {
+        let rate: BitRate = text.parse().expect(text);
+        assert_eq!(rate.to_string(), text);
+    }
+    assert_eq!(wrong::<BitRate>("999"), "is too small");
+    assert_eq!(wrong::<BitRate>("1001Gbit"), "is too large");
+    assert_eq!(wrong::<BitRate>("10MB"), "is not a whole number");
     let bytes = |text: &str| text.parse::<Bytes>().map(Bytes::get).ok();
     assert_eq!(bytes("4096"), Some(4096));
     assert_eq!(bytes("64MiB"), Some(64 << 20));

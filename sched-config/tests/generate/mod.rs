@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use vortex_sched_config::value::{
-    Address, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority, Right, Share,
-    Ttl,
+    Address, BitRate, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority,
+    Right, Share, Ttl,
 };
 use vortex_sched_config::{
     ALGORITHMS, Activity, Client, Configuration, CpuBudget, LoadSharing, Multiplexor, Network,
@@ -159,12 +159,19 @@ fn network() -> impl Strategy<Value = Network> {
     let address = prop_oneof![Just(Address::Dhcp), fixed];
     let gateway =
         any::<u32>().prop_filter_map("no router has it", |bits| Gateway::new(bits.into()).ok());
-    (word(), option::of(address), option::of(gateway)).prop_map(|(interface, address, gateway)| {
-        Network {
-            interface,
-            address,
-            gateway,
-        }
+    let rate = (BitRate::MIN.get()..=BitRate::MAX.get())
+        .prop_map(|bits| BitRate::new(bits).expect("in range"));
+    let parts = (
+        word(),
+        option::of(address),
+        option::of(gateway),
+        option::of(rate),
+    );
+    parts.prop_map(|(interface, address, gateway, rate)| Network {
+        interface,
+        address,
+        gateway,
+        rate,
     })
 }
 

@@ -336,7 +336,7 @@ fn clients(plan: &Plan) -> Table {
 }
 
 fn networks(plan: &Plan) -> Table {
-    let mut table = table(["interface", "address", "gateway"]);
+    let mut table = table(["interface", "address", "gateway", "rate"]);
     for network in &plan.networks {
         table.add_row([
             network.interface.clone(),
@@ -344,6 +344,7 @@ fn networks(plan: &Plan) -> Table {
             network
                 .gateway
                 .map_or(String::new(), |gateway| gateway.to_string()),
+            network.rate.map_or(String::new(), |rate| rate.to_string()),
         ]);
     }
     table

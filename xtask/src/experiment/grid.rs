@@ -123,7 +123,12 @@ pub(super) fn process(name: &str, path: &str, args: &[&str]) -> Process {
 
 /// The process that takes samples once a second, `settle` seconds after its start.
 pub(super) fn sampler(common: &Common, settle: u32, more: &[&str]) -> Process {
-    let (seconds, settle) = (common.seconds.to_string(), settle.to_string());
+    sampler_of(common.seconds, settle, more)
+}
+
+/// The same, for so many seconds.
+pub(super) fn sampler_of(seconds: u32, settle: u32, more: &[&str]) -> Process {
+    let (seconds, settle) = (seconds.to_string(), settle.to_string());
     let args = [&["--seconds", &seconds, "--settle", &settle], more].concat();
     Process {
         rights: vec![Right::Statistics],

@@ -2,15 +2,19 @@
 //!
 //! Key types: [`Root`] (a disk with the root file system, for experiments with files).
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
+use xtask::network::Link;
 use xtask::packages::{self, Package};
-use xtask::program::{self, Program};
+use xtask::program::{self, Ended, Lines, Program};
+use xtask::qemu::{Guest, Next};
 use xtask::samples::{Entitled, Sample};
 use xtask::userland::{self, GuestFile};
 use xtask::{rootfs, ui, workspace};
@@ -21,6 +25,10 @@ use super::Common;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of a disk for what is not the experiment's files.
 const ROOM_FOR_REST: u64 = 16 << 20;
+/// How long the guest's servers may take to be there.
+const SERVER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long one answer is waited for, in seconds.
+const ANSWER: &str = "5";
 /// How many of its last lines a failure shows.
 const SHOWN: usize = 20;
 
@@ -62,33 +70,108 @@ pub(super) fn accel(common: &Common) -> Result<Accel> {
     }
 }
 
-/// Boots the kernel with the experiment's processes, and collects the samples; before the first, the
-/// guest may take `prepare` seconds.
+/// Boots the kernel with the experiment's processes, which go on for ever, and takes in the samples;
+/// before the first, the guest may take `prepare` seconds.
 pub(super) fn run(program: &Program, common: &Common, prepare: u32) -> Result<Vec<Sample>> {
     let mut guest = program::start(program)?;
-    let spinner = ui::Spinner::start(&format!("measuring {} s", common.seconds));
-    let limit = Duration::from_secs(u64::from(common.seconds + prepare)) * 2 + PATIENCE;
-    let mut samples = Vec::new();
-    let mut last_lines = Vec::new();
-    let ended = program::watch(&mut guest, limit, |line| {
-        if let Some(sample) = Sample::parse(line) {
-            samples.push(sample?);
-        } else {
-            spinner.detail(line);
-            last_lines.push(line.to_owned());
+    collect(&mut guest, common.seconds, prepare, |ended| {
+        ended.status == 0
+    })
+}
+
+/// Takes in the samples of `seconds` seconds, the first of which is taken `settle` seconds after the
+/// start, while the guest goes on. Fails if a process ends that may not end like that.
+pub(super) fn collect(
+    guest: &mut Guest,
+    seconds: u32,
+    settle: u32,
+    may_end: impl Fn(&Ended) -> bool,
+) -> Result<Vec<Sample>> {
+    let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
+    let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
+    let deadline = Instant::now() + limit;
+    let (mut samples, mut lines) = (Vec::new(), Lines::default());
+    let mut words = LastWords::default();
+    while samples.len() <= seconds as usize {
+        match guest.next(deadline) {
+            Next::Output(bytes) => {
+                for line in lines.push(&bytes) {
+                    match Sample::parse(&line) {
+                        Some(sample) => samples.push(sample?),
+                        None => words.add(line, &spinner),
+                    }
+                }
+            }
+            Next::Line(line) => {
+                let failed = Ended::parse(&line.text).is_some_and(|ended| !may_end(&ended));
+                words.add(line.text, &spinner);
+                if failed {
+                    bail!("a process of the experiment failed; {words}");
+                }
+            }
+            Next::Over => bail!("the guest ended after {} samples; {words}", samples.len()),
+            Next::Deadline => bail!("only {} samples within {limit:?}; {words}", samples.len()),
         }
-        Ok(())
-    })?;
-    drop(spinner);
-    if ended != 0 || samples.is_empty() {
-        let from = last_lines.len().saturating_sub(SHOWN);
-        bail!(
-            "the guest ended with status {ended} and {} samples; its last words:\n{}",
-            samples.len(),
-            last_lines[from..].join("\n")
-        );
     }
     Ok(samples)
+}
+
+/// The last lines that a guest wrote, for when it fails.
+#[derive(Default)]
+struct LastWords(VecDeque<String>);
+
+impl LastWords {
+    fn add(&mut self, line: String, spinner: &ui::Spinner) {
+        spinner.detail(&line);
+        if self.0.len() == SHOWN {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+}
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its last words:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n{line}"))
+    }
+}
+
+/// Waits until a page comes from the guest.
+pub(super) fn wait_for(
+    link: &Link,
+    guest: &mut Guest,
+    url: &str,
+    spinner: &ui::Spinner,
+) -> Result<()> {
+    let deadline = Instant::now() + SERVER_PATIENCE;
+    let mut log = Vec::new();
+    loop {
+        let mut curl = link.clients().command("curl");
+        curl.args([
+            "--silent",
+            "--fail",
+            "--max-time",
+            ANSWER,
+            "--output",
+            "/dev/null",
+            url,
+        ]);
+        if curl.status()?.success() {
+            return Ok(());
+        }
+        // What the guest says meanwhile is the best there is to tell why.
+        while let Next::Line(line) = guest.next(Instant::now()) {
+            spinner.detail(&line.text);
+            log.push(line.text);
+        }
+        if Instant::now() > deadline {
+            let last = log[log.len().saturating_sub(SHOWN)..].join("\n");
+            bail!(
+                "{url} does not answer within {SERVER_PATIENCE:?}; the guest's last words:\n{last}"
+            );
+        }
+    }
 }
 
 /// What each process is entitled to.

@@ -8,16 +8,14 @@ mod servers;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use vortex_sched_config::value::BitRate;
 use xtask::apachebench::Outcome;
 use xtask::network::Link;
 use xtask::packages::{self, Package};
-use xtask::program::{self, Lines, Program};
-use xtask::qemu::{Guest, Next};
+use xtask::program::{self, Program};
 use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource};
-use xtask::ui;
 
 use self::servers::{NETWORK, THREADS, WRITE};
 use super::at_resources::Results;
@@ -38,6 +36,10 @@ pub(crate) struct Args {
     /// The network card
     #[arg(long, value_enum, default_value_t = Nic::VirtioNet)]
     nic: Nic,
+    /// Do not tell the guest what the link carries: it sends as fast as QEMU takes it, and what waits does
+    /// so behind QEMU, where no scheduler chooses
+    #[arg(long)]
+    unpaced: bool,
     /// Bytes of the page that is asked for
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     page: u32,
@@ -58,7 +60,7 @@ pub(crate) struct Args {
 
 /// The network card of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Nic {
+pub(super) enum Nic {
     /// virtio-net
     VirtioNet,
     /// Intel 82574L
@@ -66,7 +68,7 @@ enum Nic {
 }
 
 impl Nic {
-    const fn device(self) -> &'static str {
+    pub(super) const fn device(self) -> &'static str {
         match self {
             Self::VirtioNet => "virtio-net-pci",
             Self::E1000e => "e1000e",
@@ -74,16 +76,26 @@ impl Nic {
     }
 }
 
+impl Args {
+    /// What the guest is told that the link carries: a little less than it does, so that nothing ever
+    /// waits at the link.
+    fn pace(&self) -> Option<BitRate> {
+        let bits = u64::from(self.rate) * 1_000_000 / 100 * PACE;
+        BitRate::new(bits).filter(|_| !self.unpaced)
+    }
+}
+
+/// That, in per cent of the link's rate.
+const PACE: u64 = 98;
 /// Percentage points that a share of bytes may be off at the transmit ring.
 const ALLOWED: f64 = 1.0;
 /// The part of the link's rate that is to be reached.
 const REACHED: f64 = 0.95;
 /// Seconds from the start of the servers to the first sample: the clients have begun by then.
 const SETTLE: u32 = 10;
-/// How long the guest may take beyond what it measures.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The most bytes of a frame that are not counted at the transmit ring, and bytes of one that are.
-const FRAME: (f64, f64) = (24.0, 1514.0);
+/// Bytes of a page in a segment, and bytes of its frame on the link. What the card cuts into segments
+/// counts at the transmit ring with one header.
+const SEGMENT: (f64, f64) = (1448.0, 1514.0);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::require(&[Package::Qemu, Package::Firmware, Package::ApacheBench])?;
@@ -101,14 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         smp: common.smp,
         memory: "512M".into(),
         files: site.files()?,
-        extra: [
-            "-netdev",
-            &format!("{},id=net0", Link::tap_options()),
-            "-device",
-            &format!("{},netdev=net0,romfile=", args.nic.device()),
-        ]
-        .map(Into::into)
-        .to_vec(),
+        extra: link.device(args.nic.device()).to_vec(),
         launcher: link.guest().launcher(),
         ..Program::default()
     };
@@ -116,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let asked = |server: &usize| !args.idle.contains(server);
     let asked: Vec<usize> = (0..activities.len()).filter(asked).collect();
     let clients = clients::start(args, &link, &mut guest, &asked)?;
-    let samples = collect(&mut guest, common)?;
+    let samples = measure::collect(&mut guest, common.seconds, SETTLE, |_| false)?;
     let outcomes = clients::outcomes(clients)?;
     drop(guest);
     let activities: Vec<_> = asked
@@ -124,30 +129,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .map(|server| activities[*server].clone())
         .collect();
     report(args, &activities, &samples, &outcomes)
-}
-
-/// Takes in samples until the sampler has sent all of them.
-fn collect(guest: &mut Guest, common: &Common) -> Result<Vec<Sample>> {
-    let spinner = ui::Spinner::start(&format!("measuring {} s", common.seconds));
-    let limit = Duration::from_secs(u64::from(common.seconds + SETTLE)) * 2 + PATIENCE;
-    let deadline = Instant::now() + limit;
-    let (mut samples, mut lines) = (Vec::new(), Lines::default());
-    while samples.len() <= common.seconds as usize {
-        match guest.next(deadline) {
-            Next::Output(bytes) => {
-                for line in lines.push(&bytes) {
-                    match Sample::parse(&line) {
-                        Some(sample) => samples.push(sample?),
-                        None => spinner.detail(&line),
-                    }
-                }
-            }
-            Next::Line(line) => spinner.detail(&line.text),
-            Next::Over => bail!("the guest ended after {} samples", samples.len()),
-            Next::Deadline => bail!("only {} samples within {limit:?}", samples.len()),
-        }
-    }
-    Ok(samples)
 }
 
 fn report(
@@ -175,13 +156,17 @@ fn report(
         samples,
     };
     results.show(common)?;
-    show_clients(activities, outcomes)?;
+    show_clients(activities, outcomes, &results.resources[0])?;
     show_link(args, &results.resources[0])?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the clients saw.
-fn show_clients(activities: &[(String, u32)], outcomes: &[Outcome]) -> Result<()> {
+/// What the clients saw, and how many frames of a server waited for the ring.
+fn show_clients(
+    activities: &[(String, u32)],
+    outcomes: &[Outcome],
+    written: &AtResource,
+) -> Result<()> {
     let header = [
         "Server",
         "Requests/s",
@@ -190,9 +175,11 @@ fn show_clients(activities: &[(String, u32)], outcomes: &[Outcome]) -> Result<()
         "p50, ms",
         "p99, ms",
         "p99.9, ms",
+        "Frames waiting",
     ];
     let mut rows = table::table(&header);
-    for ((name, _), outcome) in activities.iter().zip(outcomes) {
+    let servers = activities.iter().zip(outcomes).zip(&written.processes);
+    for (((name, _), outcome), written) in servers {
         let rate = outcome.bytes as f64 / outcome.seconds.max(f64::MIN_POSITIVE) / 1e6;
         rows.add_row([
             name.clone(),
@@ -202,26 +189,23 @@ fn show_clients(activities: &[(String, u32)], outcomes: &[Outcome]) -> Result<()
             outcome.percentile(500).to_string(),
             outcome.percentile(990).to_string(),
             outcome.percentile(999).to_string(),
+            format!("{:.1}", written.queued),
         ]);
     }
     writeln!(anstream::stdout(), "\n{}\n", rows.trim_fmt()).context("cannot print the results")
 }
 
-/// How much of the link the frames took. What each has on the wire besides is not counted at the
-/// ring: its checksum, and what comes before and after it.
+/// How much of the link the frames took.
 fn show_link(args: &Args, written: &AtResource) -> Result<()> {
     let rate = f64::from(args.rate) * 1e6 / 8.0;
-    let (least, most) = (
-        written.bytes_per_second / rate,
-        written.bytes_per_second * (1.0 + FRAME.0 / FRAME.1) / rate,
-    );
+    let taken = written.bytes_per_second * SEGMENT.1 / SEGMENT.0 / rate;
     writeln!(
         anstream::stdout(),
-        "the link's rate                  {:.2} MB/s, {:.1} % of what it can do   (target {:.0} %: {})",
-        written.bytes_per_second / 1e6,
-        least * 100.0,
+        "the link has {:.2} MB/s; of it taken   {:.1} %   (target {:.0} %: {})",
+        rate / 1e6,
+        taken * 100.0,
         REACHED * 100.0,
-        table::verdict(most >= REACHED),
+        table::verdict(taken >= REACHED),
     )
     .context("cannot print the results")
 }

@@ -19,11 +19,7 @@ const LAST_LINES: usize = 25;
 /// Runs a program with its arguments, in one line.
 pub(super) fn run(args: &Args, line: &str) -> Result<ExitCode> {
     let mut guest = program::start(&wanted(args, line)?)?;
-    let mut log = Log {
-        shown: args.verbose,
-        last: VecDeque::new(),
-        statuses: Statuses::default(),
-    };
+    let mut log = Log::new(args.verbose);
     if !pass_on(&mut guest, args.timeout.map(Duration::from_secs), &mut log)? {
         log.show_last();
         ui::error(&format!(
@@ -83,13 +79,21 @@ fn wanted(args: &Args, line: &str) -> Result<Program> {
 }
 
 /// The kernel's log, of which the end is shown when something goes wrong.
-struct Log {
+pub(super) struct Log {
     shown: bool,
     last: VecDeque<String>,
     statuses: Statuses,
 }
 
 impl Log {
+    pub(super) fn new(shown: bool) -> Self {
+        Self {
+            shown,
+            last: VecDeque::new(),
+            statuses: Statuses::default(),
+        }
+    }
+
     fn add(&mut self, line: &str) {
         self.statuses.read(line);
         if self.shown {
@@ -102,7 +106,7 @@ impl Log {
         self.last.push_back(line.to_owned());
     }
 
-    fn show_last(&mut self) {
+    pub(super) fn show_last(&mut self) {
         for line in self.last.drain(..) {
             eprintln!("{line}");
         }
@@ -110,7 +114,7 @@ impl Log {
 }
 
 /// Passes on what the program writes until the guest ends; false if the time is over first.
-fn pass_on(guest: &mut Guest, timeout: Option<Duration>, log: &mut Log) -> Result<bool> {
+pub(super) fn pass_on(guest: &mut Guest, timeout: Option<Duration>, log: &mut Log) -> Result<bool> {
     // Without a limit: so far ahead that nobody sees it.
     let far = Duration::from_secs(10 * 365 * 86_400);
     let deadline = guest.started() + timeout.unwrap_or(far);

@@ -48,6 +48,8 @@ pub struct AtResourceProcess {
     pub received: f64,
     /// The same, for each sample; `None` where nobody received anything.
     pub of_samples: Vec<Option<f64>>,
+    /// Requests of its that waited when a sample was taken, on average.
+    pub queued: f64,
 }
 
 /// What `samples` say about the processes in `entitled` at a resource.
@@ -81,6 +83,7 @@ pub fn at_resource(
             .iter()
             .map(|part| part.as_ref().map(|part| part[number]))
             .collect(),
+        queued: queued(samples, &process.activity, resource),
     };
     let processes: Vec<_> = entitled.iter().enumerate().map(of_process).collect();
     let off = |process: &AtResourceProcess| (process.received - process.entitled).abs();
@@ -137,6 +140,13 @@ fn total(from: &Sample, to: &Sample, resource: &str, counted: Counted) -> u64 {
         .sum()
 }
 
+/// How many requests of an activity waited when a sample was taken, on average.
+fn queued(samples: &[Sample], activity: &str, resource: &str) -> f64 {
+    let at = |sample: &Sample| sample.at_resource(activity, resource);
+    let all: u64 = samples.iter().filter_map(at).map(|used| used.queued).sum();
+    float(all) / samples.len() as f64
+}
+
 fn utilisation(from: &Sample, to: &Sample, resource: &str) -> f64 {
     let cores = from.cores.iter().zip(&to.cores);
     let elapsed: u64 = cores.map(|(from, to)| to.elapsed - from.elapsed).sum();
@@ -166,6 +176,7 @@ mod tests {
                     cycles,
                     bytes,
                     requests: 0,
+                    queued: bytes / 200,
                 },
             )]
             .into(),
@@ -202,6 +213,7 @@ mod tests {
         assert!((at.processes[1].of_samples[0].unwrap() - 0.25).abs() < 1e-9);
         assert!((at.bytes_per_second - 500.0).abs() < 1e-9);
         assert!((at.utilisation - 200.0 / 4000.0).abs() < 1e-9);
+        assert!((at.processes[1].queued - 6.0 / 4.0).abs() < 1e-9);
         assert!((at.utilisation_of_samples[0] - 0.1).abs() < 1e-9);
     }
 

@@ -37,6 +37,7 @@ fn what_does_not_fit_the_interface_is_known() {
         mss: 1460,
     };
     assert!(frame.fits(&properties()));
+    assert_eq!(frame.length_on_link(), 54 + 1461 + 54, "two segments");
     frame.parts[0].offset = 4000;
     assert!(!frame.fits(&properties()), "it ends beyond its frame");
     frame.parts.clear();

@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub(super) has_left: bool,
     /// The program does not want to read any more.
     is_deaf: bool,
+    /// The program wants small segments held back whatever it writes (`TCP_CORK`).
+    is_corked: bool,
 }
 
 /// A connection.
@@ -101,6 +103,7 @@ impl Stream {
                 error: None,
                 has_left: false,
                 is_deaf: false,
+                is_corked: false,
             }),
             is_expected: AtomicBool::new(false),
             arriving: AtomicUsize::new(0),
@@ -280,9 +283,9 @@ impl Stream {
         let mut inner = self.inner.lock();
         let now = self.network.environment.now();
         let written = inner.connection.write(part, now);
-        if how.more {
-            inner.connection.set_cork(true);
-        }
+        // What is held back for more goes with what comes after it.
+        let holds = how.more || inner.is_corked;
+        inner.connection.set_cork(holds);
         let moved = match written {
             Ok(()) => Moved::Bytes(length),
             Err((Refusal::NoMemory, _)) if inner.connection.footprint().0 == 0 => {
@@ -341,6 +344,7 @@ impl Stream {
         let mut inner = self.inner.lock();
         inner.connection.set_nodelay(nodelay);
         inner.connection.set_cork(cork);
+        inner.is_corked = cork;
         inner.connection.set_keep_alive(keep_alive);
         inner.connection.set_user_timeout(user_timeout);
         drop(inner);

@@ -146,23 +146,31 @@ fn resources_of(reader: &Reader<'_>, activity: u64) -> Value {
     let names: BTreeMap<u64, Name> = (reader.records::<Resource>())
         .map(|resource| (resource.resource, resource.name))
         .collect();
-    let mut used: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    let mut used: BTreeMap<String, [u64; 4]> = BTreeMap::new();
     let accounts = reader.records::<Account>();
     for account in accounts.filter(|account| account.activity == activity) {
         let Some(name) = names.get(&account.resource) else {
             continue;
         };
         let sum = used.entry(name.as_str().to_owned()).or_default();
-        for (sum, part) in sum
-            .iter_mut()
-            .zip([account.cycles, account.bytes, account.requests])
-        {
+        let parts = [
+            account.cycles,
+            account.bytes,
+            account.requests,
+            account.queue_length,
+        ];
+        for (sum, part) in sum.iter_mut().zip(parts) {
             *sum += part;
         }
     }
     used.into_iter()
-        .map(|(name, [cycles, bytes, requests])| {
-            let used = json!({ "cycles": cycles, "bytes": bytes, "requests": requests });
+        .map(|(name, [cycles, bytes, requests, queued])| {
+            let used = json!({
+                "cycles": cycles,
+                "bytes": bytes,
+                "requests": requests,
+                "queued": queued,
+            });
             (name, used)
         })
         .collect::<serde_json::Map<_, _>>()

@@ -1,6 +1,10 @@
 //! `stress`: unpleasant neighbours.
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -18,9 +22,12 @@ use vortex_programs::work;
 struct Args {
     /// What
     what: What,
-    /// How much: threads or timers to create, megabytes to fill
+    /// How much: threads or timers to create, megabytes to fill or to write
     #[arg(long, default_value_t = 1000)]
     amount: usize,
+    /// The file that is written
+    #[arg(long, default_value = "/stress")]
+    file: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -39,6 +46,8 @@ enum What {
     Timers,
     /// More memory than there is
     Memory,
+    /// A file, again and again, each time until it is on the disk
+    Writes,
 }
 
 fn main() {
@@ -66,6 +75,11 @@ fn main() {
             let kept: Vec<_> = (0..args.amount).map(|_| fill(1 << 20)).collect();
             println!("{} MiB filled", kept.len());
         }
+        What::Writes => {
+            let Err(error) = write_for_ever(&args.file, args.amount);
+            eprintln!("stress: {}: {error}", args.file.display());
+            std::process::exit(1);
+        }
     }
 }
 
@@ -76,6 +90,18 @@ fn fill(bytes: usize) -> Vec<u8> {
         page[0] = 1;
     }
     std::hint::black_box(memory)
+}
+
+fn write_for_ever(path: &Path, mebibytes: usize) -> io::Result<Infallible> {
+    let mut file = File::create(path)?;
+    let block = vec![b'x'; 1 << 20];
+    loop {
+        file.rewind()?;
+        for _ in 0..mebibytes {
+            file.write_all(&block)?;
+        }
+        file.sync_data()?;
+    }
 }
 
 fn timers(number: usize) {

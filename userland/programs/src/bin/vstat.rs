@@ -21,6 +21,10 @@ struct Args {
     /// Again every second, so many times; the first shows everything since boot
     #[arg(long, value_name = "TIMES", default_value_t = 1)]
     times: u32,
+    /// Once a second and for ever, a line for each activity: its processor time, and the bytes that it
+    /// has put on the network
+    #[arg(long, conflicts_with = "times")]
+    brief: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,16 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> io::Result<()> {
     let scope = if args.own { Scope::Own } else { Scope::All };
     let mut before = Totals::default();
+    if args.brief {
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            let snapshot = Snapshot::take(scope)?;
+            let reader = snapshot.reader()?;
+            let now = Totals::of(&reader);
+            print_brief(&reader, &now, &before);
+            before = now;
+        }
+    }
     for time in 0..args.times {
         if time > 0 {
             thread::sleep(Duration::from_secs(1));
@@ -132,6 +146,50 @@ fn print_accounts(reader: &Reader<'_>, now: &Totals, before: &Totals) {
             bytes - old.2,
         );
     }
+}
+
+/// A line for each activity, and one for what nobody has used.
+fn print_brief(reader: &Reader<'_>, now: &Totals, before: &Totals) {
+    let is_write = |resource: &Resource| resource.name.as_str() == "resource.dwr";
+    let writers: Vec<u64> = (reader.records::<Resource>())
+        .filter(is_write)
+        .map(|resource| resource.resource)
+        .collect();
+    let elapsed = now.elapsed() - before.elapsed();
+    println!("activity              of all CPU     sent, MB");
+    for (activity, name) in activity_names(reader) {
+        let (mut cycles, mut bytes) = (0, 0);
+        for (key, (used, _, moved)) in &now.accounts {
+            if key.1 != activity {
+                continue;
+            }
+            let old = before.accounts.get(key).copied().unwrap_or_default();
+            cycles += used - old.0;
+            bytes += if writers.contains(&key.0) {
+                moved - old.2
+            } else {
+                0
+            };
+        }
+        println!(
+            "{name:<20} {:>10.2} %  {:>10.3}",
+            per_cent(cycles, elapsed),
+            bytes as f64 / 1e6
+        );
+    }
+    let of_cores = |field: fn(&Core) -> u64| -> u64 {
+        let old = |number| before.cores.get(number).map_or(0, field);
+        now.cores
+            .iter()
+            .map(|(number, core)| field(core) - old(number))
+            .sum()
+    };
+    let scheduling = per_cent(of_cores(|core| core.scheduling), elapsed);
+    let idle = per_cent(of_cores(|core| core.idle), elapsed);
+    println!(
+        "{:<20} {scheduling:>10.2} %\n{:<20} {idle:>10.2} %\n",
+        "(scheduling)", "(idle)"
+    );
 }
 
 fn print_rest(reader: &Reader<'_>) {

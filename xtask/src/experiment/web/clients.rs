@@ -1,21 +1,13 @@
 //! The clients of the web experiment.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use xtask::apachebench::{Bench, Outcome, Running};
 use xtask::network::Link;
-use xtask::qemu::{Guest, Next};
+use xtask::qemu::Guest;
 use xtask::ui;
 
+use super::super::measure::wait_for;
 use super::{Args, SETTLE, servers};
-
-/// How long the servers may take to be there.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long one answer is waited for, in seconds.
-const ANSWER: &str = "5";
-/// How many lines of the guest's log a failure shows.
-const SHOWN: usize = 20;
 
 /// Starts a client for each server in `asked`, once that answers.
 pub(super) fn start(
@@ -39,36 +31,6 @@ pub(super) fn start(
         bench.start(link.clients().command("ab"))
     };
     asked.iter().map(client).collect()
-}
-
-/// Waits until a page comes.
-fn wait_for(link: &Link, guest: &mut Guest, url: &str, spinner: &ui::Spinner) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut log = Vec::new();
-    loop {
-        let mut curl = link.clients().command("curl");
-        curl.args([
-            "--silent",
-            "--fail",
-            "--max-time",
-            ANSWER,
-            "--output",
-            "/dev/null",
-            url,
-        ]);
-        if curl.status()?.success() {
-            return Ok(());
-        }
-        // What the guest says meanwhile is the best there is to tell why.
-        while let Next::Line(line) = guest.next(Instant::now()) {
-            spinner.detail(&line.text);
-            log.push(line.text);
-        }
-        if Instant::now() > deadline {
-            let last = log[log.len().saturating_sub(SHOWN)..].join("\n");
-            bail!("{url} does not answer within {PATIENCE:?}; the guest's last words:\n{last}");
-        }
-    }
 }
 
 /// What the clients saw, in their order.

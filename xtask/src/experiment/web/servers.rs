@@ -118,6 +118,7 @@ pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result
             prefix: 24,
         }),
         gateway: None,
+        rate: args.pace(),
     });
     for (number, (name, _)) in activities.iter().enumerate() {
         let (path, arguments) = server(args, number);

@@ -1,0 +1,201 @@
+//! The isolation experiment: a web server beside all kinds of neighbours.
+//!
+//! The victim serves a small page on a few connections, at a rate that takes less than what it is
+//! entitled to: so it is to serve as many requests beside any neighbour as alone, about as fast. Each
+//! neighbour is in an activity of equal weight, in a guest of its own.
+//!
+//! [`antagonists`] has the neighbours, [`guest`] one run.
+
+mod antagonists;
+mod guest;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use xtask::packages::{self, Package};
+use xtask::samples::Sample;
+use xtask::ui;
+
+use self::antagonists::Antagonist;
+use self::guest::{ANTAGONIST, Served, VICTIM};
+use super::web::Nic;
+use super::{table, write};
+
+/// A web server beside each of many unpleasant neighbours: what it keeps, and who pays
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The number of processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
+    /// How long to measure, for each neighbour
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    seconds: u32,
+    /// Only beside these; all without it
+    #[arg(long = "beside", value_name = "NAME,…", value_delimiter = ',')]
+    beside: Vec<Antagonist>,
+    /// Requests that the victim is asked for in a second
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// Connections of the victim's clients
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: u32,
+    /// Datagrams in a second, where they flood
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    packets: u32,
+    /// The network card
+    #[arg(long, value_enum, default_value_t = Nic::VirtioNet)]
+    nic: Nic,
+    /// Write the results to this file
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+}
+
+/// What the victim keeps at least of its throughput, and how much its 99th percentile may grow.
+const KEPT: f64 = 0.95;
+const SLOWER: f64 = 1.5;
+
+/// What came of a run, beside somebody.
+#[derive(Serialize)]
+struct Run {
+    beside: String,
+    served: Served,
+    /// Requests in a second, and the 99th percentile, as parts of those alone.
+    kept: f64,
+    p99_of_alone: f64,
+    /// Where all cores' time went, as parts of it: activities by name, and what is no activity's.
+    cycles: BTreeMap<String, f64>,
+}
+
+/// All of it, as JSON.
+#[derive(Serialize)]
+struct Results {
+    experiment: &'static str,
+    smp: u32,
+    seconds: u32,
+    rate: u32,
+    packets: u32,
+    runs: Vec<Run>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    packages::require(&[Package::Qemu, Package::Firmware])?;
+    let chosen: &[Antagonist] = match args.beside.as_slice() {
+        [] => &Antagonist::ALL,
+        some => some,
+    };
+    let mut runs: Vec<Run> = Vec::new();
+    for antagonist in std::iter::once(None).chain(chosen.iter().copied().map(Some)) {
+        let beside = antagonist.map_or_else(|| "alone".into(), Antagonist::name);
+        ui::header(&format!("the victim, {beside}"));
+        let (served, samples) =
+            guest::run(args, antagonist).with_context(|| format!("beside {beside}"))?;
+        let alone = runs.first().map_or(&served, |run| &run.served);
+        runs.push(Run {
+            kept: served.rate() / alone.rate().max(f64::MIN_POSITIVE),
+            p99_of_alone: served.p99_us / alone.p99_us.max(f64::MIN_POSITIVE),
+            beside,
+            served,
+            cycles: cycles(&samples)?,
+        });
+    }
+    show(&runs)?;
+    if let Some(path) = &args.json {
+        let results = Results {
+            experiment: "isolation",
+            smp: args.smp,
+            seconds: args.seconds,
+            rate: args.rate,
+            packets: args.packets,
+            runs,
+        };
+        write(path, &(serde_json::to_string_pretty(&results)? + "\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where all cores' time went from the first sample to the last, as parts of it.
+fn cycles(samples: &[Sample]) -> Result<BTreeMap<String, f64>> {
+    let (first, last) = (samples.first(), samples.last());
+    let (first, last) = first.zip(last).context("the guest has sent no samples")?;
+    let cores = || first.cores.iter().zip(&last.cores);
+    let elapsed: u64 = cores().map(|(from, to)| to.elapsed - from.elapsed).sum();
+    let part = |cycles: u64| cycles as f64 / elapsed.max(1) as f64;
+    let mut parts: BTreeMap<String, f64> = (last.activities.iter())
+        .map(|activity| {
+            let name = &activity.name;
+            let used = |sample: &Sample| -> u64 {
+                let all = 0..sample.cores.len();
+                all.map(|core| sample.cycles(name, core)).sum()
+            };
+            (name.clone(), part(used(last).saturating_sub(used(first))))
+        })
+        .collect();
+    let all = |count: fn(&xtask::samples::CoreSample) -> u64| -> f64 {
+        part(cores().map(|(from, to)| count(to) - count(from)).sum())
+    };
+    parts.insert(SCHEDULING.into(), all(|core| core.scheduling));
+    parts.insert(INTERRUPTS.into(), all(|core| core.interrupt));
+    parts.insert(IDLE.into(), all(|core| core.idle));
+    Ok(parts)
+}
+
+/// What is no activity's.
+const SCHEDULING: &str = "(scheduling)";
+const INTERRUPTS: &str = "(interrupts)";
+const IDLE: &str = "(idle)";
+
+fn show(runs: &[Run]) -> Result<()> {
+    let mut served = table::table(&[
+        "Beside",
+        "Requests/s",
+        "Kept",
+        "Failed",
+        "p50, ms",
+        "p99, ms",
+        "p99.9, ms",
+        "p99 of alone",
+        "Verdict",
+    ]);
+    for run in runs {
+        let ms = |us: f64| format!("{:.2}", us / 1000.0);
+        let holds = run.kept >= KEPT && run.p99_of_alone < SLOWER && run.served.failed == 0;
+        served.add_row([
+            run.beside.clone(),
+            format!("{:.1}", run.served.rate()),
+            format!("{:.1} %", run.kept * 100.0),
+            run.served.failed.to_string(),
+            ms(run.served.p50_us),
+            ms(run.served.p99_us),
+            ms(run.served.p999_us),
+            format!("{:.2}", run.p99_of_alone),
+            table::verdict(holds).to_string(),
+        ]);
+    }
+    let columns = [
+        VICTIM,
+        ANTAGONIST,
+        "infrastructure",
+        SCHEDULING,
+        INTERRUPTS,
+        "sampler",
+        IDLE,
+    ];
+    let header: Vec<&str> = std::iter::once("Beside").chain(columns).collect();
+    let mut cycles = table::table(&header);
+    for run in runs {
+        let part = |name: &str| table::per_cent(run.cycles.get(name).copied().unwrap_or_default());
+        cycles.add_row(std::iter::once(run.beside.clone()).chain(columns.map(part)));
+    }
+    writeln!(
+        anstream::stdout(),
+        "\n{}\n\n{}\n\ntarget: at least {:.0} % of the throughput, and a 99th percentile under {SLOWER} of that alone\n",
+        served.trim_fmt(),
+        cycles.trim_fmt(),
+        KEPT * 100.0,
+    )
+    .context("cannot print the results")
+}

@@ -1,0 +1,143 @@
+//! What the victim is beside: processes in an activity of equal weight, or packets from outside.
+
+use anyhow::{Context, Result};
+use vortex_sched_config::Process;
+use xtask::network::Link;
+use xtask::process::Running;
+
+use super::super::grid;
+use super::guest::{ANTAGONIST, FLOODED, program, server};
+
+/// A neighbour of the victim's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Antagonist {
+    /// Four processes for each core that compute
+    CpuHogs,
+    /// Datagrams to a port where nobody is
+    UdpClosed,
+    /// Datagrams to a port of the antagonist's, who reads them
+    UdpRead,
+    /// Datagrams to a port of the antagonist's, who never reads them
+    UdpUnread,
+    /// The same datagrams, which do not get to the guest: what the generator itself costs
+    UdpOutside,
+    /// Requests for connections to the antagonist's server, and nothing after them
+    SynFlood,
+    /// Requests to the antagonist's server
+    RequestFlood,
+    /// A reader from the disk
+    DiskReader,
+    /// A writer to the disk
+    DiskWriter,
+    /// A process that fills memory, and touches all of it
+    MemoryHog,
+    /// A thousand threads that compute
+    ThreadBomb,
+    /// Nothing but system calls
+    CallStorm,
+}
+
+/// Where datagrams go that nobody waits for.
+const CLOSED: u16 = 9999;
+/// SYN segments, and requests, in a second.
+const SYNS: u32 = 10_000;
+const REQUESTS: u32 = 1000;
+/// MiB that the writer writes again and again, and that the memory hog fills.
+pub(super) const WRITTEN: u32 = 32;
+const FILLED: u32 = 256;
+/// The reader's file, in bytes.
+pub(super) const READ: u32 = 32 << 20;
+
+impl Antagonist {
+    /// All, as they are run without a choice.
+    pub(super) const ALL: [Self; 12] = [
+        Self::CpuHogs,
+        Self::UdpOutside,
+        Self::UdpClosed,
+        Self::UdpRead,
+        Self::UdpUnread,
+        Self::SynFlood,
+        Self::RequestFlood,
+        Self::DiskReader,
+        Self::DiskWriter,
+        Self::MemoryHog,
+        Self::ThreadBomb,
+        Self::CallStorm,
+    ];
+
+    /// As the command line and the tables have it.
+    pub(super) fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Its processes in the guest.
+    pub(super) fn processes(self, smp: u32) -> Vec<Process> {
+        let port = FLOODED.to_string();
+        let [filled, written, read] = [FILLED, WRITTEN, READ].map(|number| number.to_string());
+        let one = |path: &str, arguments: &[&str]| vec![process(0, path, arguments)];
+        match self {
+            Self::CpuHogs => (0..4 * smp)
+                .map(|number| process(number, "/bin/cpuhog", &[]))
+                .collect(),
+            Self::UdpClosed | Self::UdpOutside => Vec::new(),
+            Self::UdpRead => one("/bin/udpsink", &["--port", &port]),
+            Self::UdpUnread => one("/bin/udpsink", &["--port", &port, "--never-read"]),
+            Self::SynFlood | Self::RequestFlood => vec![server(ANTAGONIST, FLOODED)],
+            Self::DiskReader => one(
+                "/bin/readfiles",
+                &[
+                    "--create",
+                    "--evict",
+                    "--random",
+                    "--size",
+                    &read,
+                    "--request",
+                    "65536",
+                    "/reader",
+                ],
+            ),
+            Self::DiskWriter => one("/bin/stress", &["writes", "--amount", &written]),
+            Self::MemoryHog => (0..smp)
+                .map(|number| process(number, "/bin/stress", &["memory", "--amount", &filled]))
+                .chain([process(smp, "/bin/stress", &["faults"])])
+                .collect(),
+            Self::ThreadBomb => one("/bin/stress", &["threads", "--amount", "1000"]),
+            Self::CallStorm => one("/bin/stress", &["calls"]),
+        }
+    }
+
+    /// Starts what it sends from outside, `packets` a second for so many seconds.
+    pub(super) fn start(self, link: &Link, packets: u32, seconds: u32) -> Result<Option<Running>> {
+        let flood = |what: &str, to: String, rate: u32| -> Result<Option<Running>> {
+            let mut command = link.clients().command(program("flood")?);
+            command.args([what, &to, "--rate", &rate.to_string()]);
+            command.args(["--seconds", &seconds.to_string()]);
+            command.stdout(std::process::Stdio::null());
+            Running::start(&mut command).map(Some)
+        };
+        let guest = Link::GUEST;
+        match self {
+            Self::UdpClosed => flood("udp", format!("{guest}:{CLOSED}"), packets),
+            Self::UdpRead | Self::UdpUnread => flood("udp", format!("{guest}:{FLOODED}"), packets),
+            Self::UdpOutside => {
+                let outside = link.outside().context("a place for packets to end at")?;
+                flood("udp", format!("{outside}:{CLOSED}"), packets)
+            }
+            Self::SynFlood => flood("syn", format!("{guest}:{FLOODED}"), SYNS),
+            Self::RequestFlood => flood("requests", format!("{guest}:{FLOODED}"), REQUESTS),
+            _ => Ok(None),
+        }
+    }
+
+    /// The server of its that is to be there before it begins, if it has one.
+    pub(super) fn awaits(self) -> Option<u16> {
+        matches!(self, Self::SynFlood | Self::RequestFlood).then_some(FLOODED)
+    }
+}
+
+fn process(number: u32, path: &str, arguments: &[&str]) -> Process {
+    let mut process = grid::process(ANTAGONIST, path, arguments);
+    process.name = format!("{ANTAGONIST}{number}");
+    process
+}

@@ -1,0 +1,175 @@
+//! The guest of the isolation experiment, and one run of it.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use vortex_sched_config::value::Address;
+use vortex_sched_config::{Network, Process};
+use xtask::disks::Controller;
+use xtask::network::Link;
+use xtask::process::Running;
+use xtask::program::{self, Program};
+use xtask::samples::Sample;
+use xtask::userland::{self, GuestFile};
+use xtask::{ui, workspace};
+
+use super::super::{grid, measure};
+use super::Args;
+use super::antagonists::{Antagonist, READ, WRITTEN};
+
+pub(super) const VICTIM: &str = "victim";
+pub(super) const ANTAGONIST: &str = "antagonist";
+/// The victim's port, and the one at which the antagonist is flooded.
+const PORT: u16 = 8000;
+pub(super) const FLOODED: u16 = 8001;
+const ROOT: &str = "/www";
+const PAGE: &str = "index.html";
+/// Bytes of the page.
+const PAGE_BYTES: usize = 2048;
+/// Seconds from the start of the guest's programs to the first sample: the clients have begun then.
+const SETTLE: u32 = 8;
+
+/// What the victim's clients saw.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Served {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) seconds: f64,
+    /// Microseconds within which so many thousandths of the requests were answered.
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
+    pub(super) max_us: f64,
+}
+
+impl Served {
+    /// Requests that were answered, in a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// A program of the project's, as it is here.
+pub(super) fn program(name: &str) -> Result<PathBuf> {
+    let path = format!("/bin/{name}");
+    let found = userland::build()?
+        .into_iter()
+        .find(|file| file.path == path);
+    found
+        .map(|file| file.file)
+        .with_context(|| format!("there is no program {path}"))
+}
+
+/// A web server's process.
+pub(super) fn server(activity: &str, port: u16) -> Process {
+    let listen = format!("0.0.0.0:{port}");
+    grid::process(activity, "/bin/httpd", &[ROOT, "--listen", &listen])
+}
+
+/// The address of a server's page.
+fn url(port: u16) -> String {
+    format!("http://{}:{port}/{PAGE}", Link::GUEST)
+}
+
+/// The victim beside an antagonist, or alone.
+fn configuration(args: &Args, antagonist: Option<Antagonist>) -> Result<String> {
+    let activities = [VICTIM, ANTAGONIST].map(|name| (name.to_owned(), 50));
+    let mut configuration = grid::begin(&activities, args.smp);
+    configuration.activities.push(grid::infrastructure(100));
+    // Of each core half is for threads.
+    let threads = grid::threads(args.smp, Some(TIMESLICE_US), |_| 100);
+    configuration.schedulers.push(threads);
+    configuration.networks.push(Network {
+        interface: "net0".into(),
+        address: Some(Address::Static {
+            address: Link::GUEST,
+            prefix: 24,
+        }),
+        gateway: None,
+        rate: None,
+    });
+    configuration.processes.push(server(VICTIM, PORT));
+    let others = antagonist.map(|one| one.processes(args.smp));
+    configuration.processes.extend(others.unwrap_or_default());
+    let sampler = grid::sampler_of(args.seconds, SETTLE, &["--resources"]);
+    configuration.processes.push(sampler);
+    grid::xml(&configuration)
+}
+
+/// How long a thread runs at a time, in microseconds.
+const TIMESLICE_US: u32 = 1000;
+
+/// The victim's page, for the guest's file system.
+fn page() -> Result<(tempfile::TempDir, GuestFile)> {
+    let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
+    let file = folder.path().join(PAGE);
+    std::fs::write(&file, vec![b'x'; PAGE_BYTES]).context("cannot write the page")?;
+    let path = format!("{ROOT}/{PAGE}");
+    Ok((folder, GuestFile { path, file }))
+}
+
+/// Runs the victim beside an antagonist, or alone: what its clients saw, and the samples.
+pub(super) fn run(args: &Args, antagonist: Option<Antagonist>) -> Result<(Served, Vec<Sample>)> {
+    let link = Link::new(None)?;
+    let configuration = configuration(args, antagonist)?;
+    let (folder, page) = page()?;
+    let room = u64::from(READ) * u64::from(args.smp) + (u64::from(WRITTEN) << 20);
+    let root = measure::Root::new(&configuration, vec![page], room)?;
+    drop(folder);
+    let mut extra = root.arguments(Controller::VirtioScsi, None);
+    extra.extend(link.device(args.nic.device()));
+    let program = Program {
+        configuration,
+        smp: args.smp,
+        memory: "512M".into(),
+        extra,
+        launcher: link.guest().launcher(),
+        ..Program::default()
+    };
+    let mut guest = program::start(&program)?;
+    let spinner = ui::Spinner::start("waiting for the servers");
+    for port in [PORT]
+        .into_iter()
+        .chain(antagonist.and_then(Antagonist::awaits))
+    {
+        measure::wait_for(&link, &mut guest, &url(port), &spinner)?;
+    }
+    drop(spinner);
+    let seconds = args.seconds + SETTLE;
+    let flood = antagonist.map(|one| one.start(&link, args.packets, seconds));
+    let flood = flood.transpose()?.flatten();
+    let client = start_client(args, &link, seconds)?;
+    let samples = measure::collect(&mut guest, args.seconds, SETTLE, |ended| {
+        // The kernel ends who takes all the memory that there is.
+        ended.path.ends_with("/stress")
+    })?;
+    let served = outcome(client)?;
+    drop((flood, guest));
+    Ok((served, samples))
+}
+
+/// Starts the victim's clients.
+fn start_client(args: &Args, link: &Link, seconds: u32) -> Result<Running> {
+    let mut client = link.clients().command(program("webclient")?);
+    client
+        .arg(format!("{}:{PORT}", Link::GUEST))
+        .arg(format!("/{PAGE}"))
+        .args(["--rate", &args.rate.to_string()])
+        .args(["--connections", &args.connections.to_string()])
+        .args(["--seconds", &seconds.to_string()])
+        .stdout(Stdio::piped());
+    Running::start(&mut client)
+}
+
+fn outcome(mut client: Running) -> Result<Served> {
+    let status = client.wait()?;
+    let mut said = String::new();
+    if let Some(output) = &mut client.child().stdout {
+        output.read_to_string(&mut said)?;
+    }
+    ensure!(status.success(), "the clients failed ({status})");
+    serde_json::from_str(&said).with_context(|| format!("the clients say something else: {said}"))
+}

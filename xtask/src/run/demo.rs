@@ -1,0 +1,134 @@
+//! `cargo xtask run` with nothing to run: three web servers in three activities, and what each uses.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use vortex_sched_config::value::{Right, Share};
+use vortex_sched_config::{Activity, Configuration, Process};
+use xtask::nic::{self, Forward, Nic};
+use xtask::program::{self, Program};
+use xtask::userland::GuestFile;
+use xtask::{qemu, ui, workspace};
+
+use super::exec::{Log, pass_on};
+use super::{Args, LAST_WAIT, TIMED_OUT};
+
+/// The servers' shares.
+const SHARES: [u32; 3] = [50, 33, 17];
+/// The first server's port in the guest, and the first that is tried here; the others' follow.
+const GUEST_PORT: u16 = 8000;
+const HOST_PORT: u16 = 8080;
+const ROOT: &str = "/www";
+/// A page to look at, and one for clients that measure.
+const INDEX: &str = "<!doctype html>\n<title>Vortex</title>\n<h1>Vortex</h1>\n<p>One of three web \
+                     servers. <a href=\"/megabyte\">A megabyte</a> to fetch again and again.</p>\n";
+const MEGABYTE: usize = 1 << 20;
+
+/// Runs it until the time is over, or Ctrl-C.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let forwards = forwards()?;
+    let folder = tempfile::tempdir_in(workspace::target_subdir("run")?)?;
+    let mut files = Vec::new();
+    for (name, content) in [
+        ("index.html", INDEX.as_bytes().to_vec()),
+        ("megabyte", vec![b'x'; MEGABYTE]),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).context("cannot write a page")?;
+        let path = format!("{ROOT}/{name}");
+        files.push(GuestFile { path, file });
+    }
+    let nic = args.nic.unwrap_or(Nic::VirtioNet);
+    if nic == Nic::None {
+        bail!("the demonstration's web servers need a network interface; leave --nic away");
+    }
+    let all = [&forwards[..], &args.forwards].concat();
+    let mut extra = nic::arguments(nic, 0, &all);
+    extra.extend(args.qemu_args.iter().cloned());
+    let mut guest = program::start(&Program {
+        configuration: configuration(args.smp)?,
+        rootfs: args.rootfs.clone(),
+        files,
+        smp: args.smp,
+        memory: args.mem.clone().unwrap_or_default(),
+        accel: args.accel.choose(),
+        machine: args.machine,
+        cpu: args.cpu.clone(),
+        extra,
+        ..Program::default()
+    })?;
+    for (share, Forward { host, .. }) in SHARES.iter().zip(&forwards) {
+        let url = format!("http://{}:{host}/", Ipv4Addr::LOCALHOST);
+        ui::header(&format!("{} at {url}", activity(*share)));
+    }
+    let mut log = Log::new(args.verbose);
+    if !pass_on(&mut guest, args.timeout.map(Duration::from_secs), &mut log)? {
+        ui::done("the time is over");
+        return Ok(TIMED_OUT.into());
+    }
+    log.show_last();
+    let exit = guest.exit(qemu::within(LAST_WAIT))?;
+    let exit = exit.context("QEMU closed its log and does not end")?;
+    ui::error(&format!("the servers have ended: {exit}"));
+    Ok(exit.code().max(1).into())
+}
+
+/// Ports here that nobody has, for the servers.
+fn forwards() -> Result<Vec<Forward>> {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let free = (HOST_PORT..=u16::MAX).filter(is_free);
+    let forwards: Vec<Forward> = free
+        .zip(GUEST_PORT..)
+        .take(SHARES.len())
+        .map(|(host, guest)| Forward { host, guest })
+        .collect();
+    if forwards.len() < SHARES.len() {
+        bail!(
+            "no port from {HOST_PORT} on is free at {}",
+            Ipv4Addr::LOCALHOST
+        );
+    }
+    Ok(forwards)
+}
+
+fn activity(share: u32) -> String {
+    format!("web{share}")
+}
+
+/// The built-in configuration with the servers, and what prints the table.
+fn configuration(smp: u32) -> Result<String> {
+    let mut configuration = Configuration::builtin(smp);
+    for (share, port) in SHARES.into_iter().zip(GUEST_PORT..) {
+        let name = activity(share);
+        configuration.activities.push(Activity {
+            name: name.clone(),
+            weight: Share::from_thousandths(share * 1000),
+            memory: None,
+            cpu: None,
+        });
+        let listen = format!("0.0.0.0:{port}");
+        let arguments = [ROOT, "--listen", &listen];
+        configuration
+            .processes
+            .push(process(&name, "/bin/httpd", &arguments));
+    }
+    let mut table = process("statistics", "/bin/vstat", &["--brief"]);
+    table.activity = None;
+    table.rights = vec![Right::Statistics];
+    configuration.processes.push(table);
+    serde_xml_rs::to_string(&configuration).context("cannot write a configuration")
+}
+
+fn process(name: &str, path: &str, arguments: &[&str]) -> Process {
+    Process {
+        name: name.into(),
+        path: path.into(),
+        activity: Some(name.into()),
+        args: arguments.iter().map(|&argument| argument.into()).collect(),
+        env: Vec::new(),
+        stdout: None,
+        rights: Vec::new(),
+    }
+}
