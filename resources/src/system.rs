@@ -35,7 +35,7 @@ pub use core_resources::CoreResources;
 pub(crate) use home::Home;
 use home::Homes;
 pub use layout::{Kind, Layout};
-pub use message::{Begin, Call, Message};
+pub use message::{Call, Message};
 
 /// The system on a machine: `impl System for Vortex<M>`.
 #[derive(Debug)]

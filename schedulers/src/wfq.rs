@@ -16,13 +16,20 @@
 //!   virtual time): what was used while no one else wanted it is not held against anyone.
 //! - A decision that has consumed nothing by the time its client is ready again is charged one
 //!   unit of the metric, so that no one can hold the resource with requests that cost nothing.
+//! - A client that is a scheduler (at a CPU multiplexor, say) is without work now and then because
+//!   what it schedules is being served by another one, on the same core, and did not stop wanting.
+//!   If such a client is back before the virtual time is four of its charges ahead of its tag (as
+//!   they are on average), it may stay behind by up to one, as its *arrears*: otherwise who needs
+//!   several resources in turn would lose its place at each of them, and the more so the larger its
+//!   share is. Arrears never exceed what the client would have received had it stayed.
 //! - A new weight counts from the next decision: what the client is ahead of the virtual time is
 //!   rescaled to it.
 //!
 //! # Bound
 //! For two clients that are both busy throughout an interval, the amounts they are charged in it
 //! satisfy |charged_i / w_i − charged_j / w_j| ≤ l_i / w_i + l_j / w_j, where l is the largest
-//! amount charged between two decisions for the client.
+//! amount charged between two decisions for the client. For clients that are schedulers, arrears add
+//! the greater of the two terms once more.
 //!
 //! # Numbers
 //! A tag counts 2^-64 of an amount per unit of weight, and one unit of the metric raises it by the
@@ -60,6 +67,10 @@ const WINDOW: u128 = (Wheel::<Client>::WINDOW as u128) << KEY_SHIFT;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wfq;
 
+/// How many average charges the virtual time may be ahead of a scheduler that comes back with
+/// arrears.
+const GRACE: u128 = 4;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Absent,
@@ -77,27 +88,30 @@ struct Client {
     /// The busy period for which the tag counts.
     period: u32,
     state: State,
+    /// It is a scheduler, and may have arrears.
+    schedules: bool,
     statistics: ClientStatistics,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Self::new(State::Absent, Weight::DEFAULT)
+        Self::new(State::Absent, false, Weight::DEFAULT)
     }
 }
 
 impl Client {
-    fn new(state: State, weight: Weight) -> Self {
+    fn new(state: State, schedules: bool, weight: Weight) -> Self {
         Self {
             tag: 0,
             step: step(weight),
             period: 0,
             state,
+            schedules,
             statistics: ClientStatistics::default(),
         }
     }
 
-    /// Where the tag lies in the wheel.
+    /// Where the tag lies in the wheel, if it is not behind the virtual time.
     #[inline]
     const fn key(&self) -> u64 {
         (self.tag >> KEY_SHIFT) as u64
@@ -114,6 +128,18 @@ impl Client {
     #[inline]
     fn advance(&mut self, amount: u64) {
         self.tag += u128::from(amount) * u128::from(self.step);
+    }
+
+    /// The least tag that a client may have that becomes ready at this virtual time.
+    fn least_tag(&self, virtual_time: u128) -> u128 {
+        let average = self.statistics.charged / self.statistics.decisions.max(1);
+        let charge = u128::from(average) * u128::from(self.step);
+        let is_back =
+            self.schedules && self.tag.saturating_add(charge.saturating_mul(GRACE)) >= virtual_time;
+        match is_back {
+            true => virtual_time.saturating_sub(charge),
+            false => virtual_time,
+        }
     }
 }
 
@@ -142,27 +168,29 @@ impl Core {
         (client.state != State::Absent).then_some(client)
     }
 
-    /// Brings the tag of a client that is not ready up to date.
+    /// Brings the tag of a client that is not in the order up to date.
     fn settle(&mut self, id: ClientId) {
         let (period, virtual_time) = (self.period, self.virtual_time);
-        if let Some(client) = self.client(id)
-            && (client.period != period || client.tag < virtual_time)
-        {
-            client.period = period;
-            client.tag = virtual_time;
-        }
+        let Some(client) = self.client(id) else {
+            return;
+        };
+        client.tag = match client.period == period {
+            true => client.tag.max(client.least_tag(virtual_time)),
+            false => virtual_time,
+        };
+        client.period = period;
     }
 
-    /// Puts a ready client, whose tag is up to date, where it belongs. (The tag may be behind the
-    /// virtual time in the bits that do not count.)
+    /// Puts a ready client, whose tag is up to date, where it belongs. One whose tag is behind the
+    /// virtual time counts as level with it.
     fn enqueue(&mut self, id: ClientId) {
         let virtual_time = self.virtual_time;
         let Some(client) = self.client(id) else {
             return;
         };
-        let (tag, key) = (client.tag, client.key());
-        if tag.saturating_sub(virtual_time) < WINDOW {
-            self.wheel.insert(id.0, key);
+        let tag = client.tag.max(virtual_time);
+        if tag - virtual_time < WINDOW {
+            self.wheel.insert(id.0, (tag >> KEY_SHIFT) as u64);
         } else {
             self.far.insert(id.0, tag);
         }
@@ -292,12 +320,13 @@ impl Scheduler for Wfq {
         })
     }
 
-    fn add_client(core: &mut Self::Core, id: ClientId, _kind: ClientKind, params: &ClientParams) {
+    fn add_client(core: &mut Self::Core, id: ClientId, kind: ClientKind, params: &ClientParams) {
         Self::remove_client(core, id);
         core.wheel.reserve(id.0);
         core.far.reserve(id.0);
         if let Some(client) = core.wheel.get_mut(id.0) {
-            *client = Client::new(State::Idle, params.weight);
+            let schedules = kind == ClientKind::Scheduler;
+            *client = Client::new(State::Idle, schedules, params.weight);
         }
     }
 
@@ -315,6 +344,7 @@ impl Scheduler for Wfq {
         }
         if ready {
             core.dequeue(id);
+            core.settle(id);
             core.enqueue(id);
         }
     }
@@ -337,7 +367,10 @@ impl Scheduler for Wfq {
         };
         client.state = State::Unpaid;
         client.statistics.decisions += 1;
-        core.virtual_time = client.tag;
+        // A branch, rather than a maximum that would be stored every time: arrears are rare.
+        if client.tag > core.virtual_time {
+            core.virtual_time = client.tag;
+        }
         core.in_service = chosen;
         Some(ClientId(chosen))
     }

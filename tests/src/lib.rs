@@ -21,6 +21,7 @@ pub mod disks;
 mod log_file;
 mod machine;
 pub mod programs;
+pub mod root_disk;
 mod running;
 pub mod sampled;
 pub mod slots;

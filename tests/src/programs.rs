@@ -21,6 +21,9 @@ use crate::slots::Slots;
 /// How long a guest may take for its programs; for a busy host.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 
+/// How long the same programs may take here.
+const DEADLINE_HERE: Duration = Duration::from_secs(100);
+
 /// The list of commands in a [`Root`], for the program `each`.
 pub const LIST: &str = "commands";
 
@@ -80,7 +83,7 @@ impl Ran {
 #[track_caller]
 #[must_use]
 pub fn run(program: &Program) -> Ran {
-    finish(program, Slots::one())
+    finish(program, Slots::one(), None)
 }
 
 /// The same, while no other guest runs: for tests that look at the time.
@@ -90,18 +93,28 @@ pub fn run(program: &Program) -> Ran {
 #[track_caller]
 #[must_use]
 pub fn run_alone(program: &Program) -> Ran {
-    finish(program, Slots::all())
+    finish(program, Slots::all(), None)
+}
+
+/// The same as [`run`]; when the programs have written `text`, QEMU gets this command (QMP).
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+#[must_use]
+pub fn run_and(program: &Program, text: &str, command: &str) -> Ran {
+    finish(program, Slots::one(), Some((text, command)))
 }
 
 #[track_caller]
-fn finish(program: &Program, slots: Result<Slots>) -> Ran {
-    match slots.and_then(|slots| watch(program, &slots)) {
+fn finish(program: &Program, slots: Result<Slots>, command: Option<(&str, &str)>) -> Ran {
+    match slots.and_then(|slots| watch(program, &slots, command)) {
         Ok(ran) => ran,
         Err(error) => panic!("{error:#}"),
     }
 }
 
-fn watch(program: &Program, _slots: &Slots) -> Result<Ran> {
+fn watch(program: &Program, _slots: &Slots, mut command: Option<(&str, &str)>) -> Result<Ran> {
     let mut file = LogFile::create()?;
     let mut guest = program::start(program).context("cannot start a guest")?;
     let (mut output, mut log, mut statuses) = (Vec::new(), String::new(), Statuses::default());
@@ -122,6 +135,10 @@ fn watch(program: &Program, _slots: &Slots) -> Result<Ran> {
             Next::Output(bytes) => {
                 file.add(&format!("> {}", String::from_utf8_lossy(&bytes)))?;
                 output.extend_from_slice(&bytes);
+                let written = String::from_utf8_lossy(&output);
+                if let Some((_, command)) = command.take_if(|(text, _)| written.contains(*text)) {
+                    guest.monitor(command)?;
+                }
             }
             Next::Over => break,
             Next::Deadline => anyhow::bail!(
@@ -206,16 +223,25 @@ impl Root {
     /// What the commands write on the host, standard error included.
     ///
     /// # Errors
-    /// When they cannot be run.
+    /// When they cannot be run, or do not end in 100 s.
     pub fn on_linux(&self) -> Result<String> {
+        let commands = format!(
+            "exec timeout {} bin/each {LIST} 2>&1",
+            DEADLINE_HERE.as_secs()
+        );
         let ran = Command::new("sh")
-            .args(["-c", &format!("exec bin/each {LIST} 2>&1")])
+            .args(["-c", &commands])
             .current_dir(&self.host)
             .env_clear()
             .output()
             .context("cannot run the commands here")?;
-        ensure!(ran.status.success(), "the commands: {}", ran.status);
-        Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+        let output = String::from_utf8_lossy(&ran.stdout).into_owned();
+        ensure!(
+            ran.status.success(),
+            "the commands: {}; they wrote:\n{output}",
+            ran.status
+        );
+        Ok(output)
     }
 }
 

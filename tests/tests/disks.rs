@@ -46,6 +46,25 @@ fn on_four_cores_too() {
     }
 }
 
+/// Without messages, a device has its line only, which the kernel does not know: it is polled.
+#[test]
+fn a_controller_without_messages_works_too() {
+    let image = Image::new();
+    let disks = arguments(Controller::VirtioScsi, &[Disk::new(image.path())]);
+    let disks = disks.into_iter().filter_map(|one| one.into_string().ok());
+    let arguments: Vec<String> = disks
+        .map(|one| one.replace("virtio-scsi-pci", "virtio-scsi-pci,vectors=0"))
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    assert!(arguments[1].contains("vectors=0"), "{arguments:?}");
+    let machine = Machine::new().smp(2).option("selftest=disk");
+    let mut machine = machine.qemu_args(&arguments).start();
+    machine.wait_for("disk: sda: 2097152 bytes read, 2097152 written and read, 0 requests failed");
+    machine.wait_for("selftest disk: ok");
+    machine.expect_exit(&Exit::PowerOff);
+    image.expect_copied();
+}
+
 #[test]
 fn a_machine_without_disks_says_so_at_once() {
     let mut machine = Machine::new().option("selftest=disk").start();

@@ -1,105 +1,13 @@
 //! Files on a disk, by programs in the guest; e2fsprogs judge what is left on the image.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-use vortex_tests::programs::{Ran, run};
-use xtask::program::Program;
-use xtask::userland;
-
-/// A disk with the project's programs on it, and so much room.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn new(mib: u32) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("root");
-        for folder in ["dev", "proc", "etc", "tmp"] {
-            fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        fs::write(root.join("etc/vortex.xml"), "").unwrap();
-        for file in userland::build().unwrap() {
-            let to = root.join(file.path.trim_start_matches('/'));
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(&file.file, to).unwrap();
-        }
-        let disk = Self(place);
-        let made = tool("mke2fs")
-            .args([
-                "-q",
-                "-F",
-                "-t",
-                "ext2",
-                "-E",
-                "root_owner=0:0",
-                "-N",
-                "40000",
-                "-d",
-            ])
-            .arg(&root)
-            .arg(disk.image())
-            .arg(format!("{mib}M"))
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        disk
-    }
-
-    fn image(&self) -> PathBuf {
-        self.0.path().join("image")
-    }
-
-    /// Runs a program of the disk's with the disk as the root file system.
-    fn run(&self, path: &str, arguments: &[&str], extra: &[&str]) -> Ran {
-        let drive = format!(
-            "file={},if=none,id=root,format=raw,cache=unsafe",
-            self.image().display()
-        );
-        let mut qemu = vec!["-drive", &drive, "-device", "virtio-scsi-pci,id=scsi"];
-        qemu.extend(["-device", "scsi-hd,bus=scsi.0,drive=root"]);
-        qemu.extend(extra);
-        run(&Program {
-            path: path.into(),
-            arguments: arguments.iter().map(|&argument| argument.into()).collect(),
-            smp: 2,
-            extra: qemu.into_iter().map(Into::into).collect(),
-            ..Program::default()
-        })
-    }
-
-    /// What a tool of e2fsprogs says of the image.
-    fn ask(&self, program: &str, arguments: &[&str]) -> Output {
-        let output = tool(program).args(arguments).arg(self.image()).output();
-        output.unwrap()
-    }
-
-    #[track_caller]
-    fn check(&self) {
-        let output = self.ask("e2fsck", &["-fn"]);
-        assert!(output.status.success(), "{output:?}");
-    }
-}
-
-fn tool(name: &str) -> Command {
-    let mut command = Command::new(name);
-    command.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
-    command
-}
-
-/// What a program says on Linux.
-fn on_linux(path: &str, arguments: &[&Path]) -> String {
-    let files = userland::build().unwrap();
-    let file = files.iter().find(|file| file.path == path).unwrap();
-    let output = Command::new(&file.file).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use vortex_tests::root_disk::{RootDisk, on_linux};
 
 #[test]
 fn a_program_sees_of_files_what_it_sees_on_linux() {
-    let disk = Disk::new(64);
-    let ran = disk.run("/bin/filework", &["check", "/tmp"], &[]);
+    let disk = RootDisk::new(64, &[]);
+    let ran = disk.run("/bin/filework", &["check", "/tmp"]);
     ran.expect_status(0);
     let folder = tempfile::tempdir().unwrap();
     let linux = on_linux("/bin/filework", &[Path::new("check"), folder.path()]);
@@ -107,10 +15,23 @@ fn a_program_sees_of_files_what_it_sees_on_linux() {
     disk.check();
 }
 
+/// Private mappings that are written, shared ones, and what they refuse.
+#[test]
+fn a_program_maps_files_as_on_linux() {
+    let disk = RootDisk::new(64, &[]);
+    let ran = disk.run("/bin/mapped", &["/tmp"]);
+    ran.expect_status(0);
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(ran.text(), on_linux("/bin/mapped", &[folder.path()]));
+    disk.check();
+    let left = std::fs::read(folder.path().join("mapped")).unwrap();
+    assert!(disk.contents("/tmp/mapped") == left, "what is on the disk");
+}
+
 #[test]
 fn a_tree_is_made_copied_renamed_and_deleted() {
-    let disk = Disk::new(64);
-    let ran = disk.run("/bin/filework", &["tree", "/tmp", "500"], &[]);
+    let disk = RootDisk::new(64, &[]);
+    let ran = disk.run("/bin/filework", &["tree", "/tmp", "500"]);
     ran.expect_status(0);
     assert!(
         ran.text().ends_with("the copies are as they were\n"),
@@ -130,8 +51,8 @@ fn a_tree_is_made_copied_renamed_and_deleted() {
 #[test]
 #[ignore = "takes minutes under emulation"]
 fn a_tree_of_ten_thousand_files() {
-    let disk = Disk::new(256);
-    let ran = disk.run("/bin/filework", &["tree", "/tmp", "10000"], &[]);
+    let disk = RootDisk::new(256, &[]);
+    let ran = disk.run("/bin/filework", &["tree", "/tmp", "10000"]);
     ran.expect_status(0);
     assert!(
         ran.text().ends_with("the copies are as they were\n"),

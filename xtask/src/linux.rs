@@ -1,6 +1,7 @@
 //! Linux in the same QEMU, to compare with: Debian's own kernel and an initial RAM file system that
 //! has our programs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -52,12 +53,74 @@ impl Linux {
         Self::found_in(&dir).with_context(|| format!("{package} has no kernel in boot/"))
     }
 
+    /// These modules, and what they depend on, in the order in which they can be loaded.
+    ///
+    /// # Errors
+    /// When one is not there or cannot be read.
+    pub fn modules(&self, names: &[&str]) -> Result<Vec<GuestFile>> {
+        let dir = workspace::target_subdir("linux")?;
+        let root = dir.join("lib/modules").join(&self.version);
+        let mut found = BTreeMap::new();
+        find_modules(&root, &mut found)?;
+        let mut order: Vec<String> = Vec::new();
+        for name in names {
+            add_module(name, &found, &mut order)?;
+        }
+        let file = |(number, name): (usize, &String)| GuestFile {
+            path: format!("/modules/{number:02}-{name}.ko"),
+            file: found[name].clone(),
+        };
+        Ok(order.iter().enumerate().map(file).collect())
+    }
+
     fn found_in(dir: &Path) -> Option<Self> {
         let kernel = newest(&dir.join("boot"), "vmlinuz-").ok()?;
         let name = kernel.file_name()?.to_string_lossy().into_owned();
         let version = name.strip_prefix("vmlinuz-")?.to_owned();
         Some(Self { kernel, version })
     }
+}
+
+/// All modules below a folder, by their names.
+fn find_modules(dir: &Path, found: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    let cannot = || format!("cannot read {}", dir.display());
+    for entry in std::fs::read_dir(dir).with_context(cannot)? {
+        let path = entry.with_context(cannot)?.path();
+        if path.is_dir() {
+            find_modules(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "ko") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            found.insert(name.replace('-', "_"), path.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Adds a module behind those that it depends on.
+fn add_module(
+    name: &str,
+    found: &BTreeMap<String, PathBuf>,
+    order: &mut Vec<String>,
+) -> Result<()> {
+    const DEPENDS: &[u8] = b"\0depends=";
+    if order.iter().any(|other| other == name) {
+        return Ok(());
+    }
+    let path = found
+        .get(name)
+        .with_context(|| format!("Linux has no module {name}"))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let at = bytes
+        .windows(DEPENDS.len())
+        .position(|part| part == DEPENDS);
+    let text = bytes.get(at.map_or(bytes.len(), |at| at + DEPENDS.len())..);
+    let text = text.unwrap_or_default().split(|byte| *byte == 0).next();
+    let depends = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+    for other in depends.split(',').filter(|other| !other.is_empty()) {
+        add_module(other, found, order)?;
+    }
+    order.push(name.into());
+    Ok(())
 }
 
 /// The package that the meta package stands for today.
@@ -100,7 +163,7 @@ pub fn initramfs(files: &[GuestFile]) -> Result<Vec<u8>> {
     const DEVICE: u32 = 0o020_600;
     const PROGRAM: u32 = 0o100_755;
     let mut archive = Vec::new();
-    for directory in ["bin", "dev", "proc", "sys", "tmp"] {
+    for directory in ["bin", "dev", "disk", "modules", "proc", "sys", "tmp"] {
         append(&mut archive, directory, DIRECTORY, (0, 0), &[]);
     }
     append(&mut archive, "dev/console", DEVICE, (5, 1), &[]);
@@ -150,6 +213,6 @@ mod tests {
         assert!(archive.starts_with(b"070701"));
         let text = String::from_utf8_lossy(&archive);
         assert!(text.contains("dev/console\0") && text.contains("TRAILER!!!\0"));
-        assert_eq!(text.matches("070701").count(), 7);
+        assert_eq!(text.matches("070701").count(), 9);
     }
 }

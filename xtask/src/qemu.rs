@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -275,6 +275,7 @@ pub struct Guest {
     has_console: bool,
     started: Instant,
     events: Receiver<Next>,
+    commands: Option<ChildStdin>,
     shutdown_reason: Option<JoinHandle<Option<String>>>,
 }
 
@@ -306,10 +307,10 @@ impl Guest {
                 release();
             }
         });
-        if let Some(mut input) = child.stdin.take() {
+        let mut commands = child.stdin.take();
+        if let Some(input) = &mut commands {
             // If QEMU is gone already, its exit status and its log tell why.
             let _ = input.write_all(b"{\"execute\": \"qmp_capabilities\"}\n");
-            // QEMU takes the end of its input well; nothing more is asked of it.
         }
         let shutdown_reason = monitor.map(|events| std::thread::spawn(|| read_reason(events)));
         Ok(Self {
@@ -317,8 +318,19 @@ impl Guest {
             has_console: config.console,
             started,
             events,
+            commands,
             shutdown_reason,
         })
+    }
+
+    /// Gives QEMU a command in the words of its monitor protocol (QMP). What it answers is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn monitor(&mut self, command: &str) -> Result<()> {
+        let input = self.commands.as_mut().context("QEMU takes no commands")?;
+        writeln!(input, "{command}").context("cannot give QEMU a command")
     }
 
     /// QEMU's process id.

@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 19] = [
     "cases",
     "cpuhog",
     "each",
@@ -18,6 +18,7 @@ const PROGRAMS: [&str; 18] = [
     "httpd",
     "latency",
     "microbench",
+    "neighbours",
     "reactor",
     "readfiles",
     "sampler",
@@ -31,7 +32,7 @@ const PROGRAMS: [&str; 18] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 6] = ["calls", "case", "hello", "posix", "serve", "wait"];
+const C_PROGRAMS: [&str; 7] = ["calls", "case", "hello", "mapped", "posix", "serve", "wait"];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -13,12 +13,13 @@ use alloc::vec::Vec;
 
 use spin::Once;
 use vortex_hal::{clock, cpu, logging};
+use vortex_resources::errand::Errand;
 use vortex_resources::machine::{Frame, Machine};
 use vortex_resources::storage::{Direction, IoError, Segment, Transfer, Volume};
 use vortex_resources::system::{self, Kind, Message};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::Owner;
-use vortex_toolkit::{Port, Request, Task};
+use vortex_toolkit::{Port, Request};
 
 use super::{Failure, ensure};
 use crate::grid::{self, Hardware, Local};
@@ -53,19 +54,17 @@ pub(super) fn check(
     let shared = processes::shared().ok_or_else(missing)?.clone();
     let activity = ActivityId::INFRASTRUCTURE;
     let storage = shared.destination(Kind::Storage, activity);
-    let begin: system::Begin<Hardware> = Box::new(move |port| {
-        Task::new(port, move |port| async move {
-            let check = Check {
-                shared,
-                port,
-                storage,
-            };
-            let result = check.run().await;
-            RESULT.call_once(|| result);
-            grid::wake_boot_core();
-        })
+    let check = Errand::message(move |here| async move {
+        let check = Check {
+            shared: here.shared,
+            port: here.port,
+            storage,
+        };
+        let result = check.run().await;
+        RESULT.call_once(|| result);
+        grid::wake_boot_core();
     });
-    let request = Request::new(storage, activity, Message::Begin(begin));
+    let request = Request::new(storage, activity, check);
     let sent = wired.grid.submit(local.platform(), request);
     ensure(sent.is_ok(), format_args!("the inbox is full"))?;
     let cycles = clock::rate().map_or(u64::MAX, |rate| rate.cycles(PATIENCE_NS));

@@ -8,11 +8,12 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use vortex_hal::{clock, cpu, logging};
+use vortex_resources::errand::Errand;
 use vortex_resources::net::interface::{Counters, Loss, Mac, Outgoing, Packet};
 use vortex_resources::net::{InterfaceId, NetMessage};
 use vortex_resources::system::{self, Kind, Message};
+use vortex_toolkit::Request;
 use vortex_toolkit::ids::ActivityId;
-use vortex_toolkit::{Request, Task};
 
 use super::{Failure, ensure};
 use crate::grid::{self, Hardware, Local};
@@ -131,16 +132,14 @@ fn ask(
     let before = answers(id);
     let activity = ActivityId::INFRASTRUCTURE;
     let ring = shared.destination(Kind::NetWrite, activity);
-    let begin: system::Begin<Hardware> = Box::new(move |port| {
-        Task::new(port, move |port| async move {
-            for _ in 0..times {
-                let message = Message::Net(NetMessage::Transmit(id, question(mac)));
-                port.send(port.request(ring, message));
-            }
-        })
+    let ask = Errand::message(move |here| async move {
+        for _ in 0..times {
+            let message = Message::Net(NetMessage::Transmit(id, question(mac)));
+            here.port.send(here.port.request(ring, message));
+        }
     });
     let asker = shared.destination(Kind::Aio, activity);
-    let request = Request::new(asker, activity, Message::Begin(begin));
+    let request = Request::new(asker, activity, ask);
     let sent = wired.grid.submit(local.platform(), request);
     ensure(sent.is_ok(), format_args!("the inbox is full"))?;
     wait(local, || answers(id) - before >= times);

@@ -23,12 +23,12 @@ pub(crate) enum Wave {
     Fresh,
     /// Whatever has no place elsewhere.
     Table,
+    /// A directory's block in which names were made or removed.
+    Names,
     /// A directory's block that names have moved into.
     Receiver,
     /// A directory's block that names have moved out of.
     Giver,
-    /// The inodes without names.
-    Unnamed,
 }
 
 /// A block in memory.
@@ -87,7 +87,8 @@ impl Slot {
     /// Whether a change may be written in `wave`, besides the changes that are there.
     pub(crate) fn admits(&self, wave: Wave) -> bool {
         match (self.wave(), wave) {
-            (None | Some(Wave::Fresh | Wave::Table | Wave::Unnamed), _) | (_, Wave::Table) => true,
+            (None | Some(Wave::Fresh | Wave::Table | Wave::Names), _)
+            | (_, Wave::Table | Wave::Names) => true,
             (Some(now), then) => now == then,
         }
     }
@@ -102,8 +103,8 @@ impl Slot {
         let mut contents = self.contents.lock();
         let before = contents.changed;
         contents.changed = match before {
-            Some(now) if now == Wave::Fresh || wave == Wave::Table => Some(now),
-            _ => Some(wave),
+            Some(Wave::Fresh) => before,
+            _ => before.max(Some(wave)),
         };
         let bytes = contents.bytes.get_or_insert_default();
         let result = change(Arc::make_mut(bytes));

@@ -1,66 +1,53 @@
 //! Making changes durable, in an order that survives a power cut at any point.
 //!
-//! A commit takes an image of all metadata that has changed, of a moment when no operation is half
-//! done, and writes it in waves; before each wave, what was written earlier is flushed:
+//! A commit takes images of all metadata that has changed, of a moment when no operation is half
+//! done, and writes them in steps ([`batch`](crate::batch)); before each step, what was written
+//! earlier is flushed:
 //!
 //! 1. **Fresh** blocks, which nothing on the volume points to yet: new block tables, new blocks of
 //!    directories, targets of symbolic links. The superblock first stops to say that the volume is
 //!    clean.
-//! 2. **Tables**: inodes, block tables, bitmaps, counts, and directory blocks with names that were
-//!    only made or removed. All that they point to is initialised by now: the data of files was
-//!    written before anything pointed to it (see [`data`](crate::data)).
-//! 3. **Receivers**: directory blocks that names of existing inodes were put into, by `link` and
+//! 2. **Tables**: inodes, block tables, bitmaps, counts. All that they point to is initialised by
+//!    now: the data of files was written before anything pointed to it (see
+//!    [`data`](crate::data)). Inodes that are new stay blank. Inodes that were removed are deleted,
+//!    while their names are still there.
+//! 3. **Names**: directory blocks with names that were only made or removed. If nothing was removed,
+//!    they go with the tables. Inodes whose names go to others get one for a moment
+//!    ([`refuge`](crate::refuge)).
+//! 4. **Receivers**: directory blocks that names of existing inodes were put into, by `link` and
 //!    `rename`. The inodes are durable by now.
-//! 4. **Givers**: directory blocks that such names were moved out of, or that lost a directory that
+//! 5. **Dead**: inodes that `rename` took the last name of, and directories that gave names away, are
+//!    deleted.
+//! 6. **Givers**: directory blocks that such names were moved out of, or that lost a directory that
 //!    gave names away. A name is never gone from its old place before it is in its new one. A block
 //!    cannot be receiver and giver of one commit: the operation that would make it both waits for a
 //!    commit first ([`Stop::Order`](crate::file_system::Stop)).
-//! 5. **Unnamed** inodes: only now, with the last name durably gone, do their link counts become 0,
-//!    and those still open enter the list of orphans.
+//! 7. **New** inodes, those in old directories first, then those in directories that are new, by
+//!    depth: an inode comes to be when its name can be found.
 //!
 //! What was freed in the epoch may be used again when its commit has completed. An unnamed inode is
 //! freed after its commit, with its blocks, which the next commit makes durable
-//! ([`shrink`](crate::shrink)). So a cut leaves wrong counts and bitmaps, inodes without names, and
-//! names for inodes that were never written, all of which `e2fsck` repairs; never a block with two
-//! owners, a file with another's data, or a synced name without its synced inode. There is one
-//! exception: when two names in different blocks change places (`RENAME_EXCHANGE`), a cut between
-//! the two blocks leaves one of the inodes in `lost+found`.
+//! ([`shrink`](crate::shrink)). So a cut leaves wrong counts and bitmaps, and names for inodes that
+//! are deleted or were never written, all of which `e2fsck -p` repairs; never an inode without a name,
+//! a block with two owners, a file with another's data, or a synced name without its synced inode.
+//!
+//! There are exceptions, which `e2fsck -p` leaves to its user and `e2fsck -y` repairs: a directory that
+//! moves to another block of names has two for a moment, or the wrong parent, and one that another
+//! replaces has none; files that `rename` replaces or exchanges are without a name for a moment if
+//! there is no room in `lost+found`; and after a failure of the disk, what was new counts as old.
 //!
 //! After a failure everything stays changed, and is tried again by the next commit.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use crate::attributes::{InodeNumber, Timestamp};
-use crate::buffers::{Buffer, Wave};
+use crate::batch::{Batch, Image, Step};
 use crate::error::Error;
 use crate::file_system::FileSystem;
-use crate::inodes::Place;
 use crate::join;
-use crate::layout::inode::seconds;
 use crate::layout::superblock::SUPERBLOCK_OFFSET;
-use crate::state::{Epoch, State};
+use crate::state::State;
 use crate::volume::{IoError, Purpose, Volume};
-
-const WAVES: [Wave; 5] = [
-    Wave::Fresh,
-    Wave::Table,
-    Wave::Receiver,
-    Wave::Giver,
-    Wave::Unnamed,
-];
-
-/// What a commit writes.
-#[derive(Debug)]
-struct Batch {
-    images: Vec<Image>,
-    epoch: Epoch,
-    /// The block of the superblock while this is written, and at the end.
-    dirty_superblock: Arc<[u8]>,
-    clean_superblock: Option<Arc<[u8]>>,
-    /// The volume says that it is clean.
-    was_valid: bool,
-}
 
 /// A commit that is being written. If it does not come to its end, it is taken back.
 struct Writing<'a, V: Volume> {
@@ -74,14 +61,6 @@ impl<V: Volume> Drop for Writing<'_, V> {
             self.file_system.state.lock().take_back(batch);
         }
     }
-}
-
-/// A block as it will be written.
-#[derive(Debug)]
-struct Image {
-    wave: Wave,
-    buffer: Buffer,
-    bytes: Arc<[u8]>,
 }
 
 impl<V: Volume> FileSystem<V> {
@@ -134,85 +113,30 @@ impl<V: Volume> FileSystem<V> {
         Ok(())
     }
 
-    fn take_batch(&self, now: Timestamp, clean: bool) -> Option<Batch> {
-        let mut state = self.state.lock();
-        let clean = clean
-            && state.sound
-            && state.reapable.is_empty()
-            && state
-                .unnamed
-                .keys()
-                .all(|inode| state.opens.contains_key(inode));
-        let nothing = state.epoch.changed.is_empty() && !state.epoch.data;
-        if nothing && (!clean || state.valid) {
-            return None;
-        }
-        let mut epoch = core::mem::take(&mut state.epoch);
-        let mut images: Vec<Image> = Vec::new();
-        for buffer in core::mem::take(&mut epoch.changed).into_values() {
-            images.extend(Image::of(buffer));
-        }
-        for place in &epoch.unnamed {
-            state.unname(place, now);
-        }
-        for buffer in core::mem::take(&mut state.epoch.changed).into_values() {
-            images.extend(Image::of(buffer).map(|image| Image {
-                wave: Wave::Unnamed,
-                ..image
-            }));
-        }
-        state.epoch.inodes.clear();
-        images.sort_by_key(|image| (image.wave, image.buffer.block()));
-        let (blocks, inodes) = (state.free_blocks, state.free_inodes);
-        state.superblock.set_free(blocks, inodes);
-        state.superblock.set_written(now);
-        state.superblock.set_valid(false);
-        let dirty_superblock = state.superblock.image().into();
-        let clean_superblock = clean.then(|| {
-            let mut superblock = state.superblock.clone();
-            superblock.set_valid(true);
-            superblock.image().into()
-        });
-        state.committing = core::mem::take(&mut epoch.released);
-        Some(Batch {
-            images,
-            epoch,
-            dirty_superblock,
-            clean_superblock,
-            was_valid: state.valid,
-        })
-    }
-
     async fn write_batch(&self, batch: &Batch) -> Result<(), IoError> {
-        // Whether something was written that the next wave wants to be durable.
+        // Whether something was written that the next step wants to be durable.
         let mut written = batch.epoch.data;
-        for wave in WAVES {
-            let images: Vec<&Image> = batch
-                .images
-                .iter()
-                .filter(|image| image.wave == wave)
-                .collect();
-            let superblock = match wave {
-                Wave::Fresh => batch.was_valid && !batch.images.is_empty(),
-                Wave::Table => !batch.images.is_empty(),
-                _ => false,
-            };
-            if images.is_empty() && !superblock {
+        let same = |one: &Image, next: &Image| one.step == next.step;
+        let mut images = batch.images.chunk_by(same).peekable();
+        for step in [Step::Fresh, Step::Table] {
+            let own = images.next_if(|images| images[0].step == step);
+            let superblock = step == Step::Table || batch.was_valid;
+            if batch.images.is_empty() || own.is_none() && !superblock {
                 continue;
             }
-            if written && wave != Wave::Fresh {
-                self.volume.flush().await?;
+            if step != Step::Fresh {
+                self.flush_if(written).await?;
             }
             written = true;
             if superblock {
                 self.write_superblock(&batch.dirty_superblock).await?;
                 self.state.lock().valid = false;
             }
-            let mut writes = Vec::with_capacity(images.len());
-            for image in images {
-                writes.push(self.write_image(image));
-            }
-            join::all(writes).await?;
+            self.write_images(own.unwrap_or_default()).await?;
+        }
+        for images in images {
+            self.volume.flush().await?;
+            self.write_images(images).await?;
         }
         self.volume.flush().await?;
         if let Some(superblock) = &batch.clean_superblock {
@@ -221,6 +145,18 @@ impl<V: Volume> FileSystem<V> {
             self.volume.flush().await?;
         }
         Ok(())
+    }
+
+    async fn flush_if(&self, written: bool) -> Result<(), IoError> {
+        if written {
+            self.volume.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_images(&self, images: &[Image]) -> Result<(), IoError> {
+        let writes = images.iter().map(|image| self.write_image(image));
+        join::all(writes.collect()).await
     }
 
     async fn write_image(&self, image: &Image) -> Result<(), IoError> {
@@ -262,40 +198,7 @@ impl<V: Volume> FileSystem<V> {
     }
 }
 
-impl Image {
-    fn of(buffer: Buffer) -> Option<Self> {
-        let (wave, bytes) = buffer.take_image()?;
-        Some(Self {
-            wave,
-            buffer,
-            bytes,
-        })
-    }
-}
-
 impl State {
-    /// On the volume, an inode becomes one without a name.
-    fn unname(&mut self, place: &Place, now: Timestamp) {
-        let number = place.number;
-        let used = self.opens(number) > 0;
-        let next = self.superblock.last_orphan();
-        if self.orphans.contains(&number.0) {
-            // An earlier commit that failed has done it.
-        } else if used {
-            self.orphans.push(number.0);
-            self.superblock.set_last_orphan(number.0);
-            place.update(self, |inode| {
-                inode.set_links(0);
-                inode.set_next_orphan(next);
-            });
-        } else {
-            place.update(self, |inode| {
-                inode.set_links(0);
-                inode.set_next_orphan(seconds(now).max(1));
-            });
-        }
-    }
-
     /// A commit is complete.
     fn settle(&mut self, batch: Batch) {
         self.committing = crate::state::Released::default();
@@ -316,13 +219,8 @@ impl State {
         let released = core::mem::take(&mut self.committing);
         let epoch = batch.epoch;
         for image in &batch.images {
-            let wave = if image.wave == Wave::Unnamed {
-                Wave::Table
-            } else {
-                image.wave
-            };
             if !self.epoch.released.blocks.contains(image.buffer.block()) {
-                image.buffer.put_back(self, wave);
+                image.buffer.put_back(self, image.wave);
             }
         }
         let now = &mut self.epoch;
@@ -332,6 +230,7 @@ impl State {
         now.inodes.extend(epoch.inodes);
         now.named.extend(epoch.named);
         now.gave.extend(epoch.gave);
+        now.displaced.extend(epoch.displaced);
         now.unnamed.extend(epoch.unnamed);
         now.data |= epoch.data;
     }

@@ -60,7 +60,7 @@ pub(crate) struct NewBlock<'a, V: Volume> {
 
 impl<V: Volume> FileSystem<V> {
     /// How many blocks a directory has.
-    fn directory_blocks(&self, inode: &Inode) -> Result<u64, Error> {
+    pub(crate) fn directory_blocks(&self, inode: &Inode) -> Result<u64, Error> {
         let block_size = u64::from(self.geometry.block_size);
         let blocks = inode.size() / block_size;
         if !inode.size().is_multiple_of(block_size) || blocks > self.geometry.blocks.into() {
@@ -69,7 +69,7 @@ impl<V: Volume> FileSystem<V> {
         Ok(blocks)
     }
 
-    async fn directory_block(
+    pub(crate) async fn directory_block(
         &self,
         tables: &mut Tables<'_, V>,
         inode: &Inode,
@@ -129,11 +129,9 @@ impl<V: Volume> FileSystem<V> {
 
     /// Room for a name in one block, if there is any.
     pub(crate) fn room_in(&self, buffer: &Buffer, name: &[u8]) -> Option<Room> {
-        let bytes = buffer.bytes();
-        let needed = entry::needed(name.len());
-        let mut records = entry::records(&bytes, self.geometry.entry_kinds).flatten();
-        let record = records.find(|record| record.length - record.used() >= needed)?;
-        let (buffer, at) = (buffer.clone(), record.at);
+        let kinds = self.geometry.entry_kinds;
+        let at = entry::room(&buffer.bytes(), kinds, entry::needed(name.len()))?;
+        let buffer = buffer.clone();
         Some(Room { buffer, at })
     }
 

@@ -123,22 +123,30 @@ impl<V: Volume> FileSystem<V> {
         }
     }
 
+    /// The block of the table that has an inode, and the first byte within. The number has been
+    /// checked.
+    pub(crate) fn inode_block(&self, inode: InodeNumber) -> (u32, usize) {
+        let geometry = &self.geometry;
+        let (group, index) = geometry.inode_group(inode.0);
+        let offset = index * geometry.inode_size;
+        let block = self.inode_tables[group as usize] + offset / geometry.block_size;
+        (block, (offset % geometry.block_size) as usize)
+    }
+
     /// The place of any inode.
     pub(crate) async fn place_of(&self, inode: InodeNumber) -> Result<Place, Error> {
         let geometry = &self.geometry;
         if !(1..=geometry.inodes).contains(&inode.0) {
             return Err(Error::NotFound);
         }
-        let (group, index) = geometry.inode_group(inode.0);
-        let offset = index * geometry.inode_size;
-        let block = self.inode_tables[group as usize] + offset / geometry.block_size;
+        let (block, at) = self.inode_block(inode);
         Ok(Place {
             number: inode,
             buffer: self
                 .buffers
                 .get(&self.volume, block, Purpose::Shared)
                 .await?,
-            at: (offset % geometry.block_size) as usize,
+            at,
             size: geometry.inode_size as usize,
         })
     }

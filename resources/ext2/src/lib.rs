@@ -13,6 +13,7 @@ extern crate std;
 
 mod allocate;
 mod attributes;
+mod batch;
 mod buffers;
 mod commit;
 mod data;
@@ -26,6 +27,7 @@ mod lock;
 mod mount;
 mod names;
 mod ranges;
+mod refuge;
 mod rename;
 mod shrink;
 mod state;

@@ -89,8 +89,6 @@ impl<V: Volume> FileSystem<V> {
             .unnamed
             .extend(orphans.iter().map(|number| (*number, true)));
         state.reapable.extend(&orphans);
-        orphans.reverse();
-        state.orphans = orphans;
         drop(state);
         self.reap(now).await
     }
@@ -126,7 +124,6 @@ fn first_state(
         opens: BTreeMap::new(),
         unnamed: BTreeMap::new(),
         reapable: Vec::new(),
-        orphans: Vec::new(),
         generation: (now.seconds as u32).wrapping_mul(0x9e37_79b1) ^ now.nanoseconds,
         latest: now,
         groups,

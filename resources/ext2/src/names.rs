@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::file_system::{FileSystem, Stop};
 use crate::inodes::Place;
 use crate::layout::entry;
-use crate::layout::inode::{FAST_SYMLINK, Inode, MOST_LINKS, seconds};
+use crate::layout::inode::{FAST_SYMLINK, Inode, MOST_LINKS};
 use crate::state::State;
 use crate::tables::{Missing, Tables};
 use crate::volume::{Purpose, Volume};
@@ -85,7 +85,7 @@ impl<V: Volume> FileSystem<V> {
             .await?;
 
         let mut state = self.state.lock();
-        let place = taken.settle(&mut state, is_directory);
+        let place = taken.settle(&mut state, is_directory, directory);
         state.generation = state.generation.wrapping_add(1);
         let generation = state.generation;
         let block = body.settle(&mut state);
@@ -108,7 +108,7 @@ impl<V: Volume> FileSystem<V> {
             &mut state,
             &parent,
             &mut slot,
-            Wave::Table,
+            Wave::Names,
             (number, new.kind, name),
         );
         parent.update(&mut state, |inode| {
@@ -267,9 +267,12 @@ impl<V: Volume> FileSystem<V> {
 
         let mut state = self.state.lock();
         let moved = state.epoch.named.contains(&place.number.0);
-        let wave = if moved { Wave::Giver } else { Wave::Table };
+        let wave = if moved { Wave::Giver } else { Wave::Names };
         if !found.buffer.admits(wave) {
             return Err(Stop::Order);
+        }
+        if moved {
+            state.epoch.gave.insert(directory.0);
         }
         found.remove(&mut state, wave);
         parent.update(&mut state, |inode| {
@@ -280,19 +283,19 @@ impl<V: Volume> FileSystem<V> {
         Ok(())
     }
 
-    /// The directory that a name stands for, if it stands for one.
-    pub(crate) async fn peek_directory(
+    /// What a name stands for, if it is there, and whether that is a directory.
+    pub(crate) async fn peek(
         &self,
         directory: InodeNumber,
         name: &[u8],
-    ) -> Result<Option<InodeNumber>, Error> {
+    ) -> Result<Option<(InodeNumber, bool)>, Error> {
         let found = match self.try_lookup(directory, name, false).await {
             Ok(found) => found,
             Err(Error::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
         let is_directory = self.place_of(found).await?.read().is_directory();
-        Ok(is_directory.then_some(found))
+        Ok(Some((found, is_directory)))
     }
 
     pub(crate) async fn try_remove_directory(
@@ -306,7 +309,8 @@ impl<V: Volume> FileSystem<V> {
             b".." => return Err(Error::NotEmpty.into()),
             _ => {}
         }
-        let child = self.peek_directory(directory, name).await?;
+        let there = self.peek(directory, name).await?;
+        let child = there.and_then(|(inode, is_directory)| is_directory.then_some(inode));
         let _locked = self
             .lock_all(&[directory, child.unwrap_or(directory)])
             .await;
@@ -334,7 +338,7 @@ impl<V: Volume> FileSystem<V> {
 
         let mut state = self.state.lock();
         let gave = state.epoch.gave.contains(&place.number.0);
-        let wave = if gave { Wave::Giver } else { Wave::Table };
+        let wave = if gave { Wave::Giver } else { Wave::Names };
         if !found.buffer.admits(wave) {
             return Err(Stop::Order);
         }
@@ -375,11 +379,13 @@ impl State {
         directory: InodeNumber,
         buffer: Option<&Buffer>,
     ) -> Result<(), Stop> {
-        if self.epoch.made.contains(&inode.0) {
-            return Ok(());
+        let above = self.epoch.made.get(&directory.0);
+        if let Some(depth) = self.epoch.made.get(&inode.0) {
+            let deeper = above.is_none_or(|above| above < depth);
+            return if deeper { Ok(()) } else { Err(Stop::Order) };
         }
         // A directory that is new may not be found again after a cut.
-        let found = !self.epoch.made.contains(&directory.0);
+        let found = above.is_none();
         if found && buffer.is_none_or(|buffer| buffer.admits(Wave::Receiver)) {
             Ok(())
         } else {
@@ -389,8 +395,8 @@ impl State {
 
     /// When a block with a new name of an inode is written.
     pub(crate) fn receiver_wave(&self, inode: InodeNumber) -> Wave {
-        let made = self.epoch.made.contains(&inode.0);
-        if made { Wave::Table } else { Wave::Receiver }
+        let made = self.epoch.made.contains_key(&inode.0);
+        if made { Wave::Names } else { Wave::Receiver }
     }
 
     /// An inode has lost a name.
@@ -401,14 +407,13 @@ impl State {
             return;
         }
         let last = inode.is_directory() || inode.links() <= 1;
-        let new = self.epoch.made.contains(&number.0) && self.opens(number) == 0;
+        let new = self.epoch.made.contains_key(&number.0) && self.opens(number) == 0;
         place.update(self, |inode| {
             inode.set_changed(now);
             if !last {
                 inode.set_links(inode.links() - 1);
             } else if new {
-                inode.set_links(0);
-                inode.set_next_orphan(seconds(now).max(1));
+                inode.set_deleted(Some(now));
             }
         });
         if last && new {

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec;
 
-use crate::attributes::{Context, InodeNumber, Rename};
+use crate::attributes::{Context, InodeNumber, Kind, Rename};
 use crate::buffers::Wave;
 use crate::directory::{Found, Slot};
 use crate::error::Error;
@@ -11,6 +11,7 @@ use crate::file_system::{FileSystem, Stop};
 use crate::inodes::Place;
 use crate::layout::entry;
 use crate::layout::inode::{Inode, MOST_LINKS};
+use crate::refuge::Refuge;
 use crate::state::State;
 use crate::volume::Volume;
 
@@ -23,6 +24,13 @@ struct Side {
     inode: Inode,
     /// The entry `..` in it, if it is a directory that gets another parent.
     parent_entry: Option<Found>,
+}
+
+impl Side {
+    /// The inode, as one that loses its name to another.
+    fn displaced(&self) -> Result<(InodeNumber, Kind), Error> {
+        Ok((self.place.number, self.inode.kind()?))
+    }
 }
 
 impl<V: Volume> FileSystem<V> {
@@ -44,7 +52,12 @@ impl<V: Volume> FileSystem<V> {
             false => Some(self.moves.exclusive().await),
         };
         self.live_directory(from).await?;
-        let replaced = self.peek_directory(to, new).await?;
+        let there = self.peek(to, new).await?;
+        let replaced = there.and_then(|(inode, is_directory)| is_directory.then_some(inode));
+        let refuge = match there {
+            Some(_) => self.refuge().await,
+            None => None,
+        };
         let mut locks = vec![from, to];
         locks.extend(replaced);
         let _locked = self.lock_all(&locks).await;
@@ -58,15 +71,18 @@ impl<V: Volume> FileSystem<V> {
             None => None,
         };
         let directory = target.as_ref().filter(|target| target.inode.is_directory());
-        if directory.is_some_and(|target| Some(target.place.number) != replaced) {
+        let other = directory.is_some_and(|target| Some(target.place.number) != replaced);
+        if other || target.is_some() && there.is_none() {
             return Err(Stop::Changed);
         }
         self.check_rename(&source, target.as_ref(), &to_place, how)
             .await?;
         match target {
             Some(target) if source.place.number == target.place.number => Ok(()),
-            Some(target) if how == Rename::Exchange => self.exchange(context, &source, &target),
-            Some(target) => self.replace(context, &source, &target),
+            Some(target) if how == Rename::Exchange => {
+                self.exchange(context, &source, &target, refuge)
+            }
+            Some(target) => self.replace(context, &source, &target, refuge),
             None if from == to && source.found.length >= entry::needed(new.len()) => {
                 self.rename_in_place(context, &source, new)
             }
@@ -173,7 +189,7 @@ impl<V: Volume> FileSystem<V> {
         let code = self.entry_code(source.inode.kind()?);
         let mut state = self.state.lock();
         let found = &source.found;
-        found.buffer.change(&mut state, Wave::Table, |bytes| {
+        found.buffer.change(&mut state, Wave::Names, |bytes| {
             entry::write(bytes, found.at, found.length, found.inode, code, new);
         });
         source
@@ -199,7 +215,7 @@ impl<V: Volume> FileSystem<V> {
             .buffer()
             .is_some_and(|b| b.block() == source.found.buffer.block());
         let (into, out_of) = if same_block {
-            (Wave::Table, Wave::Table)
+            (Wave::Names, Wave::Names)
         } else {
             state.check_receiver(number, to.number, slot.buffer())?;
             if !source.found.buffer.admits(Wave::Giver) {
@@ -220,15 +236,23 @@ impl<V: Volume> FileSystem<V> {
     }
 
     /// The name takes the place of another, whose inode loses it.
-    fn replace(&self, context: Context, source: &Side, target: &Side) -> Result<(), Stop> {
+    fn replace(
+        &self,
+        context: Context,
+        source: &Side,
+        target: &Side,
+        refuge: Option<Refuge>,
+    ) -> Result<(), Stop> {
         let code = self.entry_code(source.inode.kind()?);
         let number = source.place.number;
         let gone = target.place.number;
         let mut state = self.state.lock();
         let into = &target.found.buffer;
-        // What the replaced one had gained or given must be safe before it goes.
+        // What the replaced one had gained or given must be safe before it goes, and the inode that
+        // the name will stand for must be there.
         let unsettled = state.epoch.named.contains(&gone.0) || state.epoch.gave.contains(&gone.0);
-        if unsettled || !into.admits(Wave::Receiver) {
+        let new = state.epoch.made.contains_key(&number.0);
+        if unsettled || new || !into.admits(Wave::Receiver) {
             return Err(Stop::Order);
         }
         state.check_receiver(number, target.directory.number, Some(into))?;
@@ -236,10 +260,11 @@ impl<V: Volume> FileSystem<V> {
         if !same_block && !source.found.buffer.admits(Wave::Giver) {
             return Err(Stop::Order);
         }
+        self.displace(&mut state, refuge, &[target.displaced()?])?;
         into.change(&mut state, Wave::Receiver, |bytes| {
             entry::set_inode(bytes, target.found.at, number, code);
         });
-        state.leave(source, if same_block { Wave::Table } else { Wave::Giver });
+        state.leave(source, if same_block { Wave::Names } else { Wave::Giver });
         self.adopt(&mut state, source, target.directory.number);
         let moved = i32::from(source.parent_entry.is_some());
         let lost = i32::from(target.inode.is_directory());
@@ -253,13 +278,23 @@ impl<V: Volume> FileSystem<V> {
     }
 
     /// Two names change places.
-    fn exchange(&self, context: Context, source: &Side, target: &Side) -> Result<(), Stop> {
+    fn exchange(
+        &self,
+        context: Context,
+        source: &Side,
+        target: &Side,
+        refuge: Option<Refuge>,
+    ) -> Result<(), Stop> {
         let codes = (
             self.entry_code(source.inode.kind()?),
             self.entry_code(target.inode.kind()?),
         );
         let (one, other) = (source.place.number, target.place.number);
         let mut state = self.state.lock();
+        let new = |inode: InodeNumber| state.epoch.made.contains_key(&inode.0);
+        if new(one) || new(other) {
+            return Err(Stop::Order);
+        }
         state.check_receiver(one, target.directory.number, Some(&target.found.buffer))?;
         state.check_receiver(other, source.directory.number, Some(&source.found.buffer))?;
         if ![source, target]
@@ -268,6 +303,8 @@ impl<V: Volume> FileSystem<V> {
         {
             return Err(Stop::Order);
         }
+        let both = [source.displaced()?, target.displaced()?];
+        self.displace(&mut state, refuge, &both)?;
         for (side, number, code) in [(source, other, codes.1), (target, one, codes.0)] {
             side.found
                 .buffer
@@ -292,8 +329,8 @@ impl<V: Volume> FileSystem<V> {
         let Some(entry) = &side.parent_entry else {
             return;
         };
-        let code = self.entry_code(crate::Kind::Directory);
-        entry.buffer.change(state, Wave::Table, |bytes| {
+        let code = self.entry_code(Kind::Directory);
+        entry.buffer.change(state, Wave::Names, |bytes| {
             entry::set_inode(bytes, entry.at, parent, code);
         });
     }
@@ -303,7 +340,7 @@ impl State {
     /// The old name goes.
     fn leave(&mut self, source: &Side, wave: Wave) {
         source.found.remove(self, wave);
-        if !self.epoch.made.contains(&source.place.number.0) {
+        if !self.epoch.made.contains_key(&source.place.number.0) {
             self.epoch.named.insert(source.place.number.0);
         }
         self.epoch.gave.insert(source.directory.number.0);

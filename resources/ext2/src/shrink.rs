@@ -237,49 +237,19 @@ impl<V: Volume> FileSystem<V> {
             .buffers
             .get(&self.volume, block, Purpose::Shared)
             .await?;
-        loop {
-            let follower = self.follower(number);
-            let follower = match follower {
-                Some(follower) => Some(self.place_of(follower).await?),
-                None => None,
-            };
-            let mut state = self.state.lock();
-            if self.follower_in(&state.orphans, number) != follower.as_ref().map(|f| f.number) {
-                continue;
-            }
-            let next = place.read().next_orphan();
-            if let Some(at) = state.orphans.iter().position(|orphan| *orphan == number.0) {
-                state.orphans.remove(at);
-                match follower {
-                    Some(follower) => {
-                        follower.update(&mut state, |inode| inode.set_next_orphan(next));
-                    }
-                    None => state.superblock.set_last_orphan(next),
-                }
-            }
-            let directory = place.read().is_directory();
-            place.wipe(&mut state);
-            bitmap.change(&mut state, Wave::Table, |bits| bitmap::clear(bits, index));
-            state.change_group(group, |group| {
-                group.free_inodes = group.free_inodes.saturating_add(1);
-                group.directories = group.directories.saturating_sub(directory.into());
-            });
-            if !state.epoch.made.remove(&number.0) {
-                state.epoch.released.inodes.insert(number.0);
-            }
-            state.unnamed.remove(&number.0);
-            return Ok(());
+        let mut state = self.state.lock();
+        let directory = place.read().is_directory();
+        place.wipe(&mut state);
+        bitmap.change(&mut state, Wave::Table, |bits| bitmap::clear(bits, index));
+        state.change_group(group, |group| {
+            group.free_inodes = group.free_inodes.saturating_add(1);
+            group.directories = group.directories.saturating_sub(directory.into());
+        });
+        if state.epoch.made.remove(&number.0).is_none() {
+            state.epoch.released.inodes.insert(number.0);
         }
-    }
-
-    /// The inode that points to this one in the list of those without a name.
-    fn follower(&self, number: InodeNumber) -> Option<InodeNumber> {
-        self.follower_in(&self.state.lock().orphans, number)
-    }
-
-    fn follower_in(&self, orphans: &[u32], number: InodeNumber) -> Option<InodeNumber> {
-        let at = orphans.iter().position(|orphan| *orphan == number.0)?;
-        orphans.get(at + 1).copied().map(InodeNumber)
+        state.unnamed.remove(&number.0);
+        Ok(())
     }
 
     /// An inode's block of extended attributes loses a user.

@@ -10,7 +10,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::attributes::{InodeNumber, Timestamp};
+use crate::attributes::{InodeNumber, Kind, Timestamp};
 use crate::buffers::{Buffer, Wave};
 use crate::inodes::Place;
 use crate::layout::group::{DESCRIPTOR_SIZE, Group};
@@ -31,12 +31,17 @@ pub(crate) struct Epoch {
     pub(crate) changed: BTreeMap<u32, Buffer>,
     /// The inodes that have changed, or whose names or tables have.
     pub(crate) inodes: BTreeSet<u32>,
-    /// The inodes that were made.
-    pub(crate) made: BTreeSet<u32>,
+    /// The inodes that were made, and how many directories deep: all their names are in directories
+    /// that were there before, or that were made and are less deep.
+    pub(crate) made: BTreeMap<u32, u32>,
     /// The inodes that were there before and have got names.
     pub(crate) named: BTreeSet<u32>,
     /// The directories that names have moved out of.
     pub(crate) gave: BTreeSet<u32>,
+    /// The inodes that have lost a name to another inode.
+    pub(crate) displaced: BTreeMap<u32, Kind>,
+    /// The block of `lost+found` where these get names for a moment.
+    pub(crate) refuge: Option<Buffer>,
     /// The blocks that were allocated.
     pub(crate) allocated: Ranges,
     pub(crate) released: Released,
@@ -73,8 +78,6 @@ pub(crate) struct State {
     pub(crate) unnamed: BTreeMap<u32, bool>,
     /// Those of them that nobody uses: to be freed.
     pub(crate) reapable: Vec<u32>,
-    /// The list on the volume of inodes without a name that are in use; its head is the last.
-    pub(crate) orphans: Vec<u32>,
     /// Of the next inode that is made.
     pub(crate) generation: u32,
     /// The time of the last operation.

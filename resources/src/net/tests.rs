@@ -8,17 +8,18 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use spin::Mutex;
+use vortex_toolkit::Request;
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
-use vortex_toolkit::{Port, Request, Task};
 
 use super::buffer::{Buffer, Pool};
 use super::cable::{Cable, End, Settings};
 use super::interface::{Host, Interface, Notice, Outgoing, Packet};
 use super::{Addressing, InterfaceId, NetMessage};
+use crate::errand::{Errand, Here};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
 use crate::machine::Machine;
-use crate::system::{Begin, Kind, Message};
+use crate::system::{Kind, Message};
 
 /// The vector of the system's interface.
 const VECTOR: u8 = 77;
@@ -141,14 +142,14 @@ impl Rig {
     fn transmit(&self, activity: u32, count: usize) {
         let (id, payer) = (self.id, ActivityId(activity));
         let ring = self.world.shared.destination(Kind::NetWrite, payer);
-        let work = move |port: Port<Message<FakeMachine>>| async move {
+        let work = move |here: Here<FakeMachine>| async move {
+            let port = here.port;
             for _ in 0..count {
                 let message = Message::Net(NetMessage::Transmit(id, frame(activity as u8)));
                 port.send(port.request(ring, message));
             }
         };
-        let begin: Begin<FakeMachine> = Box::new(move |port| Task::new(port, work));
-        self.send(payer, Kind::Aio, Message::Begin(begin));
+        self.send(payer, Kind::Aio, Errand::message(work));
     }
 
     fn usage(&self, kind: Kind, activity: u32) -> vortex_toolkit::statistics::Usage {

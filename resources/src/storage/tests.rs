@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
+use vortex_toolkit::Request;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Owner;
-use vortex_toolkit::{Port, Request, Task};
 
 use super::adapter::{Command, Data, Failure, Limits, Notice, Refusal, Response, SENSE_BYTES};
 use super::*;
+use crate::errand::{Errand, Here};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
-use crate::system::{Begin, Message};
+use crate::system::Message;
 
 #[test]
 fn disks_are_named_by_letters() {
@@ -231,7 +232,8 @@ impl Rig {
         let told = results.clone();
         let activity = ActivityId::INFRASTRUCTURE;
         let storage = self.world.shared.destination(Kind::Storage, activity);
-        let work = move |port: Port<Message<FakeMachine>>| async move {
+        let work = move |here: Here<FakeMachine>| async move {
+            let port = here.port;
             let request = port.request(storage, Message::AwaitVolumes);
             let answer = port.call(request).await;
             assert!(matches!(answer, Ok(Message::Volumes(_))));
@@ -249,8 +251,7 @@ impl Rig {
             }
             *told.lock().expect("no test panics with it") = Some(all);
         };
-        let begin: Begin<FakeMachine> = Box::new(move |port| Task::new(port, work));
-        self.send(Kind::Storage, Message::Begin(begin));
+        self.send(Kind::Storage, Errand::message(work));
         for _ in 0..2000 {
             self.world.run_for(1_000_000);
             if let Some(results) = results.lock().expect("no test panics with it").take() {

@@ -132,7 +132,6 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::ReadDone(_) | Message::Done => {}
             Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
             Message::AwaitVolumes => storage::volumes::tell(shared, context),
-            Message::Begin(begin) => return Outcome::Continue(begin(context.port())),
             Message::Disk(message) => return self.handle_disk(message, context),
             Message::Net(message) => return self.handle_net(message, context),
             Message::VolumeDone(_) | Message::Volumes(_) => {}
@@ -189,8 +188,6 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::ReadDone(_) | Message::Done => return,
             Message::VolumeDone(_) | Message::Volumes(_) => return,
             message @ Message::AwaitVolumes => (Kind::Storage, message),
-            // Who is to pay for it has ended: so does the task.
-            Message::Begin(_) => return,
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
             Message::Net(message) => (message.destination(), Message::Net(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),

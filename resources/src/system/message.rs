@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
-use vortex_toolkit::{Port, Task};
 
 use crate::errand::Errand;
 use crate::errno::Errno;
@@ -32,9 +31,6 @@ pub struct Call<M: Machine> {
     /// What its steps hand on to each other; empty at first.
     pub kept: Vec<u8>,
 }
-
-/// What makes a task of a port.
-pub type Begin<M> = Box<dyn FnOnce(Port<Message<M>>) -> Task<Message<M>> + Send>;
 
 /// What resources say to each other.
 pub enum Message<M: Machine> {
@@ -84,8 +80,6 @@ pub enum Message<M: Machine> {
     Volume(Box<Transfer>),
     /// The reply to [`Message::Volume`].
     VolumeDone(Result<(), IoError>),
-    /// To any resource: goes on with a task of the kernel's own, paid by who sent it.
-    Begin(Begin<M>),
     /// Between the resources of storage.
     Disk(DiskMessage),
     /// Between the resources of the network.

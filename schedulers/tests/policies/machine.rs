@@ -95,22 +95,30 @@ pub(crate) const KIND: ClientKind = ClientKind::Queue {
 /// One core with one scheduler, its clients' queues and its clock.
 pub(crate) struct Machine {
     core: <Policy as Scheduler>::Core,
+    /// What its clients are.
+    kind: ClientKind,
     pub(crate) queues: TestQueues,
     pub(crate) now: u64,
 }
 
 impl Machine {
     pub(crate) fn new(policy: Policy) -> Self {
+        Self::with_clients(policy, KIND)
+    }
+
+    /// With clients of this kind.
+    pub(crate) fn with_clients(policy: Policy, kind: ClientKind) -> Self {
         let shared = policy.init(&SchedulerParams::default());
         Self {
             core: Policy::init_core(&shared, CoreId(0)),
+            kind,
             queues: TestQueues::default(),
             now: 0,
         }
     }
 
     pub(crate) fn add(&mut self, client: u32, params: &ClientParams) {
-        Policy::add_client(&mut self.core, ClientId(client), KIND, params);
+        Policy::add_client(&mut self.core, ClientId(client), self.kind, params);
     }
 
     pub(crate) fn update(&mut self, client: u32, params: &ClientParams) {

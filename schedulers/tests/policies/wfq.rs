@@ -1,11 +1,11 @@
 //! Fair queueing holds its bound, for every pair of busy clients, from every instant to every
 //! other.
 
-use crate::machine::Machine;
+use crate::machine::{KIND, Machine};
 use proptest::prelude::*;
 use vortex_schedulers::Policy;
 use vortex_toolkit::ids::ClientId;
-use vortex_toolkit::scheduler::{ClientParams, Queues, Ready, Weight};
+use vortex_toolkit::scheduler::{ClientKind, ClientParams, Queues, Ready, Weight};
 
 fn weighing(weight: u32) -> ClientParams {
     ClientParams {
@@ -35,6 +35,7 @@ struct Apart {
 
 /// A machine under fair queueing whose every pair of clients is watched.
 struct Watched {
+    kind: ClientKind,
     machine: Machine,
     accounts: Vec<Account>,
     pairs: Vec<Option<Apart>>,
@@ -42,9 +43,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(clients: usize) -> Self {
+    fn new(clients: usize, kind: ClientKind) -> Self {
         Self {
-            machine: Machine::new(Policy::Wfq),
+            kind,
+            machine: Machine::with_clients(Policy::Wfq, kind),
             accounts: vec![Account::default(); clients],
             pairs: vec![None; clients * clients],
             in_service: None,
@@ -86,7 +88,12 @@ impl Watched {
                 seen.greatest = seen.greatest.max(apart);
                 // Tags are told apart to 2^-24 units per weight.
                 let resolution = ((one.weight * other.weight) >> 24) + 2;
-                let bound = one.largest * other.weight + other.largest * one.weight + resolution;
+                let each = [one.largest * other.weight, other.largest * one.weight];
+                let arrears = match self.kind {
+                    ClientKind::Queue { .. } => 0,
+                    ClientKind::Scheduler => each[0].max(each[1]),
+                };
+                let bound = each[0] + each[1] + arrears + resolution;
                 assert!(
                     seen.greatest - seen.least <= bound,
                     "clients {i} (weight {}) and {j} (weight {}) are {} apart, bound {bound}",
@@ -246,20 +253,26 @@ proptest! {
         weights in prop::collection::vec(weight(), CLIENTS),
         steps in prop::collection::vec(step(), 1..200),
     ) {
-        let mut watched = Watched::new(CLIENTS);
-        for (client, weight) in weights.into_iter().enumerate() {
-            watched.apply(Step::Add(client, weight));
+        for kind in [KIND, ClientKind::Scheduler] {
+            stay_within_the_bound(kind, &weights, &steps);
         }
-        for step in steps {
-            watched.apply(step);
-        }
-        for client in 0..CLIENTS {
-            watched.apply(Step::Resume(client));
-        }
-        // Nobody starves: all that is queued is served.
-        while (0..CLIENTS).any(|client| watched.busy(client)) {
-            watched.serve(None);
-        }
+    }
+}
+
+fn stay_within_the_bound(kind: ClientKind, weights: &[u32], steps: &[Step]) {
+    let mut watched = Watched::new(CLIENTS, kind);
+    for (client, &weight) in weights.iter().enumerate() {
+        watched.apply(Step::Add(client, weight));
+    }
+    for &step in steps {
+        watched.apply(step);
+    }
+    for client in 0..CLIENTS {
+        watched.apply(Step::Resume(client));
+    }
+    // Nobody starves: all that is queued is served.
+    while (0..CLIENTS).any(|client| watched.busy(client)) {
+        watched.serve(None);
     }
 }
 
@@ -338,6 +351,110 @@ fn an_idle_client_comes_back_without_credit() {
         machine.send(client, 1000);
     }
     assert!((machine.decisions(0) - before).abs_diff(50) <= 1);
+}
+
+/// Of two equal clients, how often the second is chosen in the next eight turns, after it was away
+/// for so many of the first one's.
+fn chosen_after_absence(kind: ClientKind, turns: u32) -> usize {
+    let mut machine = Machine::with_clients(Policy::Wfq, kind);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    for client in [1, 0, 0] {
+        machine.send(client, 1000);
+    }
+    assert_eq!(machine.serve(), Some(1));
+    for _ in 0..turns {
+        assert_eq!(machine.serve(), Some(0));
+        machine.send(0, 1000);
+    }
+    machine.send(1, 1000);
+    let mut chosen = 0;
+    for _ in 0..8 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+        chosen += usize::from(client == 1);
+    }
+    chosen
+}
+
+#[test]
+fn a_scheduler_that_is_back_soon_keeps_its_place() {
+    for turns in 0..100 {
+        // In the first two turns the other one only catches up.
+        let late = (3..=6).contains(&turns);
+        let scheduler = chosen_after_absence(ClientKind::Scheduler, turns);
+        assert_eq!(scheduler, 4 + usize::from(late), "away for {turns} turns");
+        assert_eq!(
+            chosen_after_absence(KIND, turns),
+            4,
+            "away for {turns} turns"
+        );
+    }
+}
+
+/// The file read experiment (section 4.3 of the paper) on one core: three processes with a thread
+/// each, whose every step is work of the thread and then of resources in turn. The threads'
+/// schedulers and the resources' are below one multiplexor.
+#[test]
+fn who_needs_several_resources_in_turn_keeps_its_share() {
+    /// The resource, or none for the thread itself, and the work on average.
+    const STEPS: [(Option<usize>, u64); 6] = [
+        (None, 4600),
+        (Some(0), 900),
+        (Some(1), 500),
+        (Some(0), 900),
+        (Some(2), 2300),
+        (Some(0), 900),
+    ];
+    let weights = [50, 33, 17];
+    let mut multiplexor = Machine::with_clients(Policy::Wfq, ClientKind::Scheduler);
+    let mut resources = [const { Policy::Wfq }; 3].map(Machine::new);
+    for (process, weight) in (0..).zip(weights) {
+        multiplexor.add(process, &weighing(15 * weight));
+        multiplexor.send(process, STEPS[0].1);
+        for resource in &mut resources {
+            resource.add(process, &weighing(weight));
+        }
+    }
+    for resource in 0..3 {
+        multiplexor.add(3 + resource, &weighing(500));
+    }
+    let (mut steps, mut received, mut random) = ([0; 3], [0; 3], 1_u64);
+    for _ in 0..300_000 {
+        let chosen = multiplexor.choose().expect("there is always work");
+        let mut request = multiplexor.run_without_record(chosen);
+        let mut process = chosen;
+        let resource = chosen.checked_sub(3).map(|resource| resource as usize);
+        if let Some(resource) = resource {
+            process = resources[resource].choose().expect("it was asked for");
+            request = resources[resource].run(process);
+        }
+        received[process as usize] += request.cost;
+        let step = &mut steps[process as usize];
+        *step = (*step + 1) % STEPS.len();
+        let (next, work) = STEPS[*step];
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let cost = work * (700 + (random >> 33) % 600) / 1000;
+        match next {
+            Some(next) => {
+                resources[next].send(process, cost);
+                multiplexor.send(3 + next as u32, 0);
+            }
+            None => multiplexor.send(process, cost),
+        }
+        multiplexor.charge(chosen, request.cost);
+        multiplexor.ready(chosen);
+        if let Some(resource) = resource {
+            resources[resource].ready(process);
+        }
+    }
+    let sum: u64 = received.iter().sum();
+    for (received, weight) in received.into_iter().zip(weights) {
+        let off = 100.0 * received as f64 / sum as f64 - f64::from(weight);
+        assert!(off.abs() < 0.2, "{off} points from {weight} %");
+    }
 }
 
 #[test]

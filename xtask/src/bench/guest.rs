@@ -2,6 +2,7 @@
 //! QEMU.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,13 +12,15 @@ use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::{Deserialize, Serialize};
 use xtask::accel::{self, Accel};
+use xtask::disks::{self, Controller, Disk};
 use xtask::linux::{self, Linux};
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::qemu::{Boot, Guest, GuestConfig};
-use xtask::{ui, userland, workspace};
+use xtask::{rootfs, ui, userland, workspace};
 
-/// What operations cost a program: system calls, thread switches, wake-ups, page faults, processes
+/// What operations cost a program: system calls, thread switches, wake-ups, page faults, processes,
+/// files
 ///
 /// The same program, `microbench`, runs on Vortex and, with --baseline linux, on Debian's Linux in
 /// the same QEMU with the same flags. Under emulation only the ratios mean something; with --icount
@@ -105,9 +108,38 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn arguments(args: &Args) -> Vec<String> {
+/// The program's arguments; files are measured in `folder`.
+fn arguments(args: &Args, folder: &str) -> Vec<String> {
     let effort = if args.quick { "10" } else { "100" };
-    vec!["--effort".into(), effort.into()]
+    let mut arguments = vec!["--effort", effort, "--files", folder];
+    // A guest that waits for a disk sleeps, which takes no time where instructions are counted.
+    if !args.icount {
+        arguments.push("--uncached");
+    }
+    arguments.into_iter().map(Into::into).collect()
+}
+
+/// Room on the disk for the files that are measured.
+const ROOM: u64 = 64 << 20;
+
+/// A disk with an ext2 file system, for one system: the image, in a folder that goes with it.
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new() -> Result<Self> {
+        packages::require(&[Package::Ext2Tools])?;
+        let root = Self(tempfile::tempdir_in(workspace::target_subdir("bench")?)?);
+        rootfs::with_programs(&userland::build()?, "", ROOM, &root.image())?;
+        Ok(root)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.0.path().join("rootfs.img")
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        disks::arguments(Controller::VirtioScsi, &[Disk::new(self.image())])
+    }
 }
 
 fn accel(args: &Args) -> Result<Accel> {
@@ -119,9 +151,11 @@ fn accel(args: &Args) -> Result<Accel> {
 }
 
 fn on_vortex(args: &Args) -> Result<Vec<Measured>> {
+    let root = Root::new()?;
     let mut guest = program::start(&Program {
         path: "/bin/microbench".into(),
-        arguments: arguments(args),
+        arguments: arguments(args, "/tmp/bench"),
+        extra: root.arguments(),
         smp: args.smp,
         accel: Some(accel(args)?),
         ..Program::default()
@@ -136,17 +170,20 @@ fn on_vortex(args: &Args) -> Result<Vec<Measured>> {
 /// Linux's version, and what it needs.
 fn on_linux(args: &Args) -> Result<(String, Vec<Measured>)> {
     let linux = Linux::fetch()?;
-    let programs = userland::build()?;
+    let modules = linux.modules(&["virtio_pci", "virtio_scsi", "sd_mod"])?;
+    let files = [userland::build()?, modules].concat();
+    let root = Root::new()?;
     let dir = workspace::target_subdir("linux")?;
     let initramfs = dir.join("initramfs.cpio");
-    workspace::write_whole(&initramfs, &linux::initramfs(&programs)?)?;
+    workspace::write_whole(&initramfs, &linux::initramfs(&files)?)?;
     let command_line = format!(
-        "console=ttyS0 quiet loglevel=1 panic=-1 rdinit=/bin/microbench -- {}",
-        arguments(args).join(" ")
+        "console=ttyS0 quiet loglevel=1 panic=-1 rdinit=/bin/microbench -- --mount /dev/sda {}",
+        arguments(args, "/disk/tmp/bench").join(" ")
     );
     let boot = Boot::Linux(linux.kernel.clone(), initramfs, command_line);
     let mut config = GuestConfig::new(boot, accel(args)?);
     config.smp = args.smp;
+    config.extra = root.arguments();
     let mut guest = Guest::start(&config)?;
     // It ends with a panic, since its first process does: that is no failure.
     let (measured, _) = collect(&mut guest, &format!("measuring on Linux {}", linux.version))?;

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         configuration: configuration(args, &activities)?,
         smp: common.smp,
         memory: "512M".into(),
+        accel: Some(measure::accel(common)?),
         ..Program::default()
     };
     let samples = measure::run(&program, common, SETTLE)?;
@@ -74,10 +75,8 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     let mut configuration = grid::begin(activities, common.smp);
     let threads = grid::threads(common.smp, Some(args.timeslice), |_| 100);
     configuration.schedulers.push(threads);
-    // The hogs outlive the last sample.
-    let seconds = (common.seconds + 2 * SETTLE + 2).to_string();
     for (name, _) in activities {
-        let hog = grid::process(name, "/bin/cpuhog", &["--seconds", &seconds]);
+        let hog = grid::process(name, "/bin/cpuhog", &[]);
         configuration.processes.push(hog);
     }
     configuration

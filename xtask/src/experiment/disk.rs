@@ -172,7 +172,6 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     let weight = |core| everywhere + if core == last { 100 } else { 0 };
     let threads = grid::threads(common.smp, None, weight);
     configuration.schedulers.push(threads);
-    let seconds = (common.seconds + 3 * SETTLE).to_string();
     let numbers = [args.files, args.size, args.streams].map(|number| number.to_string());
     let [files, size, streams] = &numbers;
     for (number, (name, _)) in activities.iter().enumerate() {
@@ -190,8 +189,6 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
             streams,
             "--request",
             &request,
-            "--seconds",
-            &seconds,
             &folder,
         ];
         let reader = grid::process(name, "/bin/readfiles", &arguments);

@@ -84,13 +84,11 @@ fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     configuration
         .schedulers
         .push(grid::threads(common.smp, None, |_| 150));
-    // The readers outlive the last sample, so that nothing of theirs is printed in the midst of it.
-    let seconds = (common.seconds + 4 * SETTLE).to_string();
     let size = args.size.to_string();
     for (name, _) in activities {
         let folder = format!("/files/{name}");
         let options = ["--create", "--size", &size, "--request", &size];
-        let arguments = [&options[..], &["--seconds", &seconds, &folder]].concat();
+        let arguments = [&options[..], &[&folder]].concat();
         let reader = grid::process(name, "/bin/readfiles", &arguments);
         configuration.processes.push(reader);
     }

@@ -2,7 +2,9 @@
 //!
 //! Key types: [`Root`] (a disk with the root file system, for experiments with files).
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
 use xtask::network::Link;
 use xtask::packages::{self, Package};
-use xtask::program::{self, Lines, Program};
+use xtask::program::{self, Ended, Lines, Program};
 use xtask::qemu::{Guest, Next};
 use xtask::samples::{Entitled, Sample};
 use xtask::userland::{self, GuestFile};
@@ -68,58 +70,71 @@ pub(super) fn accel(common: &Common) -> Result<Accel> {
     }
 }
 
-/// Boots the kernel with the experiment's processes, and collects the samples; before the first, the
-/// guest may take `prepare` seconds.
+/// Boots the kernel with the experiment's processes, which go on for ever, and takes in the samples;
+/// before the first, the guest may take `prepare` seconds.
 pub(super) fn run(program: &Program, common: &Common, prepare: u32) -> Result<Vec<Sample>> {
     let mut guest = program::start(program)?;
-    let spinner = ui::Spinner::start(&format!("measuring {} s", common.seconds));
-    let limit = Duration::from_secs(u64::from(common.seconds + prepare)) * 2 + PATIENCE;
-    let mut samples = Vec::new();
-    let mut last_lines = Vec::new();
-    let ended = program::watch(&mut guest, limit, |line| {
-        if let Some(sample) = Sample::parse(line) {
-            samples.push(sample?);
-        } else {
-            spinner.detail(line);
-            last_lines.push(line.to_owned());
-        }
-        Ok(())
-    })?;
-    drop(spinner);
-    if ended != 0 || samples.is_empty() {
-        let from = last_lines.len().saturating_sub(SHOWN);
-        bail!(
-            "the guest ended with status {ended} and {} samples; its last words:\n{}",
-            samples.len(),
-            last_lines[from..].join("\n")
-        );
-    }
-    Ok(samples)
+    collect(&mut guest, common.seconds, prepare, |ended| {
+        ended.status == 0
+    })
 }
 
 /// Takes in the samples of `seconds` seconds, the first of which is taken `settle` seconds after the
-/// start, while the guest goes on.
-pub(super) fn collect(guest: &mut Guest, seconds: u32, settle: u32) -> Result<Vec<Sample>> {
+/// start, while the guest goes on. Fails if a process ends that may not end like that.
+pub(super) fn collect(
+    guest: &mut Guest,
+    seconds: u32,
+    settle: u32,
+    may_end: impl Fn(&Ended) -> bool,
+) -> Result<Vec<Sample>> {
     let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
     let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
     let deadline = Instant::now() + limit;
     let (mut samples, mut lines) = (Vec::new(), Lines::default());
+    let mut words = LastWords::default();
     while samples.len() <= seconds as usize {
         match guest.next(deadline) {
             Next::Output(bytes) => {
                 for line in lines.push(&bytes) {
                     match Sample::parse(&line) {
                         Some(sample) => samples.push(sample?),
-                        None => spinner.detail(&line),
+                        None => words.add(line, &spinner),
                     }
                 }
             }
-            Next::Line(line) => spinner.detail(&line.text),
-            Next::Over => bail!("the guest ended after {} samples", samples.len()),
-            Next::Deadline => bail!("only {} samples within {limit:?}", samples.len()),
+            Next::Line(line) => {
+                let failed = Ended::parse(&line.text).is_some_and(|ended| !may_end(&ended));
+                words.add(line.text, &spinner);
+                if failed {
+                    bail!("a process of the experiment failed; {words}");
+                }
+            }
+            Next::Over => bail!("the guest ended after {} samples; {words}", samples.len()),
+            Next::Deadline => bail!("only {} samples within {limit:?}; {words}", samples.len()),
         }
     }
     Ok(samples)
+}
+
+/// The last lines that a guest wrote, for when it fails.
+#[derive(Default)]
+struct LastWords(VecDeque<String>);
+
+impl LastWords {
+    fn add(&mut self, line: String, spinner: &ui::Spinner) {
+        spinner.detail(&line);
+        if self.0.len() == SHOWN {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+}
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its last words:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n{line}"))
+    }
 }
 
 /// Waits until a page comes from the guest.

@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let asked = |server: &usize| !args.idle.contains(server);
     let asked: Vec<usize> = (0..activities.len()).filter(asked).collect();
     let clients = clients::start(args, &link, &mut guest, &asked)?;
-    let samples = measure::collect(&mut guest, common.seconds, SETTLE)?;
+    let samples = measure::collect(&mut guest, common.seconds, SETTLE, |_| false)?;
     let outcomes = clients::outcomes(clients)?;
     drop(guest);
     let activities: Vec<_> = asked

@@ -28,8 +28,13 @@ impl<V: Volume> TakenInode<'_, V> {
         self.place.number
     }
 
-    /// Marks it as used, on the volume too.
-    pub(crate) fn settle(&mut self, state: &mut State, directory: bool) -> Place {
+    /// Marks it as used, on the volume too. Its name will be in `parent`.
+    pub(crate) fn settle(
+        &mut self,
+        state: &mut State,
+        directory: bool,
+        parent: InodeNumber,
+    ) -> Place {
         let number = self.place.number.0;
         let (group, index) = self.file_system.geometry.inode_group(number);
         self.bitmap
@@ -39,7 +44,8 @@ impl<V: Volume> TakenInode<'_, V> {
             group.directories = group.directories.saturating_add(directory.into());
         });
         state.taken_inodes.remove(&number);
-        state.epoch.made.insert(number);
+        let above = state.epoch.made.get(&parent.0).copied().unwrap_or(0);
+        state.epoch.made.insert(number, above + 1);
         self.settled = true;
         self.place.clone()
     }

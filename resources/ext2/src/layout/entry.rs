@@ -130,6 +130,21 @@ pub(crate) fn set_inode(block: &mut [u8], at: usize, inode: InodeNumber, kind: u
     block[at + 7] = kind;
 }
 
+/// The first record with room for an entry that needs so many bytes.
+pub(crate) fn room(block: &[u8], kinds: bool, needed: usize) -> Option<usize> {
+    let mut records = records(block, kinds).flatten();
+    let record = records.find(|record| record.length - record.used() >= needed)?;
+    Some(record.at)
+}
+
+/// How many entries that need so many bytes each there is room for.
+pub(crate) fn capacity(block: &[u8], kinds: bool, needed: usize) -> usize {
+    let records = records(block, kinds).flatten();
+    records
+        .map(|record| (record.length - record.used()) / needed)
+        .sum()
+}
+
 /// Puts an entry into the record at `at`, behind what is there.
 pub(crate) fn insert(block: &mut [u8], at: usize, inode: InodeNumber, kind: u8, name: &[u8]) {
     let length = usize::from(u16_at(block, at + 4));

@@ -260,9 +260,11 @@ impl Inode {
         u32_at(&self.bytes, 20)
     }
 
-    /// The same place: the time of deletion.
-    pub(crate) fn set_next_orphan(&mut self, value: u32) {
-        put_u32(&mut self.bytes, 20, value);
+    /// It has no names. In the same place as the next in the list: the time of that, or 0 while it
+    /// is in use, when it may be the last of the list.
+    pub(crate) fn set_deleted(&mut self, at: Option<Timestamp>) {
+        self.set_links(0);
+        put_u32(&mut self.bytes, 20, at.map_or(0, |at| seconds(at).max(1)));
     }
 
     pub(crate) fn set_accessed(&mut self, time: Timestamp) {

@@ -1,7 +1,8 @@
 //! A power cut at any point leaves what `e2fsck` repairs, with all that was synced intact.
 //!
 //! Random operations run with all writes and flushes recorded. Then the power is cut: after each
-//! event, with what was not durable there or not. `e2fsck -fy` repairs the image. Of what was synced
+//! event, with what was not durable there or not. `e2fsck -p` repairs the image, but for directories
+//! on their way to another place, where it takes `e2fsck -y`. Of what was synced
 //! and not touched since, everything must be as it was; of what was touched, each name must stand
 //! for what it stood for at some time since, and no file may have data that was never its own.
 
@@ -47,6 +48,29 @@ fn mixed(model: &Model, random: &mut fastrand::Rng, _step: usize) -> Operation {
         0 => Operation::Sync,
         _ => model.random(random, 8),
     }
+}
+
+/// Anything, with as many moves of directories as there can be.
+fn directories(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
+    let all: Vec<Id> = model
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.kind == Kind::Directory && node.links > 0)
+        .map(|(id, _)| *id)
+        .collect();
+    let names = |id: Id| model.node(id).entries.iter();
+    let moving = all.iter().flat_map(|id| {
+        let own = names(*id).filter(|(_, named)| model.node(**named).kind == Kind::Directory);
+        own.map(|(name, _)| (*id, name.clone())).collect::<Vec<_>>()
+    });
+    let moving: Vec<(Id, Vec<u8>)> = moving.collect();
+    if moving.is_empty() || !step.is_multiple_of(3) {
+        return mixed(model, random, step);
+    }
+    let (from, old) = moving[random.usize(0..moving.len())].clone();
+    let to = all[random.usize(0..all.len())];
+    let new = std::format!("moved{step}").into_bytes();
+    Operation::Rename(from, old, to, new, Rename::NoReplace)
 }
 
 /// Files in four directories of several blocks, all synced; then their names move.
@@ -126,10 +150,12 @@ fn record(shape: Shape, seed: u64, operations: usize, choose: Choose) -> History
 }
 
 impl History {
-    /// Cuts the power behind so many events, and looks at what is left.
-    fn check(&self, folder: &Folder, events: usize, kept: impl FnMut() -> bool) {
+    /// Cuts the power behind so many events, has it repaired, and looks at what is left.
+    fn check(&self, folder: &Folder, how: &str, events: usize, kept: impl FnMut() -> bool) {
         let image = cut(&self.base, &self.events[..events], kept);
-        let (repaired, text) = folder.repair(&image);
+        let repaired = folder.repair(&image, how);
+        let (repaired, text) =
+            repaired.unwrap_or_else(|text| panic!("after {events} events: {text}"));
         for bad in [
             "ultiply-claimed",
             "illegal block",
@@ -375,7 +401,7 @@ fn every_prefix_of_the_writes_can_be_repaired() {
     let folder = Folder::new();
     let history = record(small(SHAPES[0]), 11, 150, mixed);
     for events in 0..=history.events.len() {
-        history.check(&folder, events, || true);
+        history.check(&folder, "-p", events, || true);
     }
 }
 
@@ -389,7 +415,7 @@ fn what_was_not_flushed_may_be_there_or_not() {
         for _ in 0..25 {
             let events = random.usize(0..=history.events.len());
             let odds = [0, 1, 3, 5][random.usize(0..4)];
-            history.check(&folder, events, || random.u8(0..6) < odds);
+            history.check(&folder, "-p", events, || random.u8(0..6) < odds);
         }
     }
 }
@@ -404,7 +430,29 @@ fn names_that_move_are_never_lost() {
         for _ in 0..60 {
             let events = random.usize(begin..=history.events.len());
             let odds = random.u8(0..=6);
-            history.check(&folder, events, || random.u8(0..6) < odds);
+            history.check(&folder, "-p", events, || random.u8(0..6) < odds);
         }
     }
+}
+
+#[test]
+fn directories_that_move_are_never_lost() {
+    let folder = Folder::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut asked = 0;
+    for seed in 20..32 {
+        let history = record(small(SHAPES[0]), seed, 120, directories);
+        for _ in 0..25 {
+            let events = random.usize(0..=history.events.len());
+            let odds = random.u8(0..=6);
+            let mut kept = fastrand::Rng::with_seed(events as u64);
+            let image = cut(&history.base, &history.events[..events], || {
+                kept.u8(0..6) < odds
+            });
+            asked += usize::from(folder.repair(&image, "-p").is_err());
+            let mut kept = fastrand::Rng::with_seed(events as u64);
+            history.check(&folder, "-y", events, || kept.u8(0..6) < odds);
+        }
+    }
+    assert!(asked > 0, "no cut was in the middle of a move");
 }

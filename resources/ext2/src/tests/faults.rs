@@ -21,7 +21,7 @@ fn a_disk_that_fails_now_and_then_leaves_a_sound_file_system() {
             let model = Model::new(shape.block_size);
             let mut pair = Pair { file_system, model };
             disk.fail(4);
-            for _ in 0..400 {
+            for _ in 0..600 {
                 let operation = pair.model.random(&mut random, 8);
                 let before = pair.model.clone();
                 pair.model.clock += 1;

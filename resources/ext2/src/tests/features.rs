@@ -248,8 +248,11 @@ fn files_without_a_name_are_removed_at_the_next_mount() {
     let fs = mount(&disk);
     let context = Model::new(1024).context();
     let before = fs.usage();
+    let free = |usage: crate::Usage| (usage.free_blocks, usage.free_inodes);
+    let names = [b"a", b"b", b"c"];
+    let number = |index: usize| InodeNumber(fs.geometry.first_inode + 1 + index as u32);
     disk.run(async {
-        for name in [b"a", b"b", b"c"] {
+        for name in names {
             let file = fs.create(context, ROOT, name, 0o644).await.unwrap();
             let data = Bytes::new(&vec![9; 40 * 1024]);
             fs.write(context, file, 0, data, 40 * 1024, false)
@@ -259,22 +262,31 @@ fn files_without_a_name_are_removed_at_the_next_mount() {
             fs.unlink(context, ROOT, name).await.unwrap();
         }
         fs.sync(time(1)).await.unwrap();
-        // Those in the list are where they can be read all the same.
+        // They can be read all the same.
         let data = Bytes::new(&vec![0; 1024]);
-        let file = InodeNumber(fs.geometry.first_inode + 1);
+        let file = number(0);
         assert_eq!(fs.read(file, 39 * 1024, data.clone()).await, Ok(1024));
         assert_eq!(data.to_vec(), [9; 1024]);
         assert_eq!(fs.attributes(file).await.unwrap().links, 0);
-        // The middle one of the list goes.
         fs.close(file).await.unwrap();
         assert_eq!(fs.attributes(file).await, Err(Error::NotFound));
         fs.sync(time(2)).await.unwrap();
     });
+    // With two of them, the volume is not called clean; e2fsck frees them.
+    assert!(mount(&Disk::new(disk.image(), 5)).needs_check());
+    let (repaired, _) = folder.repair(&disk.image(), "-p").unwrap();
+    let fresh = mount(&Disk::new(repaired, 5)).usage();
+    assert_eq!(free(fresh), free(before));
+    // With one, it is: the next mount frees it.
+    disk.run(async {
+        fs.close(number(1)).await.unwrap();
+        fs.sync(time(3)).await.unwrap();
+    });
     let disk = Disk::new(disk.image(), 5);
     let fs = mount(&disk);
-    disk.run(fs.sync(time(3))).unwrap();
+    assert!(!fs.needs_check());
+    disk.run(fs.sync(time(4))).unwrap();
     let after = fs.usage();
-    let free = |usage: crate::Usage| (usage.free_blocks, usage.free_inodes);
     assert_eq!(free(after), free(before));
     folder.check(&disk.image());
 }

@@ -103,18 +103,21 @@ impl Folder {
         assert!(!text.contains("not cleanly"), "{text}");
     }
 
-    /// What `e2fsck` makes of an image after a power cut, and what it says.
-    pub(super) fn repair(&self, image: &[u8]) -> (Vec<u8>, String) {
+    /// What `e2fsck` makes of an image after a power cut, unasked (`-p`) or whatever it takes (`-y`),
+    /// and what it says. An error is what it says when it cannot repair it.
+    pub(super) fn repair(&self, image: &[u8], how: &str) -> Result<(Vec<u8>, String), String> {
         let file = self.file("repaired");
         fs::write(&file, image).unwrap();
-        let output = tool("e2fsck").arg("-fy").arg(&file).output().unwrap();
-        let code = output.status.code();
+        let output = tool("e2fsck")
+            .args(["-f", how])
+            .arg(&file)
+            .output()
+            .unwrap();
         let text = text(&output);
-        assert!(
-            matches!(code, Some(0 | 1)),
-            "e2fsck -fy ends with {code:?}: {text}"
-        );
-        (fs::read(file).unwrap(), text)
+        match output.status.code() {
+            Some(0 | 1) => Ok((fs::read(file).unwrap(), text)),
+            code => Err(format!("e2fsck -f {how} ends with {code:?}: {text}")),
+        }
     }
 
     /// Gives the directories of an image their indexes.

@@ -1,9 +1,11 @@
 //! `microbench`: what single operations cost. The same program runs on Vortex and on Linux.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::hint::black_box;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +19,7 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
 use serde_json::json;
 use vortex::{Spawn, activity};
+use vortex_programs::filebench;
 use vortex_programs::time::percentile;
 use vortex_programs::work;
 
@@ -29,6 +32,15 @@ struct Args {
     /// Only this one
     #[arg(long)]
     only: Option<String>,
+    /// Measure operations on files, too, in this folder
+    #[arg(long)]
+    files: Option<PathBuf>,
+    /// Also those that read from the disk: not where sleeping takes no time
+    #[arg(long, requires = "files")]
+    uncached: bool,
+    /// As the first process of Linux, mount this disk at /disk first
+    #[arg(long, hide = true)]
+    mount: Option<PathBuf>,
     /// End at once: what the process start is measured with
     #[arg(long, hide = true)]
     end: bool,
@@ -37,6 +49,9 @@ struct Args {
 /// An operation: its name, how often it is done at full effort, and doing it so often, which tells
 /// what one costs in nanoseconds.
 type Operation = (&'static str, u32, fn(u32) -> io::Result<f64>);
+
+/// Doing an operation so often, as in [`Operation`].
+type Doing<'a> = Box<dyn Fn(u32) -> io::Result<f64> + 'a>;
 
 const OPERATIONS: [Operation; 11] = [
     ("getpid", 200_000, get_pid),
@@ -61,10 +76,15 @@ fn main() -> ExitCode {
     if args.end {
         return ExitCode::SUCCESS;
     }
+    if let Some(disk) = &args.mount
+        && let Err(error) = filebench::prepare_linux(disk, Path::new("/disk"))
+    {
+        eprintln!("microbench: {}: {error}", disk.display());
+    }
     // Before a thread is put on one of them.
     let _ = work::cores();
     let mut status = ExitCode::SUCCESS;
-    for (name, times, operation) in OPERATIONS {
+    for (name, times, operation) in operations(&args) {
         if args.only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
@@ -91,6 +111,27 @@ fn main() -> ExitCode {
     }
     println!("bench end");
     status
+}
+
+/// What is to be measured.
+fn operations(args: &Args) -> Vec<(&'static str, u32, Doing<'_>)> {
+    let plain = OPERATIONS.map(|(name, times, operation)| {
+        let doing: Doing<'_> = Box::new(operation);
+        (name, times, doing)
+    });
+    let mut all = Vec::from(plain);
+    if let Some(folder) = &args.files {
+        let wanted = filebench::OPERATIONS.into_iter();
+        let wanted = wanted.filter(|(_, _, uncached, _)| args.uncached || !uncached);
+        all.extend(wanted.map(|(name, times, _, operation)| {
+            let doing: Doing<'_> = Box::new(move |times| {
+                fs::create_dir_all(folder)?;
+                operation(folder, times).map(|time| each(time, times))
+            });
+            (name, times, doing)
+        }));
+    }
+    all
 }
 
 /// What one of `times` costs, in nanoseconds.
