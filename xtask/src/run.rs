@@ -168,7 +168,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn is_demonstration(args: &Args) -> bool {
     let contents = &args.contents;
     let says_nothing = contents.config.is_none() && contents.options.is_empty();
-    says_nothing && args.image_dir.is_none() && matches!(args.boot, BootFrom::Disk)
+    let is_plain = args.disks.is_empty() && args.image_dir.is_none();
+    says_nothing && is_plain && matches!(args.boot, BootFrom::Disk)
 }
 
 fn guest_config(args: &Args) -> Result<GuestConfig> {
