@@ -11,7 +11,7 @@ const KEPT: f64 = 0.95;
 /// Datagrams in a second, for how many seconds, and how many of them are to have arrived in a second
 /// of the samples: a busy host sends fewer.
 const RATE: u32 = 20_000;
-const SECONDS: u32 = 12;
+const SECONDS: u32 = 8;
 const ARRIVE: f64 = 2000.0;
 
 const NEIGHBOUR: &str = "neighbour";
@@ -34,7 +34,8 @@ fn beside_a_flood(sink: &str, port: u16) -> Option<Samples> {
         .activity(FLOODED, 50)
         .process(NEIGHBOUR, "/bin/cpuhog")
         .process(FLOODED, &format!("{sink} --port {PORT}"))
-        .sampler(&["--settle", "3", "--resources"])
+        .seconds(3)
+        .sampler(&["--settle", "2", "--resources"])
         .at(&link)
         .run_watched(|line| {
             if line.starts_with("udpsink: port") {
