@@ -31,8 +31,12 @@ pub(crate) struct Refuge {
 }
 
 impl<V: Volume> FileSystem<V> {
-    /// Where inodes may get a name for a moment, if there is such a place. The caller has no locks.
-    pub(crate) async fn refuge(&self) -> Option<Refuge> {
+    /// Where inodes may get a name for a moment, if that is wanted and there is such a place. The
+    /// caller has no locks.
+    pub(crate) async fn refuge_if(&self, wanted: bool) -> Option<Refuge> {
+        if !wanted {
+            return None;
+        }
         let found = self.try_lookup(InodeNumber::ROOT, LOST_AND_FOUND, false);
         let directory = found.await.ok()?;
         let _locked = self.lock_shared(directory).await;

@@ -54,10 +54,7 @@ impl<V: Volume> FileSystem<V> {
         self.live_directory(from).await?;
         let there = self.peek(to, new).await?;
         let replaced = there.and_then(|(inode, is_directory)| is_directory.then_some(inode));
-        let refuge = match there {
-            Some(_) => self.refuge().await,
-            None => None,
-        };
+        let refuge = self.refuge_if(there.is_some()).await;
         let mut locks = vec![from, to];
         locks.extend(replaced);
         let _locked = self.lock_all(&locks).await;
