@@ -34,7 +34,7 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Boot the kernel in QEMU
 ///
-/// Without a configuration or a program to start it is the demonstration: three web servers in three
+/// Without options that say what is to run it is the demonstration: three web servers in three
 /// activities with shares of 50, 33 and 17, whose addresses are said, and once a second a table of what
 /// each has used; until Ctrl-C.
 ///
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     /// The processor model [default: the most capable one]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
-    /// Show no window
+    /// Show no window; and boot the kernel alone, rather than the demonstration
     #[arg(long)]
     headless: bool,
     /// End the guest after so many seconds
@@ -168,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn is_demonstration(args: &Args) -> bool {
     let contents = &args.contents;
     let says_nothing = contents.config.is_none() && contents.options.is_empty();
-    let is_plain = args.disks.is_empty() && args.image_dir.is_none();
+    let is_plain = args.disks.is_empty() && args.image_dir.is_none() && !args.headless;
     says_nothing && is_plain && matches!(args.boot, BootFrom::Disk)
 }
 
