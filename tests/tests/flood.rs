@@ -12,7 +12,7 @@ const KEPT: f64 = 0.95;
 /// of the samples: a busy host sends fewer.
 const RATE: u32 = 20_000;
 const SECONDS: u32 = 8;
-const ARRIVE: f64 = 2000.0;
+const ARRIVE: f64 = 500.0;
 
 const NEIGHBOUR: &str = "neighbour";
 const FLOODED: &str = "flooded";
