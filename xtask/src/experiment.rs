@@ -4,7 +4,7 @@ mod at_resources;
 mod cpu;
 mod disk;
 mod files;
-mod grid;
+pub(crate) mod grid;
 mod isolation;
 mod measure;
 mod plot;

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 use vortex_sched_config::value::{
-    Core, LoadSharingPolicy, Metric, Microseconds, Right, Share, Ttl,
+    Address, BitRate, Core, LoadSharingPolicy, Metric, Microseconds, Right, Share, Ttl,
 };
 use vortex_sched_config::{
-    Activity, Configuration, INFRASTRUCTURE, LoadSharing, Multiplexor, Parent, Process, Scheduler,
+    Activity, Configuration, INFRASTRUCTURE, LoadSharing, Multiplexor, Network, Parent, Process,
+    Scheduler,
 };
+use xtask::network::Link;
 
 use super::Common;
 
@@ -108,8 +110,21 @@ pub(super) fn threads(
     }
 }
 
+/// The interface at the guest's end of a link, which carries no more than this rate, if one is given.
+pub(super) fn network(rate: Option<BitRate>) -> Network {
+    Network {
+        interface: "net0".into(),
+        address: Some(Address::Static {
+            address: Link::GUEST,
+            prefix: 24,
+        }),
+        gateway: None,
+        rate,
+    }
+}
+
 /// A process of the activity of its own name.
-pub(super) fn process(name: &str, path: &str, args: &[&str]) -> Process {
+pub(crate) fn process(name: &str, path: &str, args: &[&str]) -> Process {
     Process {
         name: name.into(),
         path: path.into(),
@@ -137,6 +152,6 @@ pub(super) fn sampler_of(seconds: u32, settle: u32, more: &[&str]) -> Process {
 }
 
 /// The configuration as a file.
-pub(super) fn xml(configuration: &Configuration) -> Result<String> {
+pub(crate) fn xml(configuration: &Configuration) -> Result<String> {
     serde_xml_rs::to_string(configuration).context("cannot write a configuration")
 }

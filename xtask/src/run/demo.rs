@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use vortex_sched_config::value::{Right, Share};
-use vortex_sched_config::{Activity, Configuration, Process};
+use vortex_sched_config::{Activity, Configuration};
 use xtask::nic::{self, Forward, Nic};
 use xtask::program::{self, Program};
 use xtask::userland::GuestFile;
@@ -14,6 +14,7 @@ use xtask::{qemu, ui, workspace};
 
 use super::exec::{Log, pass_on};
 use super::{Args, LAST_WAIT, TIMED_OUT};
+use crate::experiment::grid;
 
 /// The servers' shares.
 const SHARES: [u32; 3] = [50, 33, 17];
@@ -112,23 +113,11 @@ fn configuration(smp: u32) -> Result<String> {
         let arguments = [ROOT, "--listen", &listen];
         configuration
             .processes
-            .push(process(&name, "/bin/httpd", &arguments));
+            .push(grid::process(&name, "/bin/httpd", &arguments));
     }
-    let mut table = process("statistics", "/bin/vstat", &["--brief"]);
+    let mut table = grid::process("statistics", "/bin/vstat", &["--brief"]);
     table.activity = None;
     table.rights = vec![Right::Statistics];
     configuration.processes.push(table);
-    serde_xml_rs::to_string(&configuration).context("cannot write a configuration")
-}
-
-fn process(name: &str, path: &str, arguments: &[&str]) -> Process {
-    Process {
-        name: name.into(),
-        path: path.into(),
-        activity: Some(name.into()),
-        args: arguments.iter().map(|&argument| argument.into()).collect(),
-        env: Vec::new(),
-        stdout: None,
-        rights: Vec::new(),
-    }
+    grid::xml(&configuration)
 }

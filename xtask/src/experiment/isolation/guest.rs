@@ -6,8 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use vortex_sched_config::value::Address;
-use vortex_sched_config::{Network, Process};
+use vortex_sched_config::Process;
 use xtask::disks::Controller;
 use xtask::network::Link;
 use xtask::process::Running;
@@ -82,15 +81,7 @@ fn configuration(args: &Args, antagonist: Option<Antagonist>) -> Result<String> 
     // Of each core half is for threads.
     let threads = grid::threads(args.smp, Some(TIMESLICE_US), |_| 100);
     configuration.schedulers.push(threads);
-    configuration.networks.push(Network {
-        interface: "net0".into(),
-        address: Some(Address::Static {
-            address: Link::GUEST,
-            prefix: 24,
-        }),
-        gateway: None,
-        rate: None,
-    });
+    configuration.networks.push(grid::network(None));
     configuration.processes.push(server(VICTIM, PORT));
     let others = antagonist.map(|one| one.processes(args.smp));
     configuration.processes.extend(others.unwrap_or_default());

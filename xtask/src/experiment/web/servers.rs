@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use vortex_sched_config::value::{Address, Core, LoadSharingPolicy, Metric, Ttl};
-use vortex_sched_config::{LoadSharing, Network};
+use vortex_sched_config::LoadSharing;
+use vortex_sched_config::value::{Core, LoadSharingPolicy, Metric, Ttl};
 use xtask::network::Link;
 use xtask::userland::GuestFile;
 use xtask::workspace;
@@ -111,15 +111,7 @@ pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result
         core: Some(Core(servers)),
     });
     configuration.schedulers.push(threads);
-    configuration.networks.push(Network {
-        interface: "net0".into(),
-        address: Some(Address::Static {
-            address: Link::GUEST,
-            prefix: 24,
-        }),
-        gateway: None,
-        rate: args.pace(),
-    });
+    configuration.networks.push(grid::network(args.pace()));
     for (number, (name, _)) in activities.iter().enumerate() {
         let (path, arguments) = server(args, number);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
