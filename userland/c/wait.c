@@ -554,8 +554,9 @@ static void waits(void)
 	printf("%d %d %d %d %d %d\n", FD_ISSET(p[0], &set), FD_ISSET(p[1], &set), FD_ISSET(p[0], &writes),
 	       FD_ISSET(p[1], &writes), FD_ISSET(p[0], &special), FD_ISSET(p[1], &special));
 	SAY(left.tv_sec > 400 && left.tv_sec < 500);
+	/* Below 64: Linux waits for ever for what lies beyond its table of descriptors, which begins so. */
 	FD_ZERO(&set);
-	FD_SET(99, &set);
+	FD_SET(60, &set);
 	SAY(select(100, &set, NULL, NULL, NULL));
 	SAY(select(-1, NULL, NULL, NULL, NULL));
 	left.tv_sec = 0;
