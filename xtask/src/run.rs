@@ -18,7 +18,7 @@ use xtask::disks::{self, Controller, Disk};
 use xtask::nic::{self, Forward, Nic};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
-use xtask::{program, ui, workspace};
+use xtask::{program, ui};
 
 use crate::image::Contents;
 
