@@ -17,6 +17,7 @@ mod image;
 mod run;
 mod setup;
 mod simulate;
+mod soak;
 mod test;
 
 #[derive(Parser)]
@@ -35,6 +36,7 @@ enum Command {
     Bench(bench::Args),
     Experiment(experiment::Args),
     Simulate(simulate::Args),
+    Soak(soak::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     });

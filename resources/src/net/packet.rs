@@ -70,6 +70,23 @@ impl Reason {
         Self::Meaningless,
         Self::Unreachable,
     ];
+
+    /// What its counter is called in the statistics.
+    #[must_use]
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Malformed => "net.dropped.malformed",
+            Self::Checksum => "net.dropped.checksum",
+            Self::Fragment => "net.dropped.fragment",
+            Self::Elsewhere => "net.dropped.elsewhere",
+            Self::Protocol => "net.dropped.protocol",
+            Self::NoSocket => "net.dropped.no-socket",
+            Self::ReceiverFull => "net.dropped.receiver-full",
+            Self::NoMemory => "net.dropped.no-memory",
+            Self::Meaningless => "net.dropped.meaningless",
+            Self::Unreachable => "net.dropped.unreachable",
+        }
+    }
 }
 
 /// Where in an IPv4 packet what is.
