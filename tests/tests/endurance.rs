@@ -28,13 +28,12 @@ fn bad_wires_lose_nothing() {
             return;
         };
         for name in Treatment::names() {
-            // Half of the packets that there could be at 5 % and 100 ms are for the time this takes.
-            let bytes = if name == "all" { 100_000 } else { 1_000_000 };
+            let bytes = if name == "all" { 60_000 } else { 300_000 };
             endurance.treat(Treatment::named(name).unwrap()).unwrap();
             let done = endurance.transfer(bytes, 1).unwrap();
             let [from, to] = endurance.treated();
             println!("{card}, {name}: {done:?}, {from:?}, {to:?}");
-            assert!(from.all > 40 && to.all > 40, "{name}: {from:?}, {to:?}");
+            assert!(from.all > 30 && to.all > 30, "{name}: {from:?}, {to:?}");
             endurance.treat(Treatment::default()).unwrap();
             endurance.counted_at_rest().unwrap();
         }

@@ -150,8 +150,9 @@ impl Endurance {
     ///
     /// # Errors
     /// When the guest has ended, or takes nothing.
-    pub fn inject(&self, frame: &[u8]) -> Result<()> {
-        self.wire.inject(frame)
+    pub fn inject(&mut self, frame: &[u8]) -> Result<()> {
+        self.watch(Instant::now())?;
+        self.wire.inject(frame).with_context(|| self.words())
     }
 
     /// What has happened to packets since: to those from the guest, and to those to it.

@@ -212,7 +212,8 @@ impl Hell {
         let byte = self.random.u8(..);
         match self.random.u32(..11) {
             // Shorter or longer than it says.
-            0 => frame.truncate(self.random.usize(..=frame.len())),
+            // Not to nothing, which would be the end of the wire to QEMU.
+            0 => frame.truncate(self.random.usize(1..=frame.len())),
             1 => frame.extend(self.bytes(100)),
             // It says that it is another length: its own, its header's, its protocol's.
             2 => set(frame, 16, byte),
