@@ -31,8 +31,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1472))]
     bytes: u16,
     /// How long to measure, each time
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=3600))]
     seconds: u32,
+    /// How often; what is shown is the median. Where the host does something else, too, work for a second
+    /// of the processor is worth nothing without
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
     /// The network card
     #[arg(long, value_enum, default_value_t = Nic::VirtioNet)]
     nic: Nic,
@@ -67,6 +71,9 @@ const PORT: u16 = 9;
 const CLOSED: u16 = 10;
 /// Seconds from the start of the guest's programs to the first sample.
 const SETTLE: u32 = 2;
+/// Seconds for which the victim goes on after the last sample that counts, since it begins before them,
+/// and the sampler after that, so that it is there when the victim says what it has done.
+const LONGER: u32 = 3;
 const TIMESLICE_US: u32 = 1000;
 /// The part of its entitlement that the victim keeps at least, and how much its work may move.
 const KEPT: f64 = 0.95;
@@ -81,6 +88,7 @@ struct Run {
     infrastructure: f64,
     scheduling: f64,
     interrupts: f64,
+    idle: f64,
     /// What the victim has, of half of what the infrastructure and interrupts leave.
     kept: f64,
     /// Rounds for each second of processor time that the victim was charged.
@@ -93,16 +101,50 @@ struct Run {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::require(&[Package::Qemu, Package::Firmware])?;
-    let mut runs = Vec::new();
-    for (flood, name) in ALL {
-        ui::header(&format!("the victim, {name}"));
-        runs.push(once(args, flood, name).with_context(|| name.to_owned())?);
+    let mut rounds = Vec::new();
+    for round in 1..=args.rounds {
+        let mut runs = Vec::new();
+        for (flood, name) in ALL {
+            ui::header(&format!(
+                "the victim, {name}; round {round} of {}",
+                args.rounds
+            ));
+            runs.push(once(args, flood, name).with_context(|| name.to_owned())?);
+        }
+        rounds.push(runs);
     }
+    let of_flood = |flood: usize| {
+        let runs: Vec<&Run> = rounds.iter().map(|runs| &runs[flood]).collect();
+        median(&runs)
+    };
+    let runs: Vec<Run> = (0..ALL.len()).map(of_flood).collect();
     show(&runs)?;
     if let Some(path) = &args.json {
         write(path, &(serde_json::to_string_pretty(&runs)? + "\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The median of each figure.
+fn median(runs: &[&Run]) -> Run {
+    let of = |figure: fn(&Run) -> f64| {
+        let mut figures: Vec<f64> = runs.iter().map(|run| figure(run)).collect();
+        figures.sort_unstable_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    Run {
+        flood: runs[0].flood,
+        victim: of(|run| run.victim),
+        flooded: of(|run| run.flooded),
+        infrastructure: of(|run| run.infrastructure),
+        scheduling: of(|run| run.scheduling),
+        interrupts: of(|run| run.interrupts),
+        idle: of(|run| run.idle),
+        kept: of(|run| run.kept),
+        work: of(|run| run.work),
+        received: of(|run| run.received),
+        charged: of(|run| run.charged),
+    }
 }
 
 fn configuration(args: &Args, flood: Flood) -> Result<String> {
@@ -113,14 +155,13 @@ fn configuration(args: &Args, flood: Flood) -> Result<String> {
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
     configuration.processes.extend(processes(args, flood));
-    // One more second, in which the victim has ended and said what it has done.
-    let sampler = grid::sampler_of(args.seconds + 2, SETTLE, &["--resources"]);
+    let sampler = grid::sampler_of(args.seconds + 2 * LONGER, SETTLE, &["--resources"]);
     configuration.processes.push(sampler);
     grid::xml(&configuration)
 }
 
 fn processes(args: &Args, flood: Flood) -> [Process; 2] {
-    let seconds = (SETTLE + args.seconds + 1).to_string();
+    let seconds = (SETTLE + args.seconds + LONGER).to_string();
     let port = PORT.to_string();
     let sink = match flood {
         Flood::NeverRead => &["--port", &port, "--never-read"][..],
@@ -144,7 +185,7 @@ fn once(args: &Args, flood: Flood, name: &'static str) -> Result<Run> {
     let (mut generator, mut work) = (None, None);
     let samples = measure::collect_watching(
         &mut guest,
-        args.seconds + 2,
+        args.seconds + 2 * LONGER,
         SETTLE,
         |ended| ended.status == 0,
         |line| {
@@ -180,7 +221,10 @@ fn start(args: &Args, flood: Flood, link: &Link) -> Result<Option<Running>> {
     command.args(["udp", &to, "--rate", &args.rate.to_string()]);
     command.args(["--bytes", &args.bytes.to_string()]);
     // As long as the samples are taken.
-    command.args(["--seconds", &(SETTLE + args.seconds + 2).to_string()]);
+    command.args([
+        "--seconds",
+        &(SETTLE + args.seconds + 2 * LONGER).to_string(),
+    ]);
     command.stdout(Stdio::null());
     Running::start(&mut command).map(Some)
 }
@@ -207,6 +251,7 @@ fn seen(flood: &'static str, samples: &[Sample], work: f64) -> Result<Run> {
         infrastructure,
         scheduling: of_core(|core| core.scheduling),
         interrupts,
+        idle: of_core(|core| core.idle),
         kept: part(VICTIM) / (0.5 * (1.0 - infrastructure - interrupts)),
         work,
         received: in_a_second("infrastructure", "resource.ndrr")
@@ -233,6 +278,7 @@ fn show(runs: &[Run]) -> Result<()> {
         "Infrastr.",
         "Decisions",
         "Interrupts",
+        "Idle",
         "Packets/s",
         "Charged/s",
         "Verdict",
@@ -251,6 +297,7 @@ fn show(runs: &[Run]) -> Result<()> {
             table::per_cent(run.infrastructure),
             table::per_cent(run.scheduling),
             table::per_cent(run.interrupts),
+            table::per_cent(run.idle),
             format!("{:.0}", run.received),
             format!("{:.0}", run.charged),
             table::verdict(holds).to_string(),
@@ -270,6 +317,26 @@ fn show(runs: &[Run]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let run = |work: f64| Run {
+            flood: "alone",
+            victim: 10.0 - work,
+            flooded: 0.0,
+            infrastructure: 0.0,
+            scheduling: 0.0,
+            interrupts: 0.0,
+            idle: 0.0,
+            kept: 0.0,
+            work,
+            received: 0.0,
+            charged: 0.0,
+        };
+        let runs = [3.0, 1.0, 9.0].map(run);
+        let middle = median(&[&runs[0], &runs[1], &runs[2]]);
+        assert!((middle.work - 3.0).abs() < 1e-9 && (middle.victim - 7.0).abs() < 1e-9);
+    }
 
     #[test]
     fn the_victim_says_what_it_has_done() {
