@@ -6,7 +6,7 @@ mod disk;
 mod files;
 pub(crate) mod grid;
 mod isolation;
-mod measure;
+pub(crate) mod measure;
 mod plot;
 mod table;
 mod web;

@@ -44,7 +44,10 @@ fn every_scheduler_is_in_the_picture() {
         let svg = picture(&file);
         let xml = fs::read_to_string(root().join(&file)).expect("it is there");
         let xml = roxmltree::Document::parse(&xml).expect("well-formed");
-        let own = |name| xml.descendants().filter(move |node| node.has_tag_name(name));
+        let own = |name| {
+            xml.descendants()
+                .filter(move |node| node.has_tag_name(name))
+        };
         for resource in own("resourcescheduler").flat_map(|node| node.children()) {
             let named = resource.has_tag_name("resource").then(|| resource.text());
             let named = named.flatten().map(str::trim);

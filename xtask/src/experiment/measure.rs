@@ -138,7 +138,7 @@ impl fmt::Display for LastWords {
 }
 
 /// Waits until a page comes from the guest.
-pub(super) fn wait_for(
+pub(crate) fn wait_for(
     link: &Link,
     guest: &mut Guest,
     url: &str,
