@@ -7,7 +7,7 @@ mod files;
 mod flood;
 pub(crate) mod grid;
 mod isolation;
-mod measure;
+pub(crate) mod measure;
 mod plot;
 pub(crate) mod table;
 mod web;

@@ -13,6 +13,7 @@ mod bench;
 mod config;
 mod experiment;
 mod fuzz;
+mod grid;
 mod image;
 mod run;
 mod setup;
@@ -33,6 +34,7 @@ enum Command {
     Image(image::Args),
     Run(run::Args),
     Config(config::Args),
+    Grid(grid::Args),
     Bench(bench::Args),
     Experiment(experiment::Args),
     Simulate(simulate::Args),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Grid(args) => grid::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Simulate(args) => simulate::run(&args),

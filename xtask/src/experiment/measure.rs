@@ -161,7 +161,7 @@ pub(super) fn program_here(name: &str) -> Result<PathBuf> {
 }
 
 /// Waits until a page comes from the guest.
-pub(super) fn wait_for(
+pub(crate) fn wait_for(
     link: &Link,
     guest: &mut Guest,
     url: &str,
