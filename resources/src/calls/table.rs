@@ -228,7 +228,7 @@ calls! {
     51 getsockname(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::socket_name;
     52 getpeername(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::peer_name;
     53 socketpair(family: u32, kind: u32, protocol: u32, descriptors: Out<[u8; 8]>) direct => sockets::socketpair;
-    54 setsockopt(fd: Fd, level: u32, name: u32, value: In<u8, 4>, length: u32) direct => file::set_socket_option;
+    54 setsockopt(fd: Fd, level: u32, name: u32, value: In<u8, 4>, length: u32) direct => sockets::set_socket_option;
     55 getsockopt(fd: Fd, level: u32, name: u32, value: Out<u8>, length: InOut<i32>) direct => file::socket_option;
     56 clone(flags: LongFlags, stack: Address, parent: Address, child: Address, tls: Address) direct => threads::clone(..);
     57 fork() direct => processes::fork(..);
