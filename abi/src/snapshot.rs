@@ -41,10 +41,12 @@ pub enum Section {
     Processes,
     /// [`UnknownCall`].
     UnknownCalls,
+    /// [`Counter`].
+    Counters,
 }
 
 /// Sections of this version.
-pub const SECTIONS: usize = 7;
+pub const SECTIONS: usize = 8;
 
 record! {
     /// Where a section is.
@@ -208,6 +210,17 @@ record! {
     }
 }
 
+record! {
+    /// What the kernel counts for the whole machine: how many there are, or how often something has
+    /// happened since boot.
+    pub struct Counter {
+        /// The number.
+        pub value: u64,
+        /// Of what, in words with dots between them: `net.connections`.
+        pub name: Name,
+    }
+}
+
 /// A record that stands in a section.
 pub trait InSection: Record {
     /// Its section.
@@ -223,7 +236,7 @@ macro_rules! in_section {
 }
 in_section! {
     Core: Cores, Resource: Resources, Activity: Activities, Account: Accounts, Memory: Memory,
-    Process: Processes, UnknownCall: UnknownCalls
+    Process: Processes, UnknownCall: UnknownCalls, Counter: Counters
 }
 
 /// Makes a snapshot, record by record.

@@ -81,6 +81,8 @@ use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::space::{Space, UserError};
 
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+
 /// A program's memory, as far as files need it.
 pub trait UserMemory {
     /// As [`Space::read`].
@@ -217,6 +219,15 @@ pub struct Call<'a> {
     pub owner: (&'a Locks, u32),
     /// Permissions that what is made does not get (umask(2)).
     pub creation_mask: u32,
+    /// Who has the pages of the archive's files.
+    pub pages: &'a dyn PageOwner,
+}
+
+/// Who has the pages of the archive's files that a call brings into memory.
+pub trait PageOwner {
+    /// The resource, which gives them back when it is asked to, and who pays; `None` where no pages
+    /// are kept.
+    fn owner(&self) -> Option<(ResourceId, ActivityId)>;
 }
 
 /// A disk's file system, as far as calls need it.

@@ -184,6 +184,22 @@ impl Network {
         (connections, half_open, waiting, self.udp.len())
     }
 
+    /// Calls with everything that is counted, by name.
+    pub(crate) fn count(&self, mut tell: impl FnMut(&'static str, u64)) {
+        let (connections, half_open, waiting, ends) = self.len();
+        for (name, number) in [
+            ("net.connections", connections),
+            ("net.half-open", half_open),
+            ("net.time-wait", waiting),
+            ("net.datagram-ends", ends),
+        ] {
+            tell(name, number as u64);
+        }
+        for reason in Reason::ALL {
+            tell(reason.counter(), self.dropped(reason));
+        }
+    }
+
     /// Whether nobody has a socket.
     #[must_use]
     pub fn is_empty(&self) -> bool {

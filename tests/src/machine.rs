@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use xtask::boot_image::{BootImage, Parts, fingerprint};
+use xtask::boot_image::{BootImage, Parts};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, GuestConfig};
-use xtask::{accel, ramdisk, workspace};
+use xtask::{accel, ramdisk};
 
 use crate::running::RunningMachine;
 use crate::slots::Slots;
@@ -182,8 +182,7 @@ impl Machine {
             Ramdisk::Bytes(bytes) => Some(bytes.clone()),
             Ramdisk::Missing => None,
         };
-        let dir = workspace::target_subdir("guest-images")?.join(fingerprint(&ramdisk));
-        let image = BootImage::in_dir(dir);
+        let image = BootImage::with_ramdisk("guest-images", &ramdisk)?;
         image.make_boot(parts()?, ramdisk.as_deref())?;
         Ok(image)
     }

@@ -1,7 +1,8 @@
 //! Resource consumption records (paper, section 2.2): what one request has used.
 //!
 //! The toolkit sets processor time and counts the request; the resource adds what only it knows:
-//! bytes, memory, and any further [`Field`]s.
+//! bytes, memory, and any further [`Field`]s. What the schedulers of schedulers are told includes the
+//! cycles of the decisions, which no account does.
 
 use crate::ids::ActivityId;
 

@@ -14,6 +14,8 @@ mod decide;
 mod node;
 mod ready;
 
+pub(crate) use decide::Above;
+
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
@@ -75,6 +76,14 @@ impl Bench {
 }
 
 impl Running {
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn is_over(&mut self) -> Result<bool> {
+        Ok(self.program.wait_until(Instant::now())?.is_some())
+    }
+
     /// Waits until it has ended.
     ///
     /// # Errors

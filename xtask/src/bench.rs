@@ -10,6 +10,7 @@ use xtask::process::{self, Running};
 use xtask::workspace;
 
 mod guest;
+mod web;
 
 /// The crate that holds the workloads.
 const PACKAGE: &str = "vortex-bench";
@@ -25,6 +26,14 @@ pub(crate) struct Args {
 enum What {
     Toolkit(ToolkitArgs),
     Guest(guest::Args),
+    Web(web::Args),
+}
+
+/// Another system.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Baseline {
+    /// Debian's linux-image-cloud-amd64
+    Linux,
 }
 
 /// A request through the toolkit beside what other libraries cost: instructions, locked
@@ -45,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Toolkit(args) => toolkit(args),
         What::Guest(args) => guest::run(args),
+        What::Web(args) => web::run(args),
     }
 }
 

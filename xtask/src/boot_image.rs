@@ -4,6 +4,8 @@
 //! `pxe/` and `rootfs.img`. An image is made aside and moved into place under a lock, and not made
 //! again when its inputs have not changed, so that any number of calls may share a folder.
 
+mod shelf;
+
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -179,8 +181,7 @@ impl BootImage {
 }
 
 /// A short name for what something is made from.
-#[must_use]
-pub fn fingerprint(inputs: &impl Hash) -> String {
+fn fingerprint(inputs: &impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
     inputs.hash(&mut hasher);
     format!("{:016x}", hasher.finish())

@@ -3,7 +3,9 @@
 //! The file goes through the very parser and checker that the kernel uses at boot; what is shown is
 //! the plan that the kernel would instantiate.
 
+mod asks;
 mod diagnostics;
+pub(crate) mod picture;
 mod tables;
 
 use std::fs::File;
@@ -64,7 +66,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 /// A file's name, without what a terminal would act on.
-fn name(file: &Path) -> String {
+pub(crate) fn name(file: &Path) -> String {
     file.display().to_string().replace(char::is_control, "·")
 }
 

@@ -4,11 +4,12 @@ mod at_resources;
 mod cpu;
 mod disk;
 mod files;
+mod flood;
 pub(crate) mod grid;
 mod isolation;
-mod measure;
+pub(crate) mod measure;
 mod plot;
-mod table;
+pub(crate) mod table;
 mod web;
 
 use std::fs;
@@ -32,6 +33,7 @@ enum Which {
     Disk(disk::Args),
     Web(web::Args),
     Isolation(isolation::Args),
+    Flood(flood::Args),
 }
 
 /// What all experiments can be told.
@@ -75,6 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Which::Disk(args) => disk::run(args),
         Which::Web(args) => web::run(args),
         Which::Isolation(args) => isolation::run(args),
+        Which::Flood(args) => flood::run(args),
     }
 }
 

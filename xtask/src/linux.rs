@@ -1,7 +1,11 @@
 //! Linux in the same QEMU, to compare with: Debian's own kernel and an initial RAM file system that
 //! has our programs.
 
-use std::collections::BTreeMap;
+mod debian;
+
+pub use debian::Unpacked;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -163,8 +167,22 @@ pub fn initramfs(files: &[GuestFile]) -> Result<Vec<u8>> {
     const DEVICE: u32 = 0o020_600;
     const PROGRAM: u32 = 0o100_755;
     let mut archive = Vec::new();
-    for directory in ["bin", "dev", "disk", "modules", "proc", "sys", "tmp"] {
-        append(&mut archive, directory, DIRECTORY, (0, 0), &[]);
+    let mut directories: BTreeSet<&Path> = ["bin", "dev", "disk", "modules", "proc", "sys", "tmp"]
+        .map(Path::new)
+        .into();
+    for file in files {
+        let path = Path::new(file.path.trim_start_matches('/'));
+        let parents = path.ancestors().skip(1);
+        directories.extend(parents.filter(|parent| *parent != Path::new("")));
+    }
+    for directory in directories {
+        append(
+            &mut archive,
+            &directory.to_string_lossy(),
+            DIRECTORY,
+            (0, 0),
+            &[],
+        );
     }
     append(&mut archive, "dev/console", DEVICE, (5, 1), &[]);
     for file in files {

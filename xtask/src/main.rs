@@ -13,10 +13,12 @@ mod bench;
 mod config;
 mod experiment;
 mod fuzz;
+mod grid;
 mod image;
 mod run;
 mod setup;
 mod simulate;
+mod soak;
 mod test;
 
 #[derive(Parser)]
@@ -32,9 +34,11 @@ enum Command {
     Image(image::Args),
     Run(run::Args),
     Config(config::Args),
+    Grid(grid::Args),
     Bench(bench::Args),
     Experiment(experiment::Args),
     Simulate(simulate::Args),
+    Soak(soak::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
 }
@@ -46,9 +50,11 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Grid(args) => grid::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(args) => experiment::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     });

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::accel::{self, Accel};
-use crate::boot_image::{self, BootImage, Parts};
+use crate::boot_image::{BootImage, Parts};
 use crate::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
 use crate::userland::{self, GuestFile};
-use crate::{ramdisk, rootfs, workspace};
+use crate::{ramdisk, rootfs};
 
 pub use configuration::with_process;
 
@@ -120,8 +120,7 @@ pub fn start(program: &Program) -> Result<Guest> {
 
 /// A disk with a ramdisk.
 fn boot(ramdisk: &[u8]) -> Result<Boot> {
-    let dir = workspace::target_subdir("run")?.join(boot_image::fingerprint(&ramdisk));
-    let image = BootImage::in_dir(dir);
+    let image = BootImage::with_ramdisk("run", ramdisk)?;
     image.make_boot(&Parts::build()?, Some(ramdisk))?;
     Ok(Boot::Disk(image.disk()))
 }

@@ -18,7 +18,7 @@ use xtask::disks::{self, Controller, Disk};
 use xtask::nic::{self, Forward, Nic};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
-use xtask::{program, ui, workspace};
+use xtask::{program, ui};
 
 use crate::image::Contents;
 
@@ -231,8 +231,7 @@ impl AccelChoice {
 /// use another folder.
 fn own_image(args: &Args) -> Result<(BootImage, String)> {
     let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
-    let dir = workspace::target_subdir("run")?.join(xtask::boot_image::fingerprint(&ramdisk));
-    let image = BootImage::in_dir(dir);
+    let image = BootImage::with_ramdisk("run", &ramdisk)?;
     image.make_boot(&Parts::build()?, Some(&ramdisk))?;
     Ok((image, program::memory_for(&ramdisk)))
 }

@@ -9,10 +9,11 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 20] = [
     "cases",
     "cpuhog",
     "each",
+    "exchange",
     "filework",
     "flood",
     "httpd",

@@ -6,10 +6,12 @@ use super::argument::{Fd, Flags, In, Out, Path};
 use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
-use crate::files::{self, Call, Changes, Mounted, Time};
+use crate::files::{self, Call, Changes, Mounted, PageOwner, Time};
 use crate::machine::Machine;
+use crate::system::Kind;
 
 use linux_raw_sys::general;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
 
 /// A call on files, by the caller.
 pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
@@ -22,6 +24,16 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
         owner: (&caller.shared.locks, caller.process.id()),
         creation_mask: caller.process.settings().umask(),
         done: Cell::new(caller.thread.kept.done()),
+        pages: caller,
+    }
+}
+
+/// The pages of the archive's files are the Executable Resource's, as those that are mapped.
+impl<M: Machine> PageOwner for Caller<'_, '_, M> {
+    fn owner(&self) -> Option<(ResourceId, ActivityId)> {
+        let home = self.process.home();
+        let resource = self.shared.destination_at(&home, Kind::Executable);
+        Some((resource, home.activity))
     }
 }
 

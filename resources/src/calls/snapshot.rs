@@ -19,8 +19,8 @@ use crate::system::Shared;
 use vortex_abi::Name;
 use vortex_abi::calls::{SCOPE_ALL, SCOPE_OWN};
 use vortex_abi::snapshot::{
-    Account, Activity, Core, Header, Memory, Process as ProcessRecord, Resource, UnknownCall,
-    Writer,
+    Account, Activity, Core, Counter, Header, Memory, Process as ProcessRecord, Resource,
+    UnknownCall, Writer,
 };
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::{AccountReading, Snapshot};
@@ -108,6 +108,7 @@ impl<'a, M: Machine> Provider<'a, M> {
         self.accounts();
         self.memory();
         self.processes();
+        self.counters();
         self.names();
         let header = Header {
             magic: 0,
@@ -222,6 +223,19 @@ impl<'a, M: Machine> Provider<'a, M> {
                     count,
                 });
             }
+        }
+    }
+
+    /// What is counted for the whole machine, which is not everybody's business.
+    fn counters(&mut self) {
+        if matches!(self.whose, Whose::All) {
+            let writer = &mut self.writer;
+            self.shared.network.count(|name, value| {
+                writer.push(&Counter {
+                    value,
+                    name: Name::new(name),
+                });
+            });
         }
     }
 

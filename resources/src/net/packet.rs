@@ -70,6 +70,23 @@ impl Reason {
         Self::Meaningless,
         Self::Unreachable,
     ];
+
+    /// What its counter is called in the statistics.
+    #[must_use]
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Malformed => "net.dropped.malformed",
+            Self::Checksum => "net.dropped.checksum",
+            Self::Fragment => "net.dropped.fragment",
+            Self::Elsewhere => "net.dropped.elsewhere",
+            Self::Protocol => "net.dropped.protocol",
+            Self::NoSocket => "net.dropped.no-socket",
+            Self::ReceiverFull => "net.dropped.receiver-full",
+            Self::NoMemory => "net.dropped.no-memory",
+            Self::Meaningless => "net.dropped.meaningless",
+            Self::Unreachable => "net.dropped.unreachable",
+        }
+    }
 }
 
 /// Where in an IPv4 packet what is.
@@ -84,7 +101,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a packet that begins with these bytes, as many as [`MAX_HEADER`] or all, and is `length`
+    /// Of a packet that begins with these bytes, as many as `MAX_HEADER` or all, and is `length`
     /// bytes long at most.
     ///
     /// # Errors

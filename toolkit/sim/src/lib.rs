@@ -23,3 +23,12 @@ pub mod workload;
 
 pub use machine::{Interrupts, Machine, Timing, VirtualCore, World};
 pub use simulation::Simulation;
+
+/// The worked examples of `docs/`, compiled and run with the other examples.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/writing-a-scheduler.md")]
+    mod scheduler {}
+    #[doc = include_str!("../../../docs/writing-a-resource.md")]
+    mod resource {}
+}

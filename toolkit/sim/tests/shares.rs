@@ -116,6 +116,30 @@ fn fifty_thirty_three_seventeen_with_sizes_ten_to_one() {
     assert_eq!(ledger_faults(simulation.grid()), [""; 0]);
 }
 
+/// Paper, footnote 7: who is served in small pieces pays for the decisions, and not its neighbour.
+#[test]
+fn a_multiplexor_charges_decisions_to_whom_they_are_for() {
+    let mut builder = multiplexors(1);
+    let sizes = [600, 100_000];
+    let mut flows = Vec::new();
+    let activities = sizes.map(|size| {
+        let activity = builder.activity("a", weight(50));
+        let resource = builder.resource("r", wfq(1, 50));
+        flows.push(spin(activity, resource, 2, Amount::Fixed(size)));
+        activity
+    });
+    let timing = Timing::default();
+    let mut simulation = Simulation::new(builder, flows, timing, 4);
+    simulation.run_until(10 * SECOND);
+    for (activity, size) in activities.into_iter().zip(sizes) {
+        let received = sum(simulation.grid(), |_, _, payer| payer == activity).cycles;
+        let with_decisions = received / size * (size + timing.step_cycles);
+        let off = with_decisions.abs_diff(5 * SECOND);
+        assert!(off < SECOND / 1_000, "{size}: {received}, off by {off}");
+    }
+    assert_eq!(ledger_faults(simulation.grid()), [""; 0]);
+}
+
 #[test]
 fn fifty_thirty_three_seventeen_of_the_bytes() {
     let mut builder = multiplexors(1);

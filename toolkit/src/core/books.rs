@@ -50,12 +50,14 @@ impl Books {
         platform.interrupt_cycles().wrapping_sub(self.interrupts)
     }
 
+    /// Ends a span of scheduling, and returns its cycles.
     #[inline(always)]
-    pub(crate) fn cut_scheduling(&mut self, platform: &impl Platform) {
+    pub(crate) fn cut_scheduling(&mut self, platform: &impl Platform) -> u64 {
         let cycles = self.cut(platform);
         let (ledger, mark) = (&*self.ledger, self.mark);
         ledger.scheduling.add(cycles);
         ledger.through.set(mark);
+        cycles
     }
 
     /// What the last cut returned is booked.

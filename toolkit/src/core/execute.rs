@@ -7,7 +7,7 @@ use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::slab::{Chain, Work};
 use crate::system::{Outcome, Resources, System};
 use crate::task::{Leavings, Task};
-use crate::tree::Place;
+use crate::tree::{Above, Place};
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -21,6 +21,8 @@ pub(crate) struct Current {
     pub(crate) activity: ActivityId,
     /// The basic fields of the record.
     used: [u64; Metric::COUNT],
+    /// Cycles of the decision to execute it.
+    deciding: u64,
     pub(crate) further: Vec<(Field, u64)>,
 }
 
@@ -31,6 +33,7 @@ impl Current {
             head: Head::NONE,
             activity: ActivityId::INFRASTRUCTURE,
             used: [0; Metric::COUNT],
+            deciding: 0,
             further: Vec::new(),
         }
     }
@@ -52,11 +55,25 @@ impl Current {
     fn record(&mut self, kind: RecordKind, cycles: u64, requests: u64) -> Record<'_> {
         self.used[Metric::Cpu as usize] = cycles;
         self.used[Metric::Requests as usize] = requests;
+        self.as_record(kind)
+    }
+
+    /// The same record with the cycles of the decision, for the schedulers of schedulers: a resource
+    /// that is served often in small pieces pays for the decisions, and not the others on its core
+    /// (paper, footnote 7).
+    #[inline(always)]
+    const fn record_with_decision(&mut self, kind: RecordKind) -> Record<'_> {
+        self.used[Metric::Cpu as usize] += self.deciding;
+        self.as_record(kind)
+    }
+
+    #[inline(always)]
+    const fn as_record(&self, kind: RecordKind) -> Record<'_> {
         Record {
             kind,
             activity: self.activity,
             basic: &self.used,
-            further: &self.further,
+            further: self.further.as_slice(),
         }
     }
 
@@ -137,7 +154,7 @@ impl<Y: System> Core<Y> {
         if !matches!(waiter.party, Party::Request(_)) {
             waiter.resuming = false;
             let head = waiter.head;
-            state.books.cut_scheduling(&state.platform);
+            state.current.deciding += state.books.cut_scheduling(&state.platform);
             state.current.begin(&head);
             return self.poll_task(place, id, RecordKind::Polled);
         }
@@ -148,7 +165,7 @@ impl<Y: System> Core<Y> {
                 ..
             }) => {
                 state.let_followers_go(place, &request.head, followers);
-                state.books.cut_scheduling(&state.platform);
+                state.current.deciding += state.books.cut_scheduling(&state.platform);
                 state.current.begin(&request.head);
                 self.execute(place, request.message);
             }
@@ -219,7 +236,7 @@ impl<Y: System> CoreState<Y> {
         } = self;
         let now = books.mark;
         tree.choose(platform, now, |client, slab| {
-            books.cut_scheduling(platform);
+            current.deciding = books.cut_scheduling(platform);
             if client.holding > 0 {
                 return None;
             }
@@ -261,9 +278,12 @@ impl<Y: System> CoreState<Y> {
         let now = self.books.mark;
         self.books.close();
         let record = self.current.record(kind, cycles, requests);
-        if !self.tree.finish(&self.platform, place, &record, now) {
-            self.conclude_for_another(place, kind, cycles, requests);
-        }
+        let finished = self.tree.finish(&self.platform, place, &record, now);
+        let above =
+            finished.unwrap_or_else(|| self.conclude_for_another(place, kind, cycles, requests));
+        let record = self.current.record_with_decision(kind);
+        self.tree
+            .finish_above(&self.platform, place.node, above, Some(&record), now);
     }
 
     /// As [`Self::conclude`], if a thread was let run in user mode.
@@ -277,14 +297,20 @@ impl<Y: System> CoreState<Y> {
 
     /// As [`Self::conclude`], if the activity found is another than the served one.
     #[cold]
-    fn conclude_for_another(&mut self, place: Place, kind: RecordKind, cycles: u64, requests: u64) {
+    fn conclude_for_another(
+        &mut self,
+        place: Place,
+        kind: RecordKind,
+        cycles: u64,
+        requests: u64,
+    ) -> Above {
         let client = self.payer(place);
         let payer = Place { client, ..place };
         let record = self.current.record(kind, cycles, requests);
         self.tree.client(payer).account.book(&record);
         let now = self.books.mark;
         self.tree
-            .finish_for_another(&self.platform, place, client, &record, now);
+            .finish_for_another(&self.platform, place, client, &record, now)
     }
 
     fn serve_nothing(&mut self, place: Place) {

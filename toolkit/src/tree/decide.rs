@@ -11,6 +11,14 @@ use crate::system::Platform;
 
 use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 
+/// How a node that was served stands to the scheduler above it.
+pub(crate) struct Above {
+    /// Which client it is of whom.
+    place: Place,
+    /// Whether it is ready again, without any question to its policy.
+    goes_on: bool,
+}
+
 impl<S: Scheduler, M: Message> Tree<S, M> {
     /// From the multiplexor down to a queue: who is served next. `None` if nobody is ready now.
     /// What is to be done first with the queue chosen is done by `begin`, while it is at hand.
@@ -77,14 +85,17 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         if index == ROOT {
             return None;
         }
-        let above = (self.node(index).parent, false);
+        let above = Above {
+            place: self.node(index).parent,
+            goes_on: false,
+        };
         self.finish_above(platform, index, above, None, now);
         Some(())
     }
 
-    /// Ends the service of `served`: what was used is booked, its path is ready again where there is
-    /// more to do, and the schedulers on it learn of both. False, and nothing is done, if the record
-    /// is of another activity.
+    /// Ends the service of `served`: what was used is booked, it is ready again if there is more to
+    /// do, and its scheduler learns of both. [`Self::finish_above`] has to follow. `None`, and
+    /// nothing is done, if the record is of another activity.
     #[inline(always)]
     #[must_use]
     pub(crate) fn finish(
@@ -93,11 +104,11 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         served: Place,
         record: &Record<'_>,
         now: u64,
-    ) -> bool {
+    ) -> Option<Above> {
         let node = &mut self.nodes[served.node.index()];
         let client = &mut node.clients[served.client.index()];
         if client.activity != record.activity {
-            return false;
+            return None;
         }
         client.account.book(record);
         // Each in full, for each is simpler than both in one.
@@ -109,9 +120,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node.governor
                 .client_served(platform, served.client, record, None, now);
         }
-        let above = (node.parent, node.goes_on());
-        self.finish_above(platform, served.node, above, Some(record), now);
-        true
+        Some(node.above())
     }
 
     /// As [`Self::finish`], if another client of the same scheduler is charged.
@@ -123,26 +132,21 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         charged: ClientId,
         record: &Record<'_>,
         now: u64,
-    ) {
+    ) -> Above {
         let node = &mut self.nodes[served.node.index()];
         node.governor
             .resource_record(platform, charged, record, now);
-        self.end_service(platform, served, Some(record), now);
+        self.end_service(platform, served, now)
     }
 
     /// As [`Self::finish`], when nothing was there to be executed.
     #[cold]
     pub(crate) fn serve_nothing(&mut self, platform: &impl Platform, served: Place, now: u64) {
-        self.end_service(platform, served, None, now);
+        let above = self.end_service(platform, served, now);
+        self.finish_above(platform, served.node, above, None, now);
     }
 
-    fn end_service(
-        &mut self,
-        platform: &impl Platform,
-        served: Place,
-        record: Option<&Record<'_>>,
-        now: u64,
-    ) {
+    fn end_service(&mut self, platform: &impl Platform, served: Place, now: u64) -> Above {
         let node = &mut self.nodes[served.node.index()];
         let client = &mut node.clients[served.client.index()];
         if let Some(since) = client.end_service(&self.slab, now) {
@@ -151,18 +155,20 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         } else {
             node.ready -= 1;
         }
-        let above = (node.parent, node.goes_on());
-        self.finish_above(platform, served.node, above, record, now);
+        node.above()
     }
 
-    /// The node `index` and those above it are not being served any more. `above` says which client
-    /// it is of whom, and whether it is ready again.
+    /// The node `index` and those above it are not being served any more; their schedulers learn
+    /// what was used.
     #[inline(always)]
-    fn finish_above(
+    pub(crate) fn finish_above(
         &mut self,
         platform: &impl Platform,
         mut index: NodeIndex,
-        (mut place, mut goes_on): (Place, bool),
+        Above {
+            mut place,
+            mut goes_on,
+        }: Above,
         record: Option<&Record<'_>>,
         now: u64,
     ) {
@@ -180,7 +186,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             if index == ROOT {
                 return;
             }
-            (place, goes_on) = (node.parent, node.goes_on());
+            Above { place, goes_on } = node.above();
         }
     }
 
@@ -266,6 +272,14 @@ impl<S: Scheduler> Node<S> {
                 .client_served(platform, client, record, ready_since, now);
         } else if let Some(since) = ready_since {
             self.governor.client_ready(platform, client, since, now);
+        }
+    }
+
+    #[inline(always)]
+    const fn above(&self) -> Above {
+        Above {
+            place: self.parent,
+            goes_on: self.goes_on(),
         }
     }
 

@@ -43,6 +43,10 @@ pub(crate) struct Connection {
     client: IpAddr,
     /// What was received and not yet understood.
     received: Vec<u8>,
+    /// Nothing more has come: the last read got less than it could have taken.
+    is_drained: bool,
+    /// The client sends no more than what has come.
+    is_ending: bool,
     state: State,
 }
 
@@ -57,12 +61,16 @@ enum State {
 /// An answer under way.
 #[derive(Debug)]
 struct Answer {
+    /// The head, and behind it what is sent with it: a body that is short.
     head: Vec<u8>,
-    /// How much of the head is sent.
+    /// The length of the head alone.
+    head_length: usize,
+    /// How much of both is sent.
     head_sent: usize,
     body: Body,
     body_sent: u64,
-    /// How much of the body is sent, in the end: nothing where only the head was asked for.
+    /// How much of the body is sent by itself, in the end: nothing where it goes with the head, or
+    /// only that was asked for.
     body_length: u64,
     keep_alive: bool,
     /// For the log.
@@ -76,6 +84,8 @@ impl Connection {
             stream,
             client,
             received: Vec::new(),
+            is_drained: false,
+            is_ending: false,
             state: State::Receiving,
         }
     }
@@ -85,8 +95,9 @@ impl Connection {
     }
 
     /// Does what can be done now. What it found of errors ends the connection: nobody can be told.
-    pub(crate) fn turn(&mut self, site: &Site, log: &mut Log) -> Turn {
+    pub(crate) fn turn(&mut self, site: &mut Site, log: &mut Log) -> Turn {
         let mut left = TURN;
+        self.is_drained = false;
         loop {
             let step = match &mut self.state {
                 State::Receiving => self.receive(site),
@@ -106,6 +117,11 @@ impl Connection {
         }
     }
 
+    /// The client's end has been told of, perhaps together with the last that it sent.
+    pub(crate) const fn note_end(&mut self) {
+        self.is_ending = true;
+    }
+
     /// The connection is given up: what was under way is noted in the log.
     pub(crate) fn abandon(&mut self, log: &mut Log) {
         if let State::Sending(answer) = &self.state {
@@ -114,7 +130,7 @@ impl Connection {
     }
 
     /// Begins the answer to the next request, once its head is complete.
-    fn receive(&mut self, site: &Site) -> io::Result<Turn> {
+    fn receive(&mut self, site: &mut Site) -> io::Result<Turn> {
         match request::parse(&self.received) {
             Ok(Some((request, length))) => {
                 self.received.drain(..length);
@@ -143,6 +159,7 @@ impl Connection {
                     State::Sending(Answer::new(response, head, refusal.head_only, false, line));
                 Ok(Turn::GoesOn)
             }
+            Ok(None) if self.is_drained => Ok(Turn::Waits),
             Ok(None) => self.read_more(),
         }
     }
@@ -150,12 +167,17 @@ impl Connection {
     fn read_more(&mut self) -> io::Result<Turn> {
         let before = self.received.len();
         self.received.resize((before + READ).min(MAX_HEAD), 0);
+        let room = self.received.len() - before;
         let read = self.stream.read(&mut self.received[before..]);
         self.received
             .truncate(before + *read.as_ref().unwrap_or(&0));
         match read? {
             0 => Ok(Turn::Ended),
-            _ => Ok(Turn::GoesOn),
+            length => {
+                // What comes later is told of (epoll(7)); the end may have come with it.
+                self.is_drained = !self.is_ending && length < room;
+                Ok(Turn::GoesOn)
+            }
         }
     }
 
@@ -183,16 +205,17 @@ impl Answer {
         line: String,
     ) -> Self {
         let mut head = head.into_bytes();
-        // A short text goes with its head.
-        if let (Body::Text(text), false) = (&response.body, head_only) {
-            head.extend_from_slice(text.as_bytes());
+        let head_length = head.len();
+        let mut body_length = 0;
+        if !head_only {
+            match response.body.bytes() {
+                Some(bytes) => head.extend_from_slice(bytes),
+                None => body_length = response.body.length(),
+            }
         }
-        let body_length = match response.body {
-            Body::File(..) if !head_only => response.body.length(),
-            _ => 0,
-        };
         Self {
             head,
+            head_length,
             head_sent: 0,
             body_sent: 0,
             body_length,
@@ -213,7 +236,7 @@ impl Answer {
             };
             self.head_sent += send(stream, &self.head[self.head_sent..], flags)?;
         }
-        let Body::File(file, start, _) = &self.body else {
+        let Body::File(stored, start, _) = &self.body else {
             return Ok(Turn::Ended);
         };
         while self.body_sent < self.body_length {
@@ -222,7 +245,7 @@ impl Answer {
             }
             let mut offset = start + self.body_sent;
             let count = (self.body_length - self.body_sent).min(*left);
-            let sent = sendfile(stream, file, Some(&mut offset), count as usize)? as u64;
+            let sent = sendfile(stream, &stored.file, Some(&mut offset), count as usize)? as u64;
             if sent == 0 {
                 // The file has become shorter; the client sees that something is missing.
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -234,11 +257,8 @@ impl Answer {
     }
 
     fn note(&self, client: IpAddr, log: &mut Log) {
-        let text = match &self.body {
-            Body::Text(text) if self.head.ends_with(text.as_bytes()) => text.len() as u64,
-            _ => 0,
-        };
-        log.add(client, &self.line, self.status, self.body_sent + text);
+        let with_head = self.head_sent.saturating_sub(self.head_length) as u64;
+        log.add(client, &self.line, self.status, self.body_sent + with_head);
     }
 }
 

@@ -13,6 +13,7 @@ mod request;
 mod response;
 mod server;
 mod site;
+mod store;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

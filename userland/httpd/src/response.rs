@@ -3,10 +3,11 @@
 //! Key types: [`Status`], [`Response`], [`Body`].
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::request::Request;
+use crate::store::Stored;
 
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal)*) => {
@@ -50,7 +51,7 @@ statuses! {
 pub(crate) enum Body {
     Text(String),
     /// A part of a file, in bytes: from the first up to and without the second.
-    File(File, u64, u64),
+    File(Rc<Stored>, u64, u64),
 }
 
 impl Body {
@@ -58,6 +59,16 @@ impl Body {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::File(_, start, end) => end - start,
+        }
+    }
+
+    /// What it is, if it is in memory.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Text(text) => Some(text.as_bytes()),
+            Self::File(stored, start, end) => {
+                stored.whole.as_ref()?.get(*start as usize..*end as usize)
+            }
         }
     }
 }

@@ -105,10 +105,13 @@ impl Server {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            for Event { data, .. } in events.drain(..) {
+            for Event { flags, data } in events.drain(..) {
                 match data.u64() {
                     LISTENER => self.are_waiting = true,
-                    number => self.turn(number as usize),
+                    number => {
+                        self.note_end(number as usize, flags);
+                        self.turn(number as usize);
+                    }
                 }
             }
             // Those that are in the queue now; who goes on comes after them.
@@ -191,12 +194,20 @@ impl Server {
         Ok(number)
     }
 
+    fn note_end(&mut self, number: usize, flags: EventFlags) {
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
+            && let Some(client) = self.clients.get_mut(number)
+        {
+            client.connection.note_end();
+        }
+    }
+
     fn turn(&mut self, number: usize) {
         // It may have ended with an earlier event.
         let Some(client) = self.clients.get_mut(number) else {
             return;
         };
-        let turn = client.connection.turn(&self.site, &mut self.log);
+        let turn = client.connection.turn(&mut self.site, &mut self.log);
         if turn == Turn::Ended {
             self.close(number);
             return;

@@ -3,11 +3,12 @@
 //!
 //! Nothing outside the folder is reached by a path; where symbolic links lead is up to who made them.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
@@ -17,11 +18,13 @@ use crate::listing;
 use crate::range::{self, Part};
 use crate::request::Request;
 use crate::response::{Body, Response, Status};
+use crate::store::{Store, Stored};
 
 /// What is served.
 pub(crate) struct Site {
     root: PathBuf,
     lists: bool,
+    store: Store,
 }
 
 impl Site {
@@ -30,12 +33,15 @@ impl Site {
         if !std::fs::metadata(root)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        let root = root.to_path_buf();
-        Ok(Self { root, lists })
+        Ok(Self {
+            root: root.to_path_buf(),
+            lists,
+            store: Store::default(),
+        })
     }
 
     /// The answer to a request.
-    pub(crate) fn answer(&self, request: &Request) -> Response {
+    pub(crate) fn answer(&mut self, request: &Request) -> Response {
         let Some(place) = Place::of(&request.target) else {
             return Response::page(Status::BadRequest);
         };
@@ -43,12 +49,18 @@ impl Site {
             .unwrap_or_else(|error| Response::page(status_of(&error)))
     }
 
-    fn find(&self, request: &Request, place: &Place) -> io::Result<Response> {
+    fn find(&mut self, request: &Request, place: &Place) -> io::Result<Response> {
         let path = self.root.join(&place.path);
+        if !place.is_folder
+            && let Some(stored) = self.store.get(&path)
+        {
+            return Ok(whole_or_part(request, &stored));
+        }
         let file = open(&path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && !place.is_folder {
-            return Ok(whole_or_part(request, file, &metadata, &path));
+            let stored = self.store.keep(path, file, &metadata);
+            return Ok(whole_or_part(request, &stored));
         }
         if !metadata.is_dir() {
             // A device or the like, or a file asked for as if it were a folder.
@@ -63,13 +75,17 @@ impl Site {
         self.folder(request, &path)
     }
 
-    fn folder(&self, request: &Request, path: &Path) -> io::Result<Response> {
+    fn folder(&mut self, request: &Request, path: &Path) -> io::Result<Response> {
         let index = path.join("index.html");
+        if let Some(stored) = self.store.get(&index) {
+            return Ok(whole_or_part(request, &stored));
+        }
         match open(&index) {
             Ok(file) => {
                 let metadata = file.metadata()?;
                 if metadata.is_file() {
-                    return Ok(whole_or_part(request, file, &metadata, &index));
+                    let stored = self.store.keep(index, file, &metadata);
+                    return Ok(whole_or_part(request, &stored));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -160,15 +176,11 @@ fn moved(target: &str) -> Response {
     response
 }
 
-fn whole_or_part(request: &Request, file: File, metadata: &Metadata, path: &Path) -> Response {
-    let changed = metadata.modified().unwrap_or(UNIX_EPOCH);
-    let length = metadata.len();
-    let tag = tag(changed, length);
-    let mut headers = format!(
-        "Last-Modified: {}\r\nETag: {tag}\r\n",
-        httpdate::fmt_http_date(changed)
-    );
-    if is_known(request, changed, &tag) {
+fn whole_or_part(request: &Request, stored: &Rc<Stored>) -> Response {
+    let length = stored.length;
+    let tag = tag(stored.changed, length);
+    let mut headers = format!("Last-Modified: {}\r\nETag: {tag}\r\n", stored.date);
+    if is_known(request, stored.changed, &tag) {
         return Response {
             status: Status::NotModified,
             headers,
@@ -177,9 +189,8 @@ fn whole_or_part(request: &Request, file: File, metadata: &Metadata, path: &Path
     }
     headers += "Accept-Ranges: bytes\r\n";
     let asked = request.range.as_deref().filter(|_| {
-        let date = httpdate::fmt_http_date(changed);
         let condition = request.if_range.as_deref();
-        condition.is_none_or(|condition| condition == tag || condition == date)
+        condition.is_none_or(|condition| condition == tag || condition == stored.date)
     });
     let (status, start, end) = match asked.map_or(Part::Whole, |value| range::part(value, length)) {
         Part::Whole => (Status::Ok, 0, length),
@@ -193,11 +204,11 @@ fn whole_or_part(request: &Request, file: File, metadata: &Metadata, path: &Path
             return response;
         }
     };
-    headers += &format!("Content-Type: {}\r\n", kind(path));
+    headers += &format!("Content-Type: {}\r\n", stored.kind);
     Response {
         status,
         headers,
-        body: Body::File(file, start, end),
+        body: Body::File(stored.clone(), start, end),
     }
 }
 
@@ -217,15 +228,6 @@ fn is_known(request: &Request, changed: SystemTime, tag: &str) -> bool {
     let since = since.and_then(|date| httpdate::parse_http_date(date).ok());
     // Dates in headers have whole seconds.
     since.is_some_and(|since| changed < since + Duration::from_secs(1))
-}
-
-/// The type of what a file has, by its name.
-fn kind(path: &Path) -> String {
-    let kind = mime_guess::from_path(path).first_or_octet_stream();
-    match kind.type_() == "text" || kind.essence_str() == "application/javascript" {
-        true => format!("{kind}; charset=utf-8"),
-        false => kind.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -262,22 +264,6 @@ mod tests {
             "*",
         ] {
             assert_eq!(place(target), None, "{target}");
-        }
-    }
-
-    #[test]
-    fn kinds_are_told_by_the_name() {
-        for (name, expected) in [
-            ("a.html", "text/html; charset=utf-8"),
-            ("a.CSS", "text/css; charset=utf-8"),
-            ("a.png", "image/png"),
-            ("a.svg", "image/svg+xml"),
-            ("a.json", "application/json"),
-            ("a.wasm", "application/wasm"),
-            ("a.unheard-of", "application/octet-stream"),
-            ("README", "application/octet-stream"),
-        ] {
-            assert_eq!(kind(Path::new(name)), expected);
         }
     }
 

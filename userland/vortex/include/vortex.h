@@ -70,7 +70,8 @@ enum vortex_section {
 	VORTEX_ACCOUNTS,
 	VORTEX_MEMORY,
 	VORTEX_PROCESSES,
-	VORTEX_UNKNOWN_CALLS
+	VORTEX_UNKNOWN_CALLS,
+	VORTEX_COUNTERS
 };
 
 struct vortex_core {
@@ -104,6 +105,11 @@ struct vortex_process {
 
 struct vortex_unknown_call {
 	uint64_t process, number, count;
+};
+
+struct vortex_counter {
+	uint64_t value;
+	char name[48];
 };
 
 /* Bytes that the snapshot needs; it has been written if they are at most `length`. */

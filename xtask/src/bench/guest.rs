@@ -19,6 +19,8 @@ use xtask::program::{self, Program};
 use xtask::qemu::{Boot, Guest, GuestConfig};
 use xtask::{rootfs, ui, userland, workspace};
 
+use super::Baseline;
+
 /// What operations cost a program: system calls, thread switches, wake-ups, page faults, processes,
 /// files
 ///
@@ -43,12 +45,6 @@ pub(crate) struct Args {
     /// Write the table to this file, too
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Baseline {
-    /// Debian's linux-image-cloud-amd64
-    Linux,
 }
 
 /// What a guest may take.

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use vortex_sched_config::value::{Right, Share, Ttl};
-use vortex_sched_config::{
-    ActivityIndex, Asks, Budget, Instance, Known, LoadSharingPlan, Parameters, Plan, SchedulerPlan,
-    Takes,
+use vortex_sched_config::value::Right;
+use vortex_sched_config::{ActivityIndex, Instance, Plan};
+
+use super::asks::{
+    NEW, alike, budget, core_numbers, describing, entitlement, on_core, part, percent, rows,
 };
 
 const TITLE: Style = Style::new().bold();
@@ -57,42 +58,6 @@ fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     table
 }
 
-/// Cores with the same algorithm and the same clients, as indices into the cores of the plan.
-fn alike(plan: &Plan) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (index, core) in plan.cores.iter().enumerate() {
-        let same = |group: &&mut Vec<usize>| {
-            let other = &plan.cores[group[0]];
-            other.algorithm == core.algorithm && other.clients == core.clients
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
-        }
-    }
-    groups
-}
-
-/// Numbers as ranges: `0-5, 7`.
-fn ranges(numbers: impl Iterator<Item = u32>) -> String {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, last)) if number == *last + 1 => *last = number,
-            _ => ranges.push((number, number)),
-        }
-    }
-    let texts = ranges.iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    });
-    texts.collect::<Vec<_>>().join(", ")
-}
-
-fn core_numbers(plan: &Plan, indices: &[usize]) -> String {
-    ranges(indices.iter().map(|index| plan.cores[*index].core.0))
-}
-
 fn cores(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     let mut table = table([
         "core",
@@ -116,55 +81,6 @@ fn cores(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     table
 }
 
-/// A scheduler that asks for CPU time: one of the file, or the home of an activity.
-struct Row<'a> {
-    name: String,
-    describing: [String; 3],
-    asks: &'a [(Asks, Parameters)],
-    /// The infrastructure's home: what it gets is not counted in what the others get.
-    is_aside: bool,
-}
-
-/// The weight of an activity that comes later, for which there is a line when no other has one.
-const NEW: Share = Share::DEFAULT;
-
-fn rows<'a>(plan: &'a Plan, new: &'a [(Asks, Parameters)]) -> Vec<Row<'a>> {
-    let mut rows = Vec::new();
-    let of_resources = plan.schedulers.iter();
-    for scheduler in of_resources.filter(|scheduler| !scheduler.is_of_threads()) {
-        rows.push(Row {
-            name: scheduler.name.clone(),
-            describing: describing(plan, scheduler),
-            asks: &scheduler.asks,
-            is_aside: false,
-        });
-    }
-    let home = |of: String, asks, is_aside| Row {
-        name: format!("home of {of}"),
-        describing: ["propshare.wfq".into(), "cpu".into(), String::new()],
-        asks,
-        is_aside,
-    };
-    let named = plan.activities.iter().zip(&plan.homes).enumerate();
-    let homes = named.map(|(index, (activity, asks))| {
-        let is_aside = index == ActivityIndex::INFRASTRUCTURE.0;
-        home(activity.name.clone(), asks.as_slice(), is_aside)
-    });
-    rows.extend(homes);
-    if plan.activities.len() == 1 {
-        rows.push(home(format!("a new activity of {NEW}"), new, false));
-    }
-    rows
-}
-
-fn describing(plan: &Plan, scheduler: &SchedulerPlan) -> [String; 3] {
-    [
-        scheduler.algorithm.clone(),
-        scheduler.metric.to_string(),
-        load_sharing(plan, scheduler),
-    ]
-}
-
 fn schedulers(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     let headers = ["scheduler", "algorithm", "by", "load sharing"].map(String::from);
     let cores = groups
@@ -177,7 +93,11 @@ fn schedulers(plan: &Plan, groups: &[Vec<usize>]) -> Table {
     let new = plan.home(None, NEW);
     let rows = rows(plan, &new);
     for row in &rows {
-        let cells = groups.iter().map(|group| cell(plan, row, &rows, group[0]));
+        let cells = groups.iter().map(|group| {
+            let all = on_core(plan, row, &rows, group[0]);
+            let texts: Vec<_> = all.into_iter().map(|gets| gets.text).collect();
+            texts.join(", ")
+        });
         let describing = std::iter::once(&row.name).chain(&row.describing).cloned();
         table.add_row(describing.chain(cells));
     }
@@ -211,84 +131,6 @@ fn threads(plan: &Plan) -> Table {
     table
 }
 
-/// What a scheduler gets on a core: from its multiplexor, or from schedulers there.
-fn cell(plan: &Plan, row: &Row<'_>, rows: &[Row<'_>], core: usize) -> String {
-    let mut parts = Vec::new();
-    for (asks, own) in row.asks {
-        let (algorithm, of) = match asks {
-            Asks::Core(asked) if *asked == core => (&plan.cores[core].algorithm, String::new()),
-            Asks::Scheduler(asked) if plan.schedulers[asked.0].cores.contains(&core) => {
-                let asked = &plan.schedulers[asked.0];
-                (&asked.algorithm, format!(" of {}", asked.name))
-            }
-            _ => continue,
-        };
-        let beside = rows.iter().filter(|other| row.is_aside || !other.is_aside);
-        let beside = beside.flat_map(|other| other.asks);
-        let all = beside.filter(|(other, _)| other == asks);
-        let part = entitlement(algorithm, own, all.map(|(_, all)| all));
-        let aside = if row.is_aside { " *" } else { "" };
-        parts.push(format!("{part}{of}{aside}"));
-    }
-    parts.join(", ")
-}
-
-/// What a client is entitled to under an algorithm, beside all its clients.
-fn entitlement<'a>(
-    algorithm: &str,
-    own: &Parameters,
-    all: impl Iterator<Item = &'a Parameters>,
-) -> String {
-    let takes = Known::standard(0)
-        .algorithm(algorithm)
-        .map(|algorithm| algorithm.takes);
-    match takes {
-        Some(Takes::Share) => {
-            let total: u64 = all
-                .map(|client| u64::from(client.share.thousandths()))
-                .sum();
-            percent(u64::from(own.share.thousandths()), total)
-        }
-        Some(Takes::Priority) => format!("priority {}", own.priority),
-        Some(Takes::Deadline) => {
-            let deadline = own
-                .deadline
-                .map_or("no deadline".into(), |at| format!("{at} µs"));
-            let budget = own
-                .budget
-                .map(|budget| format!(", {}", self::budget(budget)));
-            deadline + &budget.unwrap_or_default()
-        }
-        Some(Takes::Nothing) | None => format!("1 of {}", all.count()),
-    }
-}
-
-fn percent(part: u64, whole: u64) -> String {
-    // Both are at most 10^7 times the number of clients, far from where precision ends.
-    format!("{:.2} %", 100.0 * part as f64 / whole.max(1) as f64)
-}
-
-fn budget(budget: Budget) -> String {
-    format!("{} µs every {} µs", budget.time, budget.period)
-}
-
-fn load_sharing(plan: &Plan, scheduler: &SchedulerPlan) -> String {
-    match scheduler.load_sharing {
-        _ if scheduler.cores.len() == 1 => "one core".to_string(),
-        LoadSharingPlan::Policy(policy, ttl) => format!("{policy}, {}", ttl_text(ttl)),
-        LoadSharingPlan::Fixed(core, ttl) => {
-            format!("fixed on core {}, {}", plan.cores[core].core, ttl_text(ttl))
-        }
-    }
-}
-
-fn ttl_text(ttl: Ttl) -> String {
-    match ttl {
-        Ttl::For(time) => format!("for {time} µs"),
-        Ttl::Forever => "forever".to_string(),
-    }
-}
-
 fn activities(plan: &Plan) -> Table {
     let mut table = table(["activity", "weight", "of all", "memory", "CPU at most"]);
     for column in table.column_iter_mut().skip(1).take(2) {
@@ -303,7 +145,7 @@ fn activities(plan: &Plan) -> Table {
         table.add_row([
             activity.name.clone(),
             activity.weight.to_string(),
-            percent(u64::from(activity.weight.thousandths()), total),
+            percent(part(u64::from(activity.weight.thousandths()), total)),
             activity
                 .memory
                 .map_or("unlimited".to_string(), |memory| memory.to_string()),
@@ -328,7 +170,7 @@ fn clients(plan: &Plan) -> Table {
             table.add_row([
                 scheduler.name.clone(),
                 plan.activities[activity.0].name.clone(),
-                entitlement(&scheduler.algorithm, own, all.iter()),
+                entitlement(&scheduler.algorithm, own, all.iter()).text,
             ]);
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn activities(prefix: &str, common: &Common) -> Vec<(String, u32)> {
 }
 
 /// A configuration with these activities, the sampler's, and a fair multiplexor on each core.
-pub(super) fn begin(activities: &[(String, u32)], smp: u32) -> Configuration {
+pub(crate) fn begin(activities: &[(String, u32)], smp: u32) -> Configuration {
     let all = activities
         .iter()
         .map(|(name, share)| (name.as_str(), *share));
@@ -79,7 +79,7 @@ fn parents(cores: Range<u32>, weight: impl Fn(u32) -> u32) -> Vec<Parent> {
 }
 
 /// A resource under fair queueing, with a share of 50 of each of `cores`.
-pub(super) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Scheduler {
+pub(crate) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Scheduler {
     Scheduler {
         resource: Some(name.into()),
         algorithm: WFQ.into(),
@@ -91,7 +91,7 @@ pub(super) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Schedul
 
 /// Threads in turn, each bound for ever to the core that has the fewest; their share of each core is
 /// by `weight`.
-pub(super) fn threads(
+pub(crate) fn threads(
     smp: u32,
     timeslice_us: Option<u32>,
     weight: impl Fn(u32) -> u32,
@@ -111,7 +111,7 @@ pub(super) fn threads(
 }
 
 /// The interface at the guest's end of a link, which carries no more than this rate, if one is given.
-pub(super) fn network(rate: Option<BitRate>) -> Network {
+pub(crate) fn network(rate: Option<BitRate>) -> Network {
     Network {
         interface: "net0".into(),
         address: Some(Address::Static {
@@ -142,7 +142,7 @@ pub(super) fn sampler(common: &Common, settle: u32, more: &[&str]) -> Process {
 }
 
 /// The same, for so many seconds.
-pub(super) fn sampler_of(seconds: u32, settle: u32, more: &[&str]) -> Process {
+pub(crate) fn sampler_of(seconds: u32, settle: u32, more: &[&str]) -> Process {
     let (seconds, settle) = (seconds.to_string(), settle.to_string());
     let args = [&["--seconds", &seconds, "--settle", &settle], more].concat();
     Process {

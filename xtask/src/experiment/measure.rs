@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
 use xtask::network::Link;
@@ -87,6 +87,17 @@ pub(super) fn collect(
     settle: u32,
     may_end: impl Fn(&Ended) -> bool,
 ) -> Result<Vec<Sample>> {
+    collect_watching(guest, seconds, settle, may_end, |_| Ok(()))
+}
+
+/// The same; `watch` is told each line that the guest's programs write, when it comes.
+pub(super) fn collect_watching(
+    guest: &mut Guest,
+    seconds: u32,
+    settle: u32,
+    may_end: impl Fn(&Ended) -> bool,
+    mut watch: impl FnMut(&str) -> Result<()>,
+) -> Result<Vec<Sample>> {
     let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
     let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
     let deadline = Instant::now() + limit;
@@ -98,7 +109,10 @@ pub(super) fn collect(
                 for line in lines.push(&bytes) {
                     match Sample::parse(&line) {
                         Some(sample) => samples.push(sample?),
-                        None => words.add(line, &spinner),
+                        None => {
+                            watch(&line)?;
+                            words.add(line, &spinner);
+                        }
                     }
                 }
             }
@@ -137,8 +151,17 @@ impl fmt::Display for LastWords {
     }
 }
 
+/// A program of the project's, as it is here.
+pub(super) fn program_here(name: &str) -> Result<PathBuf> {
+    let path = format!("/bin/{name}");
+    let mut programs = userland::build()?.into_iter();
+    let found = programs.find(|file| file.path == path);
+    let found = found.with_context(|| format!("there is no program {path}"))?;
+    Ok(found.file)
+}
+
 /// Waits until a page comes from the guest.
-pub(super) fn wait_for(
+pub(crate) fn wait_for(
     link: &Link,
     guest: &mut Guest,
     url: &str,

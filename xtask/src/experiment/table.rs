@@ -24,7 +24,7 @@ pub(crate) fn print(report: &Report) -> Result<()> {
         .context("cannot print the results")
 }
 
-pub(super) fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(LINES);
     table.set_header(header.iter().copied());

@@ -7,6 +7,20 @@ const PATH: u64 = START;
 const BUFFER: u64 = START + 0x4000;
 const NOWHERE: u64 = 0x10;
 
+/// Keeps no pages of the archive's files.
+struct Nobody;
+
+impl crate::files::PageOwner for Nobody {
+    fn owner(
+        &self,
+    ) -> Option<(
+        vortex_toolkit::ids::ResourceId,
+        vortex_toolkit::ids::ActivityId,
+    )> {
+        None
+    }
+}
+
 struct Program {
     memory: Memory,
     console: Console,
@@ -49,6 +63,7 @@ impl Program {
             owner: (&self.locks, 1),
             creation_mask: 0o022,
             done: core::cell::Cell::new(0),
+            pages: &Nobody,
         }
     }
 

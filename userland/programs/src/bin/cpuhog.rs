@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use rustix::time::{ClockId, clock_gettime};
 use vortex_programs::work;
 
 /// Keep the processor busy
@@ -63,4 +64,11 @@ fn main() {
     for (number, done) in done.iter().enumerate() {
         println!("thread {number}: {} rounds", done.load(Ordering::Relaxed));
     }
+    let rounds: u64 = done.iter().map(|done| done.load(Ordering::Relaxed)).sum();
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    println!(
+        "cpuhog: {rounds} rounds in {}.{:06} s of the processor",
+        used.tv_sec,
+        used.tv_nsec / 1000
+    );
 }

@@ -26,6 +26,9 @@ struct Args {
     /// Wait so many seconds before the first sample
     #[arg(long, default_value_t = 1)]
     settle: u32,
+    /// Print each sample when it is taken, and not all in the end: then printing takes its part, too
+    #[arg(long)]
+    live: bool,
     /// Time between samples, in milliseconds
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     interval: u32,
@@ -85,7 +88,11 @@ fn run(args: &Args) -> io::Result<()> {
         let due = interval * u32::try_from(sample).map_err(io::Error::other)?;
         thread::sleep(due.saturating_sub(start.elapsed()));
         snapshot.take_again(Scope::All)?;
-        lines.push(line(&snapshot.reader()?, args));
+        let line = line(&snapshot.reader()?, args);
+        match args.live {
+            true => println!("sample {line}"),
+            false => lines.push(line),
+        }
         for change in args.set.iter().filter(|change| change.after == sample) {
             activity::set(activity::find(&change.activity)?, None, change.weight, 128)?;
         }

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use vortex::abi::snapshot::{Account, Core, Memory, Process, Reader, Resource, UnknownCall};
+use vortex::abi::snapshot::{
+    Account, Core, Counter, Memory, Process, Reader, Resource, UnknownCall,
+};
 use vortex::{Scope, Snapshot};
 use vortex_programs::shares::activity_names;
 
@@ -217,6 +219,14 @@ fn print_rest(reader: &Reader<'_>) {
             "process {} called {} times what there is not: call {}",
             call.process, call.count, call.number
         );
+    }
+    let counters = reader.records::<Counter>();
+    let mut counters = counters.filter(|counter| counter.value > 0).peekable();
+    if counters.peek().is_some() {
+        println!("\ncounted                        number");
+    }
+    for counter in counters {
+        println!("{:<26} {:>10}", counter.name, counter.value);
     }
     println!();
 }

@@ -5,8 +5,8 @@ use vortex_sched_config::Process;
 use xtask::network::Link;
 use xtask::process::Running;
 
-use super::super::grid;
-use super::guest::{ANTAGONIST, FLOODED, program, server};
+use super::super::{grid, measure};
+use super::guest::{ANTAGONIST, FLOODED, server};
 
 /// A neighbour of the victim's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -110,7 +110,7 @@ impl Antagonist {
     /// Starts what it sends from outside, `packets` a second for so many seconds.
     pub(super) fn start(self, link: &Link, packets: u32, seconds: u32) -> Result<Option<Running>> {
         let flood = |what: &str, to: String, rate: u32| -> Result<Option<Running>> {
-            let mut command = link.clients().command(program("flood")?);
+            let mut command = link.clients().command(measure::program_here("flood")?);
             command.args([what, &to, "--rate", &rate.to_string()]);
             command.args(["--seconds", &seconds.to_string()]);
             command.stdout(std::process::Stdio::null());

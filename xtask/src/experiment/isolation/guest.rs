@@ -1,7 +1,6 @@
 //! The guest of the isolation experiment, and one run of it.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +11,7 @@ use xtask::network::Link;
 use xtask::process::Running;
 use xtask::program::{self, Program};
 use xtask::samples::Sample;
-use xtask::userland::{self, GuestFile};
+use xtask::userland::GuestFile;
 use xtask::{ui, workspace};
 
 use super::super::{grid, measure};
@@ -49,17 +48,6 @@ impl Served {
     pub(super) fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
-}
-
-/// A program of the project's, as it is here.
-pub(super) fn program(name: &str) -> Result<PathBuf> {
-    let path = format!("/bin/{name}");
-    let found = userland::build()?
-        .into_iter()
-        .find(|file| file.path == path);
-    found
-        .map(|file| file.file)
-        .with_context(|| format!("there is no program {path}"))
 }
 
 /// A web server's process.
@@ -144,7 +132,7 @@ pub(super) fn run(args: &Args, antagonist: Option<Antagonist>) -> Result<(Served
 
 /// Starts the victim's clients.
 fn start_client(args: &Args, link: &Link, seconds: u32) -> Result<Running> {
-    let mut client = link.clients().command(program("webclient")?);
+    let mut client = link.clients().command(measure::program_here("webclient")?);
     client
         .arg(format!("{}:{PORT}", Link::GUEST))
         .arg(format!("/{PAGE}"))

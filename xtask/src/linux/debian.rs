@@ -1,0 +1,67 @@
+//! Programs of Debian's, fetched as packages and unpacked beside the kernel: nothing is installed here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process::{self, find_program};
+use crate::userland::GuestFile;
+use crate::workspace;
+
+/// Packages that are unpacked into one folder.
+#[derive(Clone, Debug)]
+pub struct Unpacked(PathBuf);
+
+impl Unpacked {
+    /// Fetches packages, once; what they depend on has to be named as well.
+    ///
+    /// # Errors
+    /// When apt cannot fetch one.
+    pub fn fetch(packages: &[&str]) -> Result<Self> {
+        let dir = workspace::target_subdir("linux/packages")?;
+        let _lock = workspace::lock(&dir.join("lock"))?;
+        for package in packages {
+            let root = dir.join(package);
+            if root.is_dir() {
+                continue;
+            }
+            ensure!(
+                find_program("apt-get").is_some() && find_program("dpkg-deb").is_some(),
+                "there is no apt to fetch {package} with; unpack it into {}",
+                root.display()
+            );
+            let aside = tempfile::tempdir_in(&dir)?;
+            let mut download = process::command("apt-get");
+            download
+                .args(["download", "--quiet", package])
+                .current_dir(aside.path());
+            process::run_quietly(&format!("fetching {package}"), &mut download)
+                .context("run this, then try again: apt-get update")?;
+            let file = super::newest(aside.path(), "")?;
+            let unpacked = aside.path().join("unpacked");
+            let mut unpack = process::command("dpkg-deb");
+            unpack.arg("--extract").arg(&file).arg(&unpacked);
+            process::run_quietly("unpacking it", &mut unpack)?;
+            std::fs::rename(&unpacked, &root)
+                .with_context(|| format!("cannot write {}", root.display()))?;
+        }
+        Ok(Self(dir))
+    }
+
+    /// A file of one of the packages, to be at the same place in a guest. A link is followed.
+    ///
+    /// # Errors
+    /// When the package has no such file.
+    pub fn file(&self, package: &str, path: &str) -> Result<GuestFile> {
+        let file = self.0.join(package).join(path.trim_start_matches('/'));
+        ensure!(
+            file.is_file(),
+            "Debian's {package} has no {path} (any more)"
+        );
+        let path = Path::new("/").join(path);
+        Ok(GuestFile {
+            path: path.to_string_lossy().into_owned(),
+            file,
+        })
+    }
+}
