@@ -1,8 +1,8 @@
 //! The Thread Resource's data (paper, section 3.4).
 //!
 //! Key types: [`Thread`], [`WaitId`], [`Futexes`]. A thread has no stack in the kernel: it is its
-//! registers and a state ([`control`]). The one who runs it holds the lock on its registers; all
-//! others reach it through its state and its [`Attention`] flags.
+//! registers and a state (`control`). The one who runs it holds the lock on its registers; all
+//! others reach it through its state and its `Attention` flags.
 //!
 //! Waiting is in three steps: [`block`] says that the thread waits, its entry is put where the one
 //! who will wake it finds it, and the call returns `Verdict::Blocked`. [`wake`] says in which wait
