@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "cases",
     "cpuhog",
     "each",
@@ -26,6 +26,7 @@ const PROGRAMS: [&str; 20] = [
     "selfcheck",
     "sockets",
     "spawner",
+    "statsd",
     "stress",
     "udpsink",
     "vstat",
@@ -55,7 +56,7 @@ pub fn build() -> Result<Vec<GuestFile>> {
     let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--package", "vortex-programs"])
-        .args(["--package", "vortex-httpd"])
+        .args(["--package", "vortex-httpd", "--package", "vortex-statsd"])
         .args(["--profile", "userland", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_dir)
