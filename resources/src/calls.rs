@@ -45,6 +45,7 @@ mod epoll;
 mod files;
 mod identity;
 mod limits;
+mod locks;
 mod memory;
 mod native;
 mod poll;
@@ -132,7 +133,7 @@ pub fn dispatch<M: Machine>(caller: &mut Caller<'_, '_, M>) -> Verdict {
 /// Performs a call that has become a request, in the resource that it was sent to. `Return` and
 /// `Fail` end it; `Yield` means that there is more to do: a request is sent again for it; `Absent`
 /// has the page brought in and then the thread make the call again; after `Blocked` somebody
-/// completes it by [`crate::thread::complete`].
+/// completes it by `crate::thread::complete`.
 pub fn perform<M: Machine>(
     call: &mut Call<M>,
     shared: &Arc<Shared<M>>,

@@ -1,6 +1,8 @@
 //! A fake machine, for tests on the host: what real hardware would only do wrong silently, panics
 //! here.
 
+#[cfg(test)]
+pub mod disk;
 pub mod memory;
 pub mod processor;
 pub mod program;

@@ -3,7 +3,7 @@
 //! Key types: [`Process`], [`Directory`] (all by number), [`ExitStatus`], [`Rights`], [`Spawn`] (one
 //! to start).
 //!
-//! A process ends in steps, each a request paid by its activity: its threads end ([`kill`]), its
+//! A process ends in steps, each a request paid by its activity: its threads end (`kill`), its
 //! memory is given back in portions, and then it is a zombie until its parent has waited for it.
 
 use alloc::collections::BTreeMap;

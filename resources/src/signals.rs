@@ -1,10 +1,10 @@
 //! Signals (signal(7)): what a process does with each, who has which pending, and their delivery.
 //!
-//! Key types: [`Signal`], [`Info`] (what `siginfo_t` says), [`Action`], [`OfProcess`] and
-//! [`OfThread`] (what each keeps).
+//! Key types: [`Signal`], [`Info`] (what `siginfo_t` says), [`Action`], `OfProcess` and
+//! `OfThread` (what each keeps).
 //!
 //! Locks: a process's signals, then a thread's, then its state. A signal is entered as pending
-//! first; then its thread is told ([`crate::thread::attend`]), which delivers it on its way back to
+//! first; then its thread is told (`crate::thread::attend`), which delivers it on its way back to
 //! user mode. There is at most one of each signal pending at each place, but any number, within
 //! limits, of a real-time signal.
 

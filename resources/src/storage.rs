@@ -18,6 +18,7 @@ mod controller;
 pub(crate) mod discovery;
 pub(crate) mod disks;
 mod io;
+mod joint;
 pub mod partitions;
 mod pending;
 mod ram;
@@ -42,6 +43,8 @@ use crate::system::Kind;
 
 pub use controller::ControllerId;
 pub use io::DiskMessage;
+pub use joint::Joint;
+pub(crate) use joint::Reading;
 pub use ram::RamVolume;
 pub use settings::Settings;
 pub use transfer::{Direction, IoError, SECTOR, Segment, Transfer, Volume, VolumeId};

@@ -1,8 +1,8 @@
 //! The Thread Resource's data (paper, section 3.4).
 //!
 //! Key types: [`Thread`], [`WaitId`], [`Futexes`]. A thread has no stack in the kernel: it is its
-//! registers and a state ([`control`]). The one who runs it holds the lock on its registers; all
-//! others reach it through its state and its [`Attention`] flags.
+//! registers and a state (`control`). The one who runs it holds the lock on its registers; all
+//! others reach it through its state and its `Attention` flags.
 //!
 //! Waiting is in three steps: [`block`] says that the thread waits, its entry is put where the one
 //! who will wake it finds it, and the call returns `Verdict::Blocked`. [`wake`] says in which wait
@@ -50,7 +50,7 @@ pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for, unf
 pub use futex::Futexes;
 pub(crate) use itimer::{IntervalTimer, disarm, hand_on};
 pub(crate) use memory::{Timespec, read_words};
-pub(crate) use observe::{Kept, Woken, wait_for};
+pub(crate) use observe::{Kept, Woken, wait_for, wait_on};
 pub(crate) use posix_timers::{PosixTimers, delete_all as delete_timers};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};

@@ -3,7 +3,7 @@
 //! the isolation of the others.
 //!
 //! Times of sending never fall behind what was served last, but for requests from other cores that
-//! were under way meanwhile; those count as sent when the last one served was. So a [`Wheel`]
+//! were under way meanwhile; those count as sent when the last one served was. So a `Wheel`
 //! orders them in constant time.
 //!
 //! # Bound

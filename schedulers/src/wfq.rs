@@ -37,7 +37,7 @@
 //! rate is off by less than 2^-40 of it (one unit in 10^12) at any weight, and no other rounding
 //! adds up. Tags have 128 bits: even at weight 1 they last for 2^64 units (200 years of cycles).
 //!
-//! The ready clients lie in a [`Wheel`] by the 64 bits of their tags from 2^40 on; tags that differ
+//! The ready clients lie in a `Wheel` by the 64 bits of their tags from 2^40 on; tags that differ
 //! in lower bits only, by less than one unit of the metric at any weight, count as equal. A client
 //! that is further ahead than the wheel reaches, 2^38 units at weight 1, waits in a heap until the
 //! virtual time has come closer.

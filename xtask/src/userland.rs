@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "cases",
     "cpuhog",
     "each",
@@ -26,6 +26,7 @@ const PROGRAMS: [&str; 20] = [
     "selfcheck",
     "sockets",
     "spawner",
+    "statsd",
     "stress",
     "udpsink",
     "vstat",
@@ -33,7 +34,9 @@ const PROGRAMS: [&str; 20] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 7] = ["calls", "case", "hello", "mapped", "posix", "serve", "wait"];
+const C_PROGRAMS: [&str; 9] = [
+    "aio", "calls", "case", "hello", "locks", "mapped", "posix", "serve", "wait",
+];
 
 /// A file for the guest's root file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +56,7 @@ pub fn build() -> Result<Vec<GuestFile>> {
     let mut cargo = process::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--package", "vortex-programs"])
-        .args(["--package", "vortex-httpd"])
+        .args(["--package", "vortex-httpd", "--package", "vortex-statsd"])
         .args(["--profile", "userland", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_dir)

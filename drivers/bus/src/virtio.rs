@@ -1,6 +1,6 @@
 //! How a virtio device is set up and told of work (Virtual I/O Device 1.2, sections 3.1 and 4.1).
 //!
-//! Key types: [`Transport`] (what drivers use, with a fake in [`crate::fake`]), [`PciTransport`].
+//! Key types: [`Transport`] (what drivers use, with a fake in `crate::fake`), [`PciTransport`].
 //!
 //! Only devices of version 1 are driven: they have their registers in memory, described by
 //! capabilities. All interrupts of a device come by the one MSI-X message there is.

@@ -1,6 +1,6 @@
 //! Starting the other cores (Intel SDM volume 3, 8.4.4: INIT, then STARTUP).
 //!
-//! Key functions: [`reset_others`], [`start_others`]. [`trampoline`] is the code from real mode to the kernel.
+//! Key functions: [`reset_others`], [`start_others`]. `trampoline` is the code from real mode to the kernel.
 //!
 //! All cores are started at once: each has its stacks ready and finds its own by its APIC ID, so
 //! they need not take turns.

@@ -1,7 +1,7 @@
 //! Frames lent to user memory, and the only way to their content: by frame number, through the
 //! direct map, never through a user's address.
 //!
-//! Key functions: [`allocate`], [`free`], [`read`], [`write`], [`zero`], [`copy`] and the atomic
+//! Key functions: [`allocate`], [`free`], [`read`], [`write()`], [`zero`], [`copy`] and the atomic
 //! operations on words, for futexes. Key types: `States`, a counter for each frame.
 //!
 //! Invariants: what is touched here is a frame that [`allocate`] gave and [`free`] has not taken

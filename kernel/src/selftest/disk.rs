@@ -250,6 +250,7 @@ impl Check {
             offset,
             direction,
             segments,
+            joint: None,
         };
         let message = Message::Volume(Box::new(transfer));
         let call = self.port.call(self.port.request(self.storage, message));

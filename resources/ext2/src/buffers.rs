@@ -8,6 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use spin::Mutex;
 
@@ -38,7 +39,8 @@ pub(crate) type Buffer = Arc<Slot>;
 #[derive(Debug)]
 pub(crate) struct Slot {
     block: u32,
-    loading: Lock,
+    /// Who reads it, and the lock of those who wait for that.
+    loading: Mutex<Vec<(u64, Lock)>>,
     contents: Mutex<Contents>,
 }
 
@@ -56,7 +58,7 @@ impl Slot {
     fn new(block: u32, purpose: Purpose) -> Self {
         Self {
             block,
-            loading: Lock::default(),
+            loading: Mutex::default(),
             contents: Mutex::new(Contents {
                 bytes: None,
                 purpose,
@@ -64,6 +66,17 @@ impl Slot {
                 recent: true,
             }),
         }
+    }
+
+    /// The lock of those who read it for one asker.
+    fn loading(&self, asker: u64) -> Lock {
+        let mut loading = self.loading.lock();
+        if let Some((_, lock)) = loading.iter().find(|(one, _)| *one == asker) {
+            return lock.clone();
+        }
+        let lock = Lock::default();
+        loading.push((asker, lock.clone()));
+        lock
     }
 
     pub(crate) const fn block(&self) -> u32 {
@@ -171,12 +184,18 @@ impl Buffers {
         if buffer.contents.lock().bytes.is_some() {
             return Ok(buffer);
         }
-        let _loading = buffer.loading.exclusive().await;
+        let asker = match purpose {
+            Purpose::Private(_) => volume.asker(),
+            Purpose::Shared => 0,
+        };
+        let _loading = buffer.loading(asker).exclusive().await;
         if buffer.contents.lock().bytes.is_some() {
             return Ok(buffer);
         }
         let offset = u64::from(block) * self.block_size as u64;
-        let bytes = volume.read(offset, self.block_size, purpose).await?;
+        let read = volume.read(offset, self.block_size, purpose).await;
+        buffer.loading.lock().retain(|(one, _)| *one != asker);
+        let bytes = read?;
         if bytes.len() != self.block_size {
             return Err(Error::Io);
         }

@@ -63,6 +63,13 @@ pub trait Volume: Send + Sync + 'static {
     /// The size in bytes. It does not change.
     fn size(&self) -> u64;
 
+    /// For whom the operation is that is being polled. Those of one asker wait for each other's
+    /// reads of private blocks; another asker's read may take longer than one's own would, so it is
+    /// not waited for.
+    fn asker(&self) -> u64 {
+        0
+    }
+
     /// Reads metadata.
     ///
     /// # Errors

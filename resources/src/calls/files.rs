@@ -6,10 +6,12 @@ use super::argument::{Fd, Flags, In, Out, Path};
 use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
-use crate::files::{self, Call, Changes, Mounted, Time};
+use crate::files::{self, Call, Changes, Mounted, PageOwner, Time};
 use crate::machine::Machine;
+use crate::system::Kind;
 
 use linux_raw_sys::general;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
 
 /// A call on files, by the caller.
 pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
@@ -19,8 +21,19 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
         archive: &caller.shared.archive,
         disk: caller.shared.disk.get().map(|disk| &**disk as &dyn Mounted),
         descriptors: caller.process.descriptors(),
+        owner: (&caller.shared.locks, caller.process.id()),
         creation_mask: caller.process.settings().umask(),
         done: Cell::new(caller.thread.kept.done()),
+        pages: caller,
+    }
+}
+
+/// The pages of the archive's files are the Executable Resource's, as those that are mapped.
+impl<M: Machine> PageOwner for Caller<'_, '_, M> {
+    fn owner(&self) -> Option<(ResourceId, ActivityId)> {
+        let home = self.process.home();
+        let resource = self.shared.destination_at(&home, Kind::Executable);
+        Some((resource, home.activity))
     }
 }
 
@@ -197,8 +210,6 @@ super::passed_on! {
     fchown(fd: Fd, user: u32, group: u32) = change_owner(fd.0, None, [user, group], 0);
     /// truncate(2).
     truncate(path: Path, length: i64) = truncate_at(path.address(), length);
-    /// flock(2).
-    flock(fd: Fd, _operation: u32) = advise(fd.0);
     /// readahead(2).
     readahead(fd: Fd, _offset: i64, _count: u64) = advise(fd.0);
     /// fadvise64(2).

@@ -139,3 +139,6 @@ impl FileCache {
         self.armed.store(false, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
 use crate::object::Object;
-use crate::storage::{Direction, Segment, Transfer, Volume, VolumeId};
+use crate::storage::{Direction, Joint, Segment, Transfer, Volume, VolumeId};
 use crate::system::{Kind, Message, Shared};
 
 const PAGE: usize = PAGE_SIZE as usize;
@@ -168,6 +168,7 @@ impl From<vortex_ext2::Attributes> for Attributes {
 pub(crate) struct Memory<M: Machine> {
     machine: M,
     segments: Vec<Segment>,
+    joint: Option<Arc<Joint>>,
 }
 
 impl<M: Machine> Memory<M> {
@@ -182,6 +183,15 @@ impl<M: Machine> Memory<M> {
         Self {
             machine: machine.clone(),
             segments: segments.collect(),
+            joint: None,
+        }
+    }
+
+    /// The same, of pages that others may be reading too.
+    pub(super) fn with_others(self, joint: Joint) -> Self {
+        Self {
+            joint: Some(Arc::new(joint)),
+            ..self
         }
     }
 }
@@ -213,9 +223,12 @@ impl<M: Machine> Data for Memory<M> {
             segment.length -= left;
             self.segments.push(first);
         }
-        let machine = self.machine.clone();
-        let segments = rest;
-        (self, Self { machine, segments })
+        let rest = Self {
+            machine: self.machine.clone(),
+            segments: rest,
+            joint: self.joint.clone(),
+        };
+        (self, rest)
     }
 
     fn clear(self) {
@@ -303,20 +316,19 @@ impl<M: Machine> Sectors<M> {
         Ok(Here { shared, port })
     }
 
-    async fn transfer(
-        &self,
-        direction: Direction,
-        offset: u64,
-        segments: Vec<Segment>,
-        purpose: Purpose,
-    ) -> Result<(), IoError> {
-        let here = self.here()?;
-        let transfer = Transfer {
+    const fn of(&self, direction: Direction, offset: u64, segments: Vec<Segment>) -> Transfer {
+        Transfer {
             volume: self.volume,
             offset,
             direction,
             segments,
-        };
+            joint: None,
+        }
+    }
+
+    async fn transfer(&self, transfer: Transfer, purpose: Purpose) -> Result<(), IoError> {
+        let here = self.here()?;
+        let direction = transfer.direction;
         let bytes = transfer.length();
         let (payer, label) = match purpose {
             Purpose::Private(inode) => (here.activity(), u64::from(inode.0)),
@@ -391,6 +403,10 @@ impl<M: Machine> vortex_ext2::Volume for Sectors<M> {
         self.bytes
     }
 
+    fn asker(&self) -> u64 {
+        self.here().map_or(0, |here| here.activity().0.into())
+    }
+
     async fn read(
         &self,
         offset: u64,
@@ -398,8 +414,8 @@ impl<M: Machine> vortex_ext2::Volume for Sectors<M> {
         purpose: Purpose,
     ) -> Result<Box<[u8]>, IoError> {
         let buffer = self.buffer(bytes)?;
-        self.transfer(Direction::Read, offset, buffer.segments(), purpose)
-            .await?;
+        let read = self.of(Direction::Read, offset, buffer.segments());
+        self.transfer(read, purpose).await?;
         let mut read = alloc::vec![0; bytes].into_boxed_slice();
         for (part, &frame) in read.chunks_mut(PAGE).zip(&buffer.frames) {
             buffer.shared.machine.read_frame(frame, 0, part);
@@ -412,8 +428,8 @@ impl<M: Machine> vortex_ext2::Volume for Sectors<M> {
         for (part, &frame) in data.chunks(PAGE).zip(&buffer.frames) {
             buffer.shared.machine.write_frame(frame, 0, part);
         }
-        self.transfer(Direction::Write, offset, buffer.segments(), purpose)
-            .await
+        let write = self.of(Direction::Write, offset, buffer.segments());
+        self.transfer(write, purpose).await
     }
 
     async fn read_data(
@@ -422,8 +438,9 @@ impl<M: Machine> vortex_ext2::Volume for Sectors<M> {
         data: Memory<M>,
         purpose: Purpose,
     ) -> Result<(), IoError> {
-        self.transfer(Direction::Read, offset, data.segments, purpose)
-            .await
+        let mut read = self.of(Direction::Read, offset, data.segments);
+        read.joint = data.joint;
+        self.transfer(read, purpose).await
     }
 
     async fn write_data(
@@ -432,12 +449,12 @@ impl<M: Machine> vortex_ext2::Volume for Sectors<M> {
         data: Memory<M>,
         purpose: Purpose,
     ) -> Result<(), IoError> {
-        self.transfer(Direction::Write, offset, data.segments, purpose)
-            .await
+        let write = self.of(Direction::Write, offset, data.segments);
+        self.transfer(write, purpose).await
     }
 
     async fn flush(&self) -> Result<(), IoError> {
-        self.transfer(Direction::Flush, 0, Vec::new(), Purpose::Shared)
-            .await
+        let flush = self.of(Direction::Flush, 0, Vec::new());
+        self.transfer(flush, Purpose::Shared).await
     }
 }

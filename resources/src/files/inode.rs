@@ -350,7 +350,7 @@ impl Object for Inode {
         Some(frame)
     }
 
-    /// Its pages come from the disk: see [`super::cache`].
+    /// Its pages come from the disk: see `super::cache`.
     fn load(&self, _page: u64, _frames: &dyn FrameStore) -> Result<Frame, Refusal> {
         Err(Refusal::OutOfMemory)
     }

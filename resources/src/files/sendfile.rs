@@ -1,22 +1,26 @@
 //! sendfile(2) to a connection of TCP.
 //!
-//! A disk file's pages are sent where they lie in the file cache: packets refer to them, and nothing
-//! is copied. What is in the archive is copied from there into frames, which a device can reach.
+//! A file's pages are sent where they lie: packets refer to them, and nothing is copied. A disk's are
+//! in the file cache. What is in the archive is copied once into frames, which a device can reach, and
+//! kept there, as what is mapped; without room for that it is copied each time.
 
 use alloc::sync::Arc;
 
 use vortex_tcp::Piece;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
+use vortex_toolkit::memory::{Owner, Refusal};
 
 use super::descriptors::{OpenFile, Opened};
 use super::inode::Wanted;
 use super::operation::Operation;
+use super::page_cache::ArchiveFile;
 use super::ready::Events;
 use super::transfer::MAX_COUNT;
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
-use crate::machine::PAGE_SIZE;
-use crate::net::{Chunk, Moving, Part, Stream, Transfer};
-use crate::object::Object;
+use crate::machine::{Frame, PAGE_SIZE};
+use crate::net::{Chunk, Environment, Moving, Part, Stream, Transfer};
+use crate::object::{FrameStore, Object};
 
 /// The most that one call sends before others go first, in bytes.
 const PORTION: u64 = 1 << 20;
@@ -66,7 +70,7 @@ impl Call<'_> {
             };
             let in_page = PAGE_SIZE - at % PAGE_SIZE;
             let length = in_page.min(end - at).min(room);
-            let part = part(sending, at, length, end)?;
+            let part = self.part(sending, at, length, end)?;
             let how = Transfer {
                 more: at + length < end,
                 ..Transfer::default()
@@ -85,38 +89,80 @@ impl Call<'_> {
         }
         Ok(done)
     }
+
+    /// Bytes of a file that lie in one page, of a transfer up to `end`.
+    fn part(&self, sending: &Sending<'_>, at: u64, length: u64, end: u64) -> Result<Part, Failure> {
+        let (page, start) = (at / PAGE_SIZE, (at % PAGE_SIZE) as usize);
+        let environment = sending.stream.environment();
+        let frame = match &sending.source.opened {
+            Opened::Disk(inode) => {
+                let Some(frame) = inode.cached(page) else {
+                    let pages = page..end.div_ceil(PAGE_SIZE);
+                    let length = inode.size().div_ceil(PAGE_SIZE);
+                    let ahead = sending.source.ahead.lock().read(pages, length);
+                    let wanted = Wanted::Pages(inode.clone(), page..ahead.end.max(page + 1));
+                    return Err(Operation::BringIn(wanted).into());
+                };
+                frame
+            }
+            Opened::File(content) => match self.page_of_archive(content, page, &**environment) {
+                Some(frame) => frame,
+                None => return copied(sending, content.from(at), length as usize),
+            },
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let chunk = Chunk::of_frame(environment.clone(), frame, start, length as usize);
+        Ok(Piece::whole(Arc::new(chunk)))
+    }
+
+    /// A page of a file of the archive, with a reference to it; `None` if there is no room for it.
+    fn page_of_archive(
+        &self,
+        content: &ArchiveFile,
+        page: u64,
+        environment: &dyn Environment,
+    ) -> Option<Frame> {
+        if let Some(frame) = content.cached(page) {
+            return Some(frame);
+        }
+        let owner = self.pages.owner()?;
+        content.load(page, &Pages { environment, owner }).ok()
+    }
 }
 
-/// Bytes of a file that lie in one page, of a transfer up to `end`.
-fn part(sending: &Sending<'_>, at: u64, length: u64, end: u64) -> Result<Part, Failure> {
-    let (start, length) = ((at % PAGE_SIZE) as usize, length as usize);
-    let environment = sending.stream.environment().clone();
-    let chunk = match &sending.source.opened {
-        Opened::Disk(inode) => {
-            let page = at / PAGE_SIZE;
-            let Some(frame) = inode.cached(page) else {
-                let pages = page..end.div_ceil(PAGE_SIZE);
-                let length = inode.size().div_ceil(PAGE_SIZE);
-                let ahead = sending.source.ahead.lock().read(pages, length);
-                let wanted = Wanted::Pages(inode.clone(), page..ahead.end.max(page + 1));
-                return Err(Operation::BringIn(wanted).into());
-            };
-            Chunk::of_frame(environment, frame, start, length)
-        }
-        Opened::File(content) => {
-            let mut left = content.from(at);
-            let owner = sending.stream.owner();
-            let filled = Chunk::filled(&environment, owner, length, |part| {
-                let (now, later) = left.split_at(part.len().min(left.len()));
-                part[..now.len()].copy_from_slice(now);
-                left = later;
-                Ok::<(), Errno>(())
-            });
-            filled??
-        }
-        _ => return Err(Errno::EINVAL.into()),
-    };
-    Ok(Piece::whole(Arc::new(chunk)))
+/// Bytes of a file in a frame of their own.
+fn copied(sending: &Sending<'_>, mut left: &[u8], length: usize) -> Result<Part, Failure> {
+    let owner = sending.stream.owner();
+    let filled = Chunk::filled(sending.stream.environment(), owner, length, |part| {
+        let (now, later) = left.split_at(part.len().min(left.len()));
+        part[..now.len()].copy_from_slice(now);
+        left = later;
+        Ok::<(), Errno>(())
+    });
+    Ok(Piece::whole(Arc::new(filled??)))
+}
+
+/// Frames for pages of the archive's files.
+struct Pages<'a> {
+    environment: &'a dyn Environment,
+    owner: (ResourceId, ActivityId),
+}
+
+impl FrameStore for Pages<'_> {
+    fn allocate(&self, cookie: u64) -> Result<Frame, Refusal> {
+        let (resource, activity) = self.owner;
+        self.environment.allocate(Owner {
+            resource,
+            activity,
+            cookie,
+        })
+    }
+
+    fn fill(&self, frame: Frame, bytes: &[u8]) {
+        self.environment.write(frame, 0, bytes);
+        let rest = &[0; PAGE_SIZE as usize][bytes.len()..];
+        self.environment.write(frame, bytes.len(), rest);
+    }
 }
 
 impl Sending<'_> {

@@ -101,7 +101,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a packet that begins with these bytes, as many as [`MAX_HEADER`] or all, and is `length`
+    /// Of a packet that begins with these bytes, as many as `MAX_HEADER` or all, and is `length`
     /// bytes long at most.
     ///
     /// # Errors

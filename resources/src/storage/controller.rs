@@ -134,12 +134,14 @@ impl Controller {
             timeout_ns: io.timeout_ns,
         };
         let taken = if under_way < state.depth {
+            io.begin();
             state.adapter.submit(&command, core, now_ns)
         } else {
             Err(Refusal::Full)
         };
         io.parts = core::mem::take(&mut command.parts);
         if let Err(refusal) = taken {
+            io.give_up();
             if refusal == Refusal::Full {
                 state.refused.retain(|one| !one.is_of(resource, core));
                 state.refused.push(Refused {

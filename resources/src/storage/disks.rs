@@ -260,6 +260,23 @@ pub(crate) fn answered<M: Machine>(
     send_next(shared, context, &disk, activity);
 }
 
+/// A command was not carried out, since others read what it is to read.
+pub(crate) fn dropped<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    mut io: Box<Io>,
+) {
+    request::release(shared, &mut io);
+    let What::Blocks { disk, members, .. } = io.what else {
+        return;
+    };
+    for member in &members {
+        finish(context, member, Ok(()));
+    }
+    disk.one_done(io.activity);
+    send_next(shared, context, &disk, io.activity);
+}
+
 /// Tries what was merged again, each by itself. The window is not looked at: the one command's place
 /// is taken by several, for once.
 fn one_by_one<M: Machine>(

@@ -17,7 +17,7 @@ use super::adapter::{Cdb, Data, Failure, Part, Response, Unit};
 use super::controller::ControllerId;
 use super::disks::Disk;
 use super::pending::Waiting;
-use super::{Direction, IoError, Segment};
+use super::{Direction, IoError, Joint, Segment};
 use crate::system::Kind;
 
 /// What the resources of storage say to each other.
@@ -31,6 +31,9 @@ pub enum DiskMessage {
     Insert(Box<Io>),
     /// To the SCSI resource: the device has answered.
     Answered(Box<Io>, Result<Response, Failure>),
+    /// To the SCSI resource: what the command is to read is read by others, so it was not carried
+    /// out.
+    Dropped(Box<Io>),
     /// The answer to a command of one's own.
     Raw(Result<Response, Failure>),
     /// To the device interrupt resource: this vector came.
@@ -54,6 +57,7 @@ impl DiskMessage {
             Self::Interrupt(_) | Self::Service(_) => Kind::DiskInterrupt,
             Self::Blocks(_)
             | Self::Answered(..)
+            | Self::Dropped(_)
             | Self::Raw(_)
             | Self::Discover(_)
             | Self::Discovered(_)
@@ -76,15 +80,17 @@ impl DiskMessage {
 /// Who asked for a transfer, whose pieces are under way.
 pub(crate) struct Ask {
     pub(crate) head: Head,
+    joint: Option<Arc<Joint>>,
     left: AtomicUsize,
     error: Mutex<Option<IoError>>,
 }
 
 impl Ask {
     /// For a transfer in so many pieces.
-    pub(crate) const fn new(head: Head, pieces: usize) -> Self {
+    pub(crate) const fn new(head: Head, pieces: usize, joint: Option<Arc<Joint>>) -> Self {
         Self {
             head,
+            joint,
             left: AtomicUsize::new(pieces),
             error: Mutex::new(None),
         }
@@ -184,6 +190,37 @@ impl Io {
         };
         let members = members.iter().flat_map(|member| &member.segments);
         members.chain(own)
+    }
+
+    /// Its reads of pages that others may be reading too.
+    fn joints(&self) -> impl Iterator<Item = Option<(&Joint, &[Segment])>> {
+        let members: &[Block] = match &self.what {
+            What::Blocks { members, .. } => members,
+            What::Raw { .. } => &[],
+        };
+        members.iter().map(|member| {
+            let joint = member.ask.joint.as_deref()?;
+            Some((joint, &*member.segments))
+        })
+    }
+
+    /// Whether it need not be carried out: others read all that it is to read.
+    pub(crate) fn is_vain(&self) -> bool {
+        let mut members = self.joints().peekable();
+        members.peek().is_some()
+            && members.all(|one| one.is_some_and(|(joint, segments)| joint.is_vain(segments)))
+    }
+
+    /// It is given to the device: what it reads nobody else need read.
+    pub(crate) fn begin(&self) {
+        let reads = self.joints().flatten();
+        reads.for_each(|(joint, segments)| joint.begin(segments));
+    }
+
+    /// It was not taken.
+    pub(crate) fn give_up(&self) {
+        let reads = self.joints().flatten();
+        reads.for_each(|(joint, segments)| joint.give_up(segments));
     }
 
     /// Bytes of its data.

@@ -29,6 +29,10 @@ pub(crate) fn insert<M: Machine>(
         answer(shared, context, io, Err(Failure::Gone));
         return (Outcome::Done, None);
     };
+    if io.is_vain() {
+        drop_it(shared, context, io);
+        return (Outcome::Done, None);
+    }
     let bytes = io.bytes();
     let now_ns = shared.clock.nanoseconds(context.now());
     let core = context.core().index();
@@ -50,6 +54,14 @@ pub(crate) fn insert<M: Machine>(
             (Outcome::Done, None)
         }
     }
+}
+
+/// Hands a command that need not be carried out back to the SCSI resource. It has cost no bytes.
+fn drop_it<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>, io: Box<Io>) {
+    let destination = shared.destination(Kind::Scsi, io.activity);
+    let message = Message::Disk(DiskMessage::Dropped(io));
+    let request = context.request(destination, message);
+    context.send(request);
 }
 
 /// An interrupt.

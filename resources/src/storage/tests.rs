@@ -1,16 +1,14 @@
 //! All of storage on the fake machine, with a disk that lives in memory.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use vortex_toolkit::Request;
 use vortex_toolkit::ids::{ActivityId, CoreId};
 use vortex_toolkit::memory::Owner;
 
-use super::adapter::{Command, Data, Failure, Limits, Notice, Refusal, Response, SENSE_BYTES};
 use super::*;
 use crate::errand::{Errand, Here};
+use crate::fake::disk::{FakeAdapter, FakeDisk};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
@@ -25,186 +23,20 @@ fn disks_are_named_by_letters() {
     );
 }
 
-const TARGET: u8 = 3;
 const BLOCKS: u64 = 4096;
-
-/// A disk in memory, and what was done with it.
-struct Disk {
-    content: Vec<u8>,
-    /// Blocks that cannot be read.
-    bad: BTreeSet<u64>,
-    /// First block and blocks of each READ and WRITE.
-    commands: Vec<(u64, u64)>,
-    /// It is not there any more.
-    is_gone: bool,
-    most_under_way: usize,
-}
-
-/// Its controller.
-struct FakeAdapter {
-    machine: FakeMachine,
-    disk: Arc<Mutex<Disk>>,
-    taken: Vec<Command>,
-    was_ready: bool,
-}
-
-fn good() -> Response {
-    Response {
-        status: 0,
-        residue: 0,
-        sense: [0; SENSE_BYTES],
-    }
-}
-
-fn sense(key: u8, code: u8) -> Response {
-    let mut response = good();
-    response.status = 2;
-    (response.sense[0], response.sense[2], response.sense[12]) = (0x70, key, code);
-    response
-}
-
-impl FakeAdapter {
-    fn perform(&self, command: &Command) -> Result<Response, Failure> {
-        let mut disk = self.disk.lock().expect("no test panics with it");
-        if disk.is_gone || command.unit.target != TARGET {
-            return Err(Failure::NoUnit);
-        }
-        let cdb = command.cdb.bytes();
-        let answer: Vec<u8> = match cdb[0] {
-            0x00 | 0x35 | 0x12 => alloc::vec![0; 36],
-            0x25 => [(BLOCKS as u32 - 1).to_be_bytes(), 512_u32.to_be_bytes()].concat(),
-            0x28 | 0x2a => {
-                let first = u64::from(u32::from_be_bytes([cdb[2], cdb[3], cdb[4], cdb[5]]));
-                let count = u64::from(u16::from_be_bytes([cdb[7], cdb[8]]));
-                assert_eq!(
-                    command.bytes(),
-                    512 * count,
-                    "what was asked is what there is"
-                );
-                disk.commands.push((first, count));
-                if disk.bad.range(first..first + count).next().is_some() {
-                    return Ok(sense(3, 0x11));
-                }
-                return Ok(self.transfer(&mut disk, first as usize * 512, command));
-            }
-            _ => return Ok(sense(5, 0x20)),
-        };
-        let mut from = &answer[..];
-        for part in &command.parts {
-            let (now, rest) = from.split_at(from.len().min(part.length as usize));
-            self.write(part.address, now);
-            from = rest;
-        }
-        Ok(good())
-    }
-
-    fn transfer(&self, disk: &mut Disk, mut at: usize, command: &Command) -> Response {
-        for part in &command.parts {
-            let range = at..at + part.length as usize;
-            at = range.end;
-            match command.data {
-                Data::In => self.write(part.address, &disk.content[range]),
-                Data::Out => self.read(part.address, &mut disk.content[range]),
-                Data::None => {}
-            }
-        }
-        good()
-    }
-
-    fn read(&self, address: u64, bytes: &mut [u8]) {
-        for (frame, offset, part) in by_frame(address, bytes.len()) {
-            self.machine.read_frame(frame, offset, &mut bytes[part]);
-        }
-    }
-
-    fn write(&self, address: u64, bytes: &[u8]) {
-        for (frame, offset, part) in by_frame(address, bytes.len()) {
-            self.machine.write_frame(frame, offset, &bytes[part]);
-        }
-    }
-}
-
-/// The frames of a part of a command, which may have several: where in the frame, and which bytes.
-fn by_frame(address: u64, length: usize) -> Vec<(Frame, usize, Range<usize>)> {
-    let page = PAGE_SIZE as usize;
-    let mut all = Vec::new();
-    let mut done = 0;
-    while done < length {
-        let at = address + done as u64;
-        let offset = (at % PAGE_SIZE) as usize;
-        let end = length.min(done + page - offset);
-        all.push((Frame((at / PAGE_SIZE) as u32), offset, done..end));
-        done = end;
-    }
-    all
-}
-
-impl Adapter for FakeAdapter {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            parts: 16,
-            bytes: 64 << 10,
-            commands: 8,
-        }
-    }
-
-    fn targets(&self) -> Vec<u8> {
-        (0..6).collect()
-    }
-
-    fn submit(&mut self, command: &Command, _: usize, _: u64) -> Result<(), Refusal> {
-        if command.parts.len() > 16 || command.bytes() > 64 << 10 {
-            return Err(Refusal::TooLarge);
-        }
-        self.taken.push(command.clone());
-        let mut disk = self.disk.lock().expect("no test panics with it");
-        disk.most_under_way = disk.most_under_way.max(self.taken.len());
-        Ok(())
-    }
-
-    fn service(&mut self, _: u64, tell: &mut dyn FnMut(Notice)) {
-        if !core::mem::replace(&mut self.was_ready, true) {
-            tell(Notice::Ready);
-        }
-        // The last one first: answers come in any order.
-        for command in core::mem::take(&mut self.taken).into_iter().rev() {
-            let answer = self.perform(&command);
-            tell(Notice::Done(command.tag, answer));
-        }
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        None
-    }
-}
 
 /// A system with a disk.
 struct Rig {
     world: World,
-    disk: Arc<Mutex<Disk>>,
+    disk: Arc<Mutex<FakeDisk>>,
 }
 
 impl Rig {
     fn new(cores: u16) -> Self {
         let world = World::new(cores, 2048, &[("infrastructure", 100)], 1000, Vec::new());
         let content = (0..BLOCKS * 64).flat_map(u64::to_le_bytes);
-        let disk = Arc::new(Mutex::new(Disk {
-            content: content.collect(),
-            bad: BTreeSet::new(),
-            commands: Vec::new(),
-            is_gone: false,
-            most_under_way: 0,
-        }));
-        let adapter = FakeAdapter {
-            machine: world.machine.clone(),
-            disk: disk.clone(),
-            taken: Vec::new(),
-            was_ready: false,
-        };
+        let disk = Arc::new(Mutex::new(FakeDisk::new(content.collect())));
+        let adapter = FakeAdapter::new(world.machine.clone(), disk.clone());
         let id = world.shared.storage.attach(Box::new(adapter));
         world.shared.storage.settle();
         let rig = Self { world, disk };
@@ -212,7 +44,7 @@ impl Rig {
         rig
     }
 
-    fn disk(&self) -> MutexGuard<'_, Disk> {
+    fn disk(&self) -> MutexGuard<'_, FakeDisk> {
         self.disk.lock().expect("no test panics with it")
     }
 
@@ -289,6 +121,7 @@ fn transfer(direction: Direction, page: u64, frames: &[Frame]) -> Transfer {
         offset: page * PAGE_SIZE,
         direction,
         segments: frames.iter().map(|frame| Segment::whole(*frame)).collect(),
+        joint: None,
     }
 }
 

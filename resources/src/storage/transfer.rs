@@ -10,14 +10,18 @@
 //! sender's: they must not be released before the reply (storage holds a reference of its own while
 //! a device may touch them, so a sender that is gone does no harm).
 //!
+//! A read may be one of several of the same pages ([`Transfer::joint`]).
+//!
 //! **Order.** Transfers under way at the same time may be carried out in any order, but for those
 //! with one dependency label, which reach the disk in order. Who needs one to be done before the
 //! other waits for its reply. A flush covers the writes whose replies came before it was sent.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::Joint;
 use crate::machine::{Frame, PAGE_SIZE};
 
 /// The unit of a volume's offsets and lengths, in bytes.
@@ -69,7 +73,7 @@ impl Segment {
 }
 
 /// A request to a volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Transfer {
     /// The volume.
     pub volume: VolumeId,
@@ -81,6 +85,10 @@ pub struct Transfer {
     /// The memory, in the order of the bytes; its length is a multiple of the volume's
     /// [`Volume::block`]. Empty for a flush.
     pub segments: Vec<Segment>,
+    /// Of a read: the pages that others may be reading at the same time. Those that another one
+    /// has brought in first are not read, and what is then in their frames is undefined, though the
+    /// transfer succeeds.
+    pub joint: Option<Arc<Joint>>,
 }
 
 impl Transfer {

@@ -54,9 +54,10 @@ pub(crate) fn transfer<M: Machine>(
             Ok(())
         }
         Ok(Backing::Disk { disk, first }) => {
+            let joint = transfer.joint.clone();
             let first = first + transfer.offset / u64::from(disk.block);
             let pieces = cut(&disk, first, transfer);
-            let ask = Arc::new(Ask::new(head, pieces.len()));
+            let ask = Arc::new(Ask::new(head, pieces.len(), joint));
             let blocks = pieces.into_iter().map(|piece| piece.asked_by(&ask));
             let message = Message::Disk(DiskMessage::Blocks(blocks.collect()));
             let destination = shared.destination(Kind::Scsi, head.activity);

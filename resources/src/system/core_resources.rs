@@ -233,6 +233,7 @@ impl<M: Machine> CoreResources<M> {
                     DiskMessage::Answered(io, result) => {
                         disks::answered(shared, context, io, &result);
                     }
+                    DiskMessage::Dropped(io) => disks::dropped(shared, context, io),
                     DiskMessage::Removed(id, unit) => disks::removed(shared, context, id, unit),
                     DiskMessage::Discovered(id) => discovery::has_ended(shared, context, id),
                     _ => {}

@@ -1,5 +1,5 @@
 //! Random grids under random load: everything the toolkit offers, at once, checked by an
-//! [`Audit`].
+//! `Audit`.
 //!
 //! A [`Scenario`] says what there is and how often what happens; [`run`] plays it from its seed.
 //! Requests, called probes, send others until their fuel is used up. In between, at random, they

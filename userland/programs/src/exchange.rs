@@ -1,7 +1,7 @@
 //! What the two ends of `exchange` agree on: streams of bytes from a seed and their SHA-256, and the
 //! orders that a client gives.
 //!
-//! Key types: [`Order`] (a client's first line), [`Bytes`] (a stream), [`digest_of`].
+//! Key types: [`Order`] (a client's first line), `Bytes` (a stream), `digest_of`.
 
 pub mod client;
 pub mod server;

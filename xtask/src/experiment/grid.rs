@@ -79,7 +79,7 @@ fn parents(cores: Range<u32>, weight: impl Fn(u32) -> u32) -> Vec<Parent> {
 }
 
 /// A resource under fair queueing, with a share of 50 of each of `cores`.
-pub(super) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Scheduler {
+pub(crate) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Scheduler {
     Scheduler {
         resource: Some(name.into()),
         algorithm: WFQ.into(),
@@ -91,7 +91,7 @@ pub(super) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Schedul
 
 /// Threads in turn, each bound for ever to the core that has the fewest; their share of each core is
 /// by `weight`.
-pub(super) fn threads(
+pub(crate) fn threads(
     smp: u32,
     timeslice_us: Option<u32>,
     weight: impl Fn(u32) -> u32,

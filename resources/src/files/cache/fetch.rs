@@ -6,13 +6,15 @@ use core::ops::Range;
 
 use super::super::disk::{Disk, Memory};
 use super::super::inode::Inode;
-use super::pages::Found;
+use super::pages::{Found, Pages};
 use super::{Frames, space};
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
+use crate::storage::{Joint, Reading};
 use crate::system::Shared;
 use vortex_ext2::InodeNumber;
+use vortex_toolkit::ids::ActivityId;
 
 /// Pages that one request to the disk brings in, at most.
 const RUN: u64 = 128;
@@ -36,7 +38,9 @@ pub(crate) fn read<M: Machine>(
     Some(frames)
 }
 
-/// The frames of pages, which are brought in as need be. A fetch that is under way is joined.
+/// The frames of pages, which are brought in as need be. A fetch that is under way is joined; if it
+/// is another activity's and the disk has not come to it yet, by asking as well: nobody waits longer
+/// than by the own share.
 ///
 /// # Errors
 /// EIO; ENOMEM.
@@ -57,41 +61,55 @@ pub(crate) async fn pages_of<M: Machine>(
                 frames.push(frame);
                 next += 1;
             }
-            Found::Coming => {
-                let arrival = inode.arrival.listen();
-                drop(pages);
-                arrival.await;
-            }
-            Found::Absent => {
-                let end = range.end.min(next + RUN);
-                let absent = (next..end).take_while(|&page| pages.find(page) == Found::Absent);
-                let run: Vec<u64> = absent.collect();
-                for &page in &run {
-                    pages.claim(page);
+            Found::Coming | Found::Absent => {
+                let run = next..range.end.min(next + RUN);
+                let claim = Claim::of(inode, &mut pages, run, here.activity());
+                if claim.pages.is_empty() {
+                    let arrival = inode.arrival.listen();
+                    drop(pages);
+                    arrival.await;
+                } else {
+                    drop(pages);
+                    fetch(here, claim).await?;
                 }
-                drop(pages);
-                let claim = Claim {
-                    inode: inode.clone(),
-                    pages: run,
-                };
-                fetch(here, claim).await?;
             }
         }
     }
     Ok(frames)
 }
 
-/// Pages that the holder fetches. Dropped, those that have not come will not.
+/// Pages that the holder fetches for an activity. Dropped, those that have not come will not.
 struct Claim {
     inode: Arc<Inode>,
-    pages: Vec<u64>,
+    activity: ActivityId,
+    /// They follow each other.
+    pages: Vec<(u64, Arc<Reading>)>,
+}
+
+impl Claim {
+    /// As many pages of a range as can be claimed from its first on.
+    fn of(inode: &Arc<Inode>, pages: &mut Pages, range: Range<u64>, activity: ActivityId) -> Self {
+        let claimed = range.map_while(|page| Some((page, pages.claim(page, activity)?)));
+        Self {
+            inode: inode.clone(),
+            activity,
+            pages: claimed.collect(),
+        }
+    }
+
+    /// What is read into these frames.
+    fn joint(&self, frames: &[Frame]) -> Joint {
+        let readings = self.pages.iter().map(|(_, reading)| reading.clone());
+        let pages = frames.iter().copied().zip(readings);
+        Joint::new(self.activity, pages.collect())
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut pages = self.inode.pages.lock();
-        for &page in &self.pages {
-            pages.give_up(page);
+        for (page, reading) in &self.pages {
+            pages.give_up(*page, self.activity, reading);
         }
         drop(pages);
         self.inode.arrival.notify(usize::MAX);
@@ -102,33 +120,36 @@ impl Drop for Claim {
 async fn fetch<M: Machine>(here: &Here<M>, claim: Claim) -> Result<(), Errno> {
     let inode = &claim.inode;
     let mut frames = Frames::new(here.shared.memory.clone());
-    for &page in &claim.pages {
+    for &(page, _) in &claim.pages {
         frames.push(space::allocate(here, inode, page).await?);
     }
     let blocks = inode.blocks.read().await;
-    let offset = claim.pages.first().map_or(0, |page| page * PAGE_SIZE);
+    let offset = claim.pages.first().map_or(0, |(page, _)| page * PAGE_SIZE);
     let data = Memory::new(
         &here.shared.machine,
         frames.all(),
         frames.all().len() * PAGE,
-    );
+    )
+    .with_others(claim.joint(frames.all()));
     let number = InodeNumber(inode.number());
     let read = Disk::ask(here, here.activity(), move |disk| async move {
         disk.system.read(number, offset, data).await
     });
     let valid = read.await?;
     clear_from(here, frames.all(), valid);
-    here.port.add_memory(frames.all().len() as u64 * PAGE_SIZE);
+    // What another one has read first, and what was cut off meanwhile.
+    let mut lost = Frames::new(here.shared.memory.clone());
+    let mut kept = 0;
     let mut pages = inode.pages.lock();
-    for &page in claim.pages.iter().rev() {
-        if let Some(frame) = frames.pop()
-            && !pages.arrive(page, frame)
-        {
-            frames.push(frame);
-            // It was cut off meanwhile.
-            break;
+    for (page, reading) in claim.pages.iter().rev() {
+        let Some(frame) = frames.pop() else { break };
+        if !reading.is_of_another(claim.activity) && pages.arrive(*page, frame) {
+            kept += 1;
+        } else {
+            lost.push(frame);
         }
     }
+    here.port.add_memory(kept * PAGE_SIZE);
     drop((pages, blocks));
     Ok(())
 }

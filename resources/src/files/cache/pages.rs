@@ -3,15 +3,19 @@
 //! Key types: [`Pages`], [`Dirt`] (who is to pay for writing a page back).
 //!
 //! Invariants: for each page that is here, `Pages` has one reference to its frame. A page that is
-//! coming has no frame yet, and somebody who fetches it; who else wants it waits for the file's
-//! `arrival`.
+//! coming has no frame yet, and somebody who fetches it, of each activity at most once. Who else wants
+//! it waits for the file's `arrival`; but one of another activity, while the disk has not begun to
+//! read it, fetches it as well, on that activity's account: the first that it comes to is for all
+//! (see [`Reading`]).
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_toolkit::ids::ActivityId;
 
 use crate::machine::Frame;
+use crate::storage::Reading;
 
 /// That a page was written and is not on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +27,26 @@ pub(crate) struct Dirt {
 }
 
 /// A page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Page {
-    /// It is being fetched.
-    Coming,
+    /// It is being fetched, for one activity or more.
+    Coming(Fetch),
     /// It is here.
     Here { frame: Frame, dirt: Option<Dirt> },
+}
+
+#[derive(Debug)]
+struct Fetch {
+    first: ActivityId,
+    /// Usually none: no memory is allocated then.
+    others: Vec<ActivityId>,
+    reading: Arc<Reading>,
+}
+
+impl Fetch {
+    fn is_for(&self, activity: ActivityId) -> bool {
+        self.first == activity || self.others.contains(&activity)
+    }
 }
 
 /// What is known of a page.
@@ -63,24 +81,41 @@ impl Pages {
     pub(crate) fn find(&self, page: u64) -> Found {
         match self.pages.get(&page) {
             None => Found::Absent,
-            Some(Page::Coming) => Found::Coming,
+            Some(Page::Coming(_)) => Found::Coming,
             Some(Page::Here { frame, .. }) => Found::Here(*frame),
         }
     }
 
-    /// The caller fetches a page that is absent.
-    pub(crate) fn claim(&mut self, page: u64) {
-        debug_assert_eq!(self.find(page), Found::Absent);
-        self.pages.insert(page, Page::Coming);
+    /// The caller fetches a page for an activity, if it is not here, that activity does not fetch it
+    /// already, and the disk has not begun to read it for another one.
+    #[must_use]
+    pub(crate) fn claim(&mut self, page: u64, activity: ActivityId) -> Option<Arc<Reading>> {
+        match self.pages.get_mut(&page) {
+            None => {
+                let reading = Arc::new(Reading::default());
+                let fetch = Fetch {
+                    first: activity,
+                    others: Vec::new(),
+                    reading: reading.clone(),
+                };
+                self.pages.insert(page, Page::Coming(fetch));
+                Some(reading)
+            }
+            Some(Page::Coming(fetch)) if !fetch.is_for(activity) && !fetch.reading.has_begun() => {
+                fetch.others.push(activity);
+                Some(fetch.reading.clone())
+            }
+            Some(_) => None,
+        }
     }
 
     /// A page that the caller has claimed is here; the reference is the cache's from now on. False,
     /// with the reference still the caller's, if it is not wanted any more: the file was cut
-    /// meanwhile.
+    /// meanwhile, or another activity's fetch was faster.
     #[must_use]
     pub(crate) fn arrive(&mut self, page: u64, frame: Frame) -> bool {
         match self.pages.get_mut(&page) {
-            Some(slot @ Page::Coming) => {
+            Some(slot @ Page::Coming(_)) => {
                 *slot = Page::Here { frame, dirt: None };
                 true
             }
@@ -88,9 +123,21 @@ impl Pages {
         }
     }
 
-    /// A page that the caller has claimed will not come.
-    pub(crate) fn give_up(&mut self, page: u64) {
-        if matches!(self.pages.get(&page), Some(Page::Coming)) {
+    /// What the caller has claimed for an activity has come, or does not by that claim.
+    pub(crate) fn give_up(&mut self, page: u64, activity: ActivityId, reading: &Arc<Reading>) {
+        let Some(Page::Coming(fetch)) = self.pages.get_mut(&page) else {
+            return;
+        };
+        // It may have been cut off and claimed again.
+        if !Arc::ptr_eq(&fetch.reading, reading) {
+            return;
+        }
+        reading.give_up(activity);
+        if fetch.first != activity {
+            fetch.others.retain(|other| *other != activity);
+        } else if let Some(next) = fetch.others.pop() {
+            fetch.first = next;
+        } else {
             self.pages.remove(&page);
         }
     }
@@ -173,7 +220,7 @@ impl Pages {
         let cut = self.pages.split_off(&first);
         let here = cut.into_iter().filter_map(|(number, page)| match page {
             Page::Here { frame, dirt } => Some((number, frame, dirt)),
-            Page::Coming => None,
+            Page::Coming(_) => None,
         });
         let here: Vec<_> = here.collect();
         self.dirty -= here.iter().filter(|(_, _, dirt)| dirt.is_some()).count();

@@ -93,14 +93,17 @@ async fn put<M: Machine>(
             Err(_) => (0, true),
         },
     };
-    let frame = match page(here, inode, piece).await {
+    let frame = match put_data(here, inode, piece, |frame| {
+        data.copy_to(from, (frame, piece.at), piece.length);
+    })
+    .await
+    {
         Ok(frame) => frame,
         Err(error) => {
             release_blocks(here, reserved);
             return Err(error);
         }
     };
-    data.copy_to(from, (frame, piece.at), piece.length);
     shared.memory.inform(frame, true, true);
     let end = piece.page * PAGE_SIZE + (piece.at + piece.length) as u64;
     let now = Time::of(here.real_time());
@@ -183,30 +186,35 @@ async fn set_aside<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
     }
 }
 
-/// The frame of a page that is about to be written in part, with a reference for the caller.
-async fn page<M: Machine>(
+/// Has `copy` put a piece into its page, which is brought in or made; the page's frame, with a
+/// reference for the caller. A frame is nobody's to see before there is something of the file in it.
+async fn put_data<M: Machine>(
     here: &Here<M>,
     inode: &Arc<Inode>,
     piece: &Piece,
+    copy: impl Fn(Frame),
 ) -> Result<Frame, Errno> {
     let memory = &here.shared.memory;
     let start = piece.page * PAGE_SIZE;
     let is_new = start >= inode.size() || piece.length as u64 == PAGE_SIZE;
     if !is_new {
         let mut frames = fetch::pages_of(here, inode, piece.page..piece.page + 1).await?;
-        return frames.pop().ok_or(Errno::EIO);
+        let frame = frames.pop().ok_or(Errno::EIO)?;
+        copy(frame);
+        return Ok(frame);
     }
     loop {
         let pages = inode.pages.lock();
         match pages.find(piece.page) {
             Found::Here(frame) => {
                 memory.share(frame);
+                drop(pages);
+                copy(frame);
                 return Ok(frame);
             }
             Found::Coming => {
-                let arrival = inode.arrival.listen();
                 drop(pages);
-                arrival.await;
+                fetch::pages_of(here, inode, piece.page..piece.page + 1).await?;
             }
             Found::Absent => {
                 drop(pages);
@@ -214,6 +222,7 @@ async fn page<M: Machine>(
                 if (piece.length as u64) < PAGE_SIZE {
                     here.shared.machine.zero_frame(frame);
                 }
+                copy(frame);
                 let mut pages = inode.pages.lock();
                 if pages.find(piece.page) == Found::Absent {
                     memory.share(frame);

@@ -7,11 +7,26 @@ const PATH: u64 = START;
 const BUFFER: u64 = START + 0x4000;
 const NOWHERE: u64 = 0x10;
 
+/// Keeps no pages of the archive's files.
+struct Nobody;
+
+impl crate::files::PageOwner for Nobody {
+    fn owner(
+        &self,
+    ) -> Option<(
+        vortex_toolkit::ids::ResourceId,
+        vortex_toolkit::ids::ActivityId,
+    )> {
+        None
+    }
+}
+
 struct Program {
     memory: Memory,
     console: Console,
     archive: Archive,
     descriptors: spin::Mutex<Descriptors>,
+    locks: Locks,
 }
 
 impl Program {
@@ -33,6 +48,7 @@ impl Program {
             console: Console::default(),
             archive,
             descriptors,
+            locks: Locks::default(),
         }
     }
 
@@ -44,8 +60,10 @@ impl Program {
             archive,
             disk: None,
             descriptors: &self.descriptors,
+            owner: (&self.locks, 1),
             creation_mask: 0o022,
             done: core::cell::Cell::new(0),
+            pages: &Nobody,
         }
     }
 
@@ -212,7 +230,7 @@ fn duplicates_share_the_position_but_not_close_on_exec() {
     );
     assert_eq!(done(program.call().duplicate_to(77, 77)), Err(Errno::EBADF));
     let mut child = program.descriptors.lock().clone();
-    child.executed(b"/bin/same".to_vec());
+    assert_eq!(child.executed(b"/bin/same".to_vec()).len(), 1);
     assert_eq!(child.get(file).unwrap_err(), Errno::EBADF);
     assert!(child.get(other).is_ok() && program.descriptors.lock().get(file).is_ok());
 }

@@ -1,6 +1,8 @@
 //! Vortex, with the project's web server.
 
 use anyhow::{Context, Result};
+use vortex_sched_config::LoadSharing;
+use vortex_sched_config::value::{Core, LoadSharingPolicy, Metric, Ttl};
 use xtask::network::Link;
 use xtask::program::{self, Program};
 use xtask::qemu::Guest;
@@ -29,6 +31,20 @@ pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> 
     for multiplexor in &mut configuration.multiplexors {
         multiplexor.algorithm = algorithm.into();
     }
+    // As in `sched-config/examples/web.xml`: the server on the last core, the card on the one before it.
+    let (server, card) = (args.smp - 1, args.smp.saturating_sub(2));
+    for name in ["resource.dwr", "resource.dir"] {
+        let mut resource = grid::resource(name, Metric::Cpu, card..card + 1);
+        resource.algorithm = algorithm.into();
+        configuration.schedulers.push(resource);
+    }
+    let mut threads = grid::threads(args.smp, None, |_| 100);
+    threads.loadsharing = Some(LoadSharing {
+        policy: LoadSharingPolicy::Fixed,
+        ttl: Some(Ttl::Forever),
+        core: Some(Core(server)),
+    });
+    configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
     let server = [ROOT, "--listen", "0.0.0.0:80"];
     configuration.processes = vec![
