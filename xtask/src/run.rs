@@ -35,8 +35,8 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// Boot the kernel in QEMU
 ///
 /// Without options that say what is to run it is the demonstration: three web servers in three
-/// activities with shares of 50, 33 and 17, whose addresses are said, and once a second a table of what
-/// each has used; until Ctrl-C.
+/// activities with shares of 50, 33 and 17, and a page with live statistics in a fourth; their addresses
+/// are said, and once a second there is a table of what each has used; until Ctrl-C.
 ///
 /// The kernel's log comes on standard output. Ends when the guest powers off, with the guest's own
 /// status: 0 when all went well, 101 after a panic, 124 when the time was over, 130 after Ctrl-C.

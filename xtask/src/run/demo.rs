@@ -1,4 +1,5 @@
-//! `cargo xtask run` with nothing to run: three web servers in three activities, and what each uses.
+//! `cargo xtask run` with nothing to run: three web servers in three activities, and the
+//! statistics of what each uses, in one more.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
@@ -18,7 +19,11 @@ use crate::experiment::grid;
 
 /// The servers' shares.
 const SHARES: [u32; 3] = [50, 33, 17];
-/// The first server's port in the guest, and the first that is tried here; the others' follow.
+/// The activity that shows the statistics, and its weight beside the servers'.
+const STATISTICS: &str = "statistics";
+const STATISTICS_SHARE: u32 = 10;
+/// The first server's port in the guest, and the first that is tried here; the others' follow, and the
+/// statistics'.
 const GUEST_PORT: u16 = 8000;
 const HOST_PORT: u16 = 8080;
 const ROOT: &str = "/www";
@@ -60,9 +65,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         extra,
         ..Program::default()
     })?;
-    for (share, Forward { host, .. }) in SHARES.iter().zip(&forwards) {
+    let names = SHARES.iter().map(|share| activity(*share));
+    for (name, Forward { host, .. }) in names.chain([STATISTICS.into()]).zip(&forwards) {
         let url = format!("http://{}:{host}/", Ipv4Addr::LOCALHOST);
-        ui::header(&format!("{} at {url}", activity(*share)));
+        ui::header(&format!("{name} at {url}"));
     }
     let mut log = Log::new(args.verbose);
     if !pass_on(&mut guest, args.timeout.map(Duration::from_secs), &mut log)? {
@@ -76,16 +82,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(exit.code().max(1).into())
 }
 
-/// Ports here that nobody has, for the servers.
+/// Ports here that nobody has, for the servers and the statistics.
 fn forwards() -> Result<Vec<Forward>> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let free = (HOST_PORT..=u16::MAX).filter(is_free);
     let forwards: Vec<Forward> = free
         .zip(GUEST_PORT..)
-        .take(SHARES.len())
+        .take(SHARES.len() + 1)
         .map(|(host, guest)| Forward { host, guest })
         .collect();
-    if forwards.len() < SHARES.len() {
+    if forwards.len() <= SHARES.len() {
         bail!(
             "no port from {HOST_PORT} on is free at {}",
             Ipv4Addr::LOCALHOST
@@ -98,26 +104,40 @@ fn activity(share: u32) -> String {
     format!("web{share}")
 }
 
-/// The built-in configuration with the servers, and what prints the table.
+/// The built-in configuration with the servers, and what shows the statistics: as a page, as a table.
 fn configuration(smp: u32) -> Result<String> {
     let mut configuration = Configuration::builtin(smp);
-    for (share, port) in SHARES.into_iter().zip(GUEST_PORT..) {
+    let mut ports = GUEST_PORT..;
+    for (share, port) in SHARES.into_iter().zip(&mut ports) {
         let name = activity(share);
-        configuration.activities.push(Activity {
-            name: name.clone(),
-            weight: Share::from_thousandths(share * 1000),
-            memory: None,
-            cpu: None,
-        });
+        configuration.activities.push(weighted(&name, share));
         let listen = format!("0.0.0.0:{port}");
         let arguments = [ROOT, "--listen", &listen];
         configuration
             .processes
             .push(grid::process(&name, "/bin/httpd", &arguments));
     }
-    let mut table = grid::process("statistics", "/bin/vstat", &["--brief"]);
-    table.activity = None;
-    table.rights = vec![Right::Statistics];
-    configuration.processes.push(table);
+    configuration
+        .activities
+        .push(weighted(STATISTICS, STATISTICS_SHARE));
+    let listen = format!("0.0.0.0:{}", ports.start);
+    for (name, path, arguments) in [
+        ("statsd", "/bin/statsd", &["--listen", &listen][..]),
+        ("table", "/bin/vstat", &["--brief"]),
+    ] {
+        let mut process = grid::process(name, path, arguments);
+        process.activity = Some(STATISTICS.into());
+        process.rights = vec![Right::Statistics];
+        configuration.processes.push(process);
+    }
     grid::xml(&configuration)
+}
+
+fn weighted(name: &str, share: u32) -> Activity {
+    Activity {
+        name: name.into(),
+        weight: Share::from_thousandths(share * 1000),
+        memory: None,
+        cpu: None,
+    }
 }
