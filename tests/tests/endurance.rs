@@ -23,12 +23,14 @@ fn start(smp: u32, card: &str) -> Option<(Endurance, Slots)> {
 
 #[test]
 fn bad_wires_lose_nothing() {
-    for (smp, card) in [(2, VIRTIO), (1, E1000E)] {
+    // What the wire does is TCP's concern; the other card is to be in the way of none of it.
+    let names: Vec<&str> = Treatment::names().collect();
+    for (smp, card, names) in [(2, VIRTIO, &names[..]), (1, E1000E, &["corrupt"])] {
         let Some((mut endurance, _slots)) = start(smp, card) else {
             return;
         };
-        for name in Treatment::names() {
-            let bytes = if name == "all" { 60_000 } else { 300_000 };
+        for &name in names {
+            let bytes = if name == "all" { 60_000 } else { 200_000 };
             endurance.treat(Treatment::named(name).unwrap()).unwrap();
             let done = endurance.transfer(bytes, 1).unwrap();
             let [from, to] = endurance.treated();
