@@ -65,6 +65,13 @@ pub const CACHE_EVICT: u64 = FIRST + 9;
 /// EPERM without the right to choose activities; ESRCH; EBADF; ENOTSOCK.
 pub const SOCKET_ASSIGN: u64 = FIRST + 10;
 
+/// A level of setsockopt(2) and getsockopt(2): options that Linux does not have.
+pub const SOL_VORTEX: u32 = 0x5600;
+
+/// An option of [`SOL_VORTEX`]: the number of the activity that pays for the socket, 32 bits. To set
+/// it is [`SOCKET_ASSIGN`], with its errors; EINVAL for fewer bytes.
+pub const SO_ACTIVITY: u32 = 1;
+
 /// One past the last native number.
 pub const END: u64 = FIRST + 11;
 

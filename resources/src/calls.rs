@@ -45,6 +45,7 @@ mod epoll;
 mod files;
 mod identity;
 mod limits;
+mod locks;
 mod memory;
 mod native;
 mod poll;

@@ -20,6 +20,7 @@ mod epoll;
 mod event;
 mod inode;
 mod list;
+mod locks;
 mod names;
 mod operation;
 mod page_cache;
@@ -55,6 +56,7 @@ pub use disk::Disk;
 pub use epoll::{Epoll, Event};
 pub use event::EventCounter;
 pub use inode::{Attributes, FileType, Inode, Time};
+pub use locks::{Holder, LAST, Locks, Place, Request, Table};
 pub use operation::{Changes, Operation};
 pub use page_cache::ArchiveFile;
 pub use perform::Completion;
@@ -213,6 +215,8 @@ pub struct Call<'a> {
     pub descriptors: &'a spin::Mutex<Descriptors>,
     /// Bytes that the call has moved before it was made again, and now.
     pub done: Cell<u64>,
+    /// The locks of files, and the process whose they are.
+    pub owner: (&'a Locks, u32),
     /// Permissions that what is made does not get (umask(2)).
     pub creation_mask: u32,
     /// Who has the pages of the archive's files.

@@ -14,7 +14,7 @@ use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::{Archive, Disk, FileCache, Names};
+use crate::files::{Archive, Disk, FileCache, Locks, Names};
 use crate::machine::Machine;
 use crate::net::Nics;
 use crate::net::{Network, OfMachine};
@@ -63,6 +63,8 @@ pub struct Shared<M: Machine> {
     pub disk: Once<Arc<Disk<M>>>,
     /// What is dirty of files.
     pub cache: FileCache,
+    /// Advisory locks.
+    pub locks: Arc<Locks>,
     /// The grid.
     pub grid: Arc<Grid<Vortex<M>>>,
     /// Cycles and nanoseconds.
@@ -123,6 +125,7 @@ impl<M: Machine> Shared<M> {
             cache: FileCache::new(memory.available()),
             memory,
             archive,
+            locks: Arc::default(),
             disk: Once::new(),
             processes: Directory::new(),
             futexes: Futexes::new(cores),

@@ -50,7 +50,7 @@ pub(crate) use fault::{bring_in, evict, feed, fetch, give_back, reclaim_for, unf
 pub use futex::Futexes;
 pub(crate) use itimer::{IntervalTimer, disarm, hand_on};
 pub(crate) use memory::{Timespec, read_words};
-pub(crate) use observe::{Kept, Woken, wait_for};
+pub(crate) use observe::{Kept, Woken, wait_for, wait_on};
 pub(crate) use posix_timers::{PosixTimers, delete_all as delete_timers};
 pub(crate) use run::run;
 pub(crate) use sleep::{relative as relative_deadline, write_remaining};

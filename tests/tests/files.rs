@@ -28,6 +28,29 @@ fn a_program_maps_files_as_on_linux() {
     assert!(disk.contents("/tmp/mapped") == left, "what is on the disk");
 }
 
+/// flock(2), and fcntl(2) on ranges, of processes and of open file descriptions.
+#[test]
+fn locks_are_as_on_linux() {
+    as_on_linux("/bin/locks");
+}
+
+/// io_submit(2) and what belongs to it, on files, pipes and event counters.
+#[test]
+fn native_asynchronous_operations_are_as_on_linux() {
+    as_on_linux("/bin/aio");
+}
+
+/// What a program says in a folder of the disk is what it says on Linux.
+#[track_caller]
+fn as_on_linux(program: &str) {
+    let disk = RootDisk::new(64, &[]);
+    let ran = disk.run(program, &["/tmp"]);
+    ran.expect_status(0);
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(ran.text(), on_linux(program, &[folder.path()]));
+    disk.check();
+}
+
 #[test]
 fn a_tree_is_made_copied_renamed_and_deleted() {
     let disk = RootDisk::new(64, &[]);

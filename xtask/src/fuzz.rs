@@ -62,6 +62,12 @@ const TARGETS: &[Target] = &[
         longest: 8192,
     },
     Target {
+        name: "net",
+        package: "resources/net/fuzz",
+        seeds: &[],
+        longest: 2048,
+    },
+    Target {
         name: "tcp",
         package: "resources/tcp/fuzz",
         seeds: &[],

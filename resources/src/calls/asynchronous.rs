@@ -7,6 +7,10 @@
 //! is submitted. A wait that times out gets the events there are, even if those are fewer than were
 //! asked for.
 
+mod poll;
+
+pub(crate) use poll::Poll;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,7 +21,7 @@ use super::argument::{In, InOut, Out};
 use super::layout::Timespec;
 use super::{Caller, Outcome, Verdict, files};
 use crate::errno::Errno;
-use crate::files::{Call, Completion, Failure, OpenFile, Opened};
+use crate::files::{Call, Completion, Events, Failure, OpenFile, Opened};
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::space::{Backing, Mapping, Place, Placed, Protection, Space};
 use crate::system::Shared;
@@ -29,13 +33,15 @@ const MOST: usize = 65_536;
 const EVENT: u64 = 32;
 /// Bytes of `struct iocb`.
 const IOCB: usize = 64;
+/// Where in it the kernel leaves a mark (`aio_key`).
+const KEY: u64 = 8;
 
-/// Operations (linux/aio_abi.h).
+/// Operations (linux/aio_abi.h). There is no `IOCB_CMD_NOOP`, as on Linux.
 const PREAD: u16 = 0;
 const PWRITE: u16 = 1;
 const FSYNC: u16 = 2;
 const FDSYNC: u16 = 3;
-const NOOP: u16 = 6;
+const POLL: u16 = 5;
 const PREADV: u16 = 7;
 const PWRITEV: u16 = 8;
 /// The completion is also told to an eventfd.
@@ -54,12 +60,24 @@ impl<M: Machine> Rings<M> {
     fn find(&self, id: u64) -> Result<Arc<Ring<M>>, Errno> {
         self.0.lock().get(&id).cloned().ok_or(Errno::EINVAL)
     }
+
+    /// The process has ended, or runs another program: nobody is told of anything any more.
+    pub(crate) fn forget(&self) {
+        let rings = core::mem::take(&mut *self.0.lock());
+        for ring in rings.values() {
+            for poll in ring.take_polls() {
+                poll.drop_it();
+            }
+        }
+    }
 }
 
 /// A context.
 pub struct Ring<M: Machine> {
     capacity: usize,
     state: Mutex<State<M>>,
+    /// Operations that wait for files to become ready.
+    polls: Mutex<Vec<Arc<Poll<M>>>>,
 }
 
 struct State<M: Machine> {
@@ -79,6 +97,11 @@ impl<M: Machine> Ring<M> {
         }
         state.pending += 1;
         Ok(())
+    }
+
+    /// Takes out the polls, which are not to go on.
+    fn take_polls(&self) -> Vec<Arc<Poll<M>>> {
+        core::mem::take(&mut *self.polls.lock())
     }
 
     /// An operation was not begun after all.
@@ -109,9 +132,8 @@ impl<M: Machine> Ring<M> {
     }
 }
 
-/// What is told of an operation of a ring when it has completed.
-pub struct Told<M: Machine> {
-    ring: Arc<Ring<M>>,
+/// What is told of an operation when it has completed.
+pub struct Told {
     /// What the program has named it.
     data: u64,
     /// Where it is in the program's memory.
@@ -120,17 +142,18 @@ pub struct Told<M: Machine> {
     counter: Option<Arc<OpenFile>>,
 }
 
-impl<M: Machine> Told<M> {
+impl Told {
     /// It has completed so.
-    pub(crate) fn complete(
+    pub(crate) fn complete<M: Machine>(
         &self,
+        ring: &Ring<M>,
         shared: &Shared<M>,
         sender: &mut impl Sender<M>,
         result: Result<u64, Errno>,
     ) {
         let result = result.unwrap_or_else(Errno::result);
         let event = [self.data, self.address, result, 0];
-        self.ring.complete(shared, sender, event);
+        ring.complete(shared, sender, event);
         if let Some(counter) = &self.counter
             && let Opened::Counter(counter) = &counter.opened
         {
@@ -164,6 +187,7 @@ pub(super) fn io_setup<M: Machine>(
             completed: VecDeque::new(),
             waiting: Vec::new(),
         }),
+        polls: Mutex::default(),
     });
     rings.0.lock().insert(id, ring);
     context.write(space, &id)?;
@@ -192,9 +216,12 @@ fn place<M: Machine>(space: &Space<M>) -> Result<u64, Verdict> {
     }
 }
 
-/// `io_destroy`(2): waits for what is under way.
+/// `io_destroy`(2): waits for what is under way, but for polls, which end.
 pub(super) fn io_destroy<M: Machine>(caller: &mut Caller<'_, '_, M>, context: u64) -> Outcome {
     let ring = caller.process.rings.find(context)?;
+    for poll in ring.take_polls() {
+        poll.end(caller.shared, caller.context, Events::empty());
+    }
     let mut state = ring.state.lock();
     if state.pending > 0 {
         let wait = thread::block(caller, Interruption::Never, None);
@@ -240,6 +267,8 @@ struct Asked {
     buffer: u64,
     bytes: u64,
     offset: i64,
+    /// `RWF_…`, of which there is none here.
+    how: u32,
     flags: u32,
     counter: i32,
 }
@@ -250,7 +279,8 @@ impl Asked {
         space.read(address, &mut bytes)?;
         let (words, _) = bytes.as_chunks::<8>();
         let word = |index: usize| u64::from_le_bytes(words[index]);
-        if word(6) != 0 {
+        // What is reserved, and a negative length.
+        if word(6) != 0 || word(4).cast_signed() < 0 {
             return Err(Errno::EINVAL.into());
         }
         Ok(Self {
@@ -260,6 +290,7 @@ impl Asked {
             buffer: word(3),
             bytes: word(4),
             offset: word(5).cast_signed(),
+            how: (word(1) >> 32) as u32,
             flags: word(7) as u32,
             counter: (word(7) >> 32) as i32,
         })
@@ -275,8 +306,7 @@ impl Asked {
             PWRITE => call.write_at(fd, buffer, bytes, self.offset),
             PREADV => call.read_vector_at(fd, buffer, bytes, self.offset),
             PWRITEV => call.write_vector_at(fd, buffer, bytes, self.offset),
-            FSYNC | FDSYNC => call.synchronise(fd),
-            NOOP => Ok(0),
+            FSYNC | FDSYNC if buffer == 0 && bytes == 0 && self.offset == 0 => call.synchronise(fd),
             _ => Err(Errno::EINVAL.into()),
         }
     }
@@ -299,28 +329,49 @@ fn submit<M: Machine>(
             Some(file)
         }
     };
-    let outcome = asked.call(&files::of(caller));
+    // A library that looks there finds that it is under way.
+    let key = 0_u32.to_le_bytes();
+    caller
+        .process
+        .space()
+        .write(address.wrapping_add(KEY), &key)?;
     let told = Told {
-        ring: ring.clone(),
         data: asked.data,
         address,
         counter,
     };
     ring.reserve()?;
-    let begun = match outcome {
-        Ok(result) => {
-            told.complete(caller.shared, caller.context, Ok(result));
-            Ok(())
-        }
-        Err(Failure::Left(operation)) => {
-            crate::files::begin(caller, *operation, Completion::Ring(told))
-        }
-        Err(failure) => Err(failure.into()),
+    let begun = match asked.operation {
+        POLL => poll::begin(caller, ring, &asked, told),
+        _ => begin(caller, ring, &asked, told),
     };
     begun.inspect_err(|_| ring.give_up())
 }
 
-/// `io_cancel`(2): what is under way ends by itself.
+/// Begins one that moves bytes, or has them kept.
+fn begin<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    ring: &Arc<Ring<M>>,
+    asked: &Asked,
+    told: Told,
+) -> Result<(), Verdict> {
+    if asked.how != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    match asked.call(&files::of(caller)) {
+        Ok(result) => {
+            told.complete(ring, caller.shared, caller.context, Ok(result));
+            Ok(())
+        }
+        Err(Failure::Left(operation)) => {
+            let completion = Completion::Ring(ring.clone(), told);
+            crate::files::begin(caller, *operation, completion)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// `io_cancel`(2): a poll ends, with nothing; anything else that is under way ends by itself.
 pub(super) fn io_cancel<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     context: u64,
@@ -332,8 +383,16 @@ pub(super) fn io_cancel<M: Machine>(
         .process
         .space()
         .read(operation.address().wrapping_add(8), &mut key)?;
-    caller.process.rings.find(context)?;
-    Err(Errno::EINVAL.into())
+    let ring = caller.process.rings.find(context)?;
+    let polls = ring.polls.lock();
+    let mut named = polls
+        .iter()
+        .filter(|poll| poll.address() == operation.address());
+    let poll = named.next().ok_or(Errno::EINVAL)?.clone();
+    drop(polls);
+    poll.end(caller.shared, caller.context, Events::empty());
+    // What has come of it is an event, as of all others.
+    Err(Errno::EINPROGRESS.into())
 }
 
 /// `io_getevents`(2).

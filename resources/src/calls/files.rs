@@ -21,6 +21,7 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
         archive: &caller.shared.archive,
         disk: caller.shared.disk.get().map(|disk| &**disk as &dyn Mounted),
         descriptors: caller.process.descriptors(),
+        owner: (&caller.shared.locks, caller.process.id()),
         creation_mask: caller.process.settings().umask(),
         done: Cell::new(caller.thread.kept.done()),
         pages: caller,
@@ -209,8 +210,6 @@ super::passed_on! {
     fchown(fd: Fd, user: u32, group: u32) = change_owner(fd.0, None, [user, group], 0);
     /// truncate(2).
     truncate(path: Path, length: i64) = truncate_at(path.address(), length);
-    /// flock(2).
-    flock(fd: Fd, _operation: u32) = advise(fd.0);
     /// readahead(2).
     readahead(fd: Fd, _offset: i64, _count: u64) = advise(fd.0);
     /// fadvise64(2).

@@ -201,7 +201,7 @@ fn descriptors<M: Machine>(
 ) -> Result<Descriptors, Errno> {
     let own = caller.process.descriptors().lock();
     let mut given = own.clone();
-    given.close_range(0, u32::MAX, false);
+    drop(given.close_range(0, u32::MAX, false));
     for (number, asked) in (0..).zip([asked.stdin, asked.stdout, asked.stderr]) {
         let from = match asked {
             INHERIT => own.get(number).ok(),
@@ -211,6 +211,6 @@ fn descriptors<M: Machine>(
             given.replace(number, file, false)?;
         }
     }
-    given.executed(program.path.clone());
+    drop(given.executed(program.path.clone()));
     Ok(given)
 }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use linux_raw_sys::net::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
+use vortex_abi::calls::{SO_ACTIVITY, SOL_VORTEX};
 use vortex_toolkit::ids::ActivityId;
 
 use super::argument::{Address, Fd, Flags, In, InOut, Out};
@@ -114,6 +115,32 @@ super::passed_on! {
     /// recvmmsg(2); the timeout is not looked at.
     recvmmsg(fd: Fd, messages: InOut<[u8; 64], 2>, count: u32, flags: Flags, _timeout: Address) =
         receive_messages(fd.0, messages.address(), count, flags.0);
+}
+
+/// setsockopt(2), with the option that says who pays, as [`socket_assign`] does.
+pub(super) fn set_socket_option<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    fd: Fd,
+    level: u32,
+    name: u32,
+    value: In<u8, 4>,
+    length: u32,
+) -> Outcome {
+    if (level, name) != (SOL_VORTEX, SO_ACTIVITY) {
+        let value = value.address();
+        return super::files::make(caller, |call| {
+            call.set_socket_option(fd.0, level, name, value, length)
+        });
+    }
+    let mut activity = [0; 4];
+    if (length as usize) < activity.len() {
+        return Err(Errno::EINVAL.into());
+    }
+    caller
+        .process
+        .space()
+        .read(value.address(), &mut activity)?;
+    socket_assign(caller, fd, u32::from_ne_bytes(activity))
 }
 
 /// `socket_assign(descriptor, activity)`: from now on that activity pays for what the socket does,

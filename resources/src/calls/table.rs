@@ -14,7 +14,7 @@ use super::layout::{
 };
 use super::work::{self, Work};
 use super::{
-    Caller, Outcome, asynchronous, epoll, files, identity, limits, memory, native, poll,
+    Caller, Outcome, asynchronous, epoll, files, identity, limits, locks, memory, native, poll,
     scheduling, snapshot, sockets, system, time, timerfd, transfer, unknown,
 };
 use crate::errno::Errno;
@@ -228,7 +228,7 @@ calls! {
     51 getsockname(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::socket_name;
     52 getpeername(fd: Fd, address: Out<u8>, length: InOut<i32>) direct => file::peer_name;
     53 socketpair(family: u32, kind: u32, protocol: u32, descriptors: Out<[u8; 8]>) direct => sockets::socketpair;
-    54 setsockopt(fd: Fd, level: u32, name: u32, value: In<u8, 4>, length: u32) direct => file::set_socket_option;
+    54 setsockopt(fd: Fd, level: u32, name: u32, value: In<u8, 4>, length: u32) direct => sockets::set_socket_option;
     55 getsockopt(fd: Fd, level: u32, name: u32, value: Out<u8>, length: InOut<i32>) direct => file::socket_option;
     56 clone(flags: LongFlags, stack: Address, parent: Address, child: Address, tls: Address) direct => threads::clone(..);
     57 fork() direct => processes::fork(..);
@@ -238,8 +238,8 @@ calls! {
     61 wait4(pid: i32, status: Option<Out<i32>>, options: Flags, usage: Option<Out<Rusage>>) waits => processes::wait4(..);
     62 kill(pid: i32, signal: Signal) direct => processes::kill(..);
     63 uname(name: Out<Utsname>) direct => system::uname;
-    72 fcntl(fd: Fd, command: u32, argument: Address) direct => file::control;
-    73 flock(fd: Fd, operation: u32) direct => files::flock;
+    72 fcntl(fd: Fd, command: u32, argument: Address) waits => locks::fcntl;
+    73 flock(fd: Fd, operation: u32) waits => locks::flock;
     74 fsync(fd: Fd) waits => file::synchronise;
     75 fdatasync(fd: Fd) waits => file::synchronise;
     76 truncate(path: Path, length: i64) waits => files::truncate;

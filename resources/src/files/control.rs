@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, B38400, CREAD, CS8, ECHO, F_DUPFD,
-    F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ, F_SETFD, F_SETFL, F_SETLK, F_SETLKW,
-    F_SETPIPE_SZ, FALLOC_FL_KEEP_SIZE, FD_CLOEXEC, ICANON, ISIG, O_ACCMODE, O_CLOEXEC, O_RDONLY,
-    OPOST, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, POSIX_FADV_NORMAL, POSIX_FADV_RANDOM,
+    F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_GETPIPE_SZ, F_SETFD, F_SETFL, F_SETPIPE_SZ,
+    FALLOC_FL_KEEP_SIZE, FD_CLOEXEC, ICANON, ISIG, O_ACCMODE, O_CLOEXEC, O_RDONLY, OPOST,
+    POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, POSIX_FADV_NORMAL, POSIX_FADV_RANDOM,
     POSIX_FADV_SEQUENTIAL, POSIX_FADV_WILLNEED,
 };
 use linux_raw_sys::ioctl::{
@@ -39,7 +39,7 @@ impl Call<'_> {
     /// EBADF.
     pub fn close(&self, descriptor: i32) -> Outcome {
         let gone = self.descriptors.lock().close(descriptor)?;
-        drop(gone);
+        self.closed([gone]);
         Ok(0)
     }
 
@@ -52,8 +52,17 @@ impl Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         let only_mark = flags & CLOSE_RANGE_CLOEXEC != 0;
-        self.descriptors.lock().close_range(first, last, only_mark);
+        let gone = self.descriptors.lock().close_range(first, last, only_mark);
+        self.closed(gone);
         Ok(0)
+    }
+
+    /// The process has these not open any more, at least not by one descriptor.
+    fn closed(&self, files: impl IntoIterator<Item = Arc<OpenFile>>) {
+        let (locks, process) = self.owner;
+        for file in files {
+            locks.closed(process, &file);
+        }
     }
 
     /// `dup(descriptor)`.
@@ -74,7 +83,9 @@ impl Call<'_> {
         let mut descriptors = self.descriptors.lock();
         let file = descriptors.get(old)?;
         if old != new {
-            descriptors.replace(new, file, false)?;
+            let gone = descriptors.replace(new, file, false)?;
+            drop(descriptors);
+            self.closed(gone);
         }
         Ok(new as u64)
     }
@@ -89,7 +100,9 @@ impl Call<'_> {
         }
         let mut descriptors = self.descriptors.lock();
         let file = descriptors.get(old)?;
-        descriptors.replace(new, file, flags & O_CLOEXEC != 0)?;
+        let gone = descriptors.replace(new, file, flags & O_CLOEXEC != 0)?;
+        drop(descriptors);
+        self.closed(gone);
         Ok(new as u64)
     }
 
@@ -120,8 +133,6 @@ impl Call<'_> {
             }
             F_GETOWN => Ok(0),
             F_GETPIPE_SZ | F_SETPIPE_SZ => pipe_size(&file, command, argument),
-            // Nobody can write, so everybody may have a lock.
-            F_SETLK | F_SETLKW => Ok(0),
             _ => Err(Errno::EINVAL.into()),
         }
     }
@@ -398,7 +409,7 @@ impl Call<'_> {
         Ok(0)
     }
 
-    /// Calls that give advice or take locks, which change nothing here: flock, readahead.
+    /// Calls that give advice, which changes nothing here: readahead.
     ///
     /// # Errors
     /// EBADF.

@@ -16,6 +16,7 @@ use super::cache::Ahead;
 use super::epoll::{Epoll, WatchedBy};
 use super::event::EventCounter;
 use super::inode::Inode;
+use super::locks::Held;
 use super::page_cache::ArchiveFile;
 use super::pipe::PipeEnd;
 use super::ready::{Events, WaitQueue};
@@ -71,6 +72,8 @@ pub struct OpenFile {
     /// How it is read.
     pub(super) ahead: spin::Mutex<Ahead>,
     pub(super) watched_by: spin::Mutex<WatchedBy>,
+    /// The locks that end with it.
+    pub(super) held: spin::Once<Held>,
 }
 
 impl OpenFile {
@@ -86,6 +89,7 @@ impl OpenFile {
             moving: async_lock::Mutex::new(()),
             ahead: spin::Mutex::default(),
             watched_by: spin::Mutex::default(),
+            held: spin::Once::new(),
         })
     }
 
@@ -252,17 +256,15 @@ impl Descriptors {
         if lowest as usize <= self.free {
             self.free = number + 1;
         }
-        self.put(
-            number,
-            Slot {
-                file,
-                close_on_exec,
-            },
-        );
+        let slot = Slot {
+            file,
+            close_on_exec,
+        };
+        self.put(number, slot);
         Ok(number as i32)
     }
 
-    /// Makes `number` stand for `file`, whatever it stood for before (dup2(2)).
+    /// Makes `number` stand for `file`; what it stood for before (dup2(2)).
     ///
     /// # Errors
     /// EBADF if the number is not below the limit.
@@ -271,18 +273,18 @@ impl Descriptors {
         number: i32,
         file: Arc<OpenFile>,
         close_on_exec: bool,
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<Arc<OpenFile>>, Errno> {
         let within = u32::try_from(number)
             .ok()
             .filter(|&number| number < self.limit);
-        self.put(
+        let before = self.put(
             within.ok_or(Errno::EBADF)? as usize,
             Slot {
                 file,
                 close_on_exec,
             },
         );
-        Ok(())
+        Ok(before.map(|slot| slot.file))
     }
 
     /// Forgets a descriptor; what it stood for is given back, to be dropped with nothing locked.
@@ -297,32 +299,38 @@ impl Descriptors {
         Ok(gone.file)
     }
 
-    /// Forgets those in a range, or marks them to be closed by execve(2).
-    pub fn close_range(&mut self, first: u32, last: u32, only_mark: bool) {
+    /// Forgets those in a range, or marks them to be closed by execve(2). What they stood for is
+    /// given back.
+    pub fn close_range(&mut self, first: u32, last: u32, only_mark: bool) -> Vec<Arc<OpenFile>> {
+        let mut gone = Vec::new();
         let end = self.slots.len().min((last as usize).saturating_add(1));
         for number in first as usize..end {
             match &mut self.slots[number] {
                 Some(slot) if only_mark => slot.close_on_exec = true,
-                slot => *slot = None,
+                slot => gone.extend(slot.take().map(|slot| slot.file)),
             }
         }
         if !only_mark {
             self.free = self.free.min(first as usize);
         }
+        gone
     }
 
-    /// Forgets those marked so: the process runs another program now.
-    pub fn executed(&mut self, program: Vec<u8>) {
+    /// Forgets those marked so: the process runs another program now. What they stood for is given
+    /// back.
+    pub fn executed(&mut self, program: Vec<u8>) -> Vec<Arc<OpenFile>> {
+        let mut gone = Vec::new();
         for number in 0..self.slots.len() {
             if self.slots[number]
                 .as_ref()
                 .is_some_and(|slot| slot.close_on_exec)
             {
-                self.slots[number] = None;
+                gone.extend(self.slots[number].take().map(|slot| slot.file));
                 self.free = self.free.min(number);
             }
         }
         self.program = program;
+        gone
     }
 
     /// Whether a descriptor is closed by execve(2).
@@ -376,10 +384,10 @@ impl Descriptors {
             .ok_or(Errno::EBADF)
     }
 
-    fn put(&mut self, number: usize, slot: Slot) {
+    fn put(&mut self, number: usize, slot: Slot) -> Option<Slot> {
         if self.slots.len() <= number {
             self.slots.resize(number + 1, None);
         }
-        self.slots[number] = Some(slot);
+        self.slots[number].replace(slot)
     }
 }

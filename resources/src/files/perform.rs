@@ -11,7 +11,7 @@ use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
 use super::{Failure, cache, copy, list, names};
-use crate::calls::asynchronous::Told;
+use crate::calls::asynchronous::{Ring, Told};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
@@ -54,7 +54,7 @@ pub enum Completion<M: Machine> {
     /// The thread that waits for it.
     Thread(Arc<Thread<M>>),
     /// Who has submitted it, and does not wait.
-    Ring(Told<M>),
+    Ring(Arc<Ring<M>>, Told),
 }
 
 /// Sends an operation to the resource that carries it out.
@@ -148,12 +148,12 @@ fn pin<M: Machine>(
 fn finish<M: Machine>(here: &Here<M>, completion: &Completion<M>, result: Result<u64, Failure>) {
     let thread = match completion {
         Completion::Thread(thread) => thread,
-        Completion::Ring(told) => {
+        Completion::Ring(ring, told) => {
             let result = result.map_err(|failure| match failure {
                 Failure::Error(error) => error,
                 _ => Errno::EFAULT,
             });
-            return told.complete(&here.shared, &mut &*here, result);
+            return told.complete(ring, &here.shared, &mut &*here, result);
         }
     };
     match result {

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use linux_raw_sys::net as linux;
+use vortex_abi::calls::{SO_ACTIVITY, SOL_VORTEX};
 use vortex_tcp::{Config, KeepAlive, SECOND, State};
 
 use super::ports::Sharing;
@@ -253,6 +254,7 @@ impl Socket {
                 return Ok(both.map(u32::to_ne_bytes).as_flattened().into());
             }
             (TCP, linux::TCP_INFO) => return self.information(),
+            (SOL_VORTEX, SO_ACTIVITY) => self.activity().0.cast_signed(),
             (SOCKET, name) => self.general(name)?,
             (TCP, name) if matches!(self.kind, Kind::Stream(_)) => self.of_tcp(name)?,
             (IP, name) if self.family() == linux::AF_INET => self.other(IP, name)?,

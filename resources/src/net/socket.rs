@@ -9,6 +9,7 @@ use core::net::Ipv4Addr;
 
 use linux_raw_sys::net::{AF_INET, AF_UNIX, SHUT_RD, SHUT_RDWR, SHUT_WR};
 use spin::Mutex;
+use vortex_toolkit::ids::ActivityId;
 
 pub(crate) use connected::StreamSocket;
 
@@ -391,6 +392,11 @@ impl Socket {
                 }),
             },
         }
+    }
+
+    /// Who pays for it.
+    pub(crate) fn activity(&self) -> ActivityId {
+        self.paid.activity()
     }
 
     /// From now on somebody else pays for it.

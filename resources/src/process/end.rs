@@ -132,7 +132,11 @@ pub(crate) fn end<M: Machine>(
     process: &Arc<Process<M>>,
 ) {
     context.control(&Control::RemoveResource(process.threads()));
-    process.descriptors().lock().close_range(0, u32::MAX, false);
+    process.rings.forget();
+    let gone = process.descriptors().lock().close_range(0, u32::MAX, false);
+    for file in gone {
+        shared.locks.closed(process.id(), &file);
+    }
     let mut life = process.life();
     life.has_ended = true;
     let status = life.status.unwrap_or(ExitStatus::Exited(0));

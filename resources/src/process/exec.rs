@@ -82,7 +82,9 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
     let family = core::mem::replace(&mut *old.family.lock(), empty);
     let parent = family.parent;
     let mut descriptors = old.descriptors().lock().clone();
-    descriptors.executed(program.path.clone());
+    for gone in descriptors.executed(program.path.clone()) {
+        shared.locks.closed(old.id(), &gone);
+    }
     let mut used = old.life().used;
     used += caller.thread.consumption(shared.machine.now());
     let new = Parts {
@@ -123,7 +125,8 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
     }
     old.replaced.store(true, Ordering::SeqCst);
     // What the program does not inherit is closed now, not when its memory has been given back.
-    old.descriptors().lock().close_range(0, u32::MAX, false);
+    old.rings.forget();
+    drop(old.descriptors().lock().close_range(0, u32::MAX, false));
     old.life().threads.clear();
     new.life().threads.insert(new.id(), thread.clone());
     shared.processes.replace(&new);

@@ -392,3 +392,46 @@ fn a_pair_of_sockets_goes_both_ways() {
         world.check_empty();
     }
 }
+
+/// Who pays for a socket can be asked and said by an option, as by the call.
+#[test]
+fn a_socket_is_paid_by_whom_an_option_names() {
+    let mut program = Program::new();
+    program.socket(R14, STREAM);
+    let option = |value: u64, length: u64| {
+        let (level, name) = (
+            vortex_abi::calls::SOL_VORTEX,
+            vortex_abi::calls::SO_ACTIVITY,
+        );
+        [
+            register(R14),
+            Operand::Value(level.into()),
+            Operand::Value(name.into()),
+        ]
+        .into_iter()
+        .chain([value, length].map(Operand::Value))
+        .collect::<Vec<_>>()
+    };
+    program.store(value(LENGTH), value(4));
+    program.call(linux::__NR_getsockopt, &option(BUFFER, LENGTH));
+    program
+        .note_register(RAX)
+        .load(R12, value(BUFFER))
+        .note_register(R12);
+    // Fewer bytes than it takes; nobody; the other activity.
+    for (activity, length) in [(2, 3), (99, 4), (2, 4)] {
+        program.store(value(OPTION), value(activity));
+        program.call(linux::__NR_setsockopt, &option(OPTION, length));
+        program.note_register(RAX);
+    }
+    program.call(linux::__NR_getsockopt, &option(BUFFER, LENGTH));
+    program.load(R12, value(BUFFER)).note_register(R12);
+    program.exit_group(0);
+    let activities = [("a", 100), ("b", 100)];
+    let mut world = World::new(1, 4000, &activities, 1000, vec![program]);
+    world.start(0, 1);
+    assert_eq!(world.run(1000 * MS), ExitStatus::Exited(0));
+    let (invalid, nobody) = (result(Errno::EINVAL), result(Errno::ESRCH));
+    assert_eq!(values(&world), [0, 1, invalid, nobody, 0, 2]);
+    world.check_empty();
+}

@@ -53,6 +53,8 @@ const PROCESS_LIMIT: u32 = 1024;
 const THREAD_LIMIT: u32 = 8192;
 /// Files that its epolls may watch.
 const WATCH_LIMIT: u32 = 65_536;
+/// Advisory locks that its processes may hold. Whoever looks at a file's locks goes through them.
+const LOCK_LIMIT: u32 = 4096;
 /// Bytes that its sockets may hold.
 const SOCKET_LIMIT: u64 = 128 << 20;
 
@@ -70,6 +72,8 @@ pub(crate) struct Home {
     threads: AtomicU32,
     /// The watches of its epolls.
     pub(crate) watches: Arc<Quota>,
+    /// The advisory locks that its processes hold.
+    pub(crate) locks: Arc<Quota>,
     /// What its sockets hold.
     pub(crate) purse: Arc<Purse>,
     /// Threads placed on each core.
@@ -91,6 +95,7 @@ impl Home {
             processes: AtomicU32::new(0),
             threads: AtomicU32::new(0),
             watches: Quota::new(WATCH_LIMIT),
+            locks: Quota::new(LOCK_LIMIT),
             purse: Purse::new(SOCKET_LIMIT),
             placed: counts(cores),
         }

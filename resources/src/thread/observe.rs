@@ -14,8 +14,9 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 
 use super::{Interruption, Resumption, Thread, WaitId, wait};
+use crate::calls::asynchronous::Poll;
 use crate::calls::{Caller, Verdict};
-use crate::files::{Events, Observer, OpenFile, Span};
+use crate::files::{Events, Observer, OpenFile, Span, WaitQueue};
 use crate::machine::Machine;
 use crate::system::{Shared, Vortex};
 
@@ -25,10 +26,18 @@ const KEPT_SUBSCRIPTIONS: usize = 64;
 /// One core's list, which that core alone uses.
 struct List<M: Machine> {
     is_used: AtomicBool,
-    threads: Mutex<Vec<(Arc<Thread<M>>, WaitId)>>,
+    told: Mutex<Vec<Told<M>>>,
 }
 
-/// Threads that have been told that a file may be ready.
+/// Who has been told.
+enum Told<M: Machine> {
+    /// A thread, in this wait.
+    Thread(Arc<Thread<M>>, WaitId),
+    /// An asynchronous operation.
+    Poll(Arc<Poll<M>>),
+}
+
+/// Threads, and asynchronous operations, that have been told that a file may be ready.
 pub(crate) struct Woken<M: Machine> {
     machine: M,
     lists: Vec<List<M>>,
@@ -38,15 +47,20 @@ impl<M: Machine> Woken<M> {
     pub(crate) fn new(machine: M, cores: usize) -> Arc<Self> {
         let list = || List {
             is_used: AtomicBool::new(false),
-            threads: Mutex::default(),
+            told: Mutex::default(),
         };
         let lists = core::iter::repeat_with(list).take(cores).collect();
         Arc::new(Self { machine, lists })
     }
 
-    fn note(&self, thread: Arc<Thread<M>>, wait: WaitId) {
+    /// An operation has been told.
+    pub(crate) fn note_poll(&self, poll: Arc<Poll<M>>) {
+        self.note(Told::Poll(poll));
+    }
+
+    fn note(&self, told: Told<M>) {
         let list = &self.lists[self.machine.here().index()];
-        list.threads.lock().push((thread, wait));
+        list.told.lock().push(told);
         list.is_used.store(true, Ordering::Relaxed);
     }
 }
@@ -54,7 +68,7 @@ impl<M: Machine> Woken<M> {
 impl<M: Machine> Observer for Thread<M> {
     fn notify(self: Arc<Self>, token: u64, _: Events) {
         let woken = self.woken.clone();
-        woken.note(self, WaitId(token));
+        woken.note(Told::Thread(self, WaitId(token)));
     }
 }
 
@@ -75,9 +89,14 @@ impl<M: Machine> Shared<M> {
         let list = &self.woken.lists[context.core().index()];
         loop {
             // Who was told last has waited longest.
-            let next = list.threads.lock().pop();
-            let Some((thread, wait)) = next else { break };
-            let _ = wait::retry(self, context, &thread, wait);
+            let next = list.told.lock().pop();
+            match next {
+                Some(Told::Thread(thread, wait)) => {
+                    let _ = wait::retry(self, context, &thread, wait);
+                }
+                Some(Told::Poll(poll)) => poll.look(self, context),
+                None => break,
+            }
         }
         list.is_used.store(false, Ordering::Relaxed);
     }
@@ -129,21 +148,45 @@ pub(crate) fn wait_for<'f, M: Machine>(
 ) -> Verdict {
     let late = deadline.map(|at| (at, Resumption::Again));
     let wait = wait::block_until(caller, interruption, late);
+    let queues = files.clone();
+    let queues = queues.filter_map(|(file, events)| Some((file.queue()?, events)));
+    let mut files = files;
+    let is_ready = || {
+        files.any(|(file, events)| {
+            let wanted = events | Events::ALWAYS;
+            file.readiness().intersects(wanted)
+        })
+    };
+    subscribe(caller, wait, queues, is_ready)
+}
+
+/// The calling thread waits until this queue tells of something, unless it need not wait any more
+/// once it has subscribed; then it makes its call again. Return the verdict.
+pub(crate) fn wait_on<M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    queue: &Arc<WaitQueue>,
+    must_wait: impl FnOnce() -> bool,
+    interruption: Interruption,
+) -> Verdict {
+    let wait = wait::block_until(caller, interruption, None);
+    let queues = core::iter::once((queue, Events::IN));
+    subscribe(caller, wait, queues, || !must_wait())
+}
+
+fn subscribe<'q, M: Machine>(
+    caller: &mut Caller<'_, '_, M>,
+    wait: WaitId,
+    queues: impl Iterator<Item = (&'q Arc<WaitQueue>, Events)>,
+    is_ready: impl FnOnce() -> bool,
+) -> Verdict {
     let mut subscriptions = caller.thread.subscriptions.lock();
-    for (file, events) in files.clone() {
-        if let Some(queue) = file.queue() {
-            let thread = caller.thread.clone();
-            subscriptions.push(queue.subscribe(thread, wait.0, events, Span::Once));
-        }
+    for (queue, events) in queues {
+        let thread = caller.thread.clone();
+        subscriptions.push(queue.subscribe(thread, wait.0, events, Span::Once));
     }
     drop(subscriptions);
     // What has become ready before it was subscribed to has told nobody.
-    let mut files = files;
-    let is_ready = files.any(|(file, events)| {
-        let wanted = events | Events::ALWAYS;
-        file.readiness().intersects(wanted)
-    });
-    if is_ready && wait::cancel(caller, wait) {
+    if is_ready() && wait::cancel(caller, wait) {
         caller.thread.unsubscribe();
         return Verdict::Again;
     }

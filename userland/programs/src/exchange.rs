@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 /// Bytes that are read or written at once.
@@ -78,6 +79,16 @@ impl Bytes {
             word.copy_from_slice(&self.state.to_le_bytes()[..word.len()]);
         }
     }
+}
+
+/// Has this process be allowed so many descriptors.
+fn allow_descriptors(needed: u64) -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = Some(needed);
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
+    }
+    Ok(())
 }
 
 fn hexadecimal(digest: &[u8]) -> String {

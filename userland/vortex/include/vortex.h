@@ -27,6 +27,10 @@ extern "C" {
 #define VORTEX_CACHE_EVICT 0x5609
 #define VORTEX_SOCKET_ASSIGN 0x560a
 
+/* An option for setsockopt and getsockopt: the activity that pays for a socket, a uint32_t. */
+#define VORTEX_SOL 0x5600
+#define VORTEX_SO_ACTIVITY 1
+
 #define VORTEX_SCOPE_OWN 0
 #define VORTEX_SCOPE_ALL 1
 

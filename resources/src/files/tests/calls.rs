@@ -26,6 +26,7 @@ struct Program {
     console: Console,
     archive: Archive,
     descriptors: spin::Mutex<Descriptors>,
+    locks: Locks,
 }
 
 impl Program {
@@ -47,6 +48,7 @@ impl Program {
             console: Console::default(),
             archive,
             descriptors,
+            locks: Locks::default(),
         }
     }
 
@@ -58,6 +60,7 @@ impl Program {
             archive,
             disk: None,
             descriptors: &self.descriptors,
+            owner: (&self.locks, 1),
             creation_mask: 0o022,
             done: core::cell::Cell::new(0),
             pages: &Nobody,
@@ -227,7 +230,7 @@ fn duplicates_share_the_position_but_not_close_on_exec() {
     );
     assert_eq!(done(program.call().duplicate_to(77, 77)), Err(Errno::EBADF));
     let mut child = program.descriptors.lock().clone();
-    child.executed(b"/bin/same".to_vec());
+    assert_eq!(child.executed(b"/bin/same".to_vec()).len(), 1);
     assert_eq!(child.get(file).unwrap_err(), Errno::EBADF);
     assert!(child.get(other).is_ok() && program.descriptors.lock().get(file).is_ok());
 }

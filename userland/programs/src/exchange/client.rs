@@ -6,11 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::server::BYE;
-use super::{ECHO, Order, digest_of, write_bytes};
+use super::{ECHO, Order, allow_descriptors, digest_of, write_bytes};
 
 /// For how long nothing may come: a connection that is stuck for that is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -122,12 +121,7 @@ pub fn churn(to: SocketAddrV4, count: u32) -> io::Result<Value> {
 /// # Errors
 /// When one fails, or this system has no room for so many.
 pub fn together(to: SocketAddrV4, count: u32) -> io::Result<Value> {
-    let needed = u64::from(count) + SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < needed) {
-        let current = Some(needed);
-        setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
-    }
+    allow_descriptors(u64::from(count) + SPARE)?;
     let to = SocketAddrV4::new(*to.ip(), to.port() + ECHO);
     let all: Vec<TcpStream> = (0..count).map(|_| open(to)).collect::<io::Result<_>>()?;
     for _ in 0..2 {

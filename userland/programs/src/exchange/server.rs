@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use vortex::abi::snapshot::{Counter, Memory, Resource};
 use vortex::{Scope, Snapshot};
 
-use super::{ECHO, Order, digest_of, write_bytes};
+use super::{ECHO, Order, allow_descriptors, digest_of, write_bytes};
 use crate::shares::activity_names;
 
 /// The listener's number among the events.
 const LISTENER: u64 = u64::MAX;
+/// Descriptors that it may have, and so about as many clients.
+const DESCRIPTORS: u64 = 4096;
 /// Bytes that come back in one piece.
 const PIECE: usize = 512;
 /// What ends a connection from this side, when it is the last of a piece.
@@ -26,8 +28,9 @@ pub(super) const BYE: u8 = b'!';
 /// Serves for ever, at a port and the one behind it.
 ///
 /// # Errors
-/// When there is no such port, or events cannot be waited for.
+/// When there is no such port, or so many descriptors are not allowed, or events cannot be waited for.
 pub fn serve(port: u16) -> io::Result<()> {
+    allow_descriptors(DESCRIPTORS)?;
     let any = Ipv4Addr::UNSPECIFIED;
     let orders = TcpListener::bind((any, port))?;
     let echoes = TcpListener::bind((any, port + ECHO))?;
