@@ -8,7 +8,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 use vortex_toolkit::ids::ResourceId;
@@ -41,6 +41,8 @@ pub(crate) struct Nic {
     pub(crate) vector: Once<u8>,
     /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
     due_ns: AtomicU64,
+    /// A request to look at it is on its way: another one would find nothing to do.
+    is_awaited: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -106,6 +108,7 @@ impl Nic {
             name: interface.name(),
             vector: Once::new(),
             due_ns: AtomicU64::new(u64::MAX),
+            is_awaited: AtomicBool::new(false),
             state: Mutex::new(State {
                 interface,
                 limit: Limit::default(),
@@ -120,6 +123,12 @@ impl Nic {
     /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
     pub(crate) fn due_ns(&self) -> u64 {
         self.due_ns.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request to look at it has to be sent, which is then on its way until
+    /// [`Self::service`].
+    pub(crate) fn is_to_be_sent_for(&self) -> bool {
+        !self.is_awaited.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn properties(&self) -> Properties {
@@ -193,6 +202,8 @@ impl Nic {
     ) -> Serviced {
         let mut state = self.state.lock();
         let state = &mut *state;
+        // Under the lock: who finds that it is to be looked at again has not been seen to here.
+        self.is_awaited.store(false, Ordering::Relaxed);
         let mut taker = Taker {
             machine,
             pool,

@@ -77,10 +77,12 @@ pub(crate) fn look_at_due<M: Machine>(
             next = next.min(nic.due_ns());
             continue;
         }
-        let infrastructure = ActivityId::INFRASTRUCTURE;
-        let destination = shared.destination(Kind::NetInterrupt, infrastructure);
-        let message = Message::Net(NetMessage::Service(nic.id));
-        context.send(Request::new(destination, infrastructure, message));
+        if nic.is_to_be_sent_for() {
+            let infrastructure = ActivityId::INFRASTRUCTURE;
+            let destination = shared.destination(Kind::NetInterrupt, infrastructure);
+            let message = Message::Net(NetMessage::Service(nic.id));
+            context.send(Request::new(destination, infrastructure, message));
+        }
     }
     (next != u64::MAX).then_some(next)
 }
@@ -102,7 +104,7 @@ fn service<M: Machine>(
     for refused in serviced.resume {
         context.resume(refused);
     }
-    if serviced.has_more {
+    if serviced.has_more && nic.is_to_be_sent_for() {
         let message = Message::Net(NetMessage::Service(nic.id));
         let again = context.head().destination;
         context.send(Request::new(again, ActivityId::INFRASTRUCTURE, message));

@@ -263,6 +263,29 @@ fn what_waits_for_a_slow_link_waits_before_the_ring() {
 }
 
 #[test]
+fn an_interface_is_not_sent_for_twice() {
+    let mut rig = Rig::new(1, &[100, 100], 1024);
+    let shared = rig.world.shared.clone();
+    let nic = shared.nics.get(rig.id).expect("it is there");
+    shared.nics.set_rate(rig.id, 8_000_000);
+    // As if a request to look at it waited to be served.
+    assert!(nic.is_to_be_sent_for());
+    let before = rig.usage(Kind::NetInterrupt, 0).requests;
+    // The link holds frames back, for which it is time to look again and again.
+    rig.transmit(1, 500);
+    rig.world.run_for(100_000_000);
+    assert_eq!(rig.usage(Kind::NetInterrupt, 0).requests, before);
+    // That request comes to its turn; from then on there are others.
+    rig.send(
+        ActivityId::INFRASTRUCTURE,
+        Kind::NetInterrupt,
+        Message::Net(NetMessage::Service(rig.id)),
+    );
+    rig.world.run_for(100_000_000);
+    assert!(rig.usage(Kind::NetInterrupt, 0).requests > before + 50);
+}
+
+#[test]
 fn a_link_that_goes_is_told() {
     let mut rig = Rig::new(1, &[100, 100], 64);
     let before = rig.usage(Kind::NetRead, 0).requests;
