@@ -17,16 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A call and what it says: its result, or the error's number. */
-#define SAY(call)                                                              \
-	do {                                                                   \
-		errno = 0;                                                     \
-		long result = (long)(call);                                    \
-		if (result == -1)                                              \
-			printf("%s: error %d\n", #call, errno);                \
-		else                                                           \
-			printf("%s: %ld\n", #call, result);                    \
-	} while (0)
+#include "say.h"
 
 static aio_context_t context;
 static char buffer[20000];

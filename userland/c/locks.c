@@ -13,16 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A call and what it says: its result, or the error's number. */
-#define SAY(call)                                                              \
-	do {                                                                   \
-		errno = 0;                                                     \
-		long result = (long)(call);                                    \
-		if (result == -1)                                              \
-			printf("%s: error %d\n", #call, errno);                \
-		else                                                           \
-			printf("%s: %ld\n", #call, result);                    \
-	} while (0)
+#include "say.h"
 
 static const char *const FILE_NAME = "locked";
 static const off_t FAR = 0x7fffffffffffffff;

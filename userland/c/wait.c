@@ -22,20 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "say.h"
+
 static char big[1 << 20];
 /* Where there is no memory. */
 static char *volatile nowhere = (char *)8;
-
-/* A call and what it says: its result, or the error's number. */
-#define SAY(call)                                                              \
-	do {                                                                   \
-		errno = 0;                                                     \
-		long result = (long)(call);                                    \
-		if (result == -1)                                              \
-			printf("%s: error %d\n", #call, errno);                \
-		else                                                           \
-			printf("%s: %ld\n", #call, result);                    \
-	} while (0)
 
 static void check(int condition, const char *what)
 {

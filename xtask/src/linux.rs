@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::{self, find_program};
+use crate::process;
 use crate::userland::GuestFile;
 use crate::workspace;
 
@@ -38,22 +38,13 @@ impl Linux {
             return Ok(linux);
         }
         ensure!(
-            find_program("apt-get").is_some() && find_program("dpkg-deb").is_some(),
+            debian::is_there(),
             "there is no apt to fetch {META_PACKAGE} with; put a Linux kernel named vmlinuz-VERSION \
              into {}",
             dir.join("boot").display()
         );
         let package = kernel_package()?;
-        let mut download = process::command("apt-get");
-        download
-            .args(["download", "--quiet", &package])
-            .current_dir(&dir);
-        process::run_quietly(&format!("fetching {package}"), &mut download)?;
-        let file = newest(&dir, "linux-image-")?;
-        let mut unpack = process::command("dpkg-deb");
-        unpack.arg("--extract").arg(&file).arg(&dir);
-        process::run_quietly("unpacking it", &mut unpack)?;
-        std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        debian::unpack(&package, &dir)?;
         Self::found_in(&dir).with_context(|| format!("{package} has no kernel in boot/"))
     }
 

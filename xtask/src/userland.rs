@@ -93,7 +93,11 @@ fn compile(name: &str) -> Result<PathBuf> {
     let headers = userland.join("vortex/include");
     let program = workspace::target_subdir("userland-c")?.join(name);
     let changed = |file: &Path| file.metadata().and_then(|metadata| metadata.modified());
-    let sources = [source.clone(), headers.join("vortex.h")];
+    let sources = [
+        source.clone(),
+        headers.join("vortex.h"),
+        userland.join("c/say.h"),
+    ];
     if let Ok(made) = changed(&program)
         && sources
             .iter()

@@ -12,13 +12,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::CellAlignment;
 use serde::Serialize;
 use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::ui;
 
 use measure::{Measured, WORKLOADS};
+
+use crate::experiment::table;
 
 /// How fast a web server is: requests in a second, bytes in a second, processor time of the guest
 ///
@@ -90,11 +92,7 @@ fn on_vortex(args: &Args, algorithm: &str) -> Result<Vec<Measured>> {
 }
 
 fn print(systems: &[System]) -> Result<()> {
-    const LINES: TableStyle =
-        TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-    let mut table = Table::new();
-    table.load_style(LINES);
-    table.set_header([
+    let mut table = table::table(&[
         "Workload",
         "System",
         "Requests/s",
@@ -105,8 +103,8 @@ fn print(systems: &[System]) -> Result<()> {
         "Scheduling",
         "Vortex's rate is times",
     ]);
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
+    if let Some(systems) = table.column_mut(1) {
+        systems.set_cell_alignment(CellAlignment::Left);
     }
     for (index, workload) in WORKLOADS.iter().enumerate() {
         let own = systems[0].rows[index].rate;

@@ -91,7 +91,7 @@ pub(crate) fn resource(name: &str, metric: Metric, cores: Range<u32>) -> Schedul
 
 /// Threads in turn, each bound for ever to the core that has the fewest; their share of each core is
 /// by `weight`.
-pub(crate) fn threads(
+pub(super) fn threads(
     smp: u32,
     timeslice_us: Option<u32>,
     weight: impl Fn(u32) -> u32,
@@ -107,6 +107,18 @@ pub(crate) fn threads(
         }),
         multiplexors: parents(0..smp, weight),
         ..Scheduler::default()
+    }
+}
+
+/// Threads in turn, all on one core, of which their share is so much.
+pub(crate) fn threads_on(core: u32, smp: u32, weight: u32) -> Scheduler {
+    Scheduler {
+        loadsharing: Some(LoadSharing {
+            policy: LoadSharingPolicy::Fixed,
+            ttl: Some(Ttl::Forever),
+            core: Some(Core(core)),
+        }),
+        ..threads(smp, None, |_| weight)
     }
 }
 

@@ -8,6 +8,26 @@ use crate::process::{self, find_program};
 use crate::userland::GuestFile;
 use crate::workspace;
 
+/// Whether packages can be fetched here.
+pub(super) fn is_there() -> bool {
+    find_program("apt-get").is_some() && find_program("dpkg-deb").is_some()
+}
+
+/// Fetches a package and unpacks it into a folder.
+pub(super) fn unpack(package: &str, into: &Path) -> Result<()> {
+    let aside = tempfile::tempdir()?;
+    let mut download = process::command("apt-get");
+    download
+        .args(["download", "--quiet", package])
+        .current_dir(aside.path());
+    process::run_quietly(&format!("fetching {package}"), &mut download)
+        .context("run this, then try again: apt-get update")?;
+    let file = super::newest(aside.path(), "")?;
+    let mut unpack = process::command("dpkg-deb");
+    unpack.arg("--extract").arg(&file).arg(into);
+    process::run_quietly("unpacking it", &mut unpack)
+}
+
 /// Packages that are unpacked into one folder.
 #[derive(Clone, Debug)]
 pub struct Unpacked(PathBuf);
@@ -26,23 +46,13 @@ impl Unpacked {
                 continue;
             }
             ensure!(
-                find_program("apt-get").is_some() && find_program("dpkg-deb").is_some(),
+                is_there(),
                 "there is no apt to fetch {package} with; unpack it into {}",
                 root.display()
             );
             let aside = tempfile::tempdir_in(&dir)?;
-            let mut download = process::command("apt-get");
-            download
-                .args(["download", "--quiet", package])
-                .current_dir(aside.path());
-            process::run_quietly(&format!("fetching {package}"), &mut download)
-                .context("run this, then try again: apt-get update")?;
-            let file = super::newest(aside.path(), "")?;
-            let unpacked = aside.path().join("unpacked");
-            let mut unpack = process::command("dpkg-deb");
-            unpack.arg("--extract").arg(&file).arg(&unpacked);
-            process::run_quietly("unpacking it", &mut unpack)?;
-            std::fs::rename(&unpacked, &root)
+            unpack(package, aside.path())?;
+            std::fs::rename(aside.keep(), &root)
                 .with_context(|| format!("cannot write {}", root.display()))?;
         }
         Ok(Self(dir))

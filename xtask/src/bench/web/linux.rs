@@ -9,8 +9,7 @@ use xtask::userland::GuestFile;
 use xtask::workspace;
 
 use super::Args;
-use super::measure::{EVERY, Load};
-use super::vortex::pages;
+use super::measure::{EVERY, Load, pages};
 
 /// Packages, and what is needed of them.
 const FILES: [(&str, &[&str]); 7] = [
@@ -108,10 +107,7 @@ pub(super) fn start(args: &Args, link: &Link) -> Result<Running> {
         }
     }
     let folder = tempfile::tempdir_in(workspace::target_subdir("bench")?)?;
-    for page in pages(folder.path())? {
-        let path = format!("/www/{}", page.path);
-        files.push(GuestFile { path, ..page });
-    }
+    files.extend(pages(folder.path(), "/www")?);
     for (path, text) in [("/init", init()), ("/etc/nginx.conf", NGINX.into())] {
         let file = folder.path().join(path.rsplit('/').next().unwrap_or(path));
         std::fs::write(&file, text).context("cannot write a file of Linux's")?;

@@ -1,5 +1,6 @@
 //! The clients, and what the guest says of its processors meanwhile.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +10,7 @@ use xtask::network::Link;
 use xtask::program::Lines;
 use xtask::qemu::{Guest, Next};
 use xtask::ui;
+use xtask::userland::GuestFile;
 
 use super::Args;
 use crate::experiment::measure::wait_for;
@@ -22,6 +24,19 @@ pub(super) struct Workload {
 
 /// The pages: a small one and a large one, of so many bytes.
 pub(super) const PAGES: [(&str, usize); 2] = [("small", 2_048), ("large", 1_000_000)];
+
+/// The pages, in a folder here and below `root` in the guest.
+pub(super) fn pages(folder: &Path, root: &str) -> Result<Vec<GuestFile>> {
+    let page = |(name, bytes): (&str, usize)| {
+        let file = folder.join(name);
+        std::fs::write(&file, vec![b'v'; bytes]).context("cannot write a page")?;
+        Ok(GuestFile {
+            path: format!("{root}/{name}"),
+            file,
+        })
+    };
+    PAGES.into_iter().map(page).collect()
+}
 
 pub(super) const WORKLOADS: [Workload; 3] = [
     Workload {

@@ -1,17 +1,15 @@
 //! Vortex, with the project's web server.
 
-use anyhow::{Context, Result};
-use vortex_sched_config::LoadSharing;
-use vortex_sched_config::value::{Core, LoadSharingPolicy, Metric, Ttl};
+use anyhow::Result;
+use vortex_sched_config::value::Metric;
 use xtask::network::Link;
 use xtask::program::{self, Program};
 use xtask::qemu::Guest;
 use xtask::samples::Sample;
-use xtask::userland::GuestFile;
 use xtask::workspace;
 
 use super::Args;
-use super::measure::{Load, PAGES};
+use super::measure::{Load, pages};
 use crate::experiment::grid;
 
 const ROOT: &str = "/www";
@@ -38,12 +36,7 @@ pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> 
         resource.algorithm = algorithm.into();
         configuration.schedulers.push(resource);
     }
-    let mut threads = grid::threads(args.smp, None, |_| 100);
-    threads.loadsharing = Some(LoadSharing {
-        policy: LoadSharingPolicy::Fixed,
-        ttl: Some(Ttl::Forever),
-        core: Some(Core(server)),
-    });
+    let threads = grid::threads_on(server, args.smp, 100);
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
     let server = [ROOT, "--listen", "0.0.0.0:80"];
@@ -52,36 +45,15 @@ pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> 
         grid::sampler_of(SECONDS, 0, &["--live"]),
     ];
     let folder = tempfile::tempdir_in(workspace::target_subdir("bench")?)?;
-    let files = pages(folder.path())?;
     program::start(&Program {
         configuration: grid::xml(&configuration)?,
         smp: args.smp,
         memory: "512M".into(),
-        files: files.into_iter().map(|file| at(ROOT, file)).collect(),
+        files: pages(folder.path(), ROOT)?,
         extra: link.device("virtio-net-pci").to_vec(),
         launcher: link.guest().launcher(),
         ..Program::default()
     })
-}
-
-fn at(root: &str, file: GuestFile) -> GuestFile {
-    GuestFile {
-        path: format!("{root}/{}", file.path),
-        ..file
-    }
-}
-
-/// The pages, by their names.
-pub(super) fn pages(folder: &std::path::Path) -> Result<Vec<GuestFile>> {
-    let page = |(name, bytes): (&str, usize)| {
-        let file = folder.join(name);
-        std::fs::write(&file, vec![b'v'; bytes]).context("cannot write a page")?;
-        Ok(GuestFile {
-            path: name.into(),
-            file,
-        })
-    };
-    PAGES.into_iter().map(page).collect()
 }
 
 /// From a sample.

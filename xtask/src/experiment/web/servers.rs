@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use vortex_sched_config::LoadSharing;
-use vortex_sched_config::value::{Core, LoadSharingPolicy, Metric, Ttl};
+use vortex_sched_config::value::Metric;
 use xtask::network::Link;
 use xtask::userland::GuestFile;
 use xtask::workspace;
@@ -104,12 +103,7 @@ pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result
         configuration.schedulers.push(resource);
     }
     // As much as the core's resources together.
-    let mut threads = grid::threads(smp, None, |_| 350);
-    threads.loadsharing = Some(LoadSharing {
-        policy: LoadSharingPolicy::Fixed,
-        ttl: Some(Ttl::Forever),
-        core: Some(Core(servers)),
-    });
+    let threads = grid::threads_on(servers, smp, 350);
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(args.pace()));
     for (number, (name, _)) in activities.iter().enumerate() {
