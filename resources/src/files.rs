@@ -37,6 +37,7 @@ mod tar;
 mod timer;
 mod transfer;
 mod tree;
+mod vector;
 mod walk;
 
 pub use aio::{PinnedBuffers, Put, Read};
@@ -69,6 +70,7 @@ pub use tar::{Entry, Tar, TarError, What};
 pub use timer::{Alarms, Setting, Timer};
 pub use tree::Node;
 pub use tree::{Follow, Found, Lost, Names, Tree};
+pub use vector::Parts;
 pub use vortex_ext2::Usage;
 pub use walk::{MAX_LINKS, MAX_PATH};
 

@@ -40,6 +40,18 @@ fn native_asynchronous_operations_are_as_on_linux() {
     as_on_linux("/bin/aio");
 }
 
+/// The corners of calls on names: how they are opened, moved, linked, listed.
+#[test]
+fn names_have_the_corners_that_they_have_on_linux() {
+    as_on_linux("/bin/names");
+}
+
+/// The corners of calls on what is in files: borders, holes, ends, vectors, copies, mappings.
+#[test]
+fn contents_have_the_corners_that_they_have_on_linux() {
+    as_on_linux("/bin/contents");
+}
+
 /// What a program says in a folder of the disk is what it says on Linux.
 #[track_caller]
 fn as_on_linux(program: &str) {

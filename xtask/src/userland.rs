@@ -34,8 +34,9 @@ const PROGRAMS: [&str; 21] = [
 ];
 
 /// The programs in C.
-const C_PROGRAMS: [&str; 9] = [
-    "aio", "calls", "case", "hello", "locks", "mapped", "posix", "serve", "wait",
+const C_PROGRAMS: [&str; 11] = [
+    "aio", "calls", "case", "contents", "hello", "locks", "mapped", "names", "posix", "serve",
+    "wait",
 ];
 
 /// A file for the guest's root file system.

@@ -21,7 +21,7 @@ use super::argument::{In, InOut, Out};
 use super::layout::Timespec;
 use super::{Caller, Outcome, Verdict, files};
 use crate::errno::Errno;
-use crate::files::{Call, Completion, Events, Failure, OpenFile, Opened};
+use crate::files::{Call, Completion, Events, Failure, OpenFile, Opened, Parts};
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::space::{Backing, Mapping, Place, Placed, Protection, Space};
 use crate::system::Shared;
@@ -133,6 +133,7 @@ impl<M: Machine> Ring<M> {
 }
 
 /// What is told of an operation when it has completed.
+#[derive(Clone, Debug)]
 pub struct Told {
     /// What the program has named it.
     data: u64,
@@ -267,7 +268,7 @@ struct Asked {
     buffer: u64,
     bytes: u64,
     offset: i64,
-    /// `RWF_…`, of which there is none here.
+    /// `RWF_…`.
     how: u32,
     flags: u32,
     counter: i32,
@@ -302,10 +303,13 @@ impl Asked {
             fd, buffer, bytes, ..
         } = *self;
         match self.operation {
-            PREAD => call.read_at(fd, buffer, bytes, self.offset),
-            PWRITE => call.write_at(fd, buffer, bytes, self.offset),
-            PREADV => call.read_vector_at(fd, buffer, bytes, self.offset),
-            PWRITEV => call.write_vector_at(fd, buffer, bytes, self.offset),
+            // Nothing is read or written at the file's position.
+            PREAD..=PWRITE | PREADV..=PWRITEV if self.offset < 0 => Err(Errno::EINVAL.into()),
+            PREAD => call.read_parts(fd, Parts::One(buffer, bytes), self.offset, self.how),
+            PWRITE => call.write_parts(fd, Parts::One(buffer, bytes), self.offset, self.how),
+            PREADV => call.read_parts(fd, Parts::Vector(buffer, bytes), self.offset, self.how),
+            PWRITEV => call.write_parts(fd, Parts::Vector(buffer, bytes), self.offset, self.how),
+            _ if self.how != 0 => Err(Errno::EINVAL.into()),
             FSYNC | FDSYNC if buffer == 0 && bytes == 0 && self.offset == 0 => call.synchronise(fd),
             _ => Err(Errno::EINVAL.into()),
         }
@@ -343,7 +347,7 @@ fn submit<M: Machine>(
     ring.reserve()?;
     let begun = match asked.operation {
         POLL => poll::begin(caller, ring, &asked, told),
-        _ => begin(caller, ring, &asked, told),
+        _ => begin(caller, ring, &asked, &told),
     };
     begun.inspect_err(|_| ring.give_up())
 }
@@ -353,19 +357,23 @@ fn begin<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     ring: &Arc<Ring<M>>,
     asked: &Asked,
-    told: Told,
+    told: &Told,
 ) -> Result<(), Verdict> {
-    if asked.how != 0 {
-        return Err(Errno::EOPNOTSUPP.into());
-    }
     match asked.call(&files::of(caller)) {
         Ok(result) => {
             told.complete(ring, caller.shared, caller.context, Ok(result));
             Ok(())
         }
         Err(Failure::Left(operation)) => {
-            let completion = Completion::Ring(ring.clone(), told);
-            crate::files::begin(caller, *operation, completion)
+            let completion = Completion::Ring(ring.clone(), told.clone());
+            match crate::files::begin(caller, *operation, completion) {
+                // As on Linux, it has begun before anybody looks at the memory.
+                Err(Verdict::Fail(Errno::EFAULT)) => {
+                    told.complete(ring, caller.shared, caller.context, Err(Errno::EFAULT));
+                    Ok(())
+                }
+                begun => begun,
+            }
         }
         Err(failure) => Err(failure.into()),
     }

@@ -256,7 +256,10 @@ fn cases(call: &Declaration) -> Vec<Case> {
 fn vectors() -> Vec<Case> {
     let mut cases = Vec::new();
     for call in TABLE {
-        if !["readv", "writev", "preadv", "pwritev"].contains(&call.name) {
+        let known = [
+            "readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2",
+        ];
+        if !known.contains(&call.name) {
             continue;
         }
         for (vector, place) in HOSTILE_VECTORS.iter().zip((VECTORS..).step_by(32)) {

@@ -388,6 +388,8 @@ calls! {
     324 membarrier(command: i32, flags: Flags, cpu: i32) direct => system::membarrier;
     325 mlock2(address: Address, length: u64, flags: Flags) direct => memory::mlock2;
     326 copy_file_range(source: Fd, source_offset: Option<InOut<i64>>, sink: Fd, sink_offset: Option<InOut<i64>>, count: u64, flags: Flags) waits => transfer::copy_file_range;
+    327 preadv2(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64, high: u64, flags: Flags) waits => transfer::preadv2;
+    328 pwritev2(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64, high: u64, flags: Flags) waits => transfer::pwritev2;
     332 statx(directory: Fd, path: Path, flags: Flags, mask: Flags, status: Out<[u8; 256]>) waits => file::statx;
     334 rseq(area: Address, length: u32, flags: Flags, signature: u32) direct => system::rseq;
     435 clone3(arguments: In<[u8; 64]>, size: u64) direct => threads::clone3(..);

@@ -10,7 +10,7 @@ use super::argument::{Fd, Flags, In, InOut, Out};
 use super::layout::Iovec;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
-use crate::files::{self, Buffers, Call, Events, Failure, OpenFile, Opened, PipeEnd};
+use crate::files::{self, Buffers, Call, Events, Failure, OpenFile, Opened, Parts, PipeEnd};
 use crate::machine::{Frame, Machine};
 use crate::signals::{self, Signal};
 use crate::system::Kind;
@@ -83,6 +83,10 @@ super::passed_on! {
     readv(fd: Fd, buffers: In<Iovec, 2>, count: u32) = read_vector(fd.0, buffers.address(), count.into());
     /// writev(2).
     writev(fd: Fd, buffers: In<Iovec, 2>, count: u32) = write_vector(fd.0, buffers.address(), count.into());
+    /// preadv2(2).
+    preadv2(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64, _high: u64, flags: Flags) = read_parts(fd.0, Parts::Vector(buffers.address(), count.into()), offset, flags.0);
+    /// pwritev2(2).
+    pwritev2(fd: Fd, buffers: In<Iovec, 2>, count: u32, offset: i64, _high: u64, flags: Flags) = write_parts(fd.0, Parts::Vector(buffers.address(), count.into()), offset, flags.0);
     /// sendfile(2).
     sendfile(sink: Fd, source: Fd, offset: Option<InOut<i64>>, count: u64) = send_file(sink.0, source.0, offset.map_or(0, InOut::address), count);
     /// `copy_file_range`(2).

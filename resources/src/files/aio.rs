@@ -281,7 +281,8 @@ pub(super) fn prefetch<M: Machine>(
     );
 }
 
-/// Writes a program's memory to a file, at `offset`, at the file's position or at its end.
+/// Writes a program's memory to a file, at `offset`, at the file's position or at its end, as the flags
+/// of open(2) say.
 ///
 /// # Errors
 /// As write(2), if nothing was written.
@@ -289,7 +290,7 @@ pub(crate) async fn write<M: Machine>(
     here: &Here<M>,
     file: &Arc<OpenFile>,
     inode: &Arc<Inode>,
-    offset: Option<u64>,
+    (offset, flags): (Option<u64>, u32),
     buffers: PinnedBuffers<M>,
 ) -> Result<u64, Errno> {
     use linux_raw_sys::general::{O_APPEND, O_DSYNC, O_SYNC};
@@ -297,11 +298,11 @@ pub(crate) async fn write<M: Machine>(
         None => Some(file.moving.lock().await),
         Some(_) => None,
     };
-    let place = match file.flags() & O_APPEND {
+    let place = match flags & O_APPEND {
         0 => Some(offset.unwrap_or_else(|| *file.position.lock())),
         _ => None,
     };
-    let (sink, synced) = (inode.clone(), file.flags() & (O_SYNC | O_DSYNC) != 0);
+    let (sink, synced) = (inode.clone(), flags & (O_SYNC | O_DSYNC) != 0);
     let work = move |here: Here<M>| async move {
         let (start, done) = cache::write(&here, &sink, place, &buffers).await?;
         here.port.add_bytes(done);

@@ -25,13 +25,14 @@ pub(crate) use flush::{flush, sync, sync_file};
 pub use frames::Frames;
 pub(crate) use pages::{Dirt, Pages};
 pub(crate) use space::{evict_file, evict_of};
-pub(crate) use write::{Written, cut, soil_page, write};
+pub(crate) use write::{LARGEST, Written, cut, soil_page, write};
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use event_listener::{Event, EventListener};
 use vortex_toolkit::ids::ActivityId;
 
 use super::inode::Inode;
@@ -52,6 +53,21 @@ struct Debt {
     owed: VecDeque<Owed>,
     /// Pages that are dirty.
     pages: usize,
+    /// Pages that are about to be.
+    rooms: usize,
+}
+
+/// Room for one more dirty page of an activity.
+#[derive(Debug)]
+struct Room<'a> {
+    cache: &'a FileCache,
+    activity: ActivityId,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.cache.change(self.activity, |debt| debt.rooms -= 1);
+    }
 }
 
 /// What is dirty of all files.
@@ -59,6 +75,8 @@ struct Debt {
 pub struct FileCache {
     debts: spin::Mutex<BTreeMap<ActivityId, Debt>>,
     limit: usize,
+    /// Notified whenever an activity may have more dirty pages than before.
+    settled: Event,
     /// An alarm is set that looks after what is dirty.
     armed: AtomicBool,
 }
@@ -75,6 +93,7 @@ impl FileCache {
         Self {
             debts: spin::Mutex::default(),
             limit: (frames / 32).clamp(FEWEST_DIRTY, MOST_DIRTY),
+            settled: Event::new(),
             armed: AtomicBool::new(false),
         }
     }
@@ -92,6 +111,23 @@ impl FileCache {
         debts.get(&activity).map_or(0, |debt| debt.pages)
     }
 
+    /// Room for one more dirty page of an activity, if it may have one.
+    fn room(&self, activity: ActivityId) -> Option<Room<'_>> {
+        let mut debts = self.debts.lock();
+        let debt = debts.entry(activity).or_default();
+        if debt.pages + debt.rooms >= self.limit {
+            return None;
+        }
+        debt.rooms += 1;
+        let cache = self;
+        Some(Room { cache, activity })
+    }
+
+    /// Ends when there may be room that there was not when this was called.
+    fn settling(&self) -> EventListener {
+        self.settled.listen()
+    }
+
     /// A page that was clean is dirty.
     fn owe(&self, activity: ActivityId, owed: Owed) {
         let mut debts = self.debts.lock();
@@ -102,13 +138,20 @@ impl FileCache {
 
     /// So many pages are not dirty any more.
     pub(super) fn settle(&self, activity: ActivityId, pages: usize) {
+        self.change(activity, |debt| debt.pages -= pages);
+    }
+
+    /// An activity has less that is dirty, or about to be.
+    fn change(&self, activity: ActivityId, less: impl FnOnce(&mut Debt)) {
         let mut debts = self.debts.lock();
         if let Some(debt) = debts.get_mut(&activity) {
-            debt.pages -= pages;
-            if debt.pages == 0 {
+            less(debt);
+            if debt.pages + debt.rooms == 0 {
                 debts.remove(&activity);
             }
         }
+        drop(debts);
+        self.settled.notify(usize::MAX);
     }
 
     /// The oldest page that an activity has written, if it was written before a time.

@@ -96,6 +96,7 @@ impl Call<'_> {
     pub fn send_file(&self, sink: i32, source: i32, offset: u64, count: u64) -> Outcome {
         let from = self.descriptors.lock().get(source)?;
         let from = self.spot(from, offset)?;
+        i64::try_from(from.offset).map_err(|_| Errno::EINVAL)?;
         self.check_told(&from)?;
         check_source(&from.file)?;
         let to = self.writable(sink)?;
@@ -150,6 +151,12 @@ impl Call<'_> {
         let [Some(_), Some(_)] = ends else {
             return Err(Errno::EOVERFLOW.into());
         };
+        if [&from, &to]
+            .iter()
+            .any(|spot| i64::try_from(spot.offset).is_err())
+        {
+            return Err(Errno::EINVAL.into());
+        }
         let same = matches!(&from.file.opened, Opened::Disk(inode) if Arc::ptr_eq(inode, &sink));
         let distance = from.offset.abs_diff(to.offset);
         if same && distance < count {
@@ -174,13 +181,13 @@ impl Call<'_> {
         Err(Operation::Copy(Box::new(copying)).into())
     }
 
-    /// The place that a call means.
+    /// The place that a call means. Its offset may be none that a file can have.
     fn spot(&self, file: Arc<OpenFile>, told: u64) -> Result<Spot, Failure> {
         let mut offset = *file.position.lock();
         if told != 0 {
             let mut bytes = [0; 8];
             self.memory.read(told, &mut bytes)?;
-            offset = u64::try_from(i64::from_le_bytes(bytes)).map_err(|_| Errno::EINVAL)?;
+            offset = u64::from_le_bytes(bytes);
         }
         Ok(Spot { file, told, offset })
     }
@@ -205,7 +212,7 @@ impl Call<'_> {
             ..*self
         };
         let buffer = Buffer { address: 0, length };
-        let sent = inner.write_from(to, &[buffer], None);
+        let sent = inner.write_from(to, &[buffer], None, 0);
         self.done.set(inner.done.get());
         self.go_on(from, sent?)
     }

@@ -275,6 +275,7 @@ impl Drop for Inode {
         }
         self.gone.add(Left {
             number: self.number,
+            object: self.number_as_object(),
             dirty,
         });
     }
@@ -285,6 +286,8 @@ impl Drop for Inode {
 pub(super) struct Left {
     /// Its number, which the file system still counts as used.
     pub(super) number: u32,
+    /// Its number as an [`Object`].
+    pub(super) object: u64,
     /// Pages that need not be written any more, since it has no name.
     pub(super) dirty: Vec<Dirt>,
 }

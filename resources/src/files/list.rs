@@ -96,7 +96,7 @@ pub(super) async fn list_on_disk<M: Machine>(
 ) -> Result<u64, Failure> {
     let _moving = file.moving.lock().await;
     if inode.is_unlinked() {
-        return Ok(0);
+        return Err(Errno::ENOENT.into());
     }
     let (room, from) = (buffer.length as usize, *file.position.lock());
     let number = InodeNumber(inode.number());

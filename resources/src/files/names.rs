@@ -407,6 +407,7 @@ pub(super) async fn clear_up<M: Machine>(here: &Here<M>) {
         return;
     };
     for left in disk.tree.gone().take() {
+        disk.tree.forget_object(left.object);
         for dirt in &left.dirty {
             here.shared.cache.settle(dirt.activity, 1);
             disk.system.release(dirt.reserved);

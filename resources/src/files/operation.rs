@@ -62,8 +62,8 @@ pub enum Operation {
     BringIn(Wanted),
     /// Read a file, at an offset or at its position.
     Read(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, Option<u64>),
-    /// Write a file, at an offset or at its position.
-    Write(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, Option<u64>),
+    /// Write a file, at an offset or at its position, as if it were open with these flags.
+    Write(Arc<OpenFile>, Arc<Inode>, Vec<Buffer>, (Option<u64>, u32)),
     /// Copy from one file to another.
     Copy(Box<Copying>),
     /// Make something, with these permissions.

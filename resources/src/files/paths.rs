@@ -10,7 +10,7 @@ use linux_raw_sys::general::{
     S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, W_OK, X_OK,
 };
 
-use super::archive::{Kind, NodeId};
+use super::archive::Kind;
 use super::descriptors::{OpenFile, Opened};
 use super::inode::{FileType, Inode};
 use super::operation::{Entry, Made, Operation, Rename};
@@ -47,10 +47,17 @@ impl Call<'_> {
             true => Follow::Always,
             false => Follow::NotLast,
         };
+        let nameless = flags & O_TMPFILE == O_TMPFILE;
+        if nameless && flags & O_ACCMODE == O_RDONLY {
+            return Err(Errno::EINVAL.into());
+        }
         let found = self.walk(directory, &path, follow)?;
-        if flags & O_TMPFILE == O_TMPFILE {
-            found.node()?.on_disk()?;
-            return Err(Errno::EOPNOTSUPP.into());
+        if nameless {
+            // Linux's ext2 does not make any, either.
+            return Err(match found.node()?.on_disk()?.kind() {
+                FileType::Directory => Errno::EOPNOTSUPP.into(),
+                _ => Errno::ENOTDIR.into(),
+            });
         }
         let Some(node) = found.node.clone() else {
             return self.open_missing(found, flags, mode);
@@ -487,11 +494,4 @@ pub(super) fn kept(flags: u32) -> u32 {
     const ONCE: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
     let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
     flags & !ONCE | large
-}
-
-/// The root directory of an archive, for those who have no disk.
-impl From<NodeId> for Node {
-    fn from(id: NodeId) -> Self {
-        Self::Archive(id)
-    }
 }

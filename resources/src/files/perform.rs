@@ -80,10 +80,10 @@ pub(crate) fn begin<M: Machine>(
             };
             (Kind::Aio, Errand::message(work))
         }
-        Operation::Write(file, inode, buffers, offset) => {
+        Operation::Write(file, inode, buffers, place) => {
             let pinned = pin(space, &buffers, u64::MAX, false)?;
             let work = move |here: Here<M>| async move {
-                let written = aio::write(&here, &file, &inode, offset, pinned).await;
+                let written = aio::write(&here, &file, &inode, place, pinned).await;
                 finish(&here, &completion, written.map_err(Failure::Error));
             };
             (Kind::Aio, Errand::message(work))

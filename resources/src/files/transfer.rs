@@ -88,7 +88,7 @@ impl Call<'_> {
     /// As write(2).
     pub fn write(&self, descriptor: i32, buffer: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], None)
+        self.write_from(&file, &[self.buffer(buffer, count)?], None, 0)
     }
 
     /// `pwrite64(descriptor, buffer, count, offset)`.
@@ -98,7 +98,7 @@ impl Call<'_> {
     pub fn write_at(&self, descriptor: i32, buffer: u64, count: u64, offset: i64) -> Outcome {
         let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &[self.buffer(buffer, count)?], Some(offset))
+        self.write_from(&file, &[self.buffer(buffer, count)?], Some(offset), 0)
     }
 
     /// `writev(descriptor, buffers, count)`.
@@ -107,7 +107,7 @@ impl Call<'_> {
     /// As writev(2).
     pub fn write_vector(&self, descriptor: i32, buffers: u64, count: u64) -> Outcome {
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, None)
+        self.write_from(&file, &self.buffers(buffers, count)?, None, 0)
     }
 
     /// `pwritev(descriptor, buffers, count, offset)`.
@@ -123,7 +123,7 @@ impl Call<'_> {
     ) -> Outcome {
         let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let file = self.writable(descriptor)?;
-        self.write_from(&file, &self.buffers(buffers, count)?, Some(offset))
+        self.write_from(&file, &self.buffers(buffers, count)?, Some(offset), 0)
     }
 
     /// `lseek(descriptor, offset, whence)`.
@@ -155,12 +155,13 @@ impl Call<'_> {
             SEEK_HOLE => Some(within().map(|_| end).ok_or(Errno::ENXIO)?),
             _ => return Err(Errno::EINVAL.into()),
         };
-        let new = new.ok_or(Errno::EOVERFLOW)?;
-        *position = u64::try_from(new).map_err(|_| Errno::EINVAL)?;
+        let most = super::vector::furthest(&file);
+        let new = new.and_then(|new| u64::try_from(new).ok());
+        *position = new.filter(|&new| new <= most).ok_or(Errno::EINVAL)?;
         Ok(*position)
     }
 
-    fn readable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
+    pub(super) fn readable(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
         match file.opened {
             Opened::Place => Err(Errno::EBADF),
@@ -230,9 +231,15 @@ impl Call<'_> {
         Ok(buffers)
     }
 
-    fn read_into(&self, file: &Arc<OpenFile>, buffers: &[Buffer], at: Option<u64>) -> Outcome {
+    pub(super) fn read_into(
+        &self,
+        file: &Arc<OpenFile>,
+        buffers: &[Buffer],
+        at: Option<u64>,
+    ) -> Outcome {
         match &file.opened {
             Opened::Disk(inode) => {
+                super::vector::check_end(buffers, at)?;
                 let buffers = buffers.to_vec();
                 Err(Operation::Read(file.clone(), inode.clone(), buffers, at).into())
             }
@@ -345,18 +352,21 @@ impl Call<'_> {
         Ok(done)
     }
 
+    /// Writes buffers, with these flags besides those that the file was opened with.
     pub(super) fn write_from(
         &self,
         file: &Arc<OpenFile>,
         buffers: &[Buffer],
         at: Option<u64>,
+        flags: u32,
     ) -> Outcome {
         let total = buffers.iter().map(|buffer| buffer.length).sum();
         match &file.opened {
             Opened::Disk(_) if total == 0 => Ok(0),
             Opened::Disk(inode) => {
-                let buffers = buffers.to_vec();
-                Err(Operation::Write(file.clone(), inode.clone(), buffers, at).into())
+                super::vector::check_end(buffers, at)?;
+                let place = (at, file.flags() | flags);
+                Err(Operation::Write(file.clone(), inode.clone(), buffers.to_vec(), place).into())
             }
             Opened::Device(Device::Console)
             | Opened::Pipe(_)

@@ -8,7 +8,7 @@
 //! places of the archive (`/dev`, `/proc`) are mounted over it. No recursion: what is left of the
 //! path, and of the links in it, is on a list of at most [`MAX_LINKS`] + 1.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -68,7 +68,8 @@ pub struct Tree {
 #[derive(Debug, Default)]
 struct Table {
     by_number: HashMap<u32, Arc<Inode>, rustc_hash::FxBuildHasher>,
-    by_object: HashMap<u64, Arc<Inode>, rustc_hash::FxBuildHasher>,
+    /// Those without a name, too, for as long as they are open or mapped.
+    by_object: HashMap<u64, Weak<Inode>, rustc_hash::FxBuildHasher>,
 }
 
 impl Tree {
@@ -83,7 +84,7 @@ impl Tree {
         table.by_number.insert(root.number(), root.clone());
         table
             .by_object
-            .insert(root.number_as_object(), root.clone());
+            .insert(root.number_as_object(), Arc::downgrade(&root));
         Self {
             root,
             inodes: spin::Mutex::new(table),
@@ -108,7 +109,7 @@ impl Tree {
     /// The inode with this number as an object.
     #[must_use]
     pub fn object(&self, number: u64) -> Option<Arc<Inode>> {
-        self.inodes.lock().by_object.get(&number).cloned()
+        self.inodes.lock().by_object.get(&number)?.upgrade()
     }
 
     /// A number for a new inode in memory; none is used twice until 2^32 have been.
@@ -131,21 +132,25 @@ impl Tree {
         table.by_number.insert(number, inode.clone());
         table
             .by_object
-            .insert(inode.number_as_object(), inode.clone());
+            .insert(inode.number_as_object(), Arc::downgrade(&inode));
         (inode, true)
     }
 
-    /// Forgets an inode that is not on the disk any more.
+    /// An inode has no name any more. Who has it open or mapped still finds it, as an object.
     pub fn forget(&self, inode: &Inode) {
         let mut table = self.inodes.lock();
-        table.by_object.remove(&inode.number_as_object());
         let same = |known: &Arc<Inode>| known.number_as_object() == inode.number_as_object();
         if table.by_number.get(&inode.number()).is_some_and(same) {
             table.by_number.remove(&inode.number());
         }
     }
 
-    /// All that are in memory.
+    /// An inode is in memory no more.
+    pub(super) fn forget_object(&self, number: u64) {
+        self.inodes.lock().by_object.remove(&number);
+    }
+
+    /// All that are in memory and have names.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Inode>> {
         self.inodes.lock().by_number.values().cloned().collect()
@@ -164,16 +169,10 @@ impl Tree {
         if table.by_number.len() <= MAX_INODES {
             return;
         }
-        let Table {
-            by_number,
-            by_object,
-        } = &mut *table;
         let mut dropped = Vec::new();
-        by_number.retain(|_, inode| {
-            // Both tables have one reference.
-            let keep = Arc::strong_count(inode) > 2 || !inode.is_idle();
+        table.by_number.retain(|_, inode| {
+            let keep = Arc::strong_count(inode) > 1 || !inode.is_idle();
             if !keep {
-                by_object.remove(&inode.number_as_object());
                 dropped.push(inode.clone());
             }
             keep

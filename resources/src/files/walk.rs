@@ -84,3 +84,10 @@ impl Names<'_> {
         }
     }
 }
+
+/// The root directory of an archive, for those who have no disk.
+impl From<NodeId> for Node {
+    fn from(id: NodeId) -> Self {
+        Self::Archive(id)
+    }
+}

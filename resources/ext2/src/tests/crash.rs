@@ -73,6 +73,28 @@ fn directories(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operat
     Operation::Rename(from, old, to, new, Rename::NoReplace)
 }
 
+/// Directories that are renamed, replace each other and change places in their parents, all of whose
+/// names are in one block.
+fn in_place(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
+    let all: Vec<Id> = model
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.kind == Kind::Directory && node.links > 0)
+        .map(|(id, _)| *id)
+        .collect();
+    let directory = all[random.usize(0..all.len())];
+    let mut name = || std::format!("n{}", random.u8(0..7)).into_bytes();
+    let (old, new) = (name(), name());
+    match random.u8(0..20) {
+        0 => Operation::Sync,
+        1..3 => Operation::Make(directory, new, Kind::File, 0o644),
+        _ if step < 20 => Operation::Make(directory, new, Kind::Directory, 0o755),
+        3..7 => Operation::Make(directory, new, Kind::Directory, 0o755),
+        7..9 => Operation::Rename(directory, old, directory, new, Rename::Exchange),
+        _ => Operation::Rename(directory, old, directory, new, Rename::Replace),
+    }
+}
+
 /// Files in four directories of several blocks, all synced; then their names move.
 fn moves(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
     let directories: Vec<Id> = (1..5).collect();
@@ -455,4 +477,22 @@ fn directories_that_move_are_never_lost() {
         }
     }
     assert!(asked > 0, "no cut was in the middle of a move");
+}
+
+/// Within a block of names, a directory is renamed, replaces another one, or changes places with it, by
+/// writes that `e2fsck -p` can repair after each.
+#[test]
+fn directories_that_stay_with_their_parents_want_no_answers() {
+    let folder = Folder::new();
+    let mut random = fastrand::Rng::with_seed(8);
+    for seed in 40..46 {
+        let history = record(small(SHAPES[0]), seed, 120, in_place);
+        let renames = |step: &&Step| matches!(step.operation, Operation::Rename(..));
+        assert!(history.steps.iter().filter(renames).count() > 30);
+        for _ in 0..40 {
+            let events = random.usize(0..=history.events.len());
+            let odds = random.u8(0..=6);
+            history.check(&folder, "-p", events, || random.u8(0..6) < odds);
+        }
+    }
 }

@@ -78,19 +78,20 @@ pub(crate) async fn sync<M: Machine>(here: &Here<M>) -> Result<(), Errno> {
 }
 
 /// Writes back the oldest pages that an activity has written, at most so many and only those
-/// written before a time; on the account of that activity, whose this continuation is.
+/// written before a time; on the account of that activity, whose this continuation is. How many.
 pub(super) async fn write_back<M: Machine>(
     here: &Here<M>,
     activity: ActivityId,
     most: usize,
     before: u64,
-) {
+) -> usize {
     let mut written = 0;
     while written < most
         && let Some((inode, page)) = here.shared.cache.oldest(activity, before)
     {
         written += write_run(here, &inode, page, true).await.unwrap_or(1);
     }
+    written
 }
 
 /// Writes back all of a file.
@@ -171,6 +172,7 @@ pub(super) async fn write_run<M: Machine>(
             soil_again(shared, inode, page, payer);
         }
     }
+    without_rest(here, inode, first, &mut frames);
     let written = write_frames(here, inode, first, &frames, payer, reserved).await;
     shared.cache.settle(payer, count);
     if let Some(disk) = shared.disk.get() {
@@ -181,6 +183,43 @@ pub(super) async fn write_run<M: Machine>(
         inode.count_failure();
     }
     written.map(|()| count)
+}
+
+/// What a program that has mapped the last page has written behind the end of the file does not get to
+/// the disk: a copy without that is written. Somebody may make the file longer meanwhile, so the page
+/// itself stays as it is.
+fn without_rest<M: Machine>(
+    here: &Here<M>,
+    inode: &Arc<Inode>,
+    first: u64,
+    frames: &mut Frames<M>,
+) {
+    const PAGE: usize = PAGE_SIZE as usize;
+    let last = first + frames.all().len() as u64 - 1;
+    let valid = inode.size().saturating_sub(last * PAGE_SIZE) as usize;
+    let Some(&frame) = frames.all().last() else {
+        return;
+    };
+    if valid == 0 || valid >= PAGE {
+        return;
+    }
+    let mut bytes = [0; PAGE];
+    let machine = &here.shared.machine;
+    machine.read_frame(frame, valid, &mut bytes[valid..]);
+    if bytes[valid..].iter().all(|&byte| byte == 0) {
+        return;
+    }
+    // Without memory for a copy, who has written there sees it again.
+    let Some(copy) = space::spare(here, inode, last) else {
+        return;
+    };
+    machine.read_frame(frame, 0, &mut bytes[..valid]);
+    bytes[valid..].fill(0);
+    machine.write_frame(copy, 0, &bytes);
+    if let Some(frame) = frames.pop() {
+        here.shared.memory.release(frame);
+    }
+    frames.push(copy);
 }
 
 /// A page whose blocks are there is dirty again.

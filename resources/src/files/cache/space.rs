@@ -32,11 +32,7 @@ pub(super) async fn allocate<M: Machine>(
     inode: &Inode,
     page: u64,
 ) -> Result<Frame, Errno> {
-    let owner = Owner {
-        resource: here.shared.destination(Kind::FileCache, here.activity()),
-        activity: here.activity(),
-        cookie: cookie(inode.number_as_object(), page),
-    };
+    let owner = owner(here, inode, page);
     let memory = &here.shared.memory;
     let mut rounds = 2 * (here.shared.machine.limit() / STRIDE + 1);
     loop {
@@ -51,6 +47,24 @@ pub(super) async fn allocate<M: Machine>(
         if reclaim(&here.shared, refusal, owner.activity) == 0 {
             flush::write_back(here, owner.activity, WANTED, u64::MAX).await;
         }
+    }
+}
+
+/// A frame for a copy of a page, if there is one without writing anything back.
+pub(super) fn spare<M: Machine>(here: &Here<M>, inode: &Inode, page: u64) -> Option<Frame> {
+    let (memory, owner) = (&here.shared.memory, owner(here, inode, page));
+    let again = |refusal| {
+        reclaim(&here.shared, refusal, owner.activity);
+        memory.allocate(owner)
+    };
+    memory.allocate(owner).or_else(again).ok()
+}
+
+fn owner<M: Machine>(here: &Here<M>, inode: &Inode, page: u64) -> Owner {
+    Owner {
+        resource: here.shared.destination(Kind::FileCache, here.activity()),
+        activity: here.activity(),
+        cookie: cookie(inode.number_as_object(), page),
     }
 }
 

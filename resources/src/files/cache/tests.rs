@@ -13,7 +13,7 @@ use crate::fake::disk::{FakeAdapter, FakeDisk};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
 use crate::files::mounting;
-use crate::machine::{Machine, PAGE_SIZE};
+use crate::machine::{Frame, Machine, PAGE_SIZE};
 use crate::storage::DiskMessage;
 use crate::system::{Kind, Message};
 
@@ -22,6 +22,8 @@ const POOR: ActivityId = ActivityId(2);
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages of each file.
 const PAGES: u64 = 1000;
+/// Empty files.
+const WRITTEN: [&str; 6] = ["/w0", "/w1", "/w2", "/w3", "/w4", "/w5"];
 /// What a command takes.
 const COMMAND_NS: u64 = 2_000_000;
 
@@ -48,21 +50,41 @@ fn image() -> Vec<u8> {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("shared"), contents(0)).unwrap();
     std::fs::write(folder.join("other"), contents(1)).unwrap();
+    for name in WRITTEN {
+        std::fs::write(folder.join(name.trim_start_matches('/')), []).unwrap();
+    }
     let path = place.path().join("image");
     let output = std::process::Command::new("mke2fs")
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .args(["-q", "-F", "-t", "ext2", "-b", "4096", "-d"])
         .args([&folder, &path])
-        .arg("3000")
+        .arg("6000")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     std::fs::read(path).unwrap()
 }
 
+/// A page that is written, of this byte.
+struct Filled(FakeMachine, u8);
+
+impl Written for Filled {
+    fn len(&self) -> usize {
+        PAGE
+    }
+
+    fn copy_to(&self, _offset: usize, (frame, at): (Frame, usize), length: usize) {
+        self.0.write_frame(frame, at, &[self.1; PAGE][..length]);
+    }
+}
+
 impl Rig {
     fn new() -> Self {
-        let activities = [("rich", 100), ("poor", 1)];
+        Self::with_weights(100, 1)
+    }
+
+    fn with_weights(rich: u32, poor: u32) -> Self {
+        let activities = [("rich", rich), ("poor", poor)];
         let mut world = World::new(1, 8192, &activities, 1000, Vec::new());
         let disk = Arc::new(Mutex::new(FakeDisk::new(image())));
         let adapter = FakeAdapter::new(world.machine.clone(), disk.clone());
@@ -105,6 +127,28 @@ impl Rig {
         submit(
             &self.world,
             Request::new(destination, activity, Errand::message(work)),
+        );
+        ending
+    }
+
+    /// The poor one writes all of some pages of a file, one after another.
+    fn write(&self, inode: &Arc<Inode>, pages: core::ops::Range<u64>) -> Ending {
+        let ending = Ending::default();
+        let (told, inode) = (ending.clone(), inode.clone());
+        let work = move |here: Here<FakeMachine>| async move {
+            let mut written = Ok(Vec::new());
+            for page in pages {
+                let data = Filled(here.shared.machine.clone(), page as u8);
+                if let Err(error) = write(&here, &inode, Some(page * PAGE_SIZE), &data).await {
+                    written = Err(error);
+                }
+            }
+            *told.lock().unwrap() = Some(written);
+        };
+        let destination = self.world.shared.destination(Kind::FileCache, POOR);
+        submit(
+            &self.world,
+            Request::new(destination, POOR, Errand::message(work)),
         );
         ending
     }
@@ -277,4 +321,111 @@ fn a_fetch_that_fails_is_told_to_all_and_can_be_tried_again() {
     rig.disk.lock().unwrap().bad.clear();
     let again = rig.read(POOR, &shared, page);
     assert!(rig.wait(&again).is_ok());
+}
+
+/// One activity writes six files at once, as fast as it can, and another one reads.
+#[test]
+fn no_activity_has_more_dirty_pages_than_it_may_and_others_read_meanwhile() {
+    let mut rig = Rig::new();
+    let (shared, limit) = (rig.shared.clone(), rig.world.shared.cache.limit());
+    let known = rig.read(RICH, &shared, 999);
+    assert!(rig.wait(&known).is_ok());
+    let files = WRITTEN.map(|path| find(&mut rig.world, path));
+    let writes: Vec<_> = files.iter().map(|file| rig.write(file, 0..250)).collect();
+    let (mut most, mut reads, mut longest) = (0, 0, 0);
+    let mut read = None;
+    for _ in 0..200_000 {
+        let dirty = rig.world.shared.cache.dirty(POOR);
+        assert!(dirty <= limit, "{dirty} dirty pages, {limit} allowed");
+        most = most.max(dirty);
+        let (ending, before) = read.take().unwrap_or_else(|| {
+            let page = reads * 7;
+            (rig.read(RICH, &shared, page), rig.commands())
+        });
+        match ending.lock().unwrap().take() {
+            Some(result) => {
+                assert!(result.is_ok());
+                reads += 1;
+                longest = longest.max(rig.commands() - before);
+            }
+            None => read = Some((ending.clone(), before)),
+        }
+        if writes.iter().all(|one| one.lock().unwrap().is_some()) || reads == 140 {
+            break;
+        }
+        rig.world.run_for(20_000);
+    }
+    for ending in &writes {
+        assert!(rig.wait(ending).is_ok());
+    }
+    assert_eq!(most, limit, "it never had as many as it may");
+    assert!(reads > 10, "{reads} reads while the other one wrote");
+    assert!(longest <= 2 * AT_ONCE, "one waited for {longest} commands");
+}
+
+/// Two with equal shares read one file in step: each page is read and charged once.
+#[test]
+fn those_who_read_a_file_in_step_pay_for_it_once() {
+    let mut rig = Rig::with_weights(50, 50);
+    let shared = rig.shared.clone();
+    for activity in [RICH, POOR] {
+        let known = rig.read(activity, &shared, 999);
+        assert!(rig.wait(&known).is_ok());
+    }
+    let paid = |rig: &Rig| [RICH, POOR].map(|one| rig.bytes(one) / PAGE_SIZE);
+    let before = paid(&rig);
+    for page in 0..200 {
+        // The one asks first as often as the other.
+        let mut order = [RICH, POOR];
+        order.rotate_left(page as usize % 2);
+        let both = order.map(|one| rig.read(one, &shared, page));
+        for ending in &both {
+            assert!(rig.wait(ending).is_ok());
+        }
+    }
+    rig.world.run_for(10_000_000);
+    let after = paid(&rig);
+    let more = [0, 1].map(|one| after[one] - before[one]);
+    assert_eq!(more[0] + more[1], 200, "each pays {more:?} pages");
+    assert!(
+        more.iter().all(|&pages| pages > 50),
+        "each pays {more:?} pages"
+    );
+}
+
+/// Footnote 13 of the paper: what one activity has brought in goes, and nothing else.
+#[test]
+fn all_that_an_activity_has_brought_in_can_be_given_back() {
+    let mut rig = Rig::new();
+    let (shared, other) = (rig.shared.clone(), rig.other.clone());
+    let theirs = [(POOR, &shared, 5), (POOR, &other, 6), (POOR, &other, 900)];
+    for (activity, inode, page) in theirs
+        .into_iter()
+        .chain([(RICH, &shared, 7), (RICH, &other, 8)])
+    {
+        let read = rig.read(activity, inode, page);
+        assert!(rig.wait(&read).is_ok());
+    }
+    let evict = |rig: &mut Rig| {
+        let evicted = Arc::new(Mutex::new(None));
+        let told = evicted.clone();
+        let work = move |here: Here<FakeMachine>| async move {
+            *told.lock().unwrap() = Some(evict_of(&here, POOR));
+        };
+        let destination = rig.world.shared.destination(Kind::FileCache, POOR);
+        submit(
+            &rig.world,
+            Request::new(destination, POOR, Errand::message(work)),
+        );
+        until(&mut rig.world, |_| evicted.lock().unwrap().is_some());
+        evicted.lock().unwrap().take().unwrap()
+    };
+    assert_eq!(evict(&mut rig), 3);
+    for (_, inode, page) in theirs {
+        assert_eq!(inode.pages.lock().find(page), Found::Absent);
+    }
+    for (inode, page) in [(&shared, 7), (&other, 8)] {
+        assert!(matches!(inode.pages.lock().find(page), Found::Here(_)));
+    }
+    assert_eq!(evict(&mut rig), 0);
 }

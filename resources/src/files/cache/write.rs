@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::super::disk::{Disk, context};
 use super::super::inode::{Inode, Time};
 use super::pages::{Dirt, Found};
-use super::{Owed, fetch, flush, space};
+use super::{Owed, Room, fetch, flush, space};
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
@@ -46,6 +46,9 @@ pub(crate) async fn write<M: Machine>(
         return Err(Errno::EFBIG);
     }
     inode.set_head(None);
+    if start > inode.size() {
+        clear_tail(here, inode, inode.size());
+    }
     let mut done = 0;
     while done < total {
         let at = ((start + done) % PAGE_SIZE) as usize;
@@ -64,14 +67,16 @@ pub(crate) async fn write<M: Machine>(
     Ok((start, done))
 }
 
-/// The longest file there can be: of twelve blocks, and three levels of tables; and what 32 bits of
-/// sectors can count.
+/// The longest file that ext2 can have at all: what 32 bits of sectors can count.
+pub(crate) const LARGEST: u64 = ((u32::MAX as u64) << 9) - PAGE_SIZE;
+
+/// The longest file there can be here: of twelve blocks, and three levels of tables.
 fn largest<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
     let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
     let block = u64::from(disk.system.usage().block_size);
     let entries = block / 4;
     let blocks = 12 + entries + entries.pow(2) + entries.pow(3);
-    Ok((blocks * block).min((u64::from(u32::MAX) << 9) - PAGE_SIZE))
+    Ok((blocks * block).min(LARGEST))
 }
 
 /// Writes a part of a page.
@@ -83,7 +88,7 @@ async fn put<M: Machine>(
     from: usize,
 ) -> Result<(), Errno> {
     let shared = &here.shared;
-    limit_dirt(here).await;
+    let _room = room(here).await;
     let is_dirty = inode.pages.lock().is_dirty(piece.page);
     // Without room for delayed writes, what can be written at all is written at once.
     let (reserved, at_once) = match is_dirty {
@@ -150,7 +155,7 @@ pub(crate) async fn soil_page<M: Machine>(
         return Ok(());
     }
     let _frames = fetch::pages_of(here, inode, page..page + 1).await?;
-    limit_dirt(here).await;
+    let _room = room(here).await;
     if !inode.pages.lock().is_dirty(page) {
         let reserved = set_aside(here).await?;
         let now = Time::of(here.real_time());
@@ -161,11 +166,18 @@ pub(crate) async fn soil_page<M: Machine>(
     Ok(())
 }
 
-/// Who has too many dirty pages waits until some are written back.
-async fn limit_dirt<M: Machine>(here: &Here<M>) {
+/// Room for one more dirty page; who has too many of them writes some back first, or waits for those
+/// who do.
+async fn room<'a, M: Machine>(here: &'a Here<M>) -> Room<'a> {
     let (cache, activity) = (&here.shared.cache, here.activity());
-    if cache.dirty(activity) >= cache.limit() {
-        flush::write_back(here, activity, cache.limit() / 4, u64::MAX).await;
+    loop {
+        let settling = cache.settling();
+        if let Some(room) = cache.room(activity) {
+            return room;
+        }
+        if flush::write_back(here, activity, cache.limit() / 4, u64::MAX).await == 0 {
+            settling.await;
+        }
     }
 }
 
@@ -254,8 +266,8 @@ pub(crate) async fn cut<M: Machine>(
     let now = Time::of(here.real_time());
     let blocks = inode.blocks.write().await;
     inode.set_head(None);
+    clear_tail(here, inode, size.min(old));
     if size < old {
-        clear_tail(here, inode, size).await?;
         inode.update(|attributes| attributes.size = size);
         space::shrink(&here.shared, inode, size.div_ceil(PAGE_SIZE));
     }
@@ -274,12 +286,9 @@ pub(crate) async fn cut<M: Machine>(
     Ok(())
 }
 
-/// What is cut off of the last page is zeros from now on.
-async fn clear_tail<M: Machine>(
-    here: &Here<M>,
-    inode: &Arc<Inode>,
-    size: u64,
-) -> Result<(), Errno> {
+/// What is behind the end in the last page is zeros from now on: it has been cut off, or a program
+/// that has mapped the page has written it there. On the disk it is (see `flush`).
+fn clear_tail<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, size: u64) {
     const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
     let at = (size % PAGE_SIZE) as usize;
     let frame = inode.pages.lock().get(size / PAGE_SIZE);
@@ -288,5 +297,4 @@ async fn clear_tail<M: Machine>(
     {
         here.shared.machine.write_frame(frame, at, &ZEROS[at..]);
     }
-    Ok(())
 }

@@ -618,6 +618,58 @@ fn what_is_written_to_a_shared_mapping_is_written_to_the_file() {
 }
 
 #[test]
+fn all_files_of_an_activity_are_given_back_by_one_call() {
+    let prepare = |folder: &Path| {
+        for name in ["one", "two"] {
+            fs::write(folder.join(name), pattern(50_000)).unwrap();
+        }
+    };
+    let (mut bench, _volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    script.open("/one", linux::O_RDONLY);
+    script.open("/two", linux::O_RDONLY);
+    for fd in [3, 4] {
+        script.call(linux::__NR_pread64, &[fd, MEMORY, 50_000, 0]);
+    }
+    let every = vortex_abi::calls::EVERY_FILE as u64;
+    let evicted = script.call(0x5609, &[every]);
+    let of_one = script.call(0x5609, &[3]);
+    let again = script.call(linux::__NR_pread64, &[4, MEMORY, 50_000, 0]);
+    script.load(MEMORY, 50_000);
+    let results = script.run(&mut bench);
+    assert!(results[evicted] >= 26, "{results:?}");
+    assert_eq!([results[of_one], results[again]], [0, 50_000]);
+    assert!(bench.loaded() == pattern(50_000), "not what is on the disk");
+}
+
+/// Its name is taken away, and it is closed: who has it mapped still reads and writes it.
+#[test]
+fn a_file_without_a_name_stays_mapped() {
+    const AT: u64 = 0x2000_0000;
+    let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(10_000)).unwrap();
+    let (mut bench, volume) = on_disk(1024, 4096, prepare);
+    let mut script = Script::new();
+    let shared = u64::from(linux::MAP_SHARED | linux::MAP_FIXED);
+    let fd = script.open("/file", linux::O_RDWR);
+    script.call(linux::__NR_mmap, &[AT, 10_000, 3, shared, 3, 0]);
+    let name = script.path("/file");
+    let removed = script.call(linux::__NR_unlink, &[name]);
+    let closed = script.call(linux::__NR_close, &[3]);
+    script.store(AT + 5000, b"still");
+    script.load(AT, 10_000);
+    let unmapped = script.call(linux::__NR_munmap, &[AT, 10_000]);
+    let synced = script.call(linux::__NR_sync, &[]);
+    let results = script.run(&mut bench);
+    assert_eq!(results[fd], 3);
+    let ended = [removed, closed, unmapped, synced].map(|call| results[call]);
+    assert_eq!(ended, [0; 4]);
+    let mut expected = pattern(10_000);
+    expected[5000..5005].copy_from_slice(b"still");
+    assert!(bench.loaded() == expected, "the mapping is not the file");
+    Judge::new(&volume);
+}
+
+#[test]
 fn files_are_mapped_and_their_pages_given_back() {
     let contents = pattern(50_000);
     let prepare = |folder: &Path| fs::write(folder.join("file"), pattern(50_000)).unwrap();
