@@ -216,7 +216,7 @@ where
 const fn sent_causes(interrupts: Interrupts) -> u32 {
     match interrupts {
         Interrupts::Msix => cause::TXQ0,
-        Interrupts::Msi => cause::TXDW,
+        Interrupts::Msi | Interrupts::Pin => cause::TXDW,
         Interrupts::Polled => 0,
     }
 }
@@ -225,7 +225,7 @@ const fn sent_causes(interrupts: Interrupts) -> u32 {
 const fn other_causes(interrupts: Interrupts) -> u32 {
     match interrupts {
         Interrupts::Msix => cause::RXQ0 | cause::OTHER | cause::LSC,
-        Interrupts::Msi => cause::RXT0 | cause::RXDMT0 | cause::RXO | cause::LSC,
+        Interrupts::Msi | Interrupts::Pin => cause::RXT0 | cause::RXDMT0 | cause::RXO | cause::LSC,
         Interrupts::Polled => 0,
     }
 }
@@ -305,7 +305,7 @@ where
             Interrupts::Msix => {
                 self.registers.write32(reg::ICR, cause::RXQ0 | cause::TXQ0);
             }
-            Interrupts::Msi => {
+            Interrupts::Msi | Interrupts::Pin => {
                 self.registers.write32(reg::IMC, u32::MAX);
                 self.registers.write32(reg::ICR, u32::MAX);
             }

@@ -176,6 +176,7 @@ impl<B: Bus, T: Transport> Interface for VirtioNet<B, T> {
     }
 
     fn service(&mut self, now_ns: u64, budget: usize, host: &mut dyn Host) -> bool {
+        self.transport.acknowledge();
         let running = match &mut self.state {
             State::Resetting { .. } => {
                 self.look_at_reset(now_ns, host);

@@ -221,6 +221,7 @@ impl<B: Bus, T: Transport> Adapter for VirtioScsi<B, T> {
     }
 
     fn service(&mut self, now_ns: u64, tell: &mut dyn FnMut(Notice)) {
+        self.transport.acknowledge();
         if let State::Resetting { .. } = self.state {
             return self.look_at_reset(now_ns, tell);
         }

@@ -8,7 +8,7 @@ use vortex_bus::pci::{Interrupts, PciBus};
 use vortex_bus::virtio::Structure;
 use vortex_hal::cores::{self, CoreIndex};
 use vortex_hal::pci::{Function, Message};
-use vortex_hal::{clock, cpu};
+use vortex_hal::{clock, cpu, ioapic};
 use vortex_toolkit::Asker;
 use vortex_toolkit::ids::{CoreId, ResourceId};
 
@@ -69,7 +69,28 @@ pub(crate) fn interrupt(
     let message = Message::new(vector, apic_id)
         .inspect_err(|error| log::warn!("{address} is polled: {error}"))
         .ok()?;
-    let how = bus.interrupt_by(message);
+    let mut how = bus.interrupt_by(message);
+    if how == Interrupts::Polled && connect_pin(bus, vector, apic_id) {
+        how = Interrupts::Pin;
+    }
     log::info!("PCI: {address}: interrupts {how:?}, vector {vector:#x}");
     (how != Interrupts::Polled).then_some((vector, how))
+}
+
+/// Has a device interrupt by its pin, if it has one and another device does not have its line.
+fn connect_pin(bus: &mut PciBus, vector: u8, apic_id: u32) -> bool {
+    let Some(line) = bus.function().interrupt_line() else {
+        return false;
+    };
+    match ioapic::connect_pin(line, vector, apic_id) {
+        Ok(input) => {
+            interrupts::is_of_line(vector, input);
+            bus.interrupt_by_pin();
+            true
+        }
+        Err(error) => {
+            log::warn!("{} is polled: {error}", bus.function().address);
+            false
+        }
+    }
 }

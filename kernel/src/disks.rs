@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vortex_bus::pci::PciBus;
+use vortex_bus::pci::{Interrupts, PciBus};
 use vortex_bus::virtio::{PciTransport, Structure};
 use vortex_drivers::megasas::Generation;
 use vortex_drivers::{MegaRaid, VirtioScsi};
@@ -41,12 +41,15 @@ pub(crate) fn attach(
         let resource = shared.destination(system::Kind::DiskInterrupt, ActivityId::INFRASTRUCTURE);
         let describe = |vector| Message::Disk(DiskMessage::Interrupt(vector));
         let interrupt = devices::interrupt(wired, resource, describe, &mut found.bus);
-        let Some(adapter) = found.start(wired) else {
+        let how = interrupt.map_or(Interrupts::Polled, |(_, how)| how);
+        let Some(adapter) = found.start(wired, how) else {
             continue;
         };
         let id = shared.storage.attach(adapter);
-        if let Some((vector, _)) = interrupt {
-            shared.storage.set_vector(id, vector);
+        if let Some((vector, how)) = interrupt {
+            shared
+                .storage
+                .set_vector(id, vector, how != Interrupts::Pin);
         }
         look_at(wired, shared, platform, id);
     }
@@ -83,15 +86,20 @@ fn drive(function: &Function) -> Option<Found> {
 
 impl Found {
     /// Has the driver start.
-    fn start(self, wired: &grid::Shared<System>) -> Option<Box<dyn Adapter>> {
+    fn start(
+        self,
+        wired: &grid::Shared<System>,
+        interrupts: Interrupts,
+    ) -> Option<Box<dyn Adapter>> {
         let Self { mut bus, kind } = self;
         let now_ns = devices::now_ns();
         match kind {
             Kind::VirtioScsi(structures) => {
                 let rings = u16::try_from(wired.grid.cores()).unwrap_or(u16::MAX);
-                let transport = PciTransport::new(&mut bus, &structures)
-                    .inspect_err(|error| log::error!("virtio-scsi: {error}"))
-                    .ok()?;
+                let transport =
+                    PciTransport::new(&mut bus, &structures, interrupts == Interrupts::Pin)
+                        .inspect_err(|error| log::error!("virtio-scsi: {error}"))
+                        .ok()?;
                 Some(Box::new(VirtioScsi::new(bus, transport, rings, now_ns)))
             }
             Kind::MegaRaid(generation) => {

@@ -48,8 +48,8 @@ pub(crate) fn attach(
             log::error!("PCI: {}: one network interface too many", function.address);
             continue;
         };
-        if let Some((vector, _)) = interrupt {
-            shared.nics.set_vector(id, vector);
+        if let Some((vector, how)) = interrupt {
+            shared.nics.set_vector(id, vector, how != Interrupts::Pin);
         }
         look_at(wired, shared, platform, id);
     }
@@ -94,9 +94,10 @@ impl Found {
         match kind {
             Kind::VirtioNet(structures) => {
                 let pairs = u16::try_from(wired.grid.cores()).unwrap_or(u16::MAX);
-                let transport = PciTransport::new(&mut bus, &structures)
-                    .inspect_err(|error| log::error!("virtio-net: {error}"))
-                    .ok()?;
+                let transport =
+                    PciTransport::new(&mut bus, &structures, interrupts == Interrupts::Pin)
+                        .inspect_err(|error| log::error!("virtio-net: {error}"))
+                        .ok()?;
                 Some(Box::new(VirtioNet::new(bus, transport, pairs, now_ns)))
             }
             Kind::E1000e => {

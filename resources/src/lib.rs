@@ -26,3 +26,4 @@ pub mod storage;
 mod stories;
 pub mod system;
 pub mod thread;
+mod vector;

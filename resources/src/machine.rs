@@ -216,6 +216,10 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
         Processor::default()
     }
 
+    /// The device that has interrupted by this vector has been seen to, and may do so again. One that
+    /// interrupts by a message need not be told of.
+    fn interrupt_seen_to(&self, _vector: u8) {}
+
     /// Cycles of the platform's clock in a second.
     fn hertz(&self) -> u64;
     /// Nanoseconds since 1970 when the clock was 0.

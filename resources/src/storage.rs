@@ -116,13 +116,14 @@ impl Storage {
     pub(crate) fn interrupting(&self, vector: u8) -> Option<Arc<Controller>> {
         let controllers = self.controllers.read();
         let mut all = controllers.iter();
-        all.find(|one| one.vector.get() == Some(&vector)).cloned()
+        all.find(|one| one.vector.is(vector)).cloned()
     }
 
-    /// Says which vector a controller's interrupts have.
-    pub fn set_vector(&self, id: ControllerId, vector: u8) {
+    /// Says which vector a controller's interrupts have. If it is not sure that they come, the
+    /// controller is polled until the first does.
+    pub fn set_vector(&self, id: ControllerId, vector: u8, is_sure: bool) {
         if let Some(controller) = self.controller(id) {
-            controller.vector.call_once(|| vector);
+            controller.vector.set(vector, is_sure);
         }
     }
 

@@ -96,7 +96,7 @@ pub fn instantiate<Y: System<Policy = Policy>>(
     for (index, scheduler) in plan.schedulers.iter().enumerate() {
         work.add(SchedulerIndex(index), scheduler)?;
     }
-    for (asks, activity) in plan.homes.iter().zip(&plan.activities) {
+    for (index, (asks, activity)) in plan.homes.iter().zip(&plan.activities).enumerate() {
         let mut spec = home_that_asks(resolve(plan, asks, &work.done.schedulers, hertz));
         if let Some(budget) = activity.cpu {
             spec.policy = Policy::Capped;
@@ -104,6 +104,9 @@ pub fn instantiate<Y: System<Policy = Policy>>(
         }
         let home = work.done.builder.scheduler(spec);
         work.done.homes.push(home);
+        work.done
+            .builder
+            .home(activity_id(ActivityIndex(index)), home);
     }
     Ok(work.done)
 }

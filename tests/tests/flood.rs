@@ -6,9 +6,9 @@ use xtask::process::Running;
 use xtask::samples::Sample;
 use xtask::userland;
 
-/// The part of its entitlement that a neighbour keeps at least: of half of what decisions, interrupts
-/// and the infrastructure's home leave to the two. To find out whose a packet is, is done in that home,
-/// though it is charged to who was found.
+/// The part of its entitlement that a neighbour keeps at least: of half of what interrupts and the
+/// infrastructure leave to the two. What it takes to find out whose a packet is, the flooded
+/// have of their half.
 const KEPT: f64 = 0.95;
 /// Datagrams in a second, for how many seconds, and how many of them are to have arrived in a second
 /// of the samples: a busy host sends fewer.
@@ -132,8 +132,7 @@ fn the_neighbour_keeps_its_half(what: &str, seen: &Seen) {
         "{what}: only {} packets a second",
         seen.received
     );
-    let common = seen.infrastructure + seen.demultiplexing + seen.scheduling + seen.interrupts;
-    let entitled = 0.5 * (1.0 - common);
+    let entitled = 0.5 * (1.0 - seen.infrastructure - seen.interrupts);
     assert!(
         seen.neighbour >= KEPT * entitled,
         "{what}: the neighbour has {} and is entitled to {entitled}",

@@ -69,6 +69,25 @@ fn both_at_the_same_time() {
     checks_itself(&both, 2);
 }
 
+/// Polled until the first interrupt comes, and from there on only if no more of them came.
+#[test]
+fn an_interface_without_messages_interrupts_by_its_pin() {
+    let arguments = arguments(Nic::VirtioNet, 0, &[]);
+    let arguments: Vec<String> = arguments
+        .iter()
+        .filter_map(|one| one.to_str())
+        .map(|one| one.replacen("virtio-net-pci", "virtio-net-pci,vectors=0", 1))
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let machine = Machine::new().smp(2).option("selftest=net");
+    let mut machine = machine.qemu_args(&arguments).start();
+    machine.wait_for("interrupts Pin");
+    machine.wait_for("its device is polled no more");
+    answers(&mut machine, "virtio-net");
+    machine.wait_for("selftest net: ok");
+    machine.expect_exit(&Exit::PowerOff);
+}
+
 #[test]
 fn a_machine_without_interfaces_says_so_at_once() {
     let mut machine = start(&[], 1);

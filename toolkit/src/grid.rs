@@ -109,6 +109,8 @@ impl<S> SchedulerSpec<S> {
 struct Activity {
     name: String,
     params: ClientParams,
+    /// See [`Grid::set_home`].
+    home: Option<SchedulerId>,
     ended: bool,
     suspended: bool,
     /// Cores that may still have queues of it when it has ended.
@@ -120,6 +122,7 @@ impl Activity {
         Self {
             name: name.into(),
             params,
+            home: None,
             ended: false,
             suspended: false,
             remaining: cores,
@@ -298,16 +301,29 @@ impl<Y: System> Grid<Y> {
         Some(entry.params)
     }
 
-    /// What `activity` is to the scheduler of `resource`; `None` if it does not exist or has ended.
+    /// What `activity` is to the scheduler of `resource`, and its home; `None` if it does not exist
+    /// or has ended.
     pub(crate) fn client_params(
         &self,
         resource: &Resource<Y>,
         activity: ActivityId,
-    ) -> Option<ClientParams> {
+    ) -> Option<(ClientParams, Option<SchedulerId>)> {
         let activities = self.activities.read();
         let entry = activities.get(activity.0).filter(|entry| !entry.ended)?;
         let own = resource.clients.lock().get(&activity).copied();
-        Some(own.unwrap_or(entry.params))
+        Some((own.unwrap_or(entry.params), entry.home))
+    }
+
+    /// Says below which scheduler all is done that an activity does by itself, before the activity
+    /// is used.
+    ///
+    /// What is found to be the activity's while another is served, such as the demultiplexing of a
+    /// packet, is charged to that scheduler too where it asks, beside those that were asked: else
+    /// whoever is sent packets had them for nothing there (paper, section 4.4).
+    pub fn set_home(&self, activity: ActivityId, home: SchedulerId) {
+        if let Some(entry) = self.activities.write().get_mut(activity.0) {
+            entry.home = Some(home);
+        }
     }
 
     /// Sets what `activity` is to the scheduler of `resource`, before it is used. While the system

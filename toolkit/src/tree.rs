@@ -14,8 +14,6 @@ mod decide;
 mod node;
 mod ready;
 
-pub(crate) use decide::Above;
-
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -42,9 +42,9 @@ pub(crate) struct Common {
     /// What each process is entitled to, in per cent of all
     #[arg(long, value_name = "A,B,…", default_value = "50,33,17", value_parser = parse_shares)]
     shares: Shares,
-    /// The number of processors
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
-    smp: u32,
+    /// The number of processors; 4 without it, or as the experiment says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: Option<u32>,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=86_400))]
     seconds: u32,
@@ -54,6 +54,13 @@ pub(crate) struct Common {
     /// Draw pictures into this folder
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+}
+
+impl Common {
+    /// The number of processors.
+    fn smp(&self) -> u32 {
+        self.smp.unwrap_or(4)
+    }
 }
 
 /// Entitlements, in the user's own unit.

@@ -2,9 +2,9 @@
 //!
 //! Key types: [`PciBus`], [`Interrupts`] (how a function was made to interrupt).
 //!
-//! Where there is neither MSI-X nor MSI a device is not made to interrupt at all: where its line
-//! arrives is said in the firmware's AML only, which the kernel does not read. Its driver is then
-//! polled.
+//! Where there is neither MSI-X nor MSI a device interrupts by its pin, if the kernel has found where
+//! that arrives ([`PciBus::interrupt_by_pin`]). Otherwise its driver is polled, and it keeps its pin
+//! still: others may have the same line.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -28,6 +28,8 @@ pub enum Interrupts {
     Msix,
     /// By MSI.
     Msi,
+    /// By its pin, until the driver has asked the device for what.
+    Pin,
     /// Not at all: it has to be polled.
     Polled,
 }
@@ -42,6 +44,7 @@ impl PciBus {
     pub unsafe fn new(function: Function) -> Self {
         // SAFETY: it is no bus master.
         unsafe { function.enable(false) };
+        function.set_pin_enabled(false);
         Self {
             function,
             table: None,
@@ -69,6 +72,11 @@ impl PciBus {
                 Interrupts::Polled
             }
         }
+    }
+
+    /// Has the function interrupt by its pin, the line of which has been connected.
+    pub fn interrupt_by_pin(&mut self) {
+        self.function.set_pin_enabled(true);
     }
 
     fn by_msix(&mut self, message: Message) -> Result<(), PciError> {

@@ -3,7 +3,7 @@
 //! Key types: [`Transport`] (what drivers use, with a fake in `crate::fake`), [`PciTransport`].
 //!
 //! Only devices of version 1 are driven: they have their registers in memory, described by
-//! capabilities. All interrupts of a device come by the one MSI-X message there is.
+//! capabilities. All interrupts of a device come by the one MSI-X message there is, or by its pin.
 
 use core::fmt;
 
@@ -95,6 +95,8 @@ pub trait Transport: Send + 'static {
     fn set_queue(&mut self, queue: u16, size: u16, addresses: Addresses, message: Option<u16>);
     /// Has the device interrupt by `message` of the MSI-X table when its configuration changes.
     fn interrupt_on_change(&mut self, message: Option<u16>);
+    /// Has a device that interrupts by its pin let it go: what is looked at from here on was there.
+    fn acknowledge(&mut self);
     /// Tells the device that there is something in a queue that was set up.
     fn notify(&mut self, queue: u16);
     /// Reads 32 bits of the device's own configuration; `offset` is a multiple of 4.
@@ -130,7 +132,11 @@ const QUEUES: usize = 64;
 /// The types of structures that capabilities describe.
 const COMMON: u8 = 1;
 const NOTIFY: u8 = 2;
+const ISR: u8 = 3;
 const DEVICE: u8 = 4;
+
+/// Bytes of the interrupt status, the first of which counts (section 4.1.4.5).
+const ISR_BYTES: usize = 4;
 
 /// Where a structure of a device is, as one of its vendor-specific capabilities says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,18 +173,21 @@ pub struct PciTransport<R> {
     multiplier: usize,
     device: Option<R>,
     device_bytes: usize,
+    /// What lets go of the pin when it is read, if the device interrupts by that.
+    isr: Option<R>,
     /// For each queue, where it is notified; `None` before it is set up.
     places: [Option<usize>; QUEUES],
 }
 
 impl<R: Registers + Send + 'static> PciTransport<R> {
-    /// Of the device on `bus` that has these structures.
+    /// Of the device on `bus` that has these structures, and interrupts by its pin or not.
     ///
     /// # Errors
     /// [`BusError::NoRegisters`] if one that is needed is not there.
     pub fn new<B: Bus<Registers = R>>(
         bus: &mut B,
         structures: &[Structure],
+        by_pin: bool,
     ) -> Result<Self, BusError> {
         let find = |kind| structures.iter().find(|one| one.kind == kind).copied();
         let needed = |kind| find(kind).ok_or(BusError::NoRegisters { bar: 0 });
@@ -189,6 +198,7 @@ impl<R: Registers + Send + 'static> PciTransport<R> {
         // More than these bytes are not used of a page for each queue.
         let notify_bytes = notify.length.min(1 << 20) as usize;
         let device = find(DEVICE);
+        let isr = by_pin.then(|| needed(ISR)).transpose()?;
         let device_bytes = device.map_or(0, |device| device.length.min(4096) as usize & !3);
         let mut map = |structure: Structure, length: usize| {
             bus.registers(structure.bar, structure.offset.into(), length)
@@ -200,6 +210,7 @@ impl<R: Registers + Send + 'static> PciTransport<R> {
             multiplier: notify.multiplier as usize,
             device: device.map(|device| map(device, device_bytes)).transpose()?,
             device_bytes,
+            isr: isr.map(|isr| map(isr, ISR_BYTES)).transpose()?,
             places: [None; QUEUES],
         })
     }
@@ -261,6 +272,12 @@ impl<R: Registers + Send + 'static> Transport for PciTransport<R> {
     fn interrupt_on_change(&mut self, message: Option<u16>) {
         let message = message.unwrap_or(NO_MESSAGE);
         self.common.write16(common::MSIX_CONFIG, message);
+    }
+
+    fn acknowledge(&mut self) {
+        if let Some(isr) = &self.isr {
+            isr.read8(0);
+        }
     }
 
     fn notify(&mut self, queue: u16) {

@@ -187,7 +187,7 @@ where
                 registers.write32(reg::EITR, reg::MODERATION);
                 registers.write32(reg::EIAC, cause::RXQ0 | cause::TXQ0 | cause::OTHER);
             }
-            Interrupts::Msi | Interrupts::Polled => {
+            Interrupts::Msi | Interrupts::Pin | Interrupts::Polled => {
                 registers.write32(reg::CTRL_EXT, control);
                 registers.write32(reg::ITR, reg::MODERATION);
             }

@@ -47,6 +47,8 @@ struct Device {
     mtu: u16,
     /// A reset does not come to its end.
     is_stuck: bool,
+    /// Looks after which the pin is let go of.
+    acknowledged: usize,
     resets: usize,
 }
 
@@ -104,6 +106,10 @@ impl Transport for Link {
         assert_eq!(message, Some(0));
     }
 
+    fn acknowledge(&mut self) {
+        self.device().acknowledged += 1;
+    }
+
     fn notify(&mut self, queue: u16) {
         let mut device = self.device();
         assert!(device.queues.contains_key(&queue));
@@ -147,6 +153,7 @@ impl Rig {
             has_link: true,
             mtu: 1500,
             is_stuck: false,
+            acknowledged: 0,
             resets: 0,
         };
         change(&mut device);

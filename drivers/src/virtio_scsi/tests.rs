@@ -20,6 +20,8 @@ struct Device {
     queues: BTreeMap<u16, DeviceQueue>,
     /// A reset does not come to its end.
     is_stuck: bool,
+    /// Looks after which the pin is let go of.
+    acknowledged: usize,
     resets: usize,
 }
 
@@ -73,6 +75,10 @@ impl Transport for Link {
 
     fn interrupt_on_change(&mut self, _: Option<u16>) {}
 
+    fn acknowledge(&mut self) {
+        self.device().acknowledged += 1;
+    }
+
     fn notify(&mut self, queue: u16) {
         assert!(self.device().queues.contains_key(&queue));
     }
@@ -106,6 +112,7 @@ fn pair_of(features: u64, is_stuck: bool) -> Pair {
         features,
         queues: BTreeMap::new(),
         is_stuck,
+        acknowledged: 0,
         resets: 0,
     })));
     let master = bus.master.clone();
@@ -127,7 +134,9 @@ fn pair() -> Pair {
 impl Pair {
     fn service(&mut self, now_ns: u64) -> Vec<Notice> {
         let mut said = Vec::new();
+        let before = self.link.device().acknowledged;
         self.driver.service(now_ns, &mut |notice| said.push(notice));
+        assert_eq!(self.link.device().acknowledged, before + 1);
         self.said.extend(&said);
         said
     }

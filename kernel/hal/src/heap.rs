@@ -1,13 +1,15 @@
 //! The kernel heap: lists of small free blocks, filled from a region of the address space that is
 //! grown by mapping fresh frames when it is full.
 //!
-//! Small blocks (`classes`) take constant time. Larger ones come from one list of holes, in time
+//! Small blocks (`classes`) take constant time, and mostly no lock: each core keeps some of its own
+//! (`magazine`). Larger ones come from one list of holes, in time
 //! linear in their number; they are few: tables of boot time, chunks of small blocks, stacks of
 //! buffers.
 //!
 //! Invariant: `[HEAP, HEAP + size)` is mapped, and nothing else in the region.
 
 mod classes;
+mod magazine;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -16,6 +18,7 @@ use linked_list_allocator::Heap;
 use vortex_kernel_base::address::FRAME_SIZE;
 
 use self::classes::{CLASSES, Class, FreeList};
+use self::magazine::Magazine;
 use crate::paging::{self, Access, MapError};
 use crate::sync::{IrqLock, Level};
 
@@ -92,10 +95,14 @@ fn allocate_large(layout: Layout) -> Option<NonNull<u8>> {
     block.ok()
 }
 
-/// A block of a class, from its list or from a new chunk.
+/// A block of a class: from this core's, from the list, or from a new chunk.
 fn allocate_small(class: Class) -> Option<NonNull<u8>> {
+    if let Some(block) = magazine::here(class, Magazine::pop) {
+        return Some(block);
+    }
     let list = &SMALL[class.index()];
-    if let Some(block) = list.lock().pop() {
+    let take = |magazine: &mut Magazine| magazine.fill(&mut list.lock(), class);
+    if let Some(block) = magazine::here(class, take) {
         return Some(block);
     }
     let chunk = allocate_large(class.chunk())?;
@@ -103,6 +110,20 @@ fn allocate_small(class: Class) -> Option<NonNull<u8>> {
     // SAFETY: the chunk was allocated with that layout just now and is never freed.
     unsafe { list.refill(class, chunk) };
     list.pop()
+}
+
+/// Takes a block of a class back.
+///
+/// # Safety
+/// The block is of that class, and nobody uses it any more.
+unsafe fn free_small(class: Class, block: NonNull<u8>) {
+    magazine::here(class, |magazine| {
+        // SAFETY: the caller's promises.
+        unsafe { magazine.push(block) };
+        if magazine.is_full(class) {
+            magazine.empty(&mut SMALL[class.index()].lock(), class);
+        }
+    });
 }
 
 // SAFETY: the lists hand out disjoint blocks of mapped memory that fit their layouts, and take
@@ -123,7 +144,7 @@ unsafe impl GlobalAlloc for KernelHeap {
         match Class::of(layout) {
             // SAFETY: the caller promises that `alloc` gave the block for this layout, so it is of
             // this class, and that it is used no more.
-            Some(class) => unsafe { SMALL[class.index()].lock().push(block) },
+            Some(class) => unsafe { free_small(class, block) },
             // SAFETY: as above, so it is the region's.
             None => unsafe { HEAP.lock().deallocate(block, layout) },
         }

@@ -2,10 +2,11 @@
 //! (Intel 82093AA datasheet, section 3).
 //!
 //! [`init`] takes over all of them with every input masked and silences the old 8259 pair;
-//! [`connect`] then opens one input. PCI devices use MSI ([`crate::pci`]) and need none of this.
+//! [`connect`] then opens one input, [`connect_pin`] that of a PCI device which has no MSI
+//! ([`crate::pci`]).
 //!
-//! Invariant: an input is either masked or fully programmed: the half with the destination is
-//! written while the input is masked.
+//! Invariants: an input is either masked or fully programmed: the half with the destination is
+//! written while the input is masked. One that was connected is not connected again.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -38,6 +39,8 @@ pub enum IoApicError {
     Map(MapError),
     /// No I/O APIC has this input.
     NoSuchInput(u32),
+    /// The input raises another vector already.
+    Taken(u32),
     /// The core's APIC id has more than 8 bits, which needs interrupt remapping.
     FarCore(u32),
     /// The chip does not answer: its registers read as all ones.
@@ -52,6 +55,7 @@ impl fmt::Display for IoApicError {
         match self {
             Self::Map(error) => write!(f, "I/O APIC: {error}"),
             Self::NoSuchInput(input) => write!(f, "no I/O APIC has input {input}"),
+            Self::Taken(input) => write!(f, "another device has input {input} of the I/O APICs"),
             Self::FarCore(id) => write!(
                 f,
                 "core with APIC id {id} cannot take interrupts of lines; expected an id below 255"
@@ -136,17 +140,30 @@ fn low_half(input: u32) -> u32 {
     REDIRECTIONS + 2 * input
 }
 
-/// All chips of a machine.
-struct Chips<R>(Vec<Chip<R>>);
+/// All chips of a machine, and where the old lines arrive.
+struct Chips<R> {
+    all: Vec<Chip<R>>,
+    lines: Interrupts,
+    /// The inputs that are connected.
+    taken: Vec<u32>,
+}
 
 impl<R: Registers> Chips<R> {
+    const fn none() -> Self {
+        Self {
+            all: Vec::new(),
+            lines: Interrupts::none(),
+            taken: Vec::new(),
+        }
+    }
+
     fn with<T>(
         &mut self,
         input: u32,
         action: impl FnOnce(&mut Chip<R>, u32) -> T,
     ) -> Result<T, IoApicError> {
         let mut owners = self
-            .0
+            .all
             .iter_mut()
             .filter_map(|chip| chip.local(input).zip(Some(chip)));
         let (local, chip) = owners.next().ok_or(IoApicError::NoSuchInput(input))?;
@@ -157,13 +174,29 @@ impl<R: Registers> Chips<R> {
         // 255 addresses all cores.
         let destination = u8::try_from(apic_id).ok().filter(|&id| id != u8::MAX);
         let destination = destination.ok_or(IoApicError::FarCore(apic_id))?;
+        if self.taken.contains(&route.input) {
+            return Err(IoApicError::Taken(route.input));
+        }
         self.with(route.input, |chip, input| {
             chip.connect(input, route, vector, destination);
-        })
+        })?;
+        self.taken.push(route.input);
+        Ok(())
+    }
+
+    /// PCI's lines are low and level-triggered where the tables do not say otherwise.
+    fn connect_pin(&mut self, line: u8, vector: u8, apic_id: u32) -> Result<u32, IoApicError> {
+        let route = self.lines.listed_route(line).unwrap_or(Route {
+            input: line.into(),
+            polarity: Polarity::ActiveLow,
+            trigger: Trigger::Level,
+        });
+        self.connect(route, vector, apic_id)?;
+        Ok(route.input)
     }
 }
 
-static CHIPS: IrqLock<Chips<Mmio>> = IrqLock::new(Level::Devices, Chips(Vec::new()));
+static CHIPS: IrqLock<Chips<Mmio>> = IrqLock::new(Level::Devices, Chips::none());
 
 /// Takes over the machine's interrupt controllers; until [`connect`] no line interrupts.
 /// Returns how many inputs there are.
@@ -185,8 +218,9 @@ pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
             },
         )?;
         inputs += chip.inputs;
-        CHIPS.lock().0.push(chip);
+        CHIPS.lock().all.push(chip);
     }
+    CHIPS.lock().lines = interrupts.clone();
     Ok(inputs)
 }
 
@@ -202,9 +236,19 @@ pub fn silence_legacy() {
 /// with this APIC id.
 ///
 /// # Errors
-/// When there is no such input or the core cannot be reached.
+/// When there is no such input, it is connected already, or the core cannot be reached.
 pub fn connect(route: Route, vector: u8, apic_id: u32) -> Result<(), IoApicError> {
     CHIPS.lock().connect(route, vector, apic_id)
+}
+
+/// Lets a PCI device's pin, which the firmware has wired to this line of the old controllers, raise
+/// `vector` on the core with this APIC id; the input at which it arrives. Where a pin arrives without
+/// the old controllers is said in the firmware's AML only: on some machines nothing comes this way.
+///
+/// # Errors
+/// As [`connect`]; so too when another device's pin is wired to the same line.
+pub fn connect_pin(line: u8, vector: u8, apic_id: u32) -> Result<u32, IoApicError> {
+    CHIPS.lock().connect_pin(line, vector, apic_id)
 }
 
 /// Masks or unmasks a connected input.

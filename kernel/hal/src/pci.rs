@@ -138,6 +138,26 @@ impl Function {
         self.msix.map_or(0, |(_, msix)| msix.table_size())
     }
 
+    /// The interrupt line of the PC's old interrupt controllers that the firmware has wired its pin
+    /// to, 1 to 15; `None` when it has no pin or the firmware says nothing (PCI Local Bus
+    /// Specification 3.0, section 6.2.4).
+    #[must_use]
+    pub fn interrupt_line(&self) -> Option<u8> {
+        /// Where the line's number is: in the low byte.
+        const INTERRUPT: u16 = 0x3c;
+        self.interrupt_pin?;
+        let line = self.read(INTERRUPT) as u8;
+        (1..16).contains(&line).then_some(line)
+    }
+
+    /// Lets the function use its interrupt pin, or no more.
+    pub fn set_pin_enabled(&self, enabled: bool) {
+        update_command(machine(), self.address, |mut command| {
+            command.set(CommandRegister::INTERRUPT_DISABLE, !enabled);
+            command
+        });
+    }
+
     /// Lets the function decode its registers and, with `bus_master`, reach memory by itself.
     ///
     /// # Safety

@@ -31,6 +31,20 @@ pub enum Level {
     Log = 5,
 }
 
+/// That `core`, which is this one, may take a lock of this level now.
+///
+/// # Panics
+/// When it holds one of the same or a higher level.
+#[inline]
+pub(crate) fn check_order(core: &cores::Core, level: Level) {
+    let held = core.held_levels.load(Ordering::Relaxed);
+    assert!(
+        held >> (level as u8) == 0,
+        "core {} takes a {level:?} lock while it holds levels {held:#b}",
+        core.index()
+    );
+}
+
 /// No core: the lock is free.
 const FREE: u32 = u32::MAX;
 
@@ -65,12 +79,7 @@ impl<T> IrqLock<T> {
             "core {me} takes its own {:?} lock again",
             self.level
         );
-        let held = core.held_levels.load(Ordering::Relaxed);
-        assert!(
-            held >> (self.level as u8) == 0,
-            "core {me} takes a {:?} lock while it holds levels {held:#b}",
-            self.level
-        );
+        check_order(core, self.level);
         let inner = self.mutex.lock();
         self.own(me, inner, interrupts)
     }

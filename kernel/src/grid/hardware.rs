@@ -13,7 +13,7 @@ use vortex_resources::machine::{self, Access, Exit, Machine, Mapped, PageTables}
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::{Frame, Frames};
 
-use super::{Places, Processor, Wired, platform};
+use super::{Places, Processor, Wired, interrupts, platform};
 use crate::processes::System;
 
 /// Where the cores of the grid are, once it runs.
@@ -246,6 +246,10 @@ impl Machine for Hardware {
     type Platform = Processor;
     type Tables = Tables;
     type Registers = Registers;
+
+    fn interrupt_seen_to(&self, vector: u8) {
+        interrupts::seen_to(vector);
+    }
 
     fn zero_frame(&self, frame: Frame) {
         user_frames::zero(physical(frame));

@@ -5,15 +5,19 @@
 //! for the rest is for the receiver to find out, until then it is the infrastructure. The handler's
 //! own cycles are taken from whom it interrupted ([`vortex_toolkit::Platform::interrupt_cycles`]).
 //!
-//! Invariants: the handler takes no lock and allocates nothing; an interrupt for which the core's
-//! inbox has no room is latched and becomes a request later, so none is lost (two of one vector
-//! that wait at the same time are one, as in the hardware).
+//! A device that interrupts by its pin holds its line until it has been seen to: the line is masked
+//! from the interrupt to then ([`seen_to`]).
+//!
+//! Invariants: the handler allocates nothing, and takes no lock but that of the I/O APICs, to mask a
+//! line; an interrupt for which the core's inbox has no room is latched and becomes a request later,
+//! so none is lost (two of one vector that wait at the same time are one, as in the hardware).
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
 use vortex_hal::cores::MAX_CORES;
 use vortex_hal::interrupts::{self, VectorError};
+use vortex_hal::ioapic;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Platform, Request, System};
 
@@ -43,6 +47,9 @@ pub(super) struct Interrupts<Y: System> {
     latches: [Latch; MAX_CORES],
 }
 
+/// For each vector the input of the I/O APICs that raises it, and 1; 0 for messages.
+static INPUTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+
 /// How often an interrupt had to be latched.
 static LATCHED: AtomicU64 = AtomicU64::new(0);
 
@@ -71,8 +78,29 @@ pub(crate) fn register<Y: Wired>(
     Ok(vector)
 }
 
+/// This vector is raised by a line, at this input of the I/O APICs.
+pub(crate) fn is_of_line(vector: u8, input: u32) {
+    INPUTS[usize::from(vector)].store(input + 1, Ordering::Release);
+}
+
+/// The device that has interrupted by this vector has been seen to.
+pub(crate) fn seen_to(vector: u8) {
+    set_masked(vector, false);
+}
+
+/// Masks or unmasks the line that raises a vector, if that is what raises it.
+fn set_masked(vector: u8, masked: bool) {
+    let input = INPUTS[usize::from(vector)].load(Ordering::Acquire);
+    if let Some(input) = input.checked_sub(1)
+        && let Err(error) = ioapic::set_masked(input, masked)
+    {
+        log::error!("{error}");
+    }
+}
+
 /// The low-level handler.
 fn handle<Y: Wired>(vector: u8) {
+    set_masked(vector, true);
     let wiring = Y::wiring();
     if let Some(shared) = wiring.shared.get() {
         let platform = Processor::new(&shared.places);

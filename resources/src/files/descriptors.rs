@@ -239,20 +239,7 @@ impl Descriptors {
         close_on_exec: bool,
         lowest: u32,
     ) -> Result<i32, Errno> {
-        if lowest >= self.limit {
-            return Err(Errno::EINVAL);
-        }
-        let from = self.free.max(lowest as usize);
-        let taken = self
-            .slots
-            .iter()
-            .skip(from)
-            .take_while(|slot| slot.is_some())
-            .count();
-        let number = from + taken;
-        if number >= self.limit as usize {
-            return Err(Errno::EMFILE);
-        }
+        let number = self.lowest_free(lowest)?;
         if lowest as usize <= self.free {
             self.free = number + 1;
         }
@@ -262,6 +249,31 @@ impl Descriptors {
         };
         self.put(number, slot);
         Ok(number as i32)
+    }
+
+    /// Whether [`Self::add`] would find a number for what is still to be made.
+    ///
+    /// # Errors
+    /// EMFILE at the limit.
+    pub fn check_room(&self) -> Result<(), Errno> {
+        match self.lowest_free(0) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Errno::EMFILE),
+        }
+    }
+
+    fn lowest_free(&self, lowest: u32) -> Result<usize, Errno> {
+        if lowest >= self.limit {
+            return Err(Errno::EINVAL);
+        }
+        let from = self.free.max(lowest as usize);
+        let slots = self.slots.iter().skip(from);
+        let taken = slots.take_while(|slot| slot.is_some()).count();
+        let number = from + taken;
+        match number < self.limit as usize {
+            true => Ok(number),
+            false => Err(Errno::EMFILE),
+        }
     }
 
     /// Makes `number` stand for `file`; what it stood for before (dup2(2)).

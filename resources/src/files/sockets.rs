@@ -142,16 +142,26 @@ impl Call<'_> {
         if address != 0 {
             self.check_place(place)?;
         }
+        let mut descriptors = self.descriptors.lock();
+        // So is the descriptor: without one, the connection waits on.
+        descriptors.check_room()?;
         let accepted = socket.accept()?;
         let (accepted, peer) = accepted.ok_or_else(|| wait_for(&file, Events::READABLE, 0))?;
-        accepted.apply();
         let opened = Opened::Socket(Arc::new(accepted));
         let file = OpenFile::new(opened, None, O_RDWR | flags & O_NONBLOCK);
         let closes = flags & linux_raw_sys::general::O_CLOEXEC != 0;
-        if address != 0 {
-            self.tell_address(&peer, place)?;
+        let number = descriptors.add(file.clone(), closes, 0)?;
+        drop(descriptors);
+        if let Opened::Socket(accepted) = &file.opened {
+            accepted.apply();
         }
-        let number = self.descriptors.lock().add(file, closes, 0)?;
+        if address != 0
+            && let Err(failure) = self.tell_address(&peer, place)
+        {
+            let gone = self.descriptors.lock().close(number);
+            drop(gone);
+            return Err(failure);
+        }
         Ok(u64::from(number.unsigned_abs()))
     }
 

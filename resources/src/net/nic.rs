@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use spin::{Mutex, Once};
+use spin::Mutex;
 use vortex_toolkit::ids::ResourceId;
 
 use super::buffer::Pool;
@@ -20,6 +20,7 @@ use super::interface::{
 use super::limit::Limit;
 use super::pace::Pace;
 use crate::machine::Machine;
+use crate::vector::Vector;
 
 /// An interface's number, in the order in which they were attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,8 +38,8 @@ const POLL_NS: u64 = 1_000_000;
 pub(crate) struct Nic {
     pub(crate) id: InterfaceId,
     pub(crate) name: &'static str,
-    /// The vector of its interrupts; none if it is polled.
-    pub(crate) vector: Once<u8>,
+    /// Its interrupts.
+    pub(crate) vector: Vector,
     /// When it is to be looked at, in nanoseconds; `u64::MAX` for never.
     due_ns: AtomicU64,
     /// A request to look at it is on its way: another one would find nothing to do.
@@ -106,7 +107,7 @@ impl Nic {
         Self {
             id,
             name: interface.name(),
-            vector: Once::new(),
+            vector: Vector::new(),
             due_ns: AtomicU64::new(u64::MAX),
             is_awaited: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -230,7 +231,7 @@ impl Nic {
     }
 
     fn deadline(&self, state: &State, now_ns: u64) -> Option<u64> {
-        let is_polled = self.vector.get().is_none() || !state.refused.is_empty();
+        let is_polled = self.vector.is_polled() || !state.refused.is_empty();
         let poll = is_polled.then_some(now_ns + POLL_NS);
         let own = state.interface.deadline();
         let pace = state.pace.filter(|_| !state.refused.is_empty());

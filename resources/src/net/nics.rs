@@ -46,10 +46,11 @@ impl Nics {
         Some(id)
     }
 
-    /// Says which vector an interface's interrupts have.
-    pub fn set_vector(&self, id: InterfaceId, vector: u8) {
+    /// Says which vector an interface's interrupts have. If it is not sure that they come, the
+    /// interface is polled until the first does.
+    pub fn set_vector(&self, id: InterfaceId, vector: u8, is_sure: bool) {
         if let Some(nic) = self.get(id) {
-            nic.vector.call_once(|| vector);
+            nic.vector.set(vector, is_sure);
         }
     }
 
@@ -88,7 +89,7 @@ impl Nics {
 
     /// The interface whose interrupts have this vector.
     pub(crate) fn interrupting(&self, vector: u8) -> Option<&Nic> {
-        self.all().find(|one| one.vector.get() == Some(&vector))
+        self.all().find(|one| one.vector.is(vector))
     }
 
     pub(crate) fn tap(&self) -> Option<&Tap> {

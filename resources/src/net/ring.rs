@@ -51,7 +51,9 @@ pub(crate) fn interrupt<M: Machine>(
     vector: u8,
 ) -> Option<u64> {
     let nic = shared.nics.interrupting(vector)?;
-    service(shared, context, nic)
+    let due = service(shared, context, nic);
+    shared.machine.interrupt_seen_to(vector);
+    due
 }
 
 /// Takes what an interface has to say. When to come again, in nanoseconds.

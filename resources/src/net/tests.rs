@@ -82,7 +82,7 @@ impl Rig {
         world.shared.network.configure(Addressing::None);
         let nics = &world.shared.nics;
         let id = nics.attach(Box::new(system)).expect("it is the first");
-        nics.set_vector(id, VECTOR);
+        nics.set_vector(id, VECTOR, true);
         let tapped = Arc::new(Mutex::new(Vec::new()));
         let (taps, reader) = (tapped.clone(), machine.clone());
         nics.set_tap(Box::new(move |from, packet| {

@@ -9,8 +9,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use spin::{Mutex, Once};
+use spin::Mutex;
 use vortex_toolkit::ids::ResourceId;
+
+use crate::vector::Vector;
 
 use super::adapter::{Adapter, Command, Limits, Notice, Refusal, Tag};
 use super::io::Io;
@@ -23,8 +25,8 @@ pub struct ControllerId(pub usize);
 pub(crate) struct Controller {
     pub(crate) id: ControllerId,
     pub(crate) name: &'static str,
-    /// The vector of its interrupts; none if it is polled.
-    pub(crate) vector: Once<u8>,
+    /// Its interrupts.
+    pub(crate) vector: Vector,
     state: Mutex<State>,
     /// Its disks are being looked for, or have been: who looks again must wait.
     pub(crate) is_known: Mutex<bool>,
@@ -88,7 +90,7 @@ impl Controller {
         Self {
             id,
             name: adapter.name(),
-            vector: Once::new(),
+            vector: Vector::new(),
             state: Mutex::new(State {
                 adapter,
                 flight: Vec::new(),
@@ -198,7 +200,7 @@ impl Controller {
 
     fn deadline(&self, state: &State, now_ns: u64) -> Option<u64> {
         let under_way = state.flight.len() - state.free.len();
-        let is_polled = self.vector.get().is_none() && under_way > 0;
+        let is_polled = self.vector.is_polled() && under_way > 0;
         let is_lost = under_way == 0 && !state.refused.is_empty();
         let poll = (is_polled || is_lost).then_some(now_ns + POLL_NS);
         let own = state.adapter.deadline();

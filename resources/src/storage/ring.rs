@@ -71,7 +71,9 @@ pub(crate) fn interrupt<M: Machine>(
     vector: u8,
 ) -> Option<u64> {
     let controller = shared.storage.interrupting(vector)?;
-    service(shared, context, &controller)
+    let due = service(shared, context, &controller);
+    shared.machine.interrupt_seen_to(vector);
+    due
 }
 
 /// Takes what a controller has to say. When to come again, in nanoseconds.

@@ -184,7 +184,9 @@ impl<M: Machine> Shared<M> {
         let make = || {
             let scheduler = self.layout.home(activity).unwrap_or_else(|| {
                 let params = self.grid.activity_params(activity).unwrap_or_default();
-                self.grid.add_scheduler(self.layout.new_home(params))
+                let scheduler = self.grid.add_scheduler(self.layout.new_home(params));
+                self.grid.set_home(activity, scheduler);
+                scheduler
             });
             let plan = self.layout.threads(activity, scheduler);
             Arc::new(Home::new(activity, scheduler, plan, self.grid.cores()))

@@ -121,6 +121,9 @@ impl<P: Scheduler> Resources<Load<P>> for Stations {
         let Some(stage) = flow.route.get(job.stage as usize) else {
             return Outcome::Done;
         };
+        if let Some(found) = flow.found {
+            context.attribute(found);
+        }
         context.platform().spend(stage.cycles.draw(rng));
         context.add_bytes(stage.bytes.draw(rng));
         if let Some(next) = flow.route.get(job.stage as usize + 1) {

@@ -98,6 +98,8 @@ pub struct Flow {
     pub name: String,
     /// Who pays.
     pub activity: ActivityId,
+    /// Who is found at the first resource to be the one that pays, if not [`Self::activity`].
+    pub found: Option<ActivityId>,
     /// Where a job goes; not empty.
     pub route: Vec<Stage>,
     /// When jobs come.
@@ -115,6 +117,7 @@ impl Flow {
         Self {
             name: name.into(),
             activity,
+            found: None,
             route,
             arrivals,
             labels: 1,

@@ -140,6 +140,67 @@ fn a_multiplexor_charges_decisions_to_whom_they_are_for() {
     assert_eq!(ledger_faults(simulation.grid()), [""; 0]);
 }
 
+/// Packets of 10 us, one every `every_us`, which the infrastructure finds to be for one of two
+/// CPU-bound activities; the three have homes of equal weight. What the neighbour of that activity
+/// gets, the activity's own, and its packets, in thousandths of the core.
+fn beside_packets(every_us: u64) -> [u64; 3] {
+    let mut builder = multiplexors(1);
+    let below_a_home = |builder: &mut Grid, name: &str| {
+        let home = builder.scheduler(wfq(1, 50));
+        let mut spec = wfq(1, 50);
+        spec.asks[0].parent = Parent::Scheduler(home);
+        (home, builder.resource(name, spec))
+    };
+    let (_, demultiplexing) = below_a_home(&mut builder, "demultiplexing");
+    let mut flows = Vec::new();
+    let [neighbour, flooded] = ["neighbour", "flooded"].map(|name| {
+        let activity = builder.activity(name, weight(50));
+        let (home, threads) = below_a_home(&mut builder, "threads");
+        builder.home(activity, home);
+        flows.push(spin(activity, threads, 2, Amount::Fixed(100_000)));
+        activity
+    });
+    let packet = Stage {
+        resource: demultiplexing,
+        cycles: Amount::Fixed(10_000),
+        bytes: Amount::Fixed(64),
+    };
+    let every_cycles = every_us * 1_000;
+    let packets = Arrivals::Periodic { every_cycles };
+    let infrastructure = ActivityId::INFRASTRUCTURE;
+    flows.push(Flow {
+        found: Some(flooded),
+        ..Flow::new("packets", infrastructure, vec![packet], packets)
+    });
+    let mut simulation = Simulation::new(builder, flows, Timing::default(), 5);
+    simulation.run_until(10 * SECOND);
+    assert_eq!(ledger_faults(simulation.grid()), [""; 0]);
+    let part = |of: &dyn Fn(ResourceId, ActivityId) -> bool| {
+        let sum = sum(simulation.grid(), |_, resource, payer| of(resource, payer));
+        sum.cycles * 1_000 / (10 * SECOND)
+    };
+    [
+        part(&|_, payer| payer == neighbour),
+        part(&|resource, payer| payer == flooded && resource != demultiplexing),
+        part(&|resource, _| resource == demultiplexing),
+    ]
+}
+
+#[test]
+fn who_packets_are_for_pays_for_finding_that_out() {
+    // A fifth of the core for packets: without them, the activity has so much less for itself.
+    let [neighbour, flooded, packets] = beside_packets(50);
+    assert!((198..=200).contains(&packets), "{packets}");
+    assert!((485..=500).contains(&neighbour), "{neighbour}");
+    assert!((285..=300).contains(&flooded), "{flooded}");
+    // More packets than there can be: they have no more than the infrastructure's part, and the
+    // activity itself has nothing.
+    let [neighbour, flooded, packets] = beside_packets(5);
+    assert!((470..=500).contains(&packets), "{packets}");
+    assert!((470..=500).contains(&neighbour), "{neighbour}");
+    assert!(flooded <= 5, "{flooded}");
+}
+
 #[test]
 fn fifty_thirty_three_seventeen_of_the_bytes() {
     let mut builder = multiplexors(1);

@@ -7,7 +7,7 @@ use crate::request::{Head, Link, Reason, Request, Trigger};
 use crate::slab::{Chain, Work};
 use crate::system::{Outcome, Resources, System};
 use crate::task::{Leavings, Task};
-use crate::tree::{Above, Place};
+use crate::tree::Place;
 use crate::waiting::{Party, Waiter, WaiterId};
 
 use alloc::vec::Vec;
@@ -279,8 +279,9 @@ impl<Y: System> CoreState<Y> {
         self.books.close();
         let record = self.current.record(kind, cycles, requests);
         let finished = self.tree.finish(&self.platform, place, &record, now);
-        let above =
-            finished.unwrap_or_else(|| self.conclude_for_another(place, kind, cycles, requests));
+        let Some(above) = finished else {
+            return self.conclude_for_another(place, kind, cycles, requests);
+        };
         let record = self.current.record_with_decision(kind);
         self.tree
             .finish_above(&self.platform, place.node, above, Some(&record), now);
@@ -296,21 +297,29 @@ impl<Y: System> CoreState<Y> {
     }
 
     /// As [`Self::conclude`], if the activity found is another than the served one.
+    ///
+    /// Those asked on the way to the served one are charged all the same: so much they have had, and
+    /// a flood of packets gets no more of the core than they are to have. The home of the activity
+    /// found is charged too, as if it had done the work itself.
     #[cold]
-    fn conclude_for_another(
-        &mut self,
-        place: Place,
-        kind: RecordKind,
-        cycles: u64,
-        requests: u64,
-    ) -> Above {
+    fn conclude_for_another(&mut self, place: Place, kind: RecordKind, cycles: u64, requests: u64) {
         let client = self.payer(place);
-        let payer = Place { client, ..place };
         let record = self.current.record(kind, cycles, requests);
-        self.tree.client(payer).account.book(&record);
+        let payer = self.tree.client(Place { client, ..place });
+        payer.account.book(&record);
+        let home = payer.home;
         let now = self.books.mark;
+        let above = self
+            .tree
+            .finish_for_another(&self.platform, place, client, &record, now);
+        let home = home.and_then(|home| self.known_scheduler(home));
+        let record = self.current.record_with_decision(kind);
+        if let Some(home) = home {
+            self.tree
+                .report_beside(&self.platform, home, place.node, &record, now);
+        }
         self.tree
-            .finish_for_another(&self.platform, place, client, &record, now)
+            .finish_above(&self.platform, place.node, above, Some(&record), now);
     }
 
     fn serve_nothing(&mut self, place: Place) {

@@ -381,7 +381,7 @@ impl<Y: System> CoreState<Y> {
             return Ok(place);
         }
         let shared = self.learn(resource)?.shared.clone();
-        let params = self
+        let (params, home) = self
             .grid
             .client_params(&shared, activity)
             .ok_or(Reason::NoActivity)?;
@@ -390,6 +390,7 @@ impl<Y: System> CoreState<Y> {
         let place = self
             .tree
             .add_queue(&self.platform, node, kind, (activity, account), &params);
+        self.tree.client(place).home = home;
         if self.grid.is_suspended(activity) {
             self.tree.suspend_client(&self.platform, place);
         }

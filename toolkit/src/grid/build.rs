@@ -109,6 +109,14 @@ impl<Y: System> Builder<Y> {
         ActivityId(self.activities.insert(|_| activity))
     }
 
+    /// Says below which scheduler all is done that an activity does by itself; see
+    /// [`Grid::set_home`].
+    pub fn home(&mut self, activity: ActivityId, home: SchedulerId) {
+        if let Some(activity) = self.activities.get_mut(activity.0) {
+            activity.home = Some(home);
+        }
+    }
+
     /// Says what an activity is to one resource's scheduler.
     pub fn client(&mut self, resource: ResourceId, activity: ActivityId, params: ClientParams) {
         if let Some(resource) = self.resources.get(resource.0) {

@@ -197,6 +197,33 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         self.node(index).state == NodeState::Ready && self.poll(platform, index, now)
     }
 
+    /// Tells those that `node` asks of consumption during the service of `served`, but for those
+    /// that are told of it because they were asked for `served`. Nobody, if `node` is one of these.
+    pub(crate) fn report_beside(
+        &mut self,
+        platform: &impl Platform,
+        mut node: NodeIndex,
+        served: NodeIndex,
+        record: &Record<'_>,
+        now: u64,
+    ) {
+        while !self.is_asked_by(served, node) {
+            let place = self.node(node).parent;
+            node = place.node;
+            self.node(node)
+                .governor
+                .resource_record(platform, place.client, record, now);
+        }
+    }
+
+    /// Whether `lower` asks `upper`, directly or not, or is it.
+    fn is_asked_by(&mut self, mut lower: NodeIndex, upper: NodeIndex) -> bool {
+        while lower != upper && lower != ROOT {
+            lower = self.node(lower).parent.node;
+        }
+        lower == upper
+    }
+
     /// Tells the schedulers on the path of `charged` of consumption outside a dispatch.
     pub(crate) fn report(
         &mut self,

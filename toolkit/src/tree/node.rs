@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::activity_map::ActivityMap;
 use crate::governor::Governor;
+use crate::grid::SchedulerId;
 use crate::ids::{ActivityId, ClientId};
 use crate::scheduler::{ClientParams, Scheduler};
 use crate::slab::Chain;
@@ -66,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) holding: u32,
     /// Who pays; the infrastructure for a scheduler.
     pub(crate) activity: ActivityId,
+    /// Below whom that one does what it does by itself; see [`Grid::set_home`](crate::Grid::set_home).
+    pub(crate) home: Option<SchedulerId>,
     pub(crate) account: Arc<Account>,
 }
 
@@ -79,6 +82,7 @@ impl Client {
             waiters: 0,
             holding: 0,
             activity,
+            home: None,
             account,
         }
     }

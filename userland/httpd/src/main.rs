@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::log::Log;
 use crate::server::{Limits, Server};
@@ -59,6 +60,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// How many clients there are descriptors for, `wanted` at most, if this process has as many as the
+/// system lets it have.
+fn descriptors_for(wanted: u32) -> usize {
+    // Beside clients: the server's own, and files that are kept open.
+    let others = store::FILES as u64 + 16;
+    let needed = u64::from(wanted) + others;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |most| most.min(needed));
+        let raised = Rlimit {
+            current: Some(current),
+            ..limit
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            eprintln!("httpd: no more descriptors than there are: {error}");
+        }
+    }
+    let had = getrlimit(Resource::Nofile).current.unwrap_or(needed);
+    let clients = had.min(needed).saturating_sub(others).max(1);
+    usize::try_from(clients).unwrap_or(usize::MAX)
+}
+
 fn serve(args: &Args) -> Result<std::convert::Infallible, String> {
     let site = Site::new(&args.root, !args.no_listing)
         .map_err(|error| format!("cannot serve {}: {error}", args.root.display()))?;
@@ -71,7 +94,7 @@ fn serve(args: &Args) -> Result<std::convert::Infallible, String> {
     let address = listener.local_addr().unwrap_or(args.listen);
     eprintln!("httpd: {} at http://{address}/", args.root.display());
     let limits = Limits {
-        connections: args.connections as usize,
+        connections: descriptors_for(args.connections),
         idle: Duration::from_secs(args.idle),
     };
     Server::new(listener, site, log, limits)

@@ -26,6 +26,8 @@ use crate::site::Site;
 const LISTENER: u64 = u64::MAX;
 /// Events taken at once.
 const EVENTS: usize = 256;
+/// Clients let in at once.
+const ENTRIES: usize = 64;
 /// For how long nobody is let in after descriptors or memory ran out.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -146,7 +148,8 @@ impl Server {
         })
     }
 
-    /// Lets clients in while there is room for them.
+    /// Lets clients in while there is room for them, but not for so long that the others wait: those
+    /// who come as fast as they are answered never end.
     fn let_in(&mut self) {
         if self
             .closed_until
@@ -155,7 +158,10 @@ impl Server {
             return;
         }
         self.closed_until = None;
-        while self.are_waiting && self.clients.len() < self.limits.connections {
+        for _ in 0..ENTRIES {
+            if !self.are_waiting || self.clients.len() >= self.limits.connections {
+                return;
+            }
             match self.listener.accept() {
                 Ok((stream, client)) => {
                     let connection = Connection::new(stream, client.ip());
@@ -235,5 +241,33 @@ impl Server {
         let mut client = self.clients.remove(number);
         client.connection.abandon(&mut self.log);
         self.deadlines.remove(&(client.deadline, number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn many_who_come_at_once_are_not_all_let_in_before_others_have_their_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let site = Site::new(folder.path(), false).unwrap();
+        let limits = Limits {
+            connections: 1000,
+            idle: Duration::from_secs(10),
+        };
+        let mut server = Server::new(listener, site, Log::open(None).unwrap(), limits).unwrap();
+        let come = 3 * ENTRIES / 2;
+        let connect = |_| TcpStream::connect(address).unwrap();
+        let _clients: Vec<_> = (0..come).map(connect).collect();
+        server.let_in();
+        assert_eq!(server.clients.len(), ENTRIES);
+        assert_eq!(server.timeout().map(|left| left.tv_sec), Some(0));
+        server.let_in();
+        assert_eq!(server.clients.len(), come);
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// For how long a file is taken for unchanged.
 const VALID: Duration = Duration::from_secs(1);
 /// How many files are kept.
-const FILES: usize = 512;
+pub(crate) const FILES: usize = 512;
 /// Bytes of a file that is kept whole, at most.
 const SMALL: u64 = 32 << 10;
 

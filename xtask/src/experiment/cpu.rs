@@ -43,9 +43,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let activities = grid::activities("cpu", common);
     let program = Program {
         configuration: configuration(args, &activities)?,
-        smp: common.smp,
+        smp: common.smp(),
         memory: "512M".into(),
-        accel: Some(measure::accel(common)?),
+        accel: Some(measure::accel(common.smp())?),
         ..Program::default()
     };
     let samples = measure::run(&program, common, SETTLE)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let output = Output {
             experiment: "cpu",
             shares: &common.shares.0,
-            smp: common.smp,
+            smp: common.smp(),
             timeslice_us: args.timeslice,
             report: &report,
             samples: &samples,
@@ -72,8 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// which has a small share of its own.
 fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     let common = &args.common;
-    let mut configuration = grid::begin(activities, common.smp);
-    let threads = grid::threads(common.smp, Some(args.timeslice), |_| 100);
+    let mut configuration = grid::begin(activities, common.smp());
+    let threads = grid::threads(common.smp(), Some(args.timeslice), |_| 100);
     configuration.schedulers.push(threads);
     for (name, _) in activities {
         let hog = grid::process(name, "/bin/cpuhog", &[]);

@@ -78,7 +78,7 @@ impl Args {
             .with_context(|| format!("cannot write {}", file.display()))?;
         let mut files = Vec::new();
         for (name, _) in activities {
-            for thread in 0..self.common.smp {
+            for thread in 0..self.common.smp() {
                 let path = |number| format!("/disk/{name}/{thread}.{number}");
                 let of_thread = (0..self.files).map(path);
                 files.extend(of_thread.map(|path| GuestFile {
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = measure::Root::new(&configuration, files, 0)?;
     let program = Program {
         configuration,
-        smp: common.smp,
+        smp: common.smp(),
         memory: "512M".into(),
         extra: root.arguments(args.controller, Some(args.rate)),
         ..Program::default()
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let results = Results {
         experiment: "disk",
         shares: &common.shares.0,
-        smp: common.smp,
+        smp: common.smp(),
         allowed: ALLOWED,
         judged: &[DISK],
         cpu: analyse(&samples, &entitled)?,
@@ -156,21 +156,21 @@ const fn float(bytes: u64) -> f64 {
 /// As `sched-config/examples/disk.xml`.
 fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
     let common = &args.common;
-    let mut configuration = grid::begin(activities, common.smp);
+    let mut configuration = grid::begin(activities, common.smp());
     configuration.activities.push(grid::infrastructure(100));
     for (name, metric) in RESOURCES {
-        let resource = grid::resource(name, metric, 0..common.smp);
+        let resource = grid::resource(name, metric, 0..common.smp());
         configuration.schedulers.push(resource);
     }
-    let last = common.smp - 1;
+    let last = common.smp() - 1;
     for name in ON_ONE_CORE {
-        let resource = grid::resource(name, Metric::Bytes, last..common.smp);
+        let resource = grid::resource(name, Metric::Bytes, last..common.smp());
         configuration.schedulers.push(resource);
     }
     // As much as the core's resources together.
     let everywhere = 50 * u32::try_from(RESOURCES.len()).unwrap_or(0);
     let weight = |core| everywhere + if core == last { 100 } else { 0 };
-    let threads = grid::threads(common.smp, None, weight);
+    let threads = grid::threads(common.smp(), None, weight);
     configuration.schedulers.push(threads);
     let numbers = [args.files, args.size, args.streams].map(|number| number.to_string());
     let [files, size, streams] = &numbers;

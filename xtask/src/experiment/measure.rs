@@ -63,9 +63,9 @@ impl Root {
 
 /// How the instructions of an experiment run that is CPU-bound: a single processor that is emulated
 /// has them for its clock, so that its figures are the same on a busy host.
-pub(super) fn accel(common: &Common) -> Result<Accel> {
+pub(super) fn accel(smp: u32) -> Result<Accel> {
     match accel::detect()? {
-        Accel::Tcg if common.smp == 1 => Ok(Accel::Counted { shift: 3 }),
+        Accel::Tcg if smp == 1 => Ok(Accel::Counted { shift: 3 }),
         other => Ok(other),
     }
 }

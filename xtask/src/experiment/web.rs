@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let site = servers::Site::new(args)?;
     let program = Program {
         configuration: servers::configuration(args, &activities)?,
-        smp: common.smp,
+        smp: common.smp(),
         memory: "512M".into(),
         files: site.files()?,
         extra: link.device(args.nic.device()).to_vec(),
@@ -148,7 +148,7 @@ fn report(
     let results = Results {
         experiment: "web",
         shares: &common.shares.0,
-        smp: common.smp,
+        smp: common.smp(),
         allowed: ALLOWED,
         judged: &[WRITE],
         cpu: analyse(samples, &entitled)?,

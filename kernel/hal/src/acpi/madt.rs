@@ -95,18 +95,33 @@ pub struct LocalNmi {
 }
 
 impl Interrupts {
+    /// Of a machine of which nothing is known.
+    pub(crate) const fn none() -> Self {
+        Self {
+            local_apic: 0,
+            has_8259: false,
+            processors: Vec::new(),
+            io_apics: Vec::new(),
+            overrides: Vec::new(),
+            nmi_sources: Vec::new(),
+            local_nmis: Vec::new(),
+        }
+    }
+
     /// Where the legacy interrupt line `irq` arrives.
     #[must_use]
     pub fn route(&self, irq: u8) -> Route {
+        self.listed_route(irq).unwrap_or(Route {
+            input: irq.into(),
+            polarity: Polarity::ActiveHigh,
+            trigger: Trigger::Edge,
+        })
+    }
+
+    /// The same, if the table says anything of the line.
+    pub(crate) fn listed_route(&self, irq: u8) -> Option<Route> {
         let listed = self.overrides.iter().find(|(line, _)| *line == irq);
-        listed.map_or(
-            Route {
-                input: irq.into(),
-                polarity: Polarity::ActiveHigh,
-                trigger: Trigger::Edge,
-            },
-            |&(_, route)| route,
-        )
+        listed.map(|(_, route)| *route)
     }
 }
 

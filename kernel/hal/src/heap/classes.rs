@@ -17,6 +17,9 @@ const LARGEST: usize = 4096;
 pub(super) const CLASSES: usize = (LARGEST / SMALLEST).trailing_zeros() as usize + 1;
 /// How many bytes a list is refilled with.
 const CHUNK_BYTES: usize = 32 << 10;
+/// How many bytes go at a time between the list and a core, and how many blocks at most.
+const BATCH_BYTES: usize = 8 << 10;
+const MOST_AT_A_TIME: usize = 64;
 
 /// A block size: 16 bytes times a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +39,18 @@ impl Class {
     }
 
     /// Bytes of a block.
-    fn size(self) -> usize {
+    const fn size(self) -> usize {
         SMALLEST << self.0
+    }
+
+    /// How many blocks go between a core's blocks and the list at a time: so many that the list is
+    /// seldom locked, so few that a core does not hold back much.
+    pub(super) const fn batch(self) -> usize {
+        match BATCH_BYTES / self.size() {
+            0..2 => 2,
+            MOST_AT_A_TIME.. => MOST_AT_A_TIME,
+            count => count,
+        }
     }
 
     /// What to refill the list with.

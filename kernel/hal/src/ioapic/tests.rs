@@ -69,15 +69,18 @@ fn route(input: u32) -> Route {
 
 fn two_chips() -> Chips<FakeChip> {
     let chip = |inputs, first| Chip::new(FakeChip::new(inputs), first).expect("it answers");
-    Chips(vec![chip(24, 0), chip(8, 24)])
+    Chips {
+        all: vec![chip(24, 0), chip(8, 24)],
+        ..Chips::none()
+    }
 }
 
 #[test]
 fn all_inputs_are_masked_at_first() {
     let chips = two_chips();
-    assert_eq!((chips.0[0].inputs, chips.0[1].inputs), (24, 8));
+    assert_eq!((chips.all[0].inputs, chips.all[1].inputs), (24, 8));
     for input in 0..24 {
-        assert_eq!(chips.0[0].registers.indirect[0x10 + 2 * input], MASKED);
+        assert_eq!(chips.all[0].registers.indirect[0x10 + 2 * input], MASKED);
     }
 }
 
@@ -92,23 +95,23 @@ fn a_chip_that_does_not_answer_is_noticed() {
 fn a_line_is_connected_at_the_chip_that_has_it() {
     let mut chips = two_chips();
     assert_eq!(chips.connect(route(4), 0x34, 3), Ok(()));
-    assert_eq!(chips.0[0].registers.indirect[0x18..0x1a], [0x34, 3 << 24]);
+    assert_eq!(chips.all[0].registers.indirect[0x18..0x1a], [0x34, 3 << 24]);
     let low_level = Route {
         input: 26,
         polarity: Polarity::ActiveLow,
         trigger: Trigger::Level,
     };
     assert_eq!(chips.connect(low_level, 0x35, 0), Ok(()));
-    assert_eq!(chips.0[1].registers.indirect[0x14], 0xa035);
+    assert_eq!(chips.all[1].registers.indirect[0x14], 0xa035);
 }
 
 #[test]
 fn the_destination_is_written_while_the_input_is_masked() {
     let mut chips = two_chips();
-    chips.0[0].registers.writes.clear();
+    chips.all[0].registers.writes.clear();
     assert_eq!(chips.connect(route(4), 0x34, 3), Ok(()));
     assert_eq!(
-        chips.0[0].registers.writes,
+        chips.all[0].registers.writes,
         [(0x18, MASKED), (0x19, 3 << 24), (0x18, 0x34)]
     );
 }
@@ -121,12 +124,12 @@ fn masking_keeps_the_rest() {
         chips.with(4, |chip, local| chip.set_masked(local, true)),
         Ok(())
     );
-    assert_eq!(chips.0[0].registers.indirect[0x18], MASKED | 0x34);
+    assert_eq!(chips.all[0].registers.indirect[0x18], MASKED | 0x34);
     assert_eq!(
         chips.with(4, |chip, local| chip.set_masked(local, false)),
         Ok(())
     );
-    assert_eq!(chips.0[0].registers.indirect[0x18], 0x34);
+    assert_eq!(chips.all[0].registers.indirect[0x18], 0x34);
 }
 
 #[test]
@@ -192,4 +195,16 @@ fn the_8259s_end_masked_with_vectors_above_the_exceptions() {
             (Some(&first_vector), Some(&0xff))
         );
     }
+}
+
+#[test]
+fn a_pin_is_level_triggered_and_has_its_input_for_itself() {
+    let mut chips = two_chips();
+    assert_eq!(chips.connect_pin(11, 0x40, 2), Ok(11));
+    assert_eq!(
+        chips.all[0].registers.indirect[0x26..0x28],
+        [0xa040, 2 << 24]
+    );
+    assert_eq!(chips.connect_pin(11, 0x41, 2), Err(IoApicError::Taken(11)));
+    assert_eq!(chips.all[0].registers.indirect[0x26], 0xa040);
 }

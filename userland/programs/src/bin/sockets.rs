@@ -4,11 +4,15 @@
 //! Usage: `sockets`. It writes a line for each thing it tries.
 #![forbid(unsafe_code)]
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Bytes of the long transfers.
 const LONG: usize = 3_000_000;
@@ -25,6 +29,7 @@ fn main() -> io::Result<()> {
     time_limits()?;
     without_waiting()?;
     many()?;
+    without_descriptors()?;
     datagrams()?;
     inside_the_machine()?;
     println!("sockets: done");
@@ -226,6 +231,28 @@ fn without_waiting() -> io::Result<()> {
         }
     }
     println!("all of it comes: {}", read == written);
+    Ok(())
+}
+
+/// Who comes while there is no descriptor for it waits, and has lost nothing.
+fn without_descriptors() -> io::Result<()> {
+    let (listener, address) = listen()?;
+    let mut client = TcpStream::connect(address)?;
+    client.write_all(b"patience")?;
+    let limit = getrlimit(Resource::Nofile);
+    let next = File::open("/dev/null")?.as_raw_fd().unsigned_abs();
+    let current = Some(next.into());
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
+    let refused = listener.accept().map(|_| ());
+    println!(
+        "without a descriptor: {:?}",
+        refused.map_err(|error| error.raw_os_error())
+    );
+    setrlimit(Resource::Nofile, limit)?;
+    let (mut server, _) = listener.accept()?;
+    let mut text = [0; 8];
+    server.read_exact(&mut text)?;
+    println!("with one: {:?}", String::from_utf8_lossy(&text));
     Ok(())
 }
 

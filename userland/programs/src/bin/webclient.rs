@@ -37,6 +37,9 @@ struct Args {
     /// For how many seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
+    /// Leave out what is asked in so many seconds at the beginning
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    settle: u32,
 }
 
 /// What became of the requests of a connection.
@@ -49,7 +52,12 @@ struct Answers {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.settle >= args.seconds {
+        eprintln!("webclient: nothing is left to count; --seconds must be more than --settle");
+        return ExitCode::FAILURE;
+    }
     let start = Instant::now();
+    let counted = start + Duration::from_secs(args.settle.into());
     let mut all = Answers::default();
     thread::scope(|scope| {
         let args = &args;
@@ -71,7 +79,7 @@ fn main() -> ExitCode {
         json!({
             "requests": all.times.len(),
             "failed": all.failed,
-            "seconds": start.elapsed().as_secs_f64(),
+            "seconds": counted.elapsed().as_secs_f64(),
             "p50_us": at(500),
             "p99_us": at(990),
             "p999_us": at(999),
@@ -89,6 +97,7 @@ fn main() -> ExitCode {
 fn client(args: &Args, number: u32, start: Instant) -> Answers {
     let step = Duration::from_secs(1) / args.rate;
     let end = start + Duration::from_secs(args.seconds.into());
+    let counted = start + Duration::from_secs(args.settle.into());
     let mut answers = Answers::default();
     let mut connection = None;
     for turn in 0.. {
@@ -97,10 +106,12 @@ fn client(args: &Args, number: u32, start: Instant) -> Answers {
             break;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        let counts = due >= counted;
         match ask(args, &mut connection) {
-            Ok(()) => answers.times.push(due.elapsed()),
+            Ok(()) if counts => answers.times.push(due.elapsed()),
+            Ok(()) => {}
             Err(_) => {
-                answers.failed += 1;
+                answers.failed += u64::from(counts);
                 connection = None;
                 thread::sleep(BREATH);
             }

@@ -29,6 +29,9 @@ const PAGE: &str = "index.html";
 const PAGE_BYTES: usize = 2048;
 /// Seconds from the start of the guest's programs to the first sample: the clients have begun then.
 const SETTLE: u32 = 8;
+/// Seconds of the clients' that do not count: an emulator translates what has not run yet, on both
+/// sides of the first requests and of the first packets of a flood.
+const WARM: u32 = 3;
 
 /// What the victim's clients saw.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -139,6 +142,7 @@ fn start_client(args: &Args, link: &Link, seconds: u32) -> Result<Running> {
         .args(["--rate", &args.rate.to_string()])
         .args(["--connections", &args.connections.to_string()])
         .args(["--seconds", &seconds.to_string()])
+        .args(["--settle", &WARM.to_string()])
         .stdout(Stdio::piped());
     Running::start(&mut client)
 }

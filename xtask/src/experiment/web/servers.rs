@@ -88,7 +88,7 @@ fn page(bytes: usize) -> Vec<u8> {
 
 /// As `sched-config/examples/web.xml`, for as many cores as there are.
 pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result<String> {
-    let smp = args.common.smp;
+    let smp = args.common.smp();
     let mut configuration = grid::begin(activities, smp);
     configuration.activities.push(grid::infrastructure(100));
     // The last core has the servers, the one before it the card; one core has everything.
