@@ -16,6 +16,9 @@ const RATE: u32 = 20_000;
 const SECONDS: u32 = 8;
 const ARRIVE: f64 = 500.0;
 
+/// Bytes of a packet, with the headers of IP and UDP.
+const PACKET: u64 = 64 + 28;
+
 const NEIGHBOUR: &str = "neighbour";
 const FLOODED: &str = "flooded";
 const PORT: u16 = 9;
@@ -81,12 +84,13 @@ fn seen(what: &str, samples: &[Sample]) -> Seen {
     let elapsed = float(last.cores[0].elapsed - first.cores[0].elapsed);
     let seconds = float(last.at - first.at) / float(first.hertz);
     let part = |activity| float(last.cycles(activity, 0) - first.cycles(activity, 0)) / elapsed;
-    let requests = |sample: &Sample, activity, resource| {
+    // By their bytes: a request of the demultiplexer's is of several packets.
+    let packets = |sample: &Sample, activity, resource| {
         let used = sample.at_resource(activity, resource);
-        used.map_or(0, |used| used.requests)
+        used.map_or(0, |used| used.bytes) / PACKET
     };
     let in_a_second = |activity, resource| {
-        let count = |sample| requests(sample, activity, resource);
+        let count = |sample| packets(sample, activity, resource);
         float(count(last) - count(first)) / seconds
     };
     let cycles = |sample: &Sample| {

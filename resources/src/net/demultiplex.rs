@@ -5,6 +5,7 @@
 //! is dropped here, as cheaply as can be: a flood costs the one that it is for.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::Instant;
@@ -20,8 +21,19 @@ use super::{InterfaceId, arp, dhcp};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
-/// An interface has received a packet.
+/// An interface has received packets, which are for one receiver.
 pub(crate) fn received<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+    packets: Vec<interface::Packet>,
+) -> Option<Instant> {
+    let all = packets.into_iter();
+    let due = all.filter_map(|packet| received_one(shared, context, id, packet));
+    due.min()
+}
+
+fn received_one<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     id: InterfaceId,

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Outcome, Request};
@@ -100,9 +101,7 @@ fn service<M: Machine>(
     for notice in serviced.notices {
         tell(context, reader, nic, notice);
     }
-    for packet in serviced.packets {
-        hand_on(shared, context, reader, nic.id, packet);
-    }
+    hand_on(shared, context, reader, nic.id, serviced.packets);
     for refused in serviced.resume {
         context.resume(refused);
     }
@@ -114,23 +113,52 @@ fn service<M: Machine>(
     serviced.deadline
 }
 
-/// Hands a packet to the network device read resource, in order with those it belongs to.
+/// Packets that are handed on by one request, at most.
+const TOGETHER: usize = 16;
+
+/// Hands packets to the network device read resource, each in order with those it belongs to. Those of
+/// one flow that have come one after another are for the same receiver, and go together.
 fn hand_on<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     reader: ResourceId,
     id: InterfaceId,
-    packet: Packet,
+    packets: Vec<Packet>,
 ) {
-    if let Some(tap) = shared.nics.tap() {
-        tap(id, &packet);
+    let mut flow = None;
+    let mut together = Vec::new();
+    for packet in packets {
+        if let Some(tap) = shared.nics.tap() {
+            tap(id, &packet);
+        }
+        context.add_bytes(packet.length() as u64);
+        let mut head = [0; LOOK_AT];
+        let length = packet.read(&shared.machine, 0, &mut head);
+        let next = Flow::of(&head[..length]);
+        if together.len() == TOGETHER || next.is_none() || next != flow {
+            let before = core::mem::take(&mut together);
+            hand_on_flow(shared, context, reader, id, flow, before);
+        }
+        flow = next;
+        together.push(packet);
     }
-    context.add_bytes(packet.length() as u64);
-    let mut head = [0; LOOK_AT];
-    let length = packet.read(&shared.machine, 0, &mut head);
-    let flow = Flow::of(&head[..length]);
+    hand_on_flow(shared, context, reader, id, flow, together);
+}
+
+/// The same, of one flow.
+fn hand_on_flow<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    reader: ResourceId,
+    id: InterfaceId,
+    flow: Option<Flow>,
+    packets: Vec<Packet>,
+) {
+    if packets.is_empty() {
+        return;
+    }
     let (dependency, affinity) = shared.labels().of(flow.as_ref());
-    let message = Message::Net(NetMessage::Received(id, packet));
+    let message = Message::Net(NetMessage::Received(id, packets));
     let request = Request::new(reader, ActivityId::INFRASTRUCTURE, message);
     context.send(request.ordered(dependency).near(affinity));
 }

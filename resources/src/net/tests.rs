@@ -14,7 +14,7 @@ use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use super::buffer::{Buffer, Pool};
 use super::cable::{Cable, End, Settings};
 use super::interface::{Host, Interface, Notice, Outgoing, Packet};
-use super::{Addressing, InterfaceId, NetMessage};
+use super::{Addressing, InterfaceId, NetMessage, Reason};
 use crate::errand::{Errand, Here};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
@@ -197,6 +197,32 @@ fn what_is_received_is_taken_in_order_and_paid_by_the_infrastructure() {
         assert_eq!(counters.received, 240);
         // All buffers are in the ring again.
         assert_eq!(rig.world.shared.packets().out(), 64);
+    }
+}
+
+/// A packet of UDP from this port, as far as it is looked at.
+fn datagram(port: u8) -> Vec<u8> {
+    let ethernet = [&[0xff; 6][..], &[0; 6], &[8, 0]].concat();
+    let ip = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+    ];
+    [&ethernet[..], &ip, &[0, port, 0, 9, 0, 8, 0, 0], &[0; 22]].concat()
+}
+
+#[test]
+fn packets_of_one_flow_that_come_together_are_handed_on_together() {
+    for cores in [1, 4] {
+        let mut rig = Rig::new(cores, &[100], 64);
+        let flows = [[1; 20].as_slice(), &[2], &[1; 5]].concat();
+        for port in &flows {
+            rig.cable.inject(0, &datagram(*port));
+        }
+        rig.world.run_for(1_000_000);
+        assert_eq!(rig.tapped.lock().len(), flows.len());
+        let requests = rig.usage(Kind::NetRead, 0).requests;
+        assert_eq!(requests, 2 + 4, "two notices; 16 and 4, 1, 5 packets");
+        let dropped = rig.world.shared.network.dropped(Reason::Checksum);
+        assert_eq!(dropped, flows.len() as u64, "each was looked at");
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn handle<M: Machine>(
             transmit::transmit(shared, context, packet);
             None
         }
-        NetMessage::Received(id, packet) => demultiplex::received(shared, context, id, packet),
+        NetMessage::Received(id, packets) => demultiplex::received(shared, context, id, packets),
         NetMessage::Arp(id, bytes) => {
             arp::arrived(shared, context, id, &bytes);
             None

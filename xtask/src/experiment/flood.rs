@@ -67,6 +67,8 @@ const ALL: [(Flood, &str); 5] = [
 
 const VICTIM: &str = "victim";
 const FLOODED: &str = "flooded";
+/// Bytes of a packet of the flood, with the headers of IP and UDP.
+const PACKET: u64 = 64 + 28;
 const PORT: u16 = 9;
 const CLOSED: u16 = 10;
 /// Seconds from the start of the guest's programs to the first sample.
@@ -236,10 +238,11 @@ fn seen(flood: &'static str, samples: &[Sample], work: f64) -> Result<Run> {
     let seconds = (last.at - first.at) as f64 / first.hertz.max(1) as f64;
     let part = |name| (last.cycles(name, 0) - first.cycles(name, 0)) as f64 / elapsed;
     let of_core = |count: fn(&CoreSample) -> u64| (count(to) - count(from)) as f64 / elapsed;
+    // By their bytes: a request of the demultiplexer's is of several packets.
     let in_a_second = |activity, resource| {
         let count = |sample: &Sample| {
             let used = sample.at_resource(activity, resource);
-            used.map_or(0, |used| used.requests)
+            used.map_or(0, |used| used.bytes) / PACKET
         };
         count(last).saturating_sub(count(first)) as f64 / seconds
     };
