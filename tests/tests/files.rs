@@ -65,7 +65,7 @@ fn as_on_linux(program: &str) {
 
 #[test]
 fn a_tree_is_made_copied_renamed_and_deleted() {
-    let disk = RootDisk::new(64, &[]);
+    let disk = RootDisk::new(128, &[]);
     let ran = disk.run("/bin/filework", &["tree", "/tmp", "500"]);
     ran.expect_status(0);
     assert!(
