@@ -143,7 +143,7 @@ fn low_half(input: u32) -> u32 {
 /// All chips of a machine, and where the old lines arrive.
 struct Chips<R> {
     all: Vec<Chip<R>>,
-    lines: Interrupts,
+    lines: Option<Interrupts>,
     /// The inputs that are connected.
     taken: Vec<u32>,
 }
@@ -152,7 +152,7 @@ impl<R: Registers> Chips<R> {
     const fn none() -> Self {
         Self {
             all: Vec::new(),
-            lines: Interrupts::none(),
+            lines: None,
             taken: Vec::new(),
         }
     }
@@ -186,7 +186,9 @@ impl<R: Registers> Chips<R> {
 
     /// PCI's lines are low and level-triggered where the tables do not say otherwise.
     fn connect_pin(&mut self, line: u8, vector: u8, apic_id: u32) -> Result<u32, IoApicError> {
-        let route = self.lines.listed_route(line).unwrap_or(Route {
+        let listed = self.lines.as_ref();
+        let listed = listed.and_then(|lines| lines.listed_route(line));
+        let route = listed.unwrap_or(Route {
             input: line.into(),
             polarity: Polarity::ActiveLow,
             trigger: Trigger::Level,
@@ -220,7 +222,7 @@ pub fn init(interrupts: &Interrupts) -> Result<u32, IoApicError> {
         inputs += chip.inputs;
         CHIPS.lock().all.push(chip);
     }
-    CHIPS.lock().lines = interrupts.clone();
+    CHIPS.lock().lines = Some(interrupts.clone());
     Ok(inputs)
 }
 

@@ -5,7 +5,6 @@
 //! is dropped here, as cheaply as can be: a flood costs the one that it is for.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::Instant;
@@ -26,10 +25,9 @@ pub(crate) fn received<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     id: InterfaceId,
-    packets: Vec<interface::Packet>,
+    packets: impl Iterator<Item = interface::Packet>,
 ) -> Option<Instant> {
-    let all = packets.into_iter();
-    let due = all.filter_map(|packet| received_one(shared, context, id, packet));
+    let due = packets.filter_map(|packet| received_one(shared, context, id, packet));
     due.min()
 }
 

@@ -50,8 +50,8 @@ pub enum NetMessage {
     Interrupt(u8),
     /// To the device interrupt resource: see what an interface has to say.
     Service(InterfaceId),
-    /// To the network device read resource: packets were received, of one flow.
-    Received(InterfaceId, Vec<interface::Packet>),
+    /// To the network device read resource: a packet was received, and those of its flow behind it.
+    Received(InterfaceId, interface::Packet, Vec<interface::Packet>),
     /// To the network device read resource: an interface is ready, has a link or none, or is gone.
     Changed(InterfaceId, Notice),
 }

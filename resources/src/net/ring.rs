@@ -116,6 +116,25 @@ fn service<M: Machine>(
 /// Packets that are handed on by one request, at most.
 const TOGETHER: usize = 16;
 
+/// Packets of one flow, which have come one after another.
+struct Run {
+    /// `None` for what belongs to nothing: then there is one packet.
+    flow: Option<Flow>,
+    first: Packet,
+    more: Vec<Packet>,
+}
+
+impl Run {
+    const fn of(flow: Option<Flow>, first: Packet) -> Self {
+        let more = Vec::new();
+        Self { flow, first, more }
+    }
+
+    fn takes(&self, flow: Option<Flow>) -> bool {
+        flow.is_some() && self.flow == flow && self.more.len() + 1 < TOGETHER
+    }
+}
+
 /// Hands packets to the network device read resource, each in order with those it belongs to. Those of
 /// one flow that have come one after another are for the same receiver, and go together.
 fn hand_on<M: Machine>(
@@ -125,8 +144,13 @@ fn hand_on<M: Machine>(
     id: InterfaceId,
     packets: Vec<Packet>,
 ) {
-    let mut flow = None;
-    let mut together = Vec::new();
+    let send = |context: &mut Context<'_, Vortex<M>>, Run { flow, first, more }: Run| {
+        let (dependency, affinity) = shared.labels().of(flow.as_ref());
+        let message = Message::Net(NetMessage::Received(id, first, more));
+        let request = Request::new(reader, ActivityId::INFRASTRUCTURE, message);
+        context.send(request.ordered(dependency).near(affinity));
+    };
+    let mut run: Option<Run> = None;
     for packet in packets {
         if let Some(tap) = shared.nics.tap() {
             tap(id, &packet);
@@ -134,33 +158,19 @@ fn hand_on<M: Machine>(
         context.add_bytes(packet.length() as u64);
         let mut head = [0; LOOK_AT];
         let length = packet.read(&shared.machine, 0, &mut head);
-        let next = Flow::of(&head[..length]);
-        if together.len() == TOGETHER || next.is_none() || next != flow {
-            let before = core::mem::take(&mut together);
-            hand_on_flow(shared, context, reader, id, flow, before);
+        let flow = Flow::of(&head[..length]);
+        match &mut run {
+            Some(run) if run.takes(flow) => run.more.push(packet),
+            _ => {
+                if let Some(before) = run.replace(Run::of(flow, packet)) {
+                    send(context, before);
+                }
+            }
         }
-        flow = next;
-        together.push(packet);
     }
-    hand_on_flow(shared, context, reader, id, flow, together);
-}
-
-/// The same, of one flow.
-fn hand_on_flow<M: Machine>(
-    shared: &Shared<M>,
-    context: &mut Context<'_, Vortex<M>>,
-    reader: ResourceId,
-    id: InterfaceId,
-    flow: Option<Flow>,
-    packets: Vec<Packet>,
-) {
-    if packets.is_empty() {
-        return;
+    if let Some(last) = run {
+        send(context, last);
     }
-    let (dependency, affinity) = shared.labels().of(flow.as_ref());
-    let message = Message::Net(NetMessage::Received(id, packets));
-    let request = Request::new(reader, ActivityId::INFRASTRUCTURE, message);
-    context.send(request.ordered(dependency).near(affinity));
 }
 
 /// Hands a notice to it.

@@ -55,7 +55,10 @@ pub(crate) fn handle<M: Machine>(
             transmit::transmit(shared, context, packet);
             None
         }
-        NetMessage::Received(id, packets) => demultiplex::received(shared, context, id, packets),
+        NetMessage::Received(id, first, more) => {
+            let packets = core::iter::once(first).chain(more);
+            demultiplex::received(shared, context, id, packets)
+        }
         NetMessage::Arp(id, bytes) => {
             arp::arrived(shared, context, id, &bytes);
             None

@@ -95,19 +95,6 @@ pub struct LocalNmi {
 }
 
 impl Interrupts {
-    /// Of a machine of which nothing is known.
-    pub(crate) const fn none() -> Self {
-        Self {
-            local_apic: 0,
-            has_8259: false,
-            processors: Vec::new(),
-            io_apics: Vec::new(),
-            overrides: Vec::new(),
-            nmi_sources: Vec::new(),
-            local_nmis: Vec::new(),
-        }
-    }
-
     /// Where the legacy interrupt line `irq` arrives.
     #[must_use]
     pub fn route(&self, irq: u8) -> Route {

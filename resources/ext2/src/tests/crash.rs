@@ -50,14 +50,15 @@ fn mixed(model: &Model, random: &mut fastrand::Rng, _step: usize) -> Operation {
     }
 }
 
+fn all_directories(model: &Model) -> Vec<Id> {
+    let nodes = model.nodes.iter();
+    let all = nodes.filter(|(_, node)| node.kind == Kind::Directory && node.links > 0);
+    all.map(|(id, _)| *id).collect()
+}
+
 /// Anything, with as many moves of directories as there can be.
 fn directories(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
-    let all: Vec<Id> = model
-        .nodes
-        .iter()
-        .filter(|(_, node)| node.kind == Kind::Directory && node.links > 0)
-        .map(|(id, _)| *id)
-        .collect();
+    let all = all_directories(model);
     let names = |id: Id| model.node(id).entries.iter();
     let moving = all.iter().flat_map(|id| {
         let own = names(*id).filter(|(_, named)| model.node(**named).kind == Kind::Directory);
@@ -76,12 +77,7 @@ fn directories(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operat
 /// Directories that are renamed, replace each other and change places in their parents, all of whose
 /// names are in one block.
 fn in_place(model: &Model, random: &mut fastrand::Rng, step: usize) -> Operation {
-    let all: Vec<Id> = model
-        .nodes
-        .iter()
-        .filter(|(_, node)| node.kind == Kind::Directory && node.links > 0)
-        .map(|(id, _)| *id)
-        .collect();
+    let all = all_directories(model);
     let directory = all[random.usize(0..all.len())];
     let mut name = || std::format!("n{}", random.u8(0..7)).into_bytes();
     let (old, new) = (name(), name());
