@@ -144,6 +144,20 @@ impl Congestion {
         self.window = self.mss;
     }
 
+    /// Nothing was lost: all is as it was `prior` to the reduction, but the window, which grows back
+    /// by slow start, so that no burst is sent (RFC 4015, section 3.2). `pipe` is in the network,
+    /// `acked` was newly acknowledged.
+    pub(crate) fn take_back(&mut self, prior: Self, pipe: u32, acked: u32) {
+        let window = pipe + acked.min(initial(self.mss));
+        let threshold = prior.threshold.max(prior.window);
+        *self = Self {
+            window: self.window.max(window).min(MOST),
+            threshold: self.threshold.max(threshold),
+            mss: self.mss,
+            avoidance: prior.avoidance,
+        };
+    }
+
     /// Nothing was sent for a timeout: what the window was says little now (RFC 5681, section 4.1).
     pub(crate) fn restart(&mut self) {
         self.window = self.window.min(initial(self.mss));

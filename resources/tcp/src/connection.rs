@@ -69,6 +69,8 @@ pub struct Counters {
     pub retransmissions: u64,
     /// Times that the retransmission timer has fired.
     pub timeouts: u64,
+    /// Recoveries that were taken back, because what seemed lost was late.
+    pub undone: u64,
     /// Segments that were outside the window.
     pub outside_window: u64,
     /// Segments with an old timestamp.
@@ -211,6 +213,7 @@ impl<H: Host> Connection<H> {
     pub fn counters(&self) -> Counters {
         Counters {
             timeouts: self.sender.all_timeouts(),
+            undone: self.sender.all_undone(),
             ..self.counters
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! A segment is lost when one that was sent after it has arrived, and a reordering window more than
 //! a round trip has passed since it was sent. That finds lost retransmissions too. The window is
-//! zero until reordering is seen, and then a quarter of the smallest round trip, more if duplicates
-//! show that it was too short.
+//! zero until reordering is seen, and then a quarter of the smallest round trip. When duplicates show
+//! that it was too short it grows by quarters of the smoothed round trip, which bounds it: the RFC's
+//! quarters of the smallest one lead nowhere once a packet has overtaken the others both ways.
 
 use crate::rto::RoundTrip;
 use crate::scoreboard::{Scoreboard, Sent, Verdict};
@@ -34,8 +35,8 @@ pub(crate) struct Rack {
     /// The highest number that has arrived.
     forward: Seq,
     is_reordering: bool,
-    /// The window in quarters of the smallest round trip.
-    quarters: u8,
+    /// The window beyond a quarter of the smallest round trip, in quarters of the smoothed one.
+    widened: u8,
     persist: u8,
     /// The window does not grow again before this is acknowledged.
     round: Option<Seq>,
@@ -49,7 +50,7 @@ impl Rack {
             rtt: 0,
             forward: una,
             is_reordering: false,
-            quarters: 1,
+            widened: 0,
             persist: 0,
             round: None,
         }
@@ -86,16 +87,22 @@ impl Rack {
     pub(crate) fn duplicate(&mut self, una: Seq, nxt: Seq) {
         if self.round.is_none_or(|round| !una.before(round)) {
             self.round = Some(nxt);
-            self.quarters = self.quarters.saturating_add(1);
+            self.widened = self.widened.saturating_add(1).min(4);
             self.persist = PERSIST;
         }
+    }
+
+    /// What was taken for lost was late (RFC 3522): reordering, and the window was too short.
+    pub(crate) fn too_early(&mut self, una: Seq, nxt: Seq) {
+        self.is_reordering = true;
+        self.duplicate(una, nxt);
     }
 
     /// A recovery is over (step 4).
     pub(crate) fn recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
-            self.quarters = 1;
+            self.widened = 0;
         }
     }
 
@@ -104,8 +111,9 @@ impl Rack {
         if !self.is_reordering && (recovering || board.sacked() > 2 * mss) {
             return 0;
         }
-        let quarter = rtt.minimum().unwrap_or(0) / 4;
-        (quarter * Micros::from(self.quarters)).min(rtt.smoothed().unwrap_or(0))
+        let smoothed = rtt.smoothed().unwrap_or(0);
+        let widened = smoothed / 4 * Micros::from(self.widened);
+        (rtt.minimum().unwrap_or(0) / 4 + widened).min(smoothed)
     }
 
     /// Marks what is lost (step 5). Returns how much that is, and when to look again.

@@ -287,6 +287,19 @@ impl Scoreboard {
         });
     }
 
+    /// What was taken for lost is on its way.
+    pub(crate) fn forget_lost(&mut self) {
+        if self.lost == 0 {
+            return;
+        }
+        for record in &mut self.records {
+            if record.whereabouts == Whereabouts::Lost {
+                record.whereabouts = Whereabouts::Travelling;
+            }
+        }
+        self.lost = 0;
+    }
+
     /// The peer may have dropped what it reported after gaps (RFC 2018, section 8).
     pub(crate) fn forget_sacked(&mut self) {
         for record in &mut self.records {

@@ -2,17 +2,20 @@
 //! acknowledgment means.
 //!
 //! [`Sender::next`] (in `output`) chooses what to send, [`Sender::acknowledged`] (in `arrival`)
-//! takes acknowledgments in, and `alarm` has the one timer. SYN and FIN are numbers in the sequence
+//! takes acknowledgments in, `undo` takes
+//! back a recovery that was needless, and `alarm` has the one timer. SYN and FIN are numbers in the sequence
 //! space like data: they are lost, found and timed as data is.
 
 mod alarm;
 mod arrival;
 mod output;
+mod undo;
 
 use self::alarm::Alarm;
 pub(crate) use self::arrival::Acknowledgment;
 pub use self::output::Limits;
 pub(crate) use self::output::Part;
+use self::undo::Undo;
 
 use crate::config::{Config, MAX_SCALE};
 use crate::congestion::Congestion;
@@ -90,6 +93,8 @@ pub(crate) struct Sender<B> {
     rack: Rack,
     probe: TailLossProbe,
     recovery: Recovery,
+    /// What the recovery has changed, and for a while the last one.
+    undo: Option<Undo>,
     /// Without SACK, each duplicate acknowledgment is a segment that has arrived.
     duplicates: u32,
     /// The end of the last segment that was not full (Nagle's algorithm, in Minshall's form).
@@ -104,6 +109,11 @@ pub(crate) struct Sender<B> {
     /// Timeouts in a row.
     timeouts: u8,
     all_timeouts: u64,
+    /// Recoveries that were taken back.
+    all_undone: u64,
+    /// Numbers that were sent again, and those that the peer has reported as arrived twice.
+    all_resent: u64,
+    all_reported: u64,
     /// The congestion window was what held the sender back.
     is_limited: bool,
     retries: u8,
@@ -132,6 +142,7 @@ impl<B: Buffer> Sender<B> {
             rack: Rack::new(iss),
             probe: TailLossProbe::default(),
             recovery: Recovery::None,
+            undo: None,
             duplicates: 0,
             small_end: iss,
             alarm: Alarm::Off,
@@ -141,6 +152,9 @@ impl<B: Buffer> Sender<B> {
             requests: Requests::default(),
             timeouts: 0,
             all_timeouts: 0,
+            all_undone: 0,
+            all_resent: 0,
+            all_reported: 0,
             is_limited: false,
             retries: config.syn_retries,
             delayed_ack: config.delayed_ack,
@@ -170,6 +184,11 @@ impl<B: Buffer> Sender<B> {
     /// Times that the retransmission timer has fired.
     pub(crate) fn all_timeouts(&self) -> u64 {
         self.all_timeouts
+    }
+
+    /// Recoveries that were taken back, because nothing was lost.
+    pub(crate) fn all_undone(&self) -> u64 {
+        self.all_undone
     }
 
     /// Bytes of data in a full segment.
@@ -234,6 +253,7 @@ impl<B: Buffer> Sender<B> {
         }
         self.mss = mss;
         self.congestion.set_mss(mss, false);
+        self.undo = None;
         if self.is_synchronized {
             let all = self.board.outstanding();
             self.board.lose_first(all);

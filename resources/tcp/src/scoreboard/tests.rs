@@ -171,3 +171,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_taken_for_lost_is_on_its_way_again() {
+    let mut board = board(4);
+    board.sack(block(200, 300), MSS, |_| ());
+    board.lose_first(2 * MSS);
+    board.retransmit(BASE, BASE + MSS, Instant(9));
+    assert_eq!((board.lost(), board.pipe()), (MSS, 2 * MSS));
+    board.forget_lost();
+    assert_eq!((board.lost(), board.pipe()), (0, 3 * MSS));
+    assert_eq!(board.next_lost(), None);
+    board.lose_first(2 * MSS);
+    assert_eq!(
+        board.next_lost(),
+        Some((BASE, BASE + MSS)),
+        "and may be lost once more"
+    );
+}

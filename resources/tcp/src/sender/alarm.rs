@@ -121,6 +121,12 @@ impl<B: Buffer> Sender<B> {
         self.rtt.back_off();
         if self.is_synchronized {
             let is_first = !matches!(self.recovery, Recovery::Timeout { .. });
+            match self.recovery {
+                Recovery::None => self.remember(),
+                // It cannot be told which of the two was needless.
+                Recovery::Fast { .. } => self.undo = None,
+                Recovery::Timeout { .. } => {}
+            }
             self.congestion
                 .timed_out(self.board.outstanding(), is_first);
             self.recovery = Recovery::Timeout { until: self.nxt() };

@@ -42,7 +42,7 @@ struct Arrived {
     delivered: u32,
     /// When the newest that was sent once was sent.
     measured: Option<Instant>,
-    is_duplicate_report: bool,
+    duplicate: Option<SackBlock>,
     /// The duplicate is the end of the tail loss probe.
     is_probe_twice: bool,
 }
@@ -71,6 +71,7 @@ impl<B: Buffer> Sender<B> {
             self.timeouts = 0;
         }
         self.note_probe(acknowledgment, &arrived, flight);
+        self.reconsider(acknowledgment, arrived.acked, arrived.duplicate, now);
         self.note_duplicates(acknowledgment, &arrived);
         self.arm(now);
         let is_more_lost = self.find_losses(now);
@@ -111,15 +112,14 @@ impl<B: Buffer> Sender<B> {
         }
         let probe_end = self.probe.end();
         let is_probe_twice = duplicate.is_some_and(|block| Some(block.end) == probe_end);
-        let is_duplicate_report = duplicate.is_some();
-        if is_duplicate_report {
+        if duplicate.is_some() {
             self.rack.duplicate(self.board.una(), self.board.nxt());
         }
         Arrived {
             acked,
             delivered,
             measured,
-            is_duplicate_report,
+            duplicate,
             is_probe_twice,
         }
     }
@@ -138,10 +138,11 @@ impl<B: Buffer> Sender<B> {
             is_duplicate: arrived.is_probe_twice,
             is_plain: acknowledgment.is_bare
                 && arrived.delivered == 0
-                && !arrived.is_duplicate_report,
+                && arrived.duplicate.is_none(),
         };
         let has_repaired = self.probe.answered(answer);
         if has_repaired && matches!(self.recovery, Recovery::None) {
+            self.undo = None;
             self.congestion.lost(flight);
             self.congestion.set_window(self.congestion.threshold());
         }
@@ -199,6 +200,7 @@ impl<B: Buffer> Sender<B> {
 
     fn begin_recovery(&mut self) {
         let flight = self.board.outstanding();
+        self.remember();
         self.congestion.lost(flight);
         let mut reduction = RateReduction::new(flight);
         let window =

@@ -94,6 +94,7 @@ impl<B: Buffer> Sender<B> {
             return None;
         }
         self.requests.urgent = false;
+        self.note_resent(start, end, now);
         self.board.retransmit(start, end, now);
         if let Recovery::Fast { reduction, .. } = &mut self.recovery {
             reduction.sent(length);
@@ -118,6 +119,7 @@ impl<B: Buffer> Sender<B> {
         }
         let last = *self.board.last_travelling()?;
         let start = last.end - self.mss.min(last.end.since(last.start));
+        self.note_resent(start, last.end, now);
         self.board.retransmit(start, last.end, now);
         let is_telling = matches!(self.recovery, Recovery::None);
         self.probe.sent(last.end, is_telling);

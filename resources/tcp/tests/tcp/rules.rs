@@ -6,3 +6,4 @@ mod opening;
 mod receiving;
 mod resets;
 mod sending;
+mod undoing;

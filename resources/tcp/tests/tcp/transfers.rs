@@ -15,6 +15,7 @@ const LINK: Link = Link {
 const BAD: Faults = Faults {
     loss: 50_000,
     reorder: 250_000,
+    overtake: 0,
     duplicate: 20_000,
 };
 

@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) loss: u32,
     /// Of a million packets so many are late by up to half a round trip.
     pub(crate) reorder: u32,
+    /// Of a million packets so many take no time at all, and overtake those on their way.
+    pub(crate) overtake: u32,
     /// Of a million packets so many come twice.
     pub(crate) duplicate: u32,
 }
@@ -45,6 +47,7 @@ impl Faults {
     pub(crate) const NONE: Self = Self {
         loss: 0,
         reorder: 0,
+        overtake: 0,
         duplicate: 0,
     };
     pub(crate) const fn loss(loss: u32) -> Self {
@@ -123,7 +126,12 @@ impl Wire {
         } else {
             0
         };
-        let at_ns = self.free_ns[side] + (self.link.delay + late) * 1000;
+        let delay = if self.happens(faults.overtake) {
+            0
+        } else {
+            self.link.delay + late
+        };
+        let at_ns = self.free_ns[side] + delay * 1000;
         if self.happens(faults.duplicate) {
             self.arrive(at_ns + 1000, flow, 1 - side, packet.clone());
         }
