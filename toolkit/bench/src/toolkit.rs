@@ -30,6 +30,7 @@ pub const WORKLOADS: &[Workload] = &[
         operation: "the same, 8 requests each",
         counted: || one_core(Policy::Wfq, 16, 8),
         timed: || one_core(Policy::Wfq, 16, 8),
+        bound: Some(557.0),
         ..WFQ_16
     },
     Workload {
