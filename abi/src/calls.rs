@@ -25,7 +25,7 @@ pub const ACTIVITY_FIND: u64 = FIRST + 3;
 
 /// `activity_set(activity, resource, weight, priority)`: what an activity is to a resource's
 /// scheduler on all cores; with [`HOME`] as resource, what it is to the CPU multiplexors. `weight`
-/// in thousandths, 1 at least; `priority` from 0, the most urgent, to 255.
+/// in thousandths, 1 at least; `priority` from 0, the most urgent, to 255, or [`KEEP`].
 ///
 /// EPERM: without [`crate::rights::WEIGHTS`]. ESRCH: no such activity. ENXIO: no such resource, or
 /// one that works inside the activities' shares. EINVAL.
@@ -65,6 +65,44 @@ pub const CACHE_EVICT: u64 = FIRST + 9;
 /// EPERM without the right to choose activities; ESRCH; EBADF; ENOTSOCK.
 pub const SOCKET_ASSIGN: u64 = FIRST + 10;
 
+/// `activity_budget(activity, bytes)`: the most memory that an activity may hold, in whole pages;
+/// [`NO_LIMIT`] for as much as there is. What it holds beyond that stays, and it gets no more.
+///
+/// EPERM: without [`crate::rights::WEIGHTS`]. ESRCH. EINVAL: less than a page.
+pub const ACTIVITY_BUDGET: u64 = FIRST + 11;
+
+/// `activity_reserve(activity, resource, time, period)`: so much time, in microseconds, an activity
+/// may take of a resource in each period, for schedulers that know budgets; none for a period of 0.
+/// With [`HOME`] as resource, of each core.
+///
+/// As [`ACTIVITY_SET`]; EINVAL, too, for no time.
+pub const ACTIVITY_RESERVE: u64 = FIRST + 12;
+
+/// `activity_suspend(activity)`: no thread of an activity's processes runs until
+/// [`ACTIVITY_RESUME`], whoever starts them and whenever. What the kernel has begun for it is ended.
+///
+/// EPERM: without [`crate::rights::SIGNALS`], and for the infrastructure. ESRCH. EDEADLK: one's own.
+pub const ACTIVITY_SUSPEND: u64 = FIRST + 13;
+
+/// `activity_resume(activity)`: undoes [`ACTIVITY_SUSPEND`].
+///
+/// EPERM: without [`crate::rights::SIGNALS`]. ESRCH.
+pub const ACTIVITY_RESUME: u64 = FIRST + 14;
+
+/// `activity_evict(activity)`: as [`CACHE_EVICT`] with [`EVERY_FILE`], of what another activity has
+/// brought in.
+///
+/// EPERM: another than the caller's, without [`crate::rights::ACTIVITIES`]. ESRCH.
+pub const ACTIVITY_EVICT: u64 = FIRST + 15;
+
+/// `resource_metric(resource, metric)`: what the scheduler of a resource charges by from now on:
+/// 0 for processor cycles, 1 for bytes moved, 2 for requests, 3 for bytes of memory allocated. What
+/// clients are ahead or behind by is forgotten.
+///
+/// EPERM: without [`crate::rights::WEIGHTS`]. ENXIO: no such resource, or one that works inside the
+/// activities' shares. EINVAL.
+pub const RESOURCE_METRIC: u64 = FIRST + 16;
+
 /// A level of setsockopt(2) and getsockopt(2): options that Linux does not have.
 pub const SOL_VORTEX: u32 = 0x5600;
 
@@ -73,7 +111,7 @@ pub const SOL_VORTEX: u32 = 0x5600;
 pub const SO_ACTIVITY: u32 = 1;
 
 /// One past the last native number.
-pub const END: u64 = FIRST + 11;
+pub const END: u64 = FIRST + 17;
 
 /// A descriptor of [`CACHE_EVICT`]: all files.
 pub const EVERY_FILE: i32 = -1;
@@ -86,3 +124,9 @@ pub const SCOPE_ALL: u64 = 1;
 
 /// A resource of [`ACTIVITY_SET`]: the CPU multiplexors.
 pub const HOME: u64 = u64::MAX;
+
+/// A priority of [`ACTIVITY_SET`]: as it is.
+pub const KEEP: u64 = u64::MAX;
+
+/// Bytes of [`ACTIVITY_BUDGET`]: no limit.
+pub const NO_LIMIT: u64 = u64::MAX;

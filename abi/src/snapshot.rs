@@ -18,7 +18,7 @@ use crate::{Name, Record, TooShort};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"VORTEXST");
 
 /// The version that this crate writes.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Buckets of a histogram: bucket `b` counts from 2^b cycles up to 2^(b+1); bucket 0 counts zeros,
 /// too, and the last one everything above.
@@ -133,6 +133,8 @@ record! {
         pub weight: u64,
         /// Its name.
         pub name: Name,
+        /// Whether it is suspended: 1, or 0. Since version 2.
+        pub suspended: u64,
     }
 }
 

@@ -35,6 +35,7 @@ mod move_to;
 mod start;
 mod status;
 mod stop;
+mod suspend;
 mod wait;
 
 pub use directory::Directory;
@@ -92,6 +93,8 @@ pub struct Process<M: Machine> {
     life: Mutex<Life<M>>,
     dying: AtomicBool,
     stopped: AtomicBool,
+    /// Its activity is suspended: a copy of what the home says, changed with that locked.
+    suspended: AtomicBool,
     /// Its memory is its parent's (vfork(2)).
     borrows: bool,
     /// Another program has taken its place (execve(2)): what is left is to be given back, no more.
@@ -237,6 +240,11 @@ impl<M: Machine> Process<M> {
     /// Whether a signal has stopped it.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Whether its threads are not to run: a signal has stopped it, or its activity is suspended.
+    pub fn is_held(&self) -> bool {
+        self.is_stopped() || self.suspended.load(Ordering::SeqCst)
     }
 
     /// Whether all of it has been given back.

@@ -65,7 +65,7 @@ bitflags::bitflags! {
         const DYING = 1;
         /// There may be a signal to deliver.
         const SIGNAL = 2;
-        /// It is suspended, or its process stopped.
+        /// It is suspended, or its process held.
         const PARK = 4;
         /// It may have to run on another core, or for another activity.
         const MOVE = 8;
@@ -282,7 +282,7 @@ pub(crate) fn in_rax(result: Result<u64, Errno>) -> u64 {
 /// A thread that was parked goes on, unless something else keeps it.
 pub(crate) fn unpark<M: Machine>(context: &mut Context<'_, Vortex<M>>, thread: &Arc<Thread<M>>) {
     let mut control = thread.control.lock();
-    if control.state == State::Parked && !control.is_suspended && !thread.process().is_stopped() {
+    if control.state == State::Parked && !control.is_suspended && !thread.process().is_held() {
         control.state = State::Ready;
         drop(control);
         wait::ready(context, thread);

@@ -171,6 +171,21 @@ pub fn shared_resource(plan: &Plan, built: &[Built], name: &str) -> Option<Resou
     })
 }
 
+/// The policy and the parameters of the scheduler that the plan has for a resource, if it is one for
+/// all activities.
+#[must_use]
+pub fn governs(
+    plan: &Plan,
+    built: &[Built],
+    resource: ResourceId,
+    hertz: u64,
+) -> Option<(Policy, SchedulerParams)> {
+    let mut all = plan.schedulers.iter().zip(built);
+    let (scheduler, _) = all.find(|(_, built)| built.resource == Some(resource))?;
+    let policy = Policy::from_name(&scheduler.algorithm).ok()?;
+    Some((policy, scheduler_params(scheduler, hertz)))
+}
+
 /// How long a thread of an activity runs at a time, in cycles.
 #[must_use]
 pub fn timeslice(plan: &Plan, activity: Option<ActivityIndex>, hertz: u64) -> u64 {

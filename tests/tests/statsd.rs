@@ -1,5 +1,5 @@
-//! The statistics server: what it says of a machine whose processors are all taken, from outside, by a
-//! forwarded port.
+//! The statistics server, from outside, by a forwarded port: what it says of a machine whose processors
+//! are all taken, and what it changes there.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,11 +18,13 @@ const PORT: u16 = 9100;
 const START: Duration = Duration::from_secs(120);
 /// In what time the server answers.
 const ANSWER: Duration = Duration::from_secs(1);
+/// What the server says when it listens.
+const LISTENS: &str = "statsd: the statistics at http://";
 /// Of how many answers most come in time: the host, too, is busy at times.
 const QUESTIONS: usize = 9;
 
-/// A process that takes all of every core, and the server, each in an activity of its own.
-fn configuration() -> String {
+/// Activities with their weights, one hog in each but the last, which is the server's; and `more`.
+fn configuration(activities: &[(&str, u32)], server: &str, more: &str) -> String {
     let core = |core: u64| {
         format!(
             "<cpumultiplexor tag=\"cpumux{core}\"><core>{core}</core>\
@@ -32,21 +34,30 @@ fn configuration() -> String {
     let parent = |core: u64| {
         format!("<cpumultiplexor><tag>cpumux{core}</tag><share>100</share></cpumultiplexor>")
     };
+    let activity = |(name, weight): &(&str, u32)| {
+        format!("<activity name=\"{name}\"><weight>{weight}</weight></activity>\n")
+    };
+    let hog = |(name, _): &(&str, u32)| {
+        format!(
+            "<process name=\"{name}\"><path>/bin/cpuhog</path><activity>{name}</activity></process>\n"
+        )
+    };
+    let (last, hogs) = activities.split_last().expect("the server has an activity");
     format!(
         "<schedulerconfig>\n\
-         <activity name=\"hog\"><weight>80</weight></activity>\n\
-         <activity name=\"statistics\"><weight>20</weight></activity>\n\
-         {}<resourcescheduler><resource>resource.thread</resource>\
+         {}{}<resourcescheduler><resource>resource.thread</resource>\
          <algorithm>propshare.round-robin</algorithm><timeslice>5000</timeslice>\
          <loadsharing><policy>least-bound</policy><ttl>forever</ttl></loadsharing>{}\
          </resourcescheduler>\n\
          <network interface=\"net0\"><address>dhcp</address></network>\n\
-         <process name=\"hog\"><path>/bin/cpuhog</path><activity>hog</activity></process>\n\
-         <process name=\"statsd\"><path>/bin/statsd</path><activity>statistics</activity>\
-         <arg>--listen</arg><arg>0.0.0.0:{PORT}</arg><right>statistics</right></process>\n\
-         </schedulerconfig>\n",
+         {}<process name=\"statsd\"><path>/bin/statsd</path><activity>{}</activity>\
+         <arg>--listen</arg><arg>0.0.0.0:{PORT}</arg>{server}</process>\n\
+         {more}</schedulerconfig>\n",
+        activities.iter().map(activity).collect::<String>(),
         (0..SMP).map(core).collect::<String>(),
         (0..SMP).map(parent).collect::<String>(),
+        hogs.iter().map(hog).collect::<String>(),
+        last.0,
     )
 }
 
@@ -56,11 +67,11 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// The guest, once the server says that it listens.
-fn start(host: u16) -> Guest {
+/// The guest, once it has said all of this.
+fn start(host: u16, configuration: String, words: &[&str]) -> Guest {
     let forward = Forward { host, guest: PORT };
     let mut guest = program::start(&Program {
-        configuration: configuration(),
+        configuration,
         smp: SMP as u32,
         extra: nic::arguments(Nic::VirtioNet, 0, &[forward]),
         ..Program::default()
@@ -68,22 +79,28 @@ fn start(host: u16) -> Guest {
     .unwrap();
     let deadline = qemu::within(START);
     let mut said = String::new();
-    while !said.contains("statsd: the statistics at http://") {
+    while !words.iter().all(|words| said.contains(words)) {
         match guest.next(deadline) {
             Next::Line(line) => said += &format!("{}\n", line.text),
             Next::Output(bytes) => said += &String::from_utf8_lossy(&bytes),
-            Next::Over | Next::Deadline => panic!("no server; the guest said:\n{said}"),
+            Next::Over | Next::Deadline => panic!("not {words:?}; the guest said:\n{said}"),
         }
     }
     guest
 }
 
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+/// All that the server answers.
+fn ask(address: SocketAddr, request: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(10 * ANSWER))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let answer = ask(address, &format!("GET {path} HTTP/1.0\r\n\r\n"))?;
     let body = answer.strip_prefix("HTTP/1.1 200 OK\r\n");
     let body = body.and_then(|rest| rest.split_once("\r\n\r\n"));
     let (_, body) = body.ok_or_else(|| std::io::Error::other(answer.clone()))?;
@@ -126,7 +143,9 @@ fn cycles(statistics: &Statistics, activity: &str) -> u64 {
 fn a_busy_machine_tells_what_it_does() {
     let _alone = Slots::all().unwrap();
     let host = free_port();
-    let _guest = start(host);
+    let activities = [("hog", 80), ("statistics", 20)];
+    let configuration = configuration(&activities, "<right>statistics</right>", "");
+    let _guest = start(host, configuration, &[LISTENS]);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, host));
     let before = first(address);
     for path in ["/metrics", "/stats", "/"] {
@@ -160,4 +179,94 @@ fn a_busy_machine_tells_what_it_does() {
     let text = get(address, "/metrics").unwrap();
     let line = "vortex_cpu_cycles_total{core=\"0\",resource=\"resource.thread\",activity=\"hog\"} ";
     assert!(text.contains(line), "{text}");
+}
+
+/// Sends a command; the status of the answer, and the answer.
+fn post(address: SocketAddr, token: &str, command: &str) -> (String, String) {
+    let length = command.len();
+    let request = format!(
+        "POST /control HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n{command}"
+    );
+    let answer = ask(address, &request).unwrap();
+    let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+    (status, answer)
+}
+
+fn statistics(address: SocketAddr) -> Statistics {
+    serde_json::from_str(&get(address, "/stats").unwrap()).unwrap()
+}
+
+/// What two activities have used of the processors, from now on until it is enough to judge by: the
+/// first a second's cycles, or both together.
+fn used_from_now_on(address: SocketAddr, activities: [&str; 2]) -> [u64; 2] {
+    let before = statistics(address);
+    let deadline = Instant::now() + START;
+    loop {
+        let now = statistics(address);
+        let since = |activity| cycles(&now, activity) - cycles(&before, activity);
+        let used = activities.map(since);
+        if used.iter().sum::<u64>() >= now.hertz {
+            return used;
+        }
+        assert!(Instant::now() < deadline, "{used:?} cycles in {START:?}");
+    }
+}
+
+/// Who knows the token changes weights, and the shares follow; who does not, changes nothing. In the
+/// machine, a program without the right is refused, too.
+#[test]
+fn a_weight_changed_from_outside_moves_the_shares() {
+    const TOKEN: &str = "only-for-this-test-0123";
+    const RIGHTS: &str = "<right>statistics</right><right>weights</right><right>signals</right>";
+    let _alone = Slots::all().unwrap();
+    let host = free_port();
+    let server = format!("<arg>--token</arg><arg>{TOKEN}</arg>{RIGHTS}");
+    let vctl = "<process name=\"list\"><path>/bin/vctl</path><arg>list</arg>\
+                <right>statistics</right></process>\n\
+                <process name=\"greedy\"><path>/bin/vctl</path><activity>one</activity>\
+                <arg>weight</arg><arg>one</arg><arg>9999</arg></process>\n";
+    let activities = [("one", 50), ("other", 50), ("statistics", 10)];
+    let words = [
+        LISTENS,
+        "vctl: not allowed: it needs `<right>weights</right>`",
+        "number  activity ",
+    ];
+    let _guest = start(host, configuration(&activities, &server, vctl), &words);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, host));
+    first(address);
+    let share = |used: [u64; 2]| {
+        println!("{used:?}");
+        used[0] as f64 / used.iter().sum::<u64>() as f64
+    };
+    let even = share(used_from_now_on(address, ["one", "other"]));
+    assert!((even - 0.5).abs() < 0.03, "{even} of half");
+
+    let command = "{\"command\":\"weight\",\"activity\":\"one\",\"weight\":\"150\"}";
+    let (status, answer) = post(address, "only-for-this-test-0124", command);
+    assert_eq!(status, "403", "{answer}");
+    let weight = |statistics: &Statistics| {
+        let mut all = statistics.activities.iter();
+        all.find(|activity| activity.name == "one")
+            .map(|one| one.weight)
+    };
+    assert_eq!(weight(&statistics(address)), Some(50_000));
+    let (status, answer) = post(address, TOKEN, command);
+    assert_eq!(status, "200", "{answer}");
+    assert_eq!(weight(&statistics(address)), Some(150_000));
+    let line = "vortex_activity_weight{activity=\"one\"} 150\n";
+    assert!(get(address, "/metrics").unwrap().contains(line));
+    let changed = share(used_from_now_on(address, ["one", "other"]));
+    assert!((changed - 0.75).abs() < 0.03, "{changed} of three quarters");
+
+    let suspend = "{\"command\":\"suspend\",\"activity\":\"one\"}";
+    let (status, answer) = post(address, TOKEN, suspend);
+    assert_eq!(status, "200", "{answer}");
+    let suspended = share(used_from_now_on(address, ["one", "other"]));
+    assert!(suspended < 0.01, "{suspended} of nothing");
+    let resume = suspend.replace("suspend", "resume");
+    let (status, answer) = post(address, TOKEN, &resume);
+    assert_eq!(status, "200", "{answer}");
+    let resumed = share(used_from_now_on(address, ["one", "other"]));
+    assert!((resumed - 0.75).abs() < 0.03, "{resumed} of three quarters");
 }

@@ -314,6 +314,22 @@ impl<Y: System> Grid<Y> {
         Some((own.unwrap_or(entry.params), entry.home))
     }
 
+    /// What an activity is to the scheduler of a resource; `None` if there is no such activity or
+    /// resource, or it has ended.
+    #[must_use]
+    pub fn client(&self, resource: ResourceId, activity: ActivityId) -> Option<ClientParams> {
+        let resource = self.resource(resource)?;
+        Some(self.client_params(&resource, activity)?.0)
+    }
+
+    /// The activities that there are and that have not ended, by number.
+    #[must_use]
+    pub fn live_activities(&self) -> Vec<ActivityId> {
+        let activities = self.activities.read();
+        let live = activities.iter().filter(|(_, activity)| !activity.ended);
+        live.map(|(number, _)| ActivityId(number)).collect()
+    }
+
     /// Says below which scheduler all is done that an activity does by itself, before the activity
     /// is used.
     ///

@@ -79,6 +79,12 @@ const TARGETS: &[Target] = &[
         seeds: &[],
         longest: 256,
     },
+    Target {
+        name: "statsd",
+        package: "userland/statsd/fuzz",
+        seeds: &[],
+        longest: 4096,
+    },
 ];
 
 /// Coverage counters in every branch and a table of where they are, as libFuzzer reads them.

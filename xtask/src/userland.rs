@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 21] = [
+const PROGRAMS: [&str; 22] = [
     "cases",
     "cpuhog",
     "each",
@@ -29,6 +29,7 @@ const PROGRAMS: [&str; 21] = [
     "statsd",
     "stress",
     "udpsink",
+    "vctl",
     "vstat",
     "webclient",
 ];

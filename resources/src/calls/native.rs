@@ -1,25 +1,26 @@
-//! Vortex's own calls: activities, shares, starting processes. What they take and give stands in
+//! Vortex's own calls: activities, shares, budgets, starting processes. What they take and give stands in
 //! [`vortex_abi::calls`].
 
 use alloc::string::String;
 use alloc::vec;
 
-use super::argument::{In, Path};
+use super::argument::{Fd, In, Path};
 use super::program::{self, Program};
 use super::work::Work;
 use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::executable::Arguments;
-use crate::files::Descriptors;
-use crate::machine::Machine;
+use crate::files::{self, Descriptors, Operation};
+use crate::machine::{Machine, PAGE_SIZE};
 use crate::process::{self, Rights, Spawn};
 use crate::space::Space;
 use crate::system::Kind;
 
 use vortex_abi::{INHERIT, Name, Record, SpawnArguments, calls, rights};
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
-use vortex_toolkit::scheduler::{ClientParams, Weight};
-use vortex_toolkit::{Asker, Control, Parent};
+use vortex_toolkit::record::Metric;
+use vortex_toolkit::scheduler::{ClientParams, Reservation, SchedulerParams, Weight};
+use vortex_toolkit::{Asker, Control, NewPolicy, Parent};
 
 /// Activities that there can be: each takes memory of the kernel's.
 const MOST_ACTIVITIES: usize = 4096;
@@ -109,13 +110,56 @@ pub(super) fn activity_set<M: Machine>(
 ) -> Outcome {
     demand(work, Rights::SET_WEIGHTS)?;
     let weight = self::weight(weight)?;
-    let priority = u8::try_from(priority).map_err(|_| Errno::EINVAL)?;
+    let priority = match priority {
+        calls::KEEP => None,
+        priority => Some(u8::try_from(priority).map_err(|_| Errno::EINVAL)?),
+    };
     let activity = self::activity(work, activity)?;
     let set = |params: ClientParams| ClientParams {
         weight,
-        priority,
+        priority: priority.unwrap_or(params.priority),
         ..params
     };
+    set_client(work, activity, resource, set)
+}
+
+/// `activity_reserve(activity, resource, time, period)`.
+pub(super) fn activity_reserve<M: Machine>(
+    work: &mut Work<'_, '_, M>,
+    activity: u64,
+    resource: u64,
+    time: u64,
+    period: u64,
+) -> Outcome {
+    demand(work, Rights::SET_WEIGHTS)?;
+    let hertz = work.shared.machine.hertz();
+    let cycles = |microseconds: u64| {
+        let cycles = u128::from(microseconds) * u128::from(hertz) / 1_000_000;
+        u64::try_from(cycles).map_or(u64::MAX, |cycles| cycles.max(1))
+    };
+    let reservation = match (time, period) {
+        (_, 0) => None,
+        (0, _) => return Err(Errno::EINVAL.into()),
+        _ => Some(Reservation {
+            budget: cycles(time),
+            period_cycles: cycles(period),
+        }),
+    };
+    let activity = self::activity(work, activity)?;
+    let set = |params: ClientParams| ClientParams {
+        reservation,
+        ..params
+    };
+    set_client(work, activity, resource, set)
+}
+
+/// Changes what an activity is to the scheduler of a resource, or its home to the multiplexors.
+fn set_client<M: Machine>(
+    work: &mut Work<'_, '_, M>,
+    activity: ActivityId,
+    resource: u64,
+    set: impl Fn(ClientParams) -> ClientParams,
+) -> Outcome {
     let shared = work.shared;
     if resource == calls::HOME {
         for core in (0..shared.grid.cores()).filter_map(|core| u16::try_from(core).ok()) {
@@ -127,10 +171,68 @@ pub(super) fn activity_set<M: Machine>(
         return Ok(0);
     }
     let resource = scheduled(work, resource)?;
-    let params = shared.grid.activity_params(activity).ok_or(Errno::ESRCH)?;
+    let params = shared.grid.client(resource, activity);
+    let params = params.ok_or(Errno::ESRCH)?;
     let control = Control::SetClient(resource, activity, set(params));
     work.context.control(&control);
     Ok(0)
+}
+
+/// `activity_budget(activity, bytes)`.
+pub(super) fn activity_budget<M: Machine>(
+    work: &mut Work<'_, '_, M>,
+    activity: u64,
+    bytes: u64,
+) -> Outcome {
+    demand(work, Rights::SET_WEIGHTS)?;
+    let frames = match bytes {
+        calls::NO_LIMIT => None,
+        0..PAGE_SIZE => return Err(Errno::EINVAL.into()),
+        bytes => Some(bytes / PAGE_SIZE),
+    };
+    let activity = self::activity(work, activity)?;
+    work.shared.memory.set_budget(activity, frames);
+    Ok(0)
+}
+
+/// `resource_metric(resource, metric)`.
+pub(super) fn resource_metric<M: Machine>(
+    work: &mut Work<'_, '_, M>,
+    resource: u64,
+    metric: u64,
+) -> Outcome {
+    demand(work, Rights::SET_WEIGHTS)?;
+    let metric = usize::try_from(metric).ok();
+    let metric = metric.and_then(|metric| Metric::ALL.get(metric).copied());
+    let metric = metric.ok_or(Errno::EINVAL)?;
+    let resource = scheduled(work, resource)?;
+    let (policy, params) = work.shared.governs(resource).ok_or(Errno::ENXIO)?;
+    let params = SchedulerParams { metric, ..params };
+    let control = Control::ReplacePolicy(resource, NewPolicy::new(&policy, &params));
+    work.context.control(&control);
+    Ok(0)
+}
+
+/// `cache_evict(fd)`.
+pub(super) fn cache_evict<M: Machine>(caller: &mut Caller<'_, '_, M>, fd: Fd) -> Outcome {
+    if fd.0 == calls::EVERY_FILE {
+        let own = caller.process.activity();
+        return files::conclude(caller, Err(Operation::EvictOf(own).into()));
+    }
+    super::files::make(caller, |call| call.evict(fd.0))
+}
+
+/// `activity_evict(activity)`.
+pub(super) fn activity_evict<M: Machine>(caller: &mut Caller<'_, '_, M>, activity: u32) -> Outcome {
+    let activity = ActivityId(activity);
+    let own = caller.process.activity();
+    if activity != own && !caller.process.rights().contains(Rights::CHOOSE_ACTIVITY) {
+        return Err(Errno::EPERM.into());
+    }
+    if caller.shared.grid.activity_params(activity).is_none() {
+        return Err(Errno::ESRCH.into());
+    }
+    files::conclude(caller, Err(Operation::EvictOf(activity).into()))
 }
 
 /// The activity of a number that has not ended.

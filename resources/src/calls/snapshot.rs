@@ -239,9 +239,12 @@ impl<'a, M: Machine> Provider<'a, M> {
         }
     }
 
-    /// The resources and activities that records have named.
+    /// The resources that records have named, and the activities; of all, those without records, too.
     fn names(&mut self) {
         let grid = &self.shared.grid;
+        if matches!(self.whose, Whose::All) {
+            self.activities.extend(grid.live_activities());
+        }
         for resource in &self.resources {
             let name = grid.resource_name(*resource).unwrap_or_default();
             self.writer.push(&Resource {
@@ -256,6 +259,7 @@ impl<'a, M: Machine> Provider<'a, M> {
                 activity: activity.0.into(),
                 weight: weight.map_or(0, |weight| weight.get().into()),
                 name: Name::new(&name),
+                suspended: self.shared.is_suspended(*activity).into(),
             });
         }
     }

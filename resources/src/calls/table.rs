@@ -405,6 +405,12 @@ calls! {
     0x5606 spawn(arguments: In<u8, 1>, length: u64) waits => native::spawn;
     0x5607 thread_suspend(thread: i32) direct => threads::suspend(..);
     0x5608 thread_resume(thread: i32) direct => threads::resume(..);
-    0x5609 cache_evict(fd: Fd) waits => file::evict;
+    0x5609 cache_evict(fd: Fd) waits => native::cache_evict;
     0x560a socket_assign(fd: Fd, activity: u32) direct => sockets::socket_assign;
+    0x560b activity_budget(activity: u64, bytes: u64) request(Process) => native::activity_budget;
+    0x560c activity_reserve(activity: u64, resource: u64, time: u64, period: u64) request(Process) => native::activity_reserve;
+    0x560d activity_suspend(activity: u64) direct => processes::suspend(..);
+    0x560e activity_resume(activity: u64) direct => processes::resume(..);
+    0x560f activity_evict(activity: u32) waits => native::activity_evict;
+    0x5610 resource_metric(resource: u64, metric: u64) request(Process) => native::resource_metric;
 }

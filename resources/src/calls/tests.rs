@@ -37,6 +37,12 @@ fn native_calls_are_those_of_the_agreement() {
         ("thread_resume", calls::THREAD_RESUME),
         ("cache_evict", calls::CACHE_EVICT),
         ("socket_assign", calls::SOCKET_ASSIGN),
+        ("activity_budget", calls::ACTIVITY_BUDGET),
+        ("activity_reserve", calls::ACTIVITY_RESERVE),
+        ("activity_suspend", calls::ACTIVITY_SUSPEND),
+        ("activity_resume", calls::ACTIVITY_RESUME),
+        ("activity_evict", calls::ACTIVITY_EVICT),
+        ("resource_metric", calls::RESOURCE_METRIC),
     ];
     let native = TABLE
         .iter()

@@ -352,6 +352,7 @@ pub struct Bench {
     pub shared: Arc<Shared<Script>>,
     ended: Arc<Mutex<Option<ExitStatus>>>,
     activity: ActivityId,
+    rights: Rights,
 }
 
 /// How a program has ended.
@@ -413,6 +414,7 @@ impl Bench {
             shared,
             ended,
             activity,
+            rights: Rights::all(),
         }
     }
 
@@ -448,7 +450,12 @@ impl Bench {
         self.machine.0.console.lock().clone()
     }
 
-    /// Starts a process with all rights that does this and then exits; runs until it has
+    /// What the processes that are started from now on may do: all, if nothing is said.
+    pub const fn allow(&mut self, rights: Rights) {
+        self.rights = rights;
+    }
+
+    /// Starts a process that does this and then exits; runs until it has
     /// ended, or nothing can happen any more.
     ///
     /// # Panics
@@ -492,7 +499,7 @@ impl Bench {
         let spawn = Spawn {
             caller: None,
             activity: self.activity,
-            rights: Rights::all(),
+            rights: self.rights,
             file: file.clone(),
             arguments: Arguments {
                 path: PROGRAM.into(),

@@ -363,16 +363,13 @@ impl Call<'_> {
         Err(Operation::Change(inode, changes).into())
     }
 
-    /// `cache_evict(descriptor)`.
+    /// `cache_evict(descriptor)`, of one file.
     ///
     /// # Errors
     /// EBADF; EINVAL for what is no file of a disk.
     pub fn evict(&self, descriptor: i32) -> Outcome {
-        if descriptor == vortex_abi::calls::EVERY_FILE {
-            return Err(Operation::Evict(None).into());
-        }
         match &self.descriptors.lock().get(descriptor)?.opened {
-            Opened::Disk(inode) => Err(Operation::Evict(Some(inode.clone())).into()),
+            Opened::Disk(inode) => Err(Operation::Evict(inode.clone()).into()),
             _ => Err(Errno::EINVAL.into()),
         }
     }

@@ -9,6 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use vortex_toolkit::ids::ActivityId;
+
 use super::copy::Copying;
 use super::cursor::Buffer;
 use super::descriptors::OpenFile;
@@ -86,8 +88,10 @@ pub enum Operation {
     Sync(Vec<Arc<Inode>>),
     /// See to it that nothing can be lost.
     SyncAll,
-    /// Give back pages of a file, or of all files that the caller's activity has brought in.
-    Evict(Option<Arc<Inode>>),
+    /// Give back pages of a file.
+    Evict(Arc<Inode>),
+    /// Give back the pages of all files that an activity has brought in.
+    EvictOf(ActivityId),
     /// Give back these pages of a file.
     Discard(Arc<Inode>, Range<u64>),
     /// List a directory into a buffer.

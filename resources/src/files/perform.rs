@@ -209,13 +209,13 @@ async fn perform<M: Machine>(
             }
         }
         Operation::SyncAll => cache::sync(here).await?,
-        Operation::Evict(Some(inode)) => {
+        Operation::Evict(inode) => {
             return Ok(cache::evict_file(&here.shared, &inode, 0..u64::MAX, None));
         }
         Operation::Discard(inode, pages) => {
             cache::evict_file(&here.shared, &inode, pages, None);
         }
-        Operation::Evict(None) => return Ok(cache::evict_of(here, here.activity())),
+        Operation::EvictOf(activity) => return Ok(cache::evict_of(here, activity)),
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }

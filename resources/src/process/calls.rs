@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{ExitStatus, Process, Rights, Spawn, end, move_to as activity, wait};
+use super::{ExitStatus, Process, Rights, Spawn, end, move_to as activity, suspend, wait};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -252,6 +252,22 @@ pub fn spawn<M: Machine>(caller: &mut Caller<'_, '_, M>, mut spawn: Spawn<M>) ->
         Kind::Process,
         Message::Spawn(Box::new(spawn)),
     ))
+}
+
+/// Holds the processes of an activity: the native call (activity).
+///
+/// # Errors
+/// EPERM without the right to signal others, and for the infrastructure; EDEADLK for one's own; ESRCH.
+pub fn suspend<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+    suspend::suspend(caller, arguments)
+}
+
+/// Undoes [`suspend`]: the native call (activity).
+///
+/// # Errors
+/// EPERM without the right to signal others; ESRCH.
+pub fn resume<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64; 6]) -> Outcome {
+    suspend::resume(caller, arguments)
 }
 
 /// Moves a process to another activity: the native call (process or 0 for the caller's, activity).

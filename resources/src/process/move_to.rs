@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::{Context, Control};
 
-use super::{Process, Rights};
+use super::{Process, Rights, suspend};
 use crate::calls::{Caller, Outcome};
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -63,6 +63,7 @@ fn relocate<M: Machine>(
     for thread in &threads {
         attend(shared, context, thread, Attention::MOVE);
     }
+    suspend::follow_home(shared, context, process);
     context.control(&Control::RemoveResource(old));
     recharge(shared, context, process);
 }

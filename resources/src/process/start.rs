@@ -8,7 +8,7 @@ use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
-use super::{Consumption, ExitStatus, Family, Life, Process, Rights};
+use super::{Consumption, ExitStatus, Family, Life, Process, Rights, suspend};
 use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::errno::Errno;
@@ -204,6 +204,7 @@ impl<M: Machine> Parts<M> {
             }),
             dying: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
             borrows: self.borrows,
             replaced: AtomicBool::new(false),
             family: Mutex::new(self.family),
@@ -232,5 +233,6 @@ pub(super) fn enter<M: Machine>(
     if let Some(parent) = shared.processes.find(process.parent()) {
         parent.family.lock().children.insert(id, process.clone());
     }
+    suspend::follow_home(shared, context, process);
     launch(shared, context, thread);
 }

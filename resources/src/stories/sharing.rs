@@ -165,3 +165,129 @@ fn who_wakes_runs_within_a_timeslice() {
         assert!(late < 5 * MS, "{late} cycles late");
     }
 }
+
+/// The native calls suspend and resume (activity).
+const SUSPEND: u32 = 0x560d;
+const RESUME: u32 = 0x560e;
+/// The native call move (process, activity).
+const MOVE: u32 = 0x5605;
+
+/// Cycles of an activity on all cores.
+fn used(world: &World, activity: u32) -> u64 {
+    let snapshot = world.shared.grid.snapshot(world.now());
+    let accounts = snapshot.accounts.iter();
+    let own = accounts.filter(|one| one.activity == ActivityId(activity));
+    own.map(|one| one.usage.cycles).sum()
+}
+
+/// A process of activity 1 that makes this call, and then spins.
+fn calls(number: u32, arguments: &[u64]) -> Program {
+    let mut program = Program::new();
+    let arguments: Vec<_> = arguments.iter().copied().map(value).collect();
+    program.call(number, &arguments);
+    program.note_register(RAX);
+    let top = program.here();
+    program.compute(50 * US);
+    program.jump(top);
+    program
+}
+
+/// Runs until a time. The clock of a core that has slept is behind when it is woken, and with it the
+/// world's.
+fn run_until(world: &mut World, end: u64) {
+    while world.now() < end {
+        world.run_for(MS);
+    }
+}
+
+/// While an activity is suspended it gets nothing, whoever was there before or comes then; resumed, it
+/// gets its share again.
+#[test]
+fn a_suspended_activity_stands_still() {
+    for cores in [1, 2] {
+        let programs = vec![
+            spin_on(u64::from(cores)),
+            calls(SUSPEND, &[2]),
+            calls(RESUME, &[2]),
+        ];
+        let mut world = World::new(cores, 6000, &[("a", 50), ("b", 50)], 1000, programs);
+        world.start(0, 2);
+        world.run_for(20 * MS);
+        world.start(1, 1);
+        world.run_for(20 * MS);
+        assert!(world.shared.is_suspended(ActivityId(2)));
+        let before = used(&world, 2);
+        assert!(before > 10 * MS, "it ran: {before}");
+        let end = world.now() + 50 * MS;
+        world.start(0, 2);
+        run_until(&mut world, end);
+        let started = used(&world, 2) - before;
+        assert!(started < MS, "{started} cycles while it was suspended");
+        let before = used(&world, 2);
+        run_until(&mut world, end + 50 * MS);
+        assert_eq!(used(&world, 2), before, "{cores} cores");
+        let end = world.now() + 100 * MS;
+        world.start(2, 1);
+        run_until(&mut world, end);
+        assert!(!world.shared.is_suspended(ActivityId(2)));
+        let since = used(&world, 2) - before;
+        assert!(
+            since > 40 * MS,
+            "{since} cycles of {} are less than a share",
+            100 * MS
+        );
+        assert_eq!(values(&world), [0, 0]);
+    }
+}
+
+/// A process that is moved into a suspended activity stops, and goes on when it is moved out again.
+#[test]
+fn who_is_moved_is_held_as_where_he_comes() {
+    let programs = vec![
+        spin(),
+        calls(SUSPEND, &[3]),
+        calls(MOVE, &[1, 3]),
+        calls(MOVE, &[1, 2]),
+    ];
+    let activities = [("a", 50), ("b", 50), ("c", 50)];
+    let mut world = World::new(1, 6000, &activities, 1000, programs);
+    world.start(0, 2);
+    world.run_for(20 * MS);
+    world.start(1, 1);
+    world.start(2, 1);
+    world.run_for(20 * MS);
+    let of_both = |world: &World| used(world, 2) + used(world, 3);
+    let before = of_both(&world);
+    world.run_for(50 * MS);
+    assert_eq!(of_both(&world), before);
+    world.start(3, 1);
+    world.run_for(100 * MS);
+    let since = used(&world, 2);
+    assert!(since > 20 * MS, "{since} cycles after it was moved out");
+    assert_eq!(values(&world), [0, 0, 0]);
+}
+
+/// Who is held can be killed.
+#[test]
+fn a_suspended_process_can_be_killed() {
+    let mut kill = Program::new();
+    let arguments = [1, linux::SIGKILL.into()].map(value);
+    kill.call(linux::__NR_kill, &arguments);
+    kill.note_register(RAX);
+    kill.exit_group(0);
+    let programs = vec![spin(), calls(SUSPEND, &[2]), kill];
+    let mut world = World::new(1, 6000, &[("a", 50), ("b", 50)], 1000, programs);
+    world.start(0, 2);
+    world.run_for(20 * MS);
+    world.start(1, 1);
+    world.run_for(20 * MS);
+    world.start(2, 1);
+    world.run_for(50 * MS);
+    assert_eq!(values(&world), [0, 0]);
+    let processes = world.shared.processes.all();
+    assert!(
+        processes
+            .iter()
+            .all(|process| process.activity() != ActivityId(2))
+    );
+}

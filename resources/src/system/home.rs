@@ -6,14 +6,14 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 use vortex_schedulers::policy::Policy;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, CoreId, ResourceId};
 use vortex_toolkit::memory::Owner;
 use vortex_toolkit::record::Metric;
-use vortex_toolkit::scheduler::{ClientParams, LoadSharing, Weight};
+use vortex_toolkit::scheduler::{ClientParams, LoadSharing, SchedulerParams, Weight};
 use vortex_toolkit::{
     Ask, Asker, Context, Control, Grid, Parent, Reason, SchedulerId, SchedulerSpec,
 };
@@ -70,6 +70,8 @@ pub(crate) struct Home {
     bound: [AtomicU64; Kind::ALL.len()],
     processes: AtomicU32,
     threads: AtomicU32,
+    /// No thread of its processes runs; see [`crate::process::Process::is_held`].
+    pub(crate) is_suspended: AtomicBool,
     /// The watches of its epolls.
     pub(crate) watches: Arc<Quota>,
     /// The advisory locks that its processes hold.
@@ -94,6 +96,7 @@ impl Home {
             bound: core::array::from_fn(|_| AtomicU64::new(0)),
             processes: AtomicU32::new(0),
             threads: AtomicU32::new(0),
+            is_suspended: AtomicBool::new(false),
             watches: Quota::new(WATCH_LIMIT),
             locks: Quota::new(LOCK_LIMIT),
             purse: Purse::new(SOCKET_LIMIT),
@@ -207,6 +210,22 @@ impl<M: Machine> Shared<M> {
             }
             _ => configured,
         }
+    }
+
+    /// The policy and the parameters of the scheduler of a resource that is one for all activities:
+    /// as they were at first, whatever has been changed since.
+    pub(crate) fn governs(&self, resource: ResourceId) -> Option<(Policy, SchedulerParams)> {
+        const RINGS: [Kind; 4] = [
+            Kind::DiskWrite,
+            Kind::DiskInterrupt,
+            Kind::NetWrite,
+            Kind::NetInterrupt,
+        ];
+        self.layout.governs(resource).or_else(|| {
+            let name = self.grid.resource_name(resource)?;
+            let is_ring = RINGS.iter().any(|kind| kind.name() == name);
+            is_ring.then_some((Policy::Wfq, SchedulerParams::default()))
+        })
     }
 
     /// Makes a ring's resource, for a system with such devices whose configuration does not mention it.
@@ -360,6 +379,12 @@ impl<M: Machine> Shared<M> {
         let cores = u16::try_from(self.grid.cores()).unwrap_or(u16::MAX);
         let mut shares = (0..cores).filter_map(|core| self.share(activity, CoreId(core)));
         shares.next().map(|params| params.weight)
+    }
+
+    /// Whether an activity's processes are held.
+    pub fn is_suspended(&self, activity: ActivityId) -> bool {
+        let home = self.homes.lock().get(&activity).cloned();
+        home.is_some_and(|home| home.is_suspended.load(Ordering::SeqCst))
     }
 
     /// Ends an activity that has no processes: its home and its resources go.

@@ -199,6 +199,12 @@ impl Layout {
         instantiate::kernel_instance(&self.plan, home)
     }
 
+    /// The policy and the parameters that the configuration has for a resource that is one for all
+    /// activities.
+    pub(crate) fn governs(&self, resource: ResourceId) -> Option<(Policy, SchedulerParams)> {
+        instantiate::governs(&self.plan, &self.schedulers, resource, self.hertz)
+    }
+
     /// The resource of this kind that the configuration gives a scheduler of its own.
     pub(crate) fn own(&self, kind: Kind) -> Option<ResourceId> {
         let mut all = self.plan.schedulers.iter().zip(&self.schedulers);

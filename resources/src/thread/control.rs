@@ -44,7 +44,7 @@ pub(crate) enum State {
     Waiting,
     /// It waits for a request to end that works for it.
     Calling,
-    /// It is suspended, or its process stopped.
+    /// It is suspended, or its process held.
     Parked,
     /// It has ended.
     Dead,

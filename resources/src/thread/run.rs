@@ -38,7 +38,7 @@ impl<M: Machine> Thread<M> {
             debug_assert!(false, "run in state {control:?}");
             return None;
         }
-        let stays = control.is_suspended || self.process().is_stopped();
+        let stays = control.is_suspended || self.process().is_held();
         if stays && !self.attention().contains(Attention::DYING) {
             control.state = State::Parked;
             return None;
@@ -305,7 +305,7 @@ impl<M: Machine> Turn<'_, '_, M> {
     fn park(&mut self) -> bool {
         self.thread.lower(Attention::PARK);
         let mut control = self.thread.control.lock();
-        let stays = control.is_suspended || self.thread.process().is_stopped();
+        let stays = control.is_suspended || self.thread.process().is_held();
         if stays {
             control.state = State::Parked;
             if let Some(interrupted) = self.interrupted.take() {

@@ -88,6 +88,16 @@ fn machine(text: &mut Text, statistics: &Statistics) {
         let labels = [("activity", activity.name.as_str())];
         text.sample(name, &labels, seconds(activity.weight, 1000));
     }
+    let name = "vortex_activity_suspended";
+    text.family(
+        name,
+        "gauge",
+        "1 if an activity's processes are held, else 0.",
+    );
+    for activity in &statistics.activities {
+        let labels = [("activity", activity.name.as_str())];
+        text.sample(name, &labels, u64::from(activity.suspended));
+    }
 }
 
 fn cores(text: &mut Text, statistics: &Statistics) {

@@ -24,7 +24,7 @@ pub struct Statistics {
     pub since_boot_ns: u64,
     /// Each core's ledger.
     pub cores: Vec<Core>,
-    /// The activities that have used something.
+    /// The activities.
     pub activities: Vec<Activity>,
     /// What each activity has used of each resource on each core.
     pub accounts: Vec<Account>,
@@ -64,6 +64,8 @@ pub struct Activity {
     pub name: String,
     /// Its weight at the CPU multiplexors, in thousandths.
     pub weight: u64,
+    /// Whether its processes are held.
+    pub suspended: bool,
 }
 
 /// What an activity has used of the resources of one name on one core.
@@ -150,6 +152,7 @@ impl Statistics {
                     activity: activity.activity,
                     name: names.activity(activity.activity),
                     weight: activity.weight,
+                    suspended: activity.suspended != 0,
                 })
                 .collect(),
             accounts: accounts(reader, &names),

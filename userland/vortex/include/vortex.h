@@ -26,6 +26,12 @@ extern "C" {
 #define VORTEX_THREAD_RESUME 0x5608
 #define VORTEX_CACHE_EVICT 0x5609
 #define VORTEX_SOCKET_ASSIGN 0x560a
+#define VORTEX_ACTIVITY_BUDGET 0x560b
+#define VORTEX_ACTIVITY_RESERVE 0x560c
+#define VORTEX_ACTIVITY_SUSPEND 0x560d
+#define VORTEX_ACTIVITY_RESUME 0x560e
+#define VORTEX_ACTIVITY_EVICT 0x560f
+#define VORTEX_RESOURCE_METRIC 0x5610
 
 /* An option for setsockopt and getsockopt: the activity that pays for a socket, a uint32_t. */
 #define VORTEX_SOL 0x5600
@@ -37,6 +43,15 @@ extern "C" {
 /* As a resource: the CPU multiplexors. As a member of vortex_spawn_arguments: as the caller. */
 #define VORTEX_HOME UINT64_MAX
 #define VORTEX_INHERIT UINT64_MAX
+/* As a priority: as it is. As a memory budget: none. */
+#define VORTEX_KEEP UINT64_MAX
+#define VORTEX_NO_LIMIT UINT64_MAX
+
+/* What a scheduler charges by. */
+#define VORTEX_METRIC_CPU 0
+#define VORTEX_METRIC_BYTES 1
+#define VORTEX_METRIC_REQUESTS 2
+#define VORTEX_METRIC_MEMORY 3
 
 #define VORTEX_RIGHT_STATISTICS 1
 #define VORTEX_RIGHT_WEIGHTS 2
@@ -90,6 +105,7 @@ struct vortex_resource {
 struct vortex_activity {
 	uint64_t activity, weight;
 	char name[48];
+	uint64_t suspended; /* since version 2 */
 };
 
 struct vortex_account {
@@ -186,6 +202,42 @@ static inline long vortex_cache_evict(int fd)
 static inline int vortex_socket_assign(int fd, uint32_t activity)
 {
 	return (int)syscall(VORTEX_SOCKET_ASSIGN, fd, activity);
+}
+
+/* The most memory an activity may hold, in bytes. */
+static inline int vortex_activity_budget(uint64_t activity, uint64_t bytes)
+{
+	return (int)syscall(VORTEX_ACTIVITY_BUDGET, activity, bytes);
+}
+
+/* So many microseconds in each period of so many, at schedulers that know budgets. */
+static inline int vortex_activity_reserve(uint64_t activity, uint64_t resource, uint64_t time,
+					  uint64_t period)
+{
+	return (int)syscall(VORTEX_ACTIVITY_RESERVE, activity, resource, time, period);
+}
+
+/* No thread of the activity's processes runs until it is resumed. */
+static inline int vortex_activity_suspend(uint64_t activity)
+{
+	return (int)syscall(VORTEX_ACTIVITY_SUSPEND, activity);
+}
+
+static inline int vortex_activity_resume(uint64_t activity)
+{
+	return (int)syscall(VORTEX_ACTIVITY_RESUME, activity);
+}
+
+/* As vortex_cache_evict(-1), of another activity. */
+static inline long vortex_activity_evict(uint32_t activity)
+{
+	return syscall(VORTEX_ACTIVITY_EVICT, activity);
+}
+
+/* What the scheduler of a resource charges by: one of VORTEX_METRIC_. */
+static inline int vortex_resource_metric(uint64_t resource, uint64_t metric)
+{
+	return (int)syscall(VORTEX_RESOURCE_METRIC, resource, metric);
 }
 
 #ifdef __cplusplus

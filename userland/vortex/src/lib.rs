@@ -1,7 +1,7 @@
 //! The native system calls of Vortex, for programs.
 //!
 //! - [`Snapshot`]: who has used what, where (paper, section 4.1).
-//! - [`activity`]: creating activities, and what they are to schedulers.
+//! - [`activity`]: creating activities, what they are to schedulers, suspending them.
 //! - [`Spawn`]: starting a program, in an activity, with rights.
 //! - [`aio`]: several reads of files at once, as on Linux.
 //! - [`nop`]: a request that does nothing, to measure what a request costs.

@@ -1,6 +1,8 @@
 //! `cargo xtask run` with nothing to run: three web servers in three activities, and the
 //! statistics of what each uses, in one more.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let path = format!("{ROOT}/{name}");
         files.push(GuestFile { path, file });
     }
+    let token = token()?;
     let nic = args.nic.unwrap_or(Nic::VirtioNet);
     if nic == Nic::None {
         bail!("the demonstration's web servers need a network interface; leave --nic away");
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut extra = nic::arguments(nic, 0, &all);
     extra.extend(args.qemu_args.iter().cloned());
     let mut guest = program::start(&Program {
-        configuration: configuration(args.smp)?,
+        configuration: configuration(args.smp, &token)?,
         rootfs: args.rootfs.clone(),
         files,
         smp: args.smp,
@@ -70,6 +73,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let url = format!("http://{}:{host}/", Ipv4Addr::LOCALHOST);
         ui::header(&format!("{name} at {url}"));
     }
+    if let Some(Forward { host, .. }) = forwards.last() {
+        ui::header(&format!(
+            "weights can be changed meanwhile:\n{}",
+            command(*host, &token)
+        ));
+    }
     let mut log = Log::new(args.verbose);
     if !pass_on(&mut guest, args.timeout.map(Duration::from_secs), &mut log)? {
         ui::done("the time is over");
@@ -80,6 +89,27 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let exit = exit.context("QEMU closed its log and does not end")?;
     ui::error(&format!("the servers have ended: {exit}"));
     Ok(exit.code().max(1).into())
+}
+
+/// A secret of the host's own making, for this run.
+fn token() -> Result<String> {
+    let mut bytes = [0; 16];
+    let mut source = File::open("/dev/urandom").context("there are no random numbers")?;
+    source
+        .read_exact(&mut bytes)
+        .context("cannot read random numbers")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How a weight is changed from here.
+fn command(port: u16, token: &str) -> String {
+    let activity = activity(SHARES[0]);
+    format!(
+        "  curl -H 'Authorization: Bearer {token}' --data \\\n    \
+         '{{\"command\":\"weight\",\"activity\":\"{activity}\",\"weight\":\"10\"}}' \\\n    \
+         http://{}:{port}/control",
+        Ipv4Addr::LOCALHOST
+    )
 }
 
 /// Ports here that nobody has, for the servers and the statistics.
@@ -104,8 +134,9 @@ fn activity(share: u32) -> String {
     format!("web{share}")
 }
 
-/// The built-in configuration with the servers, and what shows the statistics: as a page, as a table.
-fn configuration(smp: u32) -> Result<String> {
+/// The built-in configuration with the servers, and what shows the statistics: as a page, where who
+/// knows the token may change weights, and as a table.
+fn configuration(smp: u32, token: &str) -> Result<String> {
     let mut configuration = Configuration::builtin(smp);
     let mut ports = GUEST_PORT..;
     for (share, port) in SHARES.into_iter().zip(&mut ports) {
@@ -121,13 +152,20 @@ fn configuration(smp: u32) -> Result<String> {
         .activities
         .push(weighted(STATISTICS, STATISTICS_SHARE));
     let listen = format!("0.0.0.0:{}", ports.start);
-    for (name, path, arguments) in [
-        ("statsd", "/bin/statsd", &["--listen", &listen][..]),
-        ("table", "/bin/vstat", &["--brief"]),
+    let control = [
+        Right::Statistics,
+        Right::Weights,
+        Right::Activities,
+        Right::Signals,
+    ];
+    let served = ["--listen", &listen, "--token", token];
+    for (name, path, arguments, rights) in [
+        ("statsd", "/bin/statsd", &served[..], &control[..]),
+        ("table", "/bin/vstat", &["--brief"], &[Right::Statistics]),
     ] {
         let mut process = grid::process(name, path, arguments);
         process.activity = Some(STATISTICS.into());
-        process.rights = vec![Right::Statistics];
+        process.rights = rights.to_vec();
         configuration.processes.push(process);
     }
     grid::xml(&configuration)

@@ -1,9 +1,10 @@
 //! Programs that make calls, on the fake machine.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::fake::script::{Action, Bench, Call};
-use crate::process::ExitStatus;
+use crate::process::{ExitStatus, Rights};
 
 /// The results of these calls, of which all return.
 fn results(calls: &[Call]) -> Vec<i64> {
@@ -133,7 +134,7 @@ fn unknown_calls_are_refused_and_shares_need_an_activity() {
         Action::Call(call(0x5604, [0, u64::MAX, 0, 0, 0, 0])),
         Action::Call(call(0x5604, [0, u64::MAX, 1000, 256, 0, 0])),
         Action::Call(call(0x5601, [0; 6])),
-        Action::Call(call(0x560b, [0; 6])),
+        Action::Call(call(0x5611, [0; 6])),
         Action::Call(call(0x55ff, [0; 6])),
         Action::Call(call(227, [0, MEMORY, 0, 0, 0, 0])),
     ];
@@ -189,4 +190,134 @@ fn a_snapshot_tells_of_the_caller() {
         (unknown[0].process, unknown[0].number, unknown[0].count),
         (1, 29, 2)
     );
+}
+
+/// The activity that all tests' processes are in, beside the built-in ones.
+fn own_activity(bench: &mut Bench) -> u64 {
+    let actions = [
+        Action::Call(map(MEMORY, 0x1000, 3, 0x10_0000)),
+        Action::Store(MEMORY, b"test".to_vec()),
+        Action::Call(call(0x5603, [MEMORY, 4, 0, 0, 0, 0])),
+    ];
+    bench.run(&actions).results[1]
+}
+
+/// The calls by which a system is controlled, for an activity and the resource of a number.
+fn control(activity: u64, resource: u64) -> [Call; 8] {
+    [
+        call(0x5604, [activity, u64::MAX, 9_000_000, 0, 0, 0]),
+        call(0x5604, [activity, resource, 9_000_000, 0, 0, 0]),
+        call(0x560b, [activity, u64::MAX, 0, 0, 0, 0]),
+        call(0x560c, [activity, u64::MAX, 1000, 2000, 0, 0]),
+        call(0x560d, [activity, 0, 0, 0, 0, 0]),
+        call(0x560e, [activity, 0, 0, 0, 0, 0]),
+        call(0x5610, [resource, 1, 0, 0, 0, 0]),
+        call(0x5602, [MEMORY, 3, 1000, 0, 0, 0]),
+    ]
+}
+
+/// Without rights nothing can be changed, for oneself as little as for others; what one has brought in
+/// one may give back.
+#[test]
+fn nobody_raises_himself() {
+    let mut bench = Bench::new(4096);
+    let own = own_activity(&mut bench);
+    bench.allow(Rights::empty());
+    for activity in [own, 0, 12_345] {
+        let mut actions = vec![Action::Call(map(MEMORY, 0x1000, 3, 0x10_0000))];
+        actions.extend(control(activity, 0).map(Action::Call));
+        let mine = [own, 0, 0, 0, 0, 0];
+        actions.push(Action::Call(call(0x560f, mine)));
+        actions.push(Action::Call(call(0x560f, [0; 6])));
+        let ended = bench.run(&actions);
+        let results: Vec<_> = ended.results[1..]
+            .iter()
+            .map(|one| one.cast_signed())
+            .collect();
+        let mut expected = vec![EPERM; 8];
+        expected.extend([0, EPERM]);
+        assert_eq!(results, expected, "activity {activity}");
+    }
+}
+
+/// Each right by itself lets its own calls through, and no other.
+#[test]
+fn each_right_is_for_its_own_calls() {
+    for (right, allowed) in [
+        (Rights::SET_WEIGHTS, &[0, 1, 2, 3, 6][..]),
+        (Rights::SIGNAL_OTHERS, &[4, 5]),
+        (Rights::CHOOSE_ACTIVITY, &[7]),
+        (Rights::READ_STATISTICS, &[]),
+    ] {
+        let mut bench = Bench::new(4096);
+        let own = own_activity(&mut bench);
+        bench.allow(right);
+        let mut actions = vec![Action::Call(map(MEMORY, 0x1000, 3, 0x10_0000))];
+        actions.extend(control(own, 12_345).map(Action::Call));
+        let ended = bench.run(&actions);
+        for (number, result) in ended.results[1..].iter().enumerate() {
+            let is_refused = result.cast_signed() == EPERM;
+            assert_eq!(
+                is_refused,
+                !allowed.contains(&number),
+                "{right:?}: call {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn control_refuses_what_there_is_not() {
+    const ESRCH: i64 = -3;
+    const ENXIO: i64 = -6;
+    const EDEADLK: i64 = -35;
+    let mut bench = Bench::new(4096);
+    let own = own_activity(&mut bench);
+    let cases = [
+        (call(0x560b, [own, 8 << 20, 0, 0, 0, 0]), 0),
+        (call(0x560b, [own, 4095, 0, 0, 0, 0]), EINVAL),
+        (call(0x560b, [999, 8 << 20, 0, 0, 0, 0]), ESRCH),
+        (call(0x560c, [own, u64::MAX, 0, 1000, 0, 0]), EINVAL),
+        (call(0x560c, [own, u64::MAX, 500, 1000, 0, 0]), 0),
+        (call(0x560c, [own, u64::MAX, u64::MAX, u64::MAX, 0, 0]), 0),
+        (call(0x560c, [own, u64::MAX, 500, 0, 0, 0]), 0),
+        (call(0x560c, [own, 999, 500, 1000, 0, 0]), ENXIO),
+        (call(0x560c, [999, u64::MAX, 500, 1000, 0, 0]), ESRCH),
+        (call(0x560d, [own, 0, 0, 0, 0, 0]), EDEADLK),
+        (call(0x560d, [0; 6]), EPERM),
+        (call(0x560d, [u64::MAX, 0, 0, 0, 0, 0]), ESRCH),
+        (call(0x560e, [999, 0, 0, 0, 0, 0]), ESRCH),
+        (call(0x560e, [own, 0, 0, 0, 0, 0]), 0),
+        (call(0x560f, [999, 0, 0, 0, 0, 0]), ESRCH),
+        (call(0x560f, [0; 6]), 0),
+        (call(0x5610, [0, 4, 0, 0, 0, 0]), EINVAL),
+        (call(0x5610, [999, 0, 0, 0, 0, 0]), ENXIO),
+        (call(0x5604, [own, u64::MAX, 1000, u64::MAX, 0, 0]), 0),
+    ];
+    let actions: Vec<_> = cases.iter().map(|(call, _)| Action::Call(*call)).collect();
+    let ended = bench.run(&actions);
+    let results: Vec<_> = ended.results.iter().map(|one| one.cast_signed()).collect();
+    assert_eq!(results, cases.map(|(_, expected)| expected));
+}
+
+/// An activity that was only made is in the list, with its weight.
+#[test]
+fn all_activities_are_listed() {
+    use vortex_abi::snapshot::{Activity, Reader};
+    const ROOM: u64 = 4 << 20;
+    let actions = [
+        Action::Call(map(MEMORY, ROOM, 3, 0x10_0000)),
+        Action::Store(MEMORY, b"guests".to_vec()),
+        Action::Call(call(0x5602, [MEMORY, 6, 2500, 0, 0, 0])),
+        Action::Call(call(0x5600, [MEMORY, ROOM, 1, 0, 0, 0])),
+        Action::Load(MEMORY, 1 << 20),
+    ];
+    let mut bench = Bench::new(4096);
+    bench.run(&actions);
+    let bytes = bench.loaded();
+    let reader = Reader::new(&bytes).expect("it is a snapshot");
+    let mut all = reader.records::<Activity>();
+    let made = all.find(|activity| activity.name.as_str() == "guests");
+    let made = made.map(|activity| (activity.weight, activity.suspended));
+    assert_eq!(made, Some((2500, 0)));
 }

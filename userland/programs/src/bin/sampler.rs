@@ -94,7 +94,7 @@ fn run(args: &Args) -> io::Result<()> {
             false => lines.push(line),
         }
         for change in args.set.iter().filter(|change| change.after == sample) {
-            activity::set(activity::find(&change.activity)?, None, change.weight, 128)?;
+            activity::set(activity::find(&change.activity)?, None, change.weight, None)?;
         }
     }
     for line in lines {

@@ -176,6 +176,7 @@ fn statistics(accounts: Vec<Account>, core: Core, name: &str, number: u64) -> St
             activity: 0,
             name: name.into(),
             weight: number,
+            suspended: true,
         }],
         accounts,
         memory: vec![held(Some(name.into()), None), held(None, Some(number))],

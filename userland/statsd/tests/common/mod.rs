@@ -44,6 +44,7 @@ fn snapshot() -> Vec<u8> {
             activity,
             weight,
             name: Name::new(name),
+            suspended: u64::from(activity == 7),
         });
     }
     for (core, resource, activity, cycles) in [
