@@ -18,11 +18,16 @@ use xtask::{accel, ramdisk, rootfs, userland};
 /// How long a boot may take: under emulation, on an idle host, it is ten seconds.
 const BOOT: Duration = Duration::from_secs(120);
 const PAGE: &str = "served without a disk\n";
+const TOKEN: &str = "the-token-of-this-test-alone";
+/// What the configuration starts, and what starts several.
+const PROGRAMS: [&str; 3] = ["/bin/httpd", "/bin/spawner", "/bin/statsd"];
 /// The addresses that are given out.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const LAST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 150);
 /// The card that QEMU gives a guest, if not told otherwise.
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+/// The web server's line of the metrics, before the number.
+const WEIGHT: &str = "vortex_activity_weight{activity=\"web\"}";
 /// What a machine fetches, in this order.
 const FILES: [&str; 5] = [
     "netboot.efi",
@@ -32,18 +37,18 @@ const FILES: [&str; 5] = [
     "ramdisk",
 ];
 
-/// A server of pages at an address that it asks for, in the boot ramdisk.
+/// What docs/deploy.md makes: its configuration, a page and a token, in the boot ramdisk.
 fn image() -> BootImage {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("www")).unwrap();
-    std::fs::write(folder.path().join("www/page"), PAGE).unwrap();
+    for (path, text) in [("www/page", PAGE), ("etc/statsd.token", TOKEN)] {
+        let file = folder.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
     let mut programs = userland::build().unwrap();
-    programs.retain(|program| program.path == "/bin/httpd");
+    programs.retain(|program| PROGRAMS.contains(&program.path.as_str()));
     let rootfs = rootfs::archive(&programs, Some(folder.path())).unwrap();
-    let configuration = b"<schedulerconfig>\n\
-        <network interface=\"net0\"><address>dhcp</address></network>\n\
-        <process name=\"httpd\"><path>/bin/httpd</path><arg>/www</arg></process>\n\
-        </schedulerconfig>\n";
+    let configuration = include_bytes!("../../docs/deploy.xml");
     let ramdisk = ramdisk::assemble(Some(configuration), &[], Some(&rootfs)).unwrap();
     let image = BootImage::with_ramdisk("guest-images", &ramdisk).unwrap();
     image.make_boot(parts().unwrap(), Some(&ramdisk)).unwrap();
@@ -60,12 +65,15 @@ fn start(link: &Link) -> Guest {
     Guest::start(&config).unwrap()
 }
 
-/// The address that the guest says it has, once its web server listens.
+/// What the guest's servers say when they listen.
+const LISTEN: [&str; 2] = ["httpd: ", "statsd: the statistics at http://"];
+
+/// The address that the guest says it has, once its servers listen.
 fn address_of(guest: &mut Guest) -> Ipv4Addr {
     let deadline = qemu::within(BOOT);
-    let (mut address, mut listens, mut said) = (None, false, String::new());
+    let (mut address, mut said) = (None, String::new());
     loop {
-        if let (Some(address), true) = (address, listens) {
+        if let Some(address) = address.filter(|_| LISTEN.iter().all(|words| said.contains(words))) {
             return address;
         }
         match guest.next(deadline) {
@@ -75,29 +83,42 @@ fn address_of(guest: &mut Guest) -> Ipv4Addr {
                 address = its.or(address);
                 said += &format!("{}\n", line.text);
             }
-            Next::Output(bytes) => {
-                said += &String::from_utf8_lossy(&bytes);
-                listens |= said.contains("at http://");
-            }
+            Next::Output(bytes) => said += &String::from_utf8_lossy(&bytes),
             Next::Over | Next::Deadline => panic!("no server came up; the guest said:\n{said}"),
         }
     }
 }
 
-/// The page, as the clients get it from there.
-fn page(clients: &Namespace, address: Ipv4Addr) -> String {
+/// What curl has from the clients' end, with these arguments.
+fn curl(clients: &Namespace, arguments: &[&str]) -> String {
     let output = clients
         .command("curl")
         .args(["--silent", "--show-error", "--fail", "--max-time", "30"])
-        .arg(format!("http://{address}/page"))
+        .args(arguments)
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The page, the metrics, and a weight that is changed: what docs/deploy.md asks for.
+fn serves(clients: &Namespace, address: Ipv4Addr) {
+    let page = curl(clients, &[&format!("http://{address}/page")]);
+    assert_eq!(page, PAGE);
+    let weight = || {
+        let metrics = curl(clients, &[&format!("http://{address}:9100/metrics")]);
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix(WEIGHT));
+        line.and_then(|rest| rest.trim().parse::<f64>().ok())
+    };
+    assert_eq!(weight(), Some(90.0));
+    let header = format!("Authorization: Bearer {TOKEN}");
+    let command = r#"{"command":"weight","activity":"web","weight":"50"}"#;
+    let control = format!("http://{address}:9100/control");
+    let answer = curl(clients, &["-H", &header, "--data", command, &control]);
+    assert_eq!(answer.trim(), r#"{"result":0}"#);
+    assert_eq!(weight(), Some(50.0));
 }
 
 /// A DHCP server as any network has one, at the other side of the bridge: it knows nothing of booting.
@@ -136,7 +157,7 @@ fn boots(range: Option<Range>) -> Option<Vec<Event>> {
     let mut guest = start(&link);
     let address = address_of(&mut guest);
     assert!((FIRST..=LAST).contains(&address), "{address}");
-    assert_eq!(page(link.clients(), address), PAGE);
+    serves(link.clients(), address);
     let events = server.end().unwrap();
     println!("{events:#?}");
     let is_uefi = |event: &&Event| matches!(event, Event::Asks(mac, 7) if mac.0 == MAC);
