@@ -37,7 +37,7 @@ enum Unfiltered {
     AndFiltered,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("formatting", formatting, Unfiltered::AndFiltered),
     (
         "the project's rules",
@@ -55,6 +55,7 @@ const STEPS: [Step; 9] = [
         build_parts,
         Unfiltered::AndFiltered,
     ),
+    ("the documentation", documentation, Unfiltered::Only),
     ("examples in the documentation", doc_tests, Unfiltered::Only),
     ("every interleaving of small cases", loom, Unfiltered::Only),
     ("the cost of a request", bench::guard, Unfiltered::Only),
@@ -143,8 +144,15 @@ fn kernel_lints() -> Result<()> {
 /// Once, here, so that a failure is not reported by every test that starts a guest.
 fn build_parts() -> Result<()> {
     packages::require(&[Package::Qemu, Package::Firmware, Package::Ext2Tools])?;
+    packages::require(&[Package::NetworkTools, Package::Dnsmasq])?;
     Parts::build()?;
     userland::build().map(|_| ())
+}
+
+/// Every public item is described, and every link in what is said of it leads somewhere.
+fn documentation() -> Result<()> {
+    let mut doc = cargo(&["doc", "--quiet", "--no-deps"]);
+    process::run(doc.args(HOST).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 fn doc_tests() -> Result<()> {
