@@ -13,12 +13,14 @@
 pub mod accel;
 pub mod apachebench;
 pub mod boot_image;
+pub mod boot_server;
 mod console;
 pub mod disks;
 pub mod endurance;
 pub mod firmware;
 pub mod kernel;
 pub mod linux;
+pub mod netboot;
 pub mod network;
 pub mod nic;
 pub mod packages;

@@ -15,6 +15,7 @@ mod experiment;
 mod fuzz;
 mod grid;
 mod image;
+mod pxe;
 mod run;
 mod setup;
 mod simulate;
@@ -32,6 +33,7 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Image(image::Args),
+    Pxe(pxe::Args),
     Run(run::Args),
     Config(config::Args),
     Grid(grid::Args),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let result = process::end_on_signals().and_then(|()| match command {
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Pxe(args) => pxe::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Grid(args) => grid::run(&args),

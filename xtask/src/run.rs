@@ -230,7 +230,7 @@ impl AccelChoice {
 /// An image for these contents, and the memory it needs. Runs with other contents at the same time
 /// use another folder.
 fn own_image(args: &Args) -> Result<(BootImage, String)> {
-    let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
+    let ramdisk = args.contents.ramdisk(&[], args.rootfs.as_deref())?;
     let image = BootImage::with_ramdisk("run", &ramdisk)?;
     image.make_boot(&Parts::build()?, Some(&ramdisk))?;
     Ok((image, program::memory_for(&ramdisk)))
