@@ -103,12 +103,11 @@ fn summary(app: &App, rates: &Rates) -> String {
         .iter()
         .fold(0, |sum, (_, count)| sum.saturating_add(*count));
     format!(
-        "{} · up {} · {} cores {} busy · {} processes · {} packets dropped",
+        "{} · up {} · cores: {}, {} busy · packets dropped: {}",
         app.server,
         clock(rates.up),
         rates.cores.len(),
         percent(rates.busy()),
-        rates.processes.len(),
         count(dropped as f64),
     )
 }

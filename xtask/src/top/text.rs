@@ -12,7 +12,10 @@ pub(super) fn bytes(bytes: f64) -> String {
 
 /// How many.
 pub(super) fn count(count: f64) -> String {
-    if count < 1000.0 {
+    if count < 1000.0 && count.fract() == 0.0 {
+        return count.to_string();
+    }
+    if count < 999.5 {
         return three_digits(count);
     }
     let text = scaled(count / 1000.0, &["k", "M", "G", "T"]);
@@ -67,7 +70,9 @@ mod tests {
         assert_eq!(bytes(999.6), "1.00 kB");
         assert_eq!(bytes(12_345_678.0), "12.3 MB");
         assert_eq!(bytes(1e18), "1000000 TB");
-        assert_eq!(count(3.0), "3.00");
+        assert_eq!(count(3.0), "3");
+        assert_eq!(count(45.455), "45.5");
+        assert_eq!(count(999.7), "1.00k");
         assert_eq!(count(12_345.0), "12.3k");
         assert_eq!(time(None), "–");
         assert_eq!(time(Some(2e-6)), "2.00 µs");

@@ -93,7 +93,7 @@ fn a_wide_screen_has_curves_bars_and_all_columns() {
 
 #[test]
 fn the_picture_in_the_documentation_is_of_this_screen() {
-    let picture = svg::picture(&screen(&app(0..=100), 130, 46));
+    let picture = svg::picture(&screen(&app(0..=100), 150, 42));
     roxmltree::Document::parse(&picture).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/top.svg");
     is_as_kept(&path, &picture);
@@ -184,7 +184,7 @@ fn screens_of_any_size_are_drawn() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Statistics that make no sense are drawn as well.
     #[test]

@@ -44,39 +44,64 @@ pub(super) fn picture(buffer: &Buffer) -> String {
     svg + "</svg>\n"
 }
 
-/// One text for each run of cells that look alike, over a box where they are reversed.
+/// Cells that look alike are drawn together, over a box where they are reversed.
 fn line(svg: &mut String, row: u16, cells: &[Cell]) {
     let top = MARGIN + row * HEIGHT;
     let mut column = 0;
     for run in cells.chunk_by(|a, b| (a.fg, a.modifier) == (b.fg, b.modifier)) {
         let text: String = run.iter().map(Cell::symbol).collect();
+        let left = MARGIN + column * WIDTH;
         let length = u16::try_from(run.len()).unwrap();
-        let (left, width) = (MARGIN + column * WIDTH, length * WIDTH);
         column += length;
-        let reversed = run[0].modifier.contains(Modifier::REVERSED);
-        let (ink, ground) = match reversed {
-            true => (GROUND, INK),
-            false => (colour(run[0].fg), GROUND),
-        };
-        // Writing to a string does not fail.
-        if reversed {
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"{ground}\"/>"
-            );
+        let mut ink = colour(run[0].fg);
+        if run[0].modifier.contains(Modifier::REVERSED) {
+            area(svg, (left, top), length, INK);
+            ink = GROUND;
         }
-        if text.trim().is_empty() {
+        if text.chars().all(|character| character == '█') {
+            area(svg, (left, top), length, ink);
             continue;
         }
         let weight = match run[0].modifier.contains(Modifier::BOLD) {
             true => " font-weight=\"bold\"",
             false => "",
         };
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        let _ = writeln!(
-            svg,
-            "<text x=\"{left}\" y=\"{}\" fill=\"{ink}\"{weight} textLength=\"{width}\">{text}</text>",
-            top + BASELINE,
-        );
+        for (before, words) in words(&text) {
+            let left = left + before * WIDTH;
+            let width = u16::try_from(words.chars().count()).unwrap() * WIDTH;
+            let words = words.replace('&', "&amp;").replace('<', "&lt;");
+            let _ = writeln!(
+                svg,
+                "<text x=\"{left}\" y=\"{}\" fill=\"{ink}\"{weight} \
+                 textLength=\"{width}\">{words}</text>",
+                top + BASELINE,
+            );
+        }
     }
+}
+
+/// Part of a row; a little stays free above and below.
+fn area(svg: &mut String, (left, top): (u16, u16), columns: u16, fill: &str) {
+    let (width, height) = (columns * WIDTH, HEIGHT - 2);
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{left}\" y=\"{}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"/>",
+        top + 1,
+    );
+}
+
+/// Words with one space between them, and how many columns are before: more spaces than one are none
+/// for who draws the picture.
+fn words(text: &str) -> Vec<(u16, &str)> {
+    let mut all = Vec::new();
+    let mut column = 0;
+    for part in text.split("  ") {
+        let words = part.trim_start();
+        let length = |text: &str| u16::try_from(text.chars().count()).unwrap();
+        if !words.trim().is_empty() {
+            all.push((column + length(part) - length(words), words.trim_end()));
+        }
+        column += length(part) + 2;
+    }
+    all
 }
