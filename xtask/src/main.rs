@@ -21,6 +21,7 @@ mod setup;
 mod simulate;
 mod soak;
 mod test;
+mod top;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about, max_term_width = 100)]
@@ -43,6 +44,7 @@ enum Command {
     Soak(soak::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
+    Top(top::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Top(args) => top::run(&args),
     });
     match result {
         Ok(status) => status,

@@ -4,6 +4,8 @@
 mod demo;
 mod exec;
 
+pub(crate) use demo::STATISTICS_PORT;
+
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
