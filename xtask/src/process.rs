@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::raw_mode;
 use crate::ui::{self, Spinner};
 
 /// How long a program may take to end after it was asked to.
@@ -58,6 +59,7 @@ pub fn end_on_signals() -> Result<()> {
                 groups.running.clone()
             };
             running.iter().for_each(|&group| end_group(group));
+            raw_mode::restore();
             if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
                 // A spinner may have hidden the cursor and left half a line.
                 anstream::eprintln!("\r\x1b[2K\x1b[?25h");
