@@ -12,6 +12,47 @@ const SESSION: &str = include_str!("session.sh");
 /// How many commands the script has.
 const COMMANDS: usize = 100;
 
+/// What is awaited, and what is typed then.
+const DIALOGUE: &[(&str, &str)] = &[
+    // The shell edits its own line; `cat` has the terminal's.
+    ("ready> ", "echo ty\x7fyped\r"),
+    ("\ntyped\r\n", "cat\r"),
+    ("cat\r\n", "hex\x7fllo\r"),
+    ("\nhello\r\n", "never\x03"),
+    ("^C", "echo it was $?\r"),
+    ("\nit was 130\r\n", "cat\r"),
+    ("cat\r\n", "\x1a"),
+    ("Stopped", "fg\r"),
+    ("cat\r\n", "again\r"),
+    ("again\r\nagain\r\n", "\x04"),
+    ("ready> ", "echo it was $?\r"),
+    ("\nit was 0\r\n", "cat &\r"),
+    ("ready> ", "jobs\r"),
+    (
+        "Stopped (tty input)",
+        "kill %1; wait; echo no job: $(jobs)\r",
+    ),
+    ("\nno job:", "sleep 1000 | cat\r"),
+    ("cat\r\n", "\x03"),
+    ("ready> ", "stty -a | head -n 1\r"),
+    (
+        "rows 33; columns 99;",
+        "stty -echo; echo qu''iet; stty echo\r",
+    ),
+    // What tools read in `/proc`.
+    ("\nquiet\r\n", "ps -o pid,args\r"),
+    ("    1 /bin/busybox sh -i\r\n", "mount\r"),
+    ("/dev/root on / type ext2 (rw)", "free | grep -c Mem:\r"),
+    ("\n1\r\n", "top -b -n 1 | grep -c CPU:\r"),
+    ("\n1\r\n", "uptime | grep -c load\r"),
+    ("\n1\r\n", "grep -c processor /proc/cpuinfo\r"),
+    (
+        "\n2\r\n",
+        "sleep 1000 & killall sleep; wait; echo no sleep\r",
+    ),
+    ("\nno sleep\r\n", "exit 7\r"),
+];
+
 #[test]
 fn a_session_of_a_hundred_commands_is_as_on_linux() {
     let Some(busybox) = busybox() else { return };
@@ -45,37 +86,9 @@ fn a_session_of_a_hundred_commands_is_as_on_linux() {
 }
 
 /// A shell on the terminal: keys that edit, interrupt, stop and end; jobs in the foreground and in the
-/// background.
+/// background; what tools find in `/proc`.
 #[test]
 fn a_shell_is_typed_at() {
-    const DIALOGUE: &[(&str, &str)] = &[
-        // The shell edits its own line; `cat` has the terminal's.
-        ("ready> ", "echo ty\x7fyped\r"),
-        ("\ntyped\r\n", "cat\r"),
-        ("cat\r\n", "hex\x7fllo\r"),
-        ("\nhello\r\n", "never\x03"),
-        ("^C", "echo it was $?\r"),
-        ("\nit was 130\r\n", "cat\r"),
-        ("cat\r\n", "\x1a"),
-        ("Stopped", "fg\r"),
-        ("cat\r\n", "again\r"),
-        ("again\r\nagain\r\n", "\x04"),
-        ("ready> ", "echo it was $?\r"),
-        ("\nit was 0\r\n", "cat &\r"),
-        ("ready> ", "jobs\r"),
-        (
-            "Stopped (tty input)",
-            "kill %1; wait; echo no job: $(jobs)\r",
-        ),
-        ("\nno job:", "sleep 1000 | cat\r"),
-        ("cat\r\n", "\x03"),
-        ("ready> ", "stty -a | head -n 1\r"),
-        (
-            "rows 33; columns 99;",
-            "stty -echo; echo qu''iet; stty echo\r",
-        ),
-        ("\nquiet\r\n", "exit 7\r"),
-    ];
     let Some(busybox) = busybox() else { return };
     let disk = RootDisk::new(
         64,
