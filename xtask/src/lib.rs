@@ -28,6 +28,7 @@ pub mod process;
 pub mod program;
 pub mod qemu;
 pub mod ramdisk;
+pub mod raw_mode;
 pub mod rootfs;
 pub mod rules;
 pub mod samples;

@@ -7,7 +7,7 @@
 //! Noticed by a panic: a thread that runs on two processors, or that runs before the last one has
 //! left it; tables that are run on after the space has been taken apart.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,6 +59,8 @@ struct State {
     notes: Mutex<Vec<Note>>,
     random: AtomicU64,
     console: Mutex<Vec<u8>>,
+    /// What has been typed and not been taken.
+    typed: Mutex<VecDeque<u8>>,
     interrupts: AtomicU64,
     /// When the host's clock was 0, if that is the one.
     started: Option<Instant>,
@@ -120,6 +122,7 @@ impl FakeMachine {
             notes: Mutex::new(Vec::new()),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
             console: Mutex::new(Vec::new()),
+            typed: Mutex::new(VecDeque::new()),
             interrupts: AtomicU64::new(0),
             started,
         }))
@@ -149,6 +152,23 @@ impl FakeMachine {
     #[must_use]
     pub fn take_notes(&self) -> Vec<Note> {
         core::mem::take(&mut *self.0.notes.lock())
+    }
+
+    /// What was written to the console.
+    #[must_use]
+    pub fn console(&self) -> Vec<u8> {
+        self.0.console.lock().clone()
+    }
+
+    /// Bytes come at the console's port, which does not interrupt by itself.
+    pub fn type_in(&self, bytes: &[u8]) {
+        self.0.typed.lock().extend(bytes);
+    }
+
+    /// Bytes that have come there and not been taken.
+    #[must_use]
+    pub fn untaken(&self) -> usize {
+        self.0.typed.lock().len()
     }
 
     /// Interrupts that one core has asked another for.
@@ -571,7 +591,12 @@ impl Machine for FakeMachine {
         self.0.console.lock().extend_from_slice(bytes);
     }
 
-    fn read_console(&self, _into: &mut [u8]) -> usize {
-        0
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        let mut typed = self.0.typed.lock();
+        let length = into.len().min(typed.len());
+        for (to, from) in into.iter_mut().zip(typed.drain(..length)) {
+            *to = from;
+        }
+        length
     }
 }
