@@ -44,8 +44,9 @@ pub(super) fn name(version: &str) -> String {
     format!("Linux {version}")
 }
 
-/// What Linux is told of the disk with the root file system: BFQ, by weights and nothing else
-/// (Documentation/block/bfq-iosched.rst).
+/// What Linux is told of the disk with the root file system: BFQ, by weights and nothing else, one request
+/// at the disk at a time. Without the latter it does not promise weights
+/// (Documentation/block/bfq-iosched.rst, `strict_guarantees`).
 pub(super) fn disk(controller: Controller) -> Result<Setup> {
     ensure!(
         controller == Controller::VirtioScsi,
@@ -57,6 +58,7 @@ pub(super) fn disk(controller: Controller) -> Result<Setup> {
         commands: vec![
             "echo bfq >/sys/block/sda/queue/scheduler".into(),
             "echo 0 >/sys/block/sda/queue/iosched/low_latency".into(),
+            "echo 1 >/sys/block/sda/queue/iosched/strict_guarantees".into(),
         ],
         ..Setup::default()
     })
@@ -279,7 +281,8 @@ mod tests {
     fn the_picture_has_a_panel_for_each_system() {
         let picture = plot::compared(&comparison()).unwrap();
         let document = roxmltree::Document::parse(&picture).unwrap();
-        let texts = document.descendants().filter_map(|node| node.text());
+        let nodes = document.descendants().filter(roxmltree::Node::is_text);
+        let texts = nodes.filter_map(|node| node.text());
         let titles = texts.filter(|text| text.contains("bytes read on")).count();
         assert_eq!(titles, 2);
     }

@@ -97,22 +97,25 @@ pub fn start(program: &Program, setup: &Setup) -> Result<Started> {
     })
 }
 
-/// What the first process does. Any command that fails ends it, and with it the guest.
+/// What the first process does. If a command fails, what it said is the last thing that the guest says.
 fn script(setup: &Setup) -> String {
     let mut lines: Vec<String> = [
         "#!/bin/busybox sh",
         "set -e",
-        "export PATH=/bin:/sbin:/usr/sbin",
+        "trap '/bin/busybox poweroff -f' EXIT",
+        "export PATH=/sbin:/bin",
         // What is there already, such as `httpd`, stays.
         "/bin/busybox --install -s /bin 2>/dev/null || true",
         "mount -t proc proc /proc",
         "mount -t sysfs sysfs /sys",
         "mount -t devtmpfs dev /dev",
         "mount -t cgroup2 cgroup /sys/fs/cgroup",
-        "for module in /modules/*; do insmod $module; done",
     ]
     .map(Into::into)
     .into();
+    if !setup.modules.is_empty() {
+        lines.push("for module in /modules/*; do insmod $module; done".into());
+    }
     if let Some(disk) = setup.disk {
         // Its driver finds it a while after it has been loaded.
         lines.push(format!("until [ -b /dev/{disk} ]; do sleep 0.1; done"));
@@ -145,6 +148,7 @@ mod tests {
     #[test]
     fn the_setup_comes_before_the_programs_and_after_the_modules() {
         let setup = Setup {
+            modules: vec!["sd_mod"],
             disk: Some("sda"),
             commands: vec!["echo bfq >/sys/block/sda/queue/scheduler".into()],
             ..Setup::default()
@@ -162,5 +166,6 @@ mod tests {
     fn without_a_disk_the_root_is_in_memory() {
         let script = script(&Setup::default());
         assert!(script.ends_with("exec /bin/cgrun\n") && !script.contains("switch_root"));
+        assert!(!script.contains("insmod"), "there is none");
     }
 }

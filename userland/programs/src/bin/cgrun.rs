@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::system::{RebootCommand, reboot};
 use vortex_programs::cgroups::{self, Group};
 use vortex_programs::configuration;
 use vortex_sched_config::value::Share;
@@ -18,7 +19,7 @@ use vortex_sched_config::{ActivityPlan, Plan, ProcessPlan};
 /// processors and disks and its memory, and start the configuration's processes in them
 ///
 /// `sampler` is replaced by `cgsampler`. How each process ends is written to --log in the words of
-/// Vortex's kernel.
+/// Vortex's kernel. As the first process, ends the system when all of them have.
 #[derive(Parser)]
 struct Args {
     /// The configuration
@@ -29,21 +30,29 @@ struct Args {
     log: String,
 }
 
+/// The number of the system's first process.
+const FIRST: u32 = 1;
 /// What is governed by groups.
 const CONTROLLERS: [&str; 3] = ["cpu", "io", "memory"];
-/// The largest weight of BFQ's; processors would take ten times as much.
-const MAX_WEIGHT: u32 = 1000;
+/// The largest weights for processors and for disks.
+const MAX_CPU: u32 = 10_000;
+const MAX_DISK: u32 = 1000;
 /// The program that reads Vortex's statistics, and what takes its place.
 const SAMPLERS: (&str, &str) = ("/bin/sampler", "/bin/cgsampler");
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let status = match run(&Args::parse()) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("cgrun: {error}");
             ExitCode::FAILURE
         }
+    };
+    if std::process::id() == FIRST {
+        // Without its first process Linux panics, and shows no more of what was said.
+        let _ = reboot(RebootCommand::PowerOff);
     }
+    status
 }
 
 fn run(args: &Args) -> io::Result<u8> {
@@ -89,12 +98,12 @@ fn told(ended: WaitStatus) -> (String, u8) {
 /// The group of an activity.
 fn make(activity: &ActivityPlan) -> io::Result<Group> {
     let group = Group::create(&activity.name)?;
-    let weight = weight(activity.weight).to_string();
-    group.set("cpu.weight", &weight)?;
+    let weight = |most| weight(activity.weight, most).map(|weight| weight.to_string());
+    group.set("cpu.weight", &weight(MAX_CPU)?)?;
     // There when a disk is scheduled by BFQ (Documentation/block/bfq-iosched.rst).
     for attribute in ["io.bfq.weight", "io.weight"] {
         if group.has(attribute) {
-            group.set(attribute, &weight)?;
+            group.set(attribute, &weight(MAX_DISK)?)?;
         }
     }
     if let Some(memory) = activity.memory {
@@ -107,9 +116,17 @@ fn make(activity: &ActivityPlan) -> io::Result<Group> {
     Ok(group)
 }
 
-/// A weight as groups have it: a whole number from 1.
-fn weight(share: Share) -> u32 {
-    (share.thousandths().saturating_add(500) / 1000).clamp(1, MAX_WEIGHT)
+/// A weight as groups have it: a whole number from 1. Another one is refused, since shares would not be
+/// those of the configuration.
+fn weight(share: Share, most: u32) -> io::Result<u32> {
+    let thousandths = share.thousandths();
+    let weight = thousandths / 1000;
+    if !thousandths.is_multiple_of(1000) || !(1..=most).contains(&weight) {
+        let text =
+            format!("the weight {share}: control groups take whole numbers from 1 to {most}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(weight)
 }
 
 /// Starts a process in its activity's group.
@@ -130,4 +147,23 @@ fn start(plan: &Plan, process: &ProcessPlan, groups: &[Group]) -> io::Result<u32
     let started = command.spawn();
     cgroups::leave()?;
     started.map(|child| child.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_groups_cannot_have_are_refused() {
+        let of = |thousandths, most| {
+            let share = Share::from_thousandths(thousandths).unwrap();
+            weight(share, most).ok()
+        };
+        assert_eq!(of(50_000, MAX_DISK), Some(50));
+        assert_eq!(of(1_000_000, MAX_DISK), Some(1000));
+        assert_eq!(of(1_001_000, MAX_DISK), None);
+        assert_eq!(of(1_001_000, MAX_CPU), Some(1001));
+        assert_eq!(of(33_300, MAX_CPU), None);
+        assert_eq!(of(500, MAX_CPU), None);
+    }
 }

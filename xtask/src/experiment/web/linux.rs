@@ -49,14 +49,16 @@ pub(super) fn setup(args: &Args, activities: &[(String, u32)]) -> Result<Setup> 
     Ok(setup)
 }
 
-/// The commands that make the classes. A server's is known by the number of its activity in the
+/// The commands that make the classes; by `tc`'s path, since BusyBox has one that knows no HTB. A server's is known by the number of its activity in the
 /// configuration, where the infrastructure is number 0.
 fn classes(bits: u64, activities: &[(String, u32)]) -> Vec<String> {
     let all: u64 = activities.iter().map(|(_, share)| u64::from(*share)).sum();
     let mut commands = vec![
         // What is borrowed is divided by rate, in pieces of a hundredth of a second's bytes.
-        "tc qdisc add dev eth0 root handle 1: htb r2q 100".into(),
-        format!("tc class add dev eth0 parent 1: classid {ALL} htb rate {bits}bit ceil {bits}bit"),
+        "/sbin/tc qdisc add dev eth0 root handle 1: htb r2q 100".into(),
+        format!(
+            "/sbin/tc class add dev eth0 parent 1: classid {ALL} htb rate {bits}bit ceil {bits}bit"
+        ),
     ];
     for (number, (_, share)) in activities.iter().enumerate() {
         let class = format!("1:{:x}", number + 1);
@@ -64,11 +66,11 @@ fn classes(bits: u64, activities: &[(String, u32)]) -> Vec<String> {
         let port = servers::port(number);
         commands.extend([
             format!(
-                "tc class add dev eth0 parent {ALL} classid {class} htb rate {rate}bit ceil {bits}bit"
+                "/sbin/tc class add dev eth0 parent {ALL} classid {class} htb rate {rate}bit ceil {bits}bit"
             ),
-            format!("tc qdisc add dev eth0 parent {class} fq_codel"),
+            format!("/sbin/tc qdisc add dev eth0 parent {class} fq_codel"),
             format!(
-                "tc filter add dev eth0 parent 1: protocol ip u32 match ip sport {port} 0xffff \
+                "/sbin/tc filter add dev eth0 parent 1: protocol ip u32 match ip sport {port} 0xffff \
                  flowid {class}"
             ),
         ]);
