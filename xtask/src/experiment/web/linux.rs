@@ -34,6 +34,10 @@ const TC: [Needed; 10] = [
 /// The class of all servers together.
 const ALL: &str = "1:ffff";
 
+/// What may go out at once, in milliseconds of the link: a virtual machine's timers are late, and what a
+/// class could have sent meanwhile is lost beyond this.
+const BURST_MS: u64 = 10;
+
 /// How an administrator divides the link.
 pub(super) fn setup(args: &Args, activities: &[(String, u32)]) -> Result<Setup> {
     ensure!(
@@ -49,16 +53,17 @@ pub(super) fn setup(args: &Args, activities: &[(String, u32)]) -> Result<Setup> 
     Ok(setup)
 }
 
-/// The commands that make the classes; by `tc`'s path, since BusyBox has one that knows no HTB. A server's is known by the number of its activity in the
-/// configuration, where the infrastructure is number 0.
+/// The commands that make the classes; by `tc`'s path, since BusyBox has one that knows no HTB. A
+/// server's class is known by the number of its activity in the configuration, where the infrastructure
+/// is number 0.
 fn classes(bits: u64, activities: &[(String, u32)]) -> Vec<String> {
     let all: u64 = activities.iter().map(|(_, share)| u64::from(*share)).sum();
+    let burst = bits / 8 * BURST_MS / 1000;
+    let bursts = format!("ceil {bits}bit burst {burst} cburst {burst}");
     let mut commands = vec![
         // What is borrowed is divided by rate, in pieces of a hundredth of a second's bytes.
         "/sbin/tc qdisc add dev eth0 root handle 1: htb r2q 100".into(),
-        format!(
-            "/sbin/tc class add dev eth0 parent 1: classid {ALL} htb rate {bits}bit ceil {bits}bit"
-        ),
+        format!("/sbin/tc class add dev eth0 parent 1: classid {ALL} htb rate {bits}bit {bursts}"),
     ];
     for (number, (_, share)) in activities.iter().enumerate() {
         let class = format!("1:{:x}", number + 1);
@@ -66,7 +71,7 @@ fn classes(bits: u64, activities: &[(String, u32)]) -> Vec<String> {
         let port = servers::port(number);
         commands.extend([
             format!(
-                "/sbin/tc class add dev eth0 parent {ALL} classid {class} htb rate {rate}bit ceil {bits}bit"
+                "/sbin/tc class add dev eth0 parent {ALL} classid {class} htb rate {rate}bit {bursts}"
             ),
             format!("/sbin/tc qdisc add dev eth0 parent {class} fq_codel"),
             format!(
