@@ -155,7 +155,10 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 if thread.process().threads() != request.head.destination {
                     return thread::ready(context, &thread);
                 }
-                // There is no place where it could run.
+                log::warn!(
+                    "process {} is killed: there is no place where it could run ({reason})",
+                    thread.process().id()
+                );
                 process::kill(
                     shared,
                     context,

@@ -119,7 +119,7 @@ impl Drop for Claim {
 /// Brings in consecutive pages.
 async fn fetch<M: Machine>(here: &Here<M>, claim: Claim) -> Result<(), Errno> {
     let inode = &claim.inode;
-    let mut frames = Frames::new(here.shared.memory.clone());
+    let mut frames = Frames::pinned(here.shared.memory.clone());
     for &(page, _) in &claim.pages {
         frames.push(space::allocate(here, inode, page).await?);
     }

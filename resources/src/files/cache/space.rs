@@ -19,9 +19,6 @@ use crate::thread;
 /// Frames asked back at once.
 const WANTED: usize = 16;
 
-/// Frames that the multiplexor looks at in one search.
-const STRIDE: usize = 4096;
-
 /// A frame for a page of a file, paid by the activity that asks. What it may not have is had by
 /// giving back other pages: clean ones, then dirty ones of its own.
 ///
@@ -34,17 +31,19 @@ pub(super) async fn allocate<M: Machine>(
 ) -> Result<Frame, Errno> {
     let owner = owner(here, inode, page);
     let memory = &here.shared.memory;
-    let mut rounds = 2 * (here.shared.machine.limit() / STRIDE + 1);
+    // A frame that has been used gets away once.
+    let mut patience = 2 * here.shared.machine.limit();
     loop {
         let refusal = match memory.allocate(owner) {
             Ok(frame) => return Ok(frame),
             Err(refusal) => refusal,
         };
-        if rounds == 0 {
+        if patience == 0 {
             return Err(Errno::ENOMEM);
         }
-        rounds -= 1;
-        if reclaim(&here.shared, refusal, owner.activity) == 0 {
+        let (given, looked) = reclaim(&here.shared, refusal, owner.activity);
+        if given == 0 {
+            patience = patience.saturating_sub(looked.max(1));
             flush::write_back(here, owner.activity, WANTED, u64::MAX).await;
         }
     }
@@ -68,14 +67,16 @@ fn owner<M: Machine>(here: &Here<M>, inode: &Inode, page: u64) -> Owner {
     }
 }
 
-/// Gives back some clean pages; how many.
-fn reclaim<M: Machine>(shared: &Shared<M>, refusal: Refusal, activity: ActivityId) -> usize {
+/// Gives back some clean pages: how many, and how many frames were looked at.
+fn reclaim<M: Machine>(
+    shared: &Shared<M>,
+    refusal: Refusal,
+    activity: ActivityId,
+) -> (usize, usize) {
     let whose = (refusal == Refusal::OverBudget).then_some(activity);
-    let chosen = shared.memory.reclaim(whose, WANTED);
-    let given = chosen
-        .iter()
-        .filter(|reclaim| thread::evict(shared, reclaim));
-    given.count()
+    let found = shared.memory.reclaim(whose, WANTED);
+    let given = (found.chosen.iter()).filter(|reclaim| thread::evict(shared, reclaim));
+    (given.count(), found.looked)
 }
 
 /// Pages looked at in one step.

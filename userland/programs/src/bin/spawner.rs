@@ -40,7 +40,7 @@ fn run(args: &Args) -> io::Result<u8> {
     for process in &plan.processes {
         match start(&plan, process) {
             Ok(id) => {
-                running.insert(id, process.name.as_str());
+                running.insert(id, process);
             }
             Err(error) => {
                 eprintln!("spawner: {} ({}): {error}", process.name, process.path);
@@ -55,16 +55,20 @@ fn run(args: &Args) -> io::Result<u8> {
         let Some((id, ended)) = wait(WaitOptions::empty())? else {
             continue;
         };
-        let Some(name) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
+        let Some(process) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
             continue;
         };
+        let (name, path) = (&process.name, &process.path);
         let code = match (ended.exit_status(), ended.terminating_signal()) {
-            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+            (Some(0), _) | (None, None) => 0,
+            (Some(code), _) => {
+                eprintln!("spawner: {name} ({path}) exited with status {code}");
+                u8::try_from(code).unwrap_or(u8::MAX)
+            }
             (None, Some(signal)) => {
-                eprintln!("spawner: {name} was ended by signal {signal}");
+                eprintln!("spawner: {name} ({path}) killed by signal {signal}");
                 u8::try_from(128 + signal).unwrap_or(u8::MAX)
             }
-            (None, None) => 0,
         };
         if status == 0 {
             status = code;
