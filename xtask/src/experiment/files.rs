@@ -38,8 +38,8 @@ const ALLOWED: f64 = 0.5;
 const SETTLE: u32 = 3;
 /// The controller that the disk with the files is at.
 const CONTROLLER: Controller = Controller::VirtioScsi;
-/// Where bytes that are read count, however often they are moved.
-const READS: &str = "resource.aio";
+/// Where bytes that are read count.
+const READS: &str = RESOURCES[2];
 const THREADS: &str = "resource.thread";
 /// The resources of figure 9.
 const RESOURCES: [&str; 3] = [

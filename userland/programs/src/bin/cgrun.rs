@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::process::{Command, ExitCode};
 
@@ -18,16 +17,12 @@ use vortex_sched_config::{ActivityPlan, Plan, ProcessPlan};
 /// Make a control group (version 2) for each activity of the configuration, with its weight for
 /// processors and disks and its memory, and start the configuration's processes in them
 ///
-/// `sampler` is replaced by `cgsampler`. How each process ends is written to --log in the words of
-/// Vortex's kernel. As the first process, ends the system when all of them have.
+/// `sampler` is replaced by `cgsampler`. How each process ends is told in `spawner`'s words. As the first process, ends the system when all of them have.
 #[derive(Parser)]
 struct Args {
     /// The configuration
     #[arg(default_value = configuration::FILE)]
     file: String,
-    /// Where to say how processes have ended
-    #[arg(long, default_value = "/dev/console")]
-    log: String,
 }
 
 /// The number of the system's first process.
@@ -64,18 +59,18 @@ fn run(args: &Args) -> io::Result<u8> {
     for process in &plan.processes {
         let id = start(&plan, process, &groups)
             .map_err(|error| io::Error::other(format!("{}: {error}", process.path)))?;
-        running.insert(id, process.path.as_str());
+        running.insert(id, process);
     }
     let mut first = 0;
     while !running.is_empty() {
         let Some((id, ended)) = wait(WaitOptions::empty())? else {
             continue;
         };
-        let Some(path) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
+        let Some(process) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
             continue;
         };
         let (how, status) = told(ended);
-        fs::write(&args.log, format!("vortex: process {path} {how}\n"))?;
+        eprintln!("spawner: {} ({}) {how}", process.name, process.path);
         if first == 0 {
             first = status;
         }

@@ -1,5 +1,7 @@
 //! The same servers on Linux: a class of HTB's for each (tc-htb(8)), of the rate that its share is of
-//! the link, which it may exceed when others leave something.
+//! the link, which it may exceed when others leave something. In a class packets wait in line: TCP itself
+//! keeps those of a connection few, and `fq_codel` would drop segments by the dozen, since those that the
+//! card is to cut are one packet to it.
 
 use anyhow::{Result, ensure};
 use xtask::linux::guest::{Needed, Setup};
@@ -73,7 +75,6 @@ fn classes(bits: u64, activities: &[(String, u32)]) -> Vec<String> {
             format!(
                 "/sbin/tc class add dev eth0 parent {ALL} classid {class} htb rate {rate}bit {bursts}"
             ),
-            format!("/sbin/tc qdisc add dev eth0 parent {class} fq_codel"),
             format!(
                 "/sbin/tc filter add dev eth0 parent 1: protocol ip u32 match ip sport {port} 0xffff \
                  flowid {class}"
