@@ -234,6 +234,8 @@ fn compare(
         let requests: f64 = outcomes.clone().map(Outcome::rate).sum();
         let failed: u64 = outcomes.map(|outcome| outcome.failed).sum();
         let taken = rate * SEGMENT.1 / SEGMENT.0 / args.bytes_per_second();
+        let cores = analyse(&run.samples, &entitled)?.cores;
+        let idle = cores.iter().map(|core| core.idle).sum::<f64>() / cores.len().max(1) as f64;
         Ok(Side {
             system: run.system.clone(),
             received: received(&run.samples, &entitled, bytes)?,
@@ -242,6 +244,7 @@ fn compare(
                 Figure::new("pages at the clients", rate / 1e6, "MB/s"),
                 Figure::new("of the link taken by them", taken * 100.0, "%"),
                 Figure::new("failed", failed as f64, ""),
+                Figure::new("processors idle", idle * 100.0, "%"),
             ],
         })
     };
