@@ -16,6 +16,7 @@ mod fuzz;
 mod grid;
 mod image;
 mod pxe;
+mod results;
 mod run;
 mod setup;
 mod simulate;
@@ -40,6 +41,7 @@ enum Command {
     Grid(grid::Args),
     Bench(bench::Args),
     Experiment(experiment::Args),
+    Results(results::Args),
     Simulate(simulate::Args),
     Soak(soak::Args),
     Fuzz(fuzz::Args),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Grid(args) => grid::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(args) => experiment::run(&args),
+        Command::Results(args) => results::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,9 +9,9 @@ use clap::Parser;
 use rustix::process::{WaitOptions, wait};
 use vortex::abi::rights;
 use vortex::{Spawn, activity};
-use vortex_programs::work;
+use vortex_programs::configuration;
 use vortex_sched_config::value::Right;
-use vortex_sched_config::{Known, Plan, ProcessPlan};
+use vortex_sched_config::{Plan, ProcessPlan};
 
 /// Start the processes that the configuration lists, and wait until all of them have ended
 ///
@@ -20,7 +19,7 @@ use vortex_sched_config::{Known, Plan, ProcessPlan};
 #[derive(Parser)]
 struct Args {
     /// The configuration
-    #[arg(default_value = "/etc/vortex.xml")]
+    #[arg(default_value = configuration::FILE)]
     file: String,
 }
 
@@ -35,15 +34,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<u8> {
-    let text = fs::read(&args.file)
-        .map_err(|error| io::Error::other(format!("{}: {error}", args.file)))?;
-    let cores = u32::try_from(work::cores()).unwrap_or(u32::MAX);
-    let loaded = vortex_sched_config::load(&text, &Known::standard(cores));
-    let loaded = loaded.map_err(|error| io::Error::other(format!("{}: {error:?}", args.file)))?;
+    let plan = configuration::load(&args.file)?;
     let mut running = BTreeMap::new();
     let mut status = 0;
-    for process in &loaded.plan.processes {
-        match start(&loaded.plan, process) {
+    for process in &plan.processes {
+        match start(&plan, process) {
             Ok(id) => {
                 running.insert(id, process);
             }
