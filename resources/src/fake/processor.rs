@@ -7,7 +7,7 @@
 //! Noticed by a panic: a thread that runs on two processors, or that runs before the last one has
 //! left it; tables that are run on after the space has been taken apart.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use vortex_toolkit::Platform;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Frames;
 
+use super::console::Console;
 use super::memory::{Memory, PageFault, Root, Tables};
 use super::program::{Condition, Instruction, Operand, Program, register};
 use super::registers::Registers;
@@ -58,9 +59,7 @@ struct State {
     programs: Mutex<BTreeMap<u64, Arc<Program>>>,
     notes: Mutex<Vec<Note>>,
     random: AtomicU64,
-    console: Mutex<Vec<u8>>,
-    /// What has been typed and not been taken.
-    typed: Mutex<VecDeque<u8>>,
+    console: Console,
     interrupts: AtomicU64,
     /// When the host's clock was 0, if that is the one.
     started: Option<Instant>,
@@ -121,8 +120,7 @@ impl FakeMachine {
             programs: Mutex::new(BTreeMap::new()),
             notes: Mutex::new(Vec::new()),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
-            console: Mutex::new(Vec::new()),
-            typed: Mutex::new(VecDeque::new()),
+            console: Console::default(),
             interrupts: AtomicU64::new(0),
             started,
         }))
@@ -157,18 +155,18 @@ impl FakeMachine {
     /// What was written to the console.
     #[must_use]
     pub fn console(&self) -> Vec<u8> {
-        self.0.console.lock().clone()
+        self.0.console.written()
     }
 
     /// Bytes come at the console's port, which does not interrupt by itself.
     pub fn type_in(&self, bytes: &[u8]) {
-        self.0.typed.lock().extend(bytes);
+        self.0.console.type_in(bytes);
     }
 
     /// Bytes that have come there and not been taken.
     #[must_use]
     pub fn untaken(&self) -> usize {
-        self.0.typed.lock().len()
+        self.0.console.untaken()
     }
 
     /// Interrupts that one core has asked another for.
@@ -588,15 +586,10 @@ impl Machine for FakeMachine {
     }
 
     fn write_console(&self, bytes: &[u8]) {
-        self.0.console.lock().extend_from_slice(bytes);
+        self.0.console.write(bytes);
     }
 
     fn read_console(&self, into: &mut [u8]) -> usize {
-        let mut typed = self.0.typed.lock();
-        let length = into.len().min(typed.len());
-        for (to, from) in into.iter_mut().zip(typed.drain(..length)) {
-            *to = from;
-        }
-        length
+        self.0.console.read(into)
     }
 }

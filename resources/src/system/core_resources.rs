@@ -157,16 +157,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 if thread.process().threads() != request.head.destination {
                     return thread::ready(context, &thread);
                 }
-                log::warn!(
-                    "process {} is killed: there is no place where it could run ({reason})",
-                    thread.process().id()
-                );
-                process::kill(
-                    shared,
-                    context,
-                    thread.process(),
-                    ExitStatus::killed(Signal::KILL),
-                );
+                let process = thread.process();
+                log::warn!("process {} cannot run anywhere: {reason}", process.id());
+                process::kill(shared, context, process, ExitStatus::killed(Signal::KILL));
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {
