@@ -111,6 +111,8 @@ impl BootServer {
                 return Ok(Some(event));
             }
         }
+        // When Ctrl-C ended it, this process ends here, too.
+        self.dnsmasq.wait()?;
         Ok(None)
     }
 
