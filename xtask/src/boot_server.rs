@@ -9,6 +9,7 @@
 
 mod event;
 mod interface;
+mod ports;
 mod range;
 
 pub use event::{Event, Mac};
@@ -76,6 +77,7 @@ impl BootServer {
              so: sudo {}",
             own_command_line()
         );
+        ports::check(&interface, |program| service.command(program))?;
         let mut dnsmasq = service.command("dnsmasq");
         dnsmasq
             .args(arguments(&interface, &folder, service.range.as_ref()))
@@ -109,6 +111,8 @@ impl BootServer {
                 return Ok(Some(event));
             }
         }
+        // When Ctrl-C ended it, this process ends here, too.
+        self.dnsmasq.wait()?;
         Ok(None)
     }
 
@@ -220,12 +224,7 @@ fn await_start(
     let status = dnsmasq.wait()?;
     let said = said.join("\n  ");
     if said.contains(TAKEN) {
-        bail!(
-            "another server has the DHCP or the TFTP port at {} (`ss -lunp '( sport = :67 or sport = :69 \
-             )'` says which); stop it, perhaps by `systemctl stop dnsmasq tftpd-hpa`, and try again\n  \
-             {said}",
-            interface.name
-        );
+        bail!(ports::taken_by(interface, &said));
     }
     bail!("dnsmasq does not serve ({status}):\n  {said}");
 }

@@ -108,6 +108,28 @@ fn an_interface_is_found_or_the_user_told_what_to_do() {
 }
 
 #[test]
+fn who_has_the_ports_is_found() {
+    let interface = Interface::among("eth0", IP.as_bytes()).unwrap();
+    let others = "UNCONN 0 0 0.0.0.0%virbr0:67 0.0.0.0:* users:((\"dnsmasq\",pid=7,fd=3))\n\
+        UNCONN 0 0 127.0.0.1:69 0.0.0.0:*\n\
+        UNCONN 0 0 0.0.0.0:68 0.0.0.0:*\n\
+        UNCONN 0 0 [fe80::1]%eth0:69 [::]:*\n\
+        nonsense\n\n";
+    assert_eq!(ports::taken(others, &interface), None);
+    for local in [
+        "0.0.0.0:67",
+        "0.0.0.0%eth0:67",
+        "10.0.0.1:69",
+        "[::]:69",
+        "*:4011",
+    ] {
+        let line = format!("UNCONN 0 0 {local} 0.0.0.0:*");
+        let all = format!("{others}{line}\n");
+        assert_eq!(ports::taken(&all, &interface), Some(line.as_str()));
+    }
+}
+
+#[test]
 fn a_range_is_of_the_interfaces_network() {
     let interface = Interface::among("eth0", IP.as_bytes()).unwrap();
     let check = |text: &str| text.parse::<Range>().unwrap().check(&interface);
