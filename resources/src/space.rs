@@ -318,6 +318,15 @@ impl<M: Machine> Space<M> {
         self.inner.lock().set_break(end)
     }
 
+    /// Sets a frame aside for the next page faults, if there is one: for whom frames have just been
+    /// given back, so that others do not take them all before it comes to that.
+    pub fn set_aside(&self) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            inner.pages.set_aside();
+        }
+    }
+
     /// A page fault of a thread.
     pub fn fault(&self, address: u64, access: Access) -> Fault {
         self.inner.lock().fault(address, access)

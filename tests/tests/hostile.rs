@@ -179,7 +179,7 @@ fn who_takes_too_much_memory_is_killed_and_its_neighbour_is_not_disturbed() {
         memory: "256M".into(),
         ..Program::default()
     });
-    ran.expect_line("spawner: greedy was ended by signal 9");
+    ran.expect_line("spawner: greedy (/bin/stress) killed by signal 9");
     let text = ran.text();
     assert!(text.contains("filled 32 MiB 20 times: "), "{text}");
     ran.expect_status(128 + 9);

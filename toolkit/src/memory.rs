@@ -23,6 +23,8 @@ mod reclaim;
 #[cfg(test)]
 mod tests;
 
+pub use reclaim::Search;
+
 use accounts::{AccountNumber, Accounts};
 
 /// The number of a 4 KiB frame of physical memory.

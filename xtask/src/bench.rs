@@ -30,8 +30,8 @@ enum What {
 }
 
 /// Another system.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Baseline {
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Baseline {
     /// Debian's linux-image-cloud-amd64
     Linux,
 }

@@ -1,12 +1,13 @@
 //! `cargo xtask experiment`: the paper's experiments on the kernel.
 
 mod at_resources;
+pub(crate) mod baseline;
 mod cpu;
 mod disk;
 mod files;
 mod flood;
 pub(crate) mod grid;
-mod isolation;
+pub(crate) mod isolation;
 pub(crate) mod measure;
 mod plot;
 pub(crate) mod table;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use xtask::ui;
+
+use crate::bench::Baseline;
 
 /// Run one of the paper's experiments on the kernel, and say how far it is from what was promised
 #[derive(clap::Args)]
@@ -54,6 +57,9 @@ pub(crate) struct Common {
     /// Draw pictures into this folder
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Compare with another system: the same programs and shares in the same QEMU
+    #[arg(long)]
+    baseline: Option<Baseline>,
 }
 
 impl Common {

@@ -2,6 +2,7 @@
 //! has our programs.
 
 mod debian;
+pub mod guest;
 
 pub use debian::Unpacked;
 

@@ -15,6 +15,8 @@ mod experiment;
 mod fuzz;
 mod grid;
 mod image;
+mod pxe;
+mod results;
 mod run;
 mod setup;
 mod simulate;
@@ -33,11 +35,13 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Image(image::Args),
+    Pxe(pxe::Args),
     Run(run::Args),
     Config(config::Args),
     Grid(grid::Args),
     Bench(bench::Args),
     Experiment(experiment::Args),
+    Results(results::Args),
     Simulate(simulate::Args),
     Soak(soak::Args),
     Fuzz(fuzz::Args),
@@ -50,11 +54,13 @@ fn main() -> ExitCode {
     let result = process::end_on_signals().and_then(|()| match command {
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Pxe(args) => pxe::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Grid(args) => grid::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(args) => experiment::run(&args),
+        Command::Results(args) => results::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -142,20 +142,27 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Reads the kernel's line about it: `vortex: process PATH exited with status N`, or `killed by
-    /// signal N`.
+    /// Reads the kernel's line about the first process: `vortex: process PATH exited with status N`,
+    /// or `killed by signal N`; or the spawner's about one of its processes that has failed:
+    /// `spawner: NAME (PATH) exited with status N`, or `killed by signal N`.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let rest = line.strip_prefix("vortex: process ")?;
-        let (before, number) = rest.rsplit_once(' ')?;
+        let (before, number) = line.rsplit_once(' ')?;
         let number: u8 = number.parse().ok()?;
-        let (path, status) = if let Some(path) = before.strip_suffix(" exited with status") {
-            (path, number)
+        let (who, status) = if let Some(who) = before.strip_suffix(" exited with status") {
+            (who, number)
         } else {
             (
                 before.strip_suffix(" killed by signal")?,
                 128_u8.checked_add(number)?,
             )
+        };
+        let path = match who.strip_prefix("vortex: process ") {
+            Some(path) => path,
+            None => {
+                let (_, path) = who.strip_prefix("spawner: ")?.rsplit_once(" (")?;
+                path.strip_suffix(')')?
+            }
         };
         Some(Self {
             path: path.to_owned(),
@@ -280,7 +287,16 @@ mod tests {
             parse("vortex: process /bin/a killed by signal 11"),
             ended("/bin/a", 139)
         );
+        assert_eq!(
+            parse("spawner: one (/bin/a) killed by signal 9"),
+            ended("/bin/a", 137)
+        );
+        assert_eq!(
+            parse("spawner: one (two) (/bin/a) exited with status 3"),
+            ended("/bin/a", 3)
+        );
         for other in [
+            "spawner: one exited with status 3",
             "process /bin/a exited with status 0",
             "vortex: process /bin/a exited with status 256",
             "vortex: process /bin/a killed by signal 200",

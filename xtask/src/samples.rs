@@ -1,11 +1,13 @@
 //! Samples of the statistics, as the guest's `sampler` prints them, and what they say.
 //!
 //! Key types: [`Sample`] (counters since boot), [`Report`] (what [`analyse`] makes of a run of them),
-//! [`AtResource`] (the same for one resource).
+//! [`AtResource`] (the same for one resource), [`Received`] (shares of whatever is counted).
 
 mod at_resource;
+mod received;
 
 pub use at_resource::{AtResource, AtResourceProcess, Counted, at_resource};
+pub use received::{Received, ReceivedProcess, received};
 
 use std::collections::BTreeMap;
 
@@ -87,11 +89,25 @@ impl Sample {
         cycles.copied().unwrap_or(0)
     }
 
+    /// What an activity has used of all cores since boot, in cycles; 0 if there is no such activity.
+    #[must_use]
+    pub fn all_cycles(&self, activity: &str) -> u64 {
+        let cores = 0..self.cores.len();
+        cores.map(|core| self.cycles(activity, core)).sum()
+    }
+
     /// What an activity has used of a resource since boot, if it is in the sample.
     #[must_use]
     pub fn at_resource(&self, activity: &str, resource: &str) -> Option<Used> {
         let of_activity = self.activities.iter().find(|other| other.name == activity);
         of_activity?.resources.get(resource).copied()
+    }
+
+    /// Bytes that an activity has moved at a resource since boot; 0 if it is not in the sample.
+    #[must_use]
+    pub fn bytes(&self, activity: &str, resource: &str) -> u64 {
+        let used = self.at_resource(activity, resource);
+        used.map_or(0, |used| used.bytes)
     }
 }
 

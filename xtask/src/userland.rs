@@ -9,8 +9,10 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 22] = [
+const PROGRAMS: [&str; 24] = [
     "cases",
+    "cgrun",
+    "cgsampler",
     "cpuhog",
     "each",
     "exchange",

@@ -20,6 +20,9 @@ use crate::machine::{Access, Frame, Machine, Mapped, PAGE_SIZE, PageTables};
 /// The cookie of frames that tables are in; that of a page is its address.
 pub(super) const TABLE_COOKIE: u64 = u64::MAX;
 
+/// Frames set aside for an address space, at most: what one page fault may need, a page and tables.
+const ASIDE: usize = 4;
+
 /// What has been taken out of the tables but not flushed yet.
 pub(super) struct Batch {
     frames: ArrayVec<Frame, PORTION>,
@@ -64,6 +67,8 @@ pub(super) struct Pages<M: Machine> {
     pub(super) table_frames: Vec<Frame>,
     pub(super) parked: BTreeMap<u64, Frame>,
     pub(super) resident: u64,
+    /// Frames that were given back for this address space: its own, even if others take all the rest.
+    aside: ArrayVec<Frame, ASIDE>,
     /// No page is mapped between these: what a long operation has seen already.
     swept: (u64, u64),
 }
@@ -76,8 +81,10 @@ impl<M: Machine> Pages<M> {
     ) -> Result<Self, Refusal> {
         let mut table_frames = Vec::new();
         let mut refusal = Refusal::OutOfMemory;
-        let tables =
-            machine.new_tables(&mut || take_table(&memory, owner, &mut table_frames, &mut refusal));
+        let tables = machine.new_tables(&mut || {
+            let mut none = ArrayVec::new();
+            take_table(&memory, owner, &mut table_frames, &mut none, &mut refusal)
+        });
         let Some(tables) = tables else {
             for frame in table_frames {
                 memory.release(frame);
@@ -92,27 +99,45 @@ impl<M: Machine> Pages<M> {
             table_frames,
             parked: BTreeMap::new(),
             resident: 0,
+            aside: ArrayVec::new_const(),
             swept: (0, 0),
         })
     }
 
     /// A frame for the page at an address; its contents are undefined.
-    pub(super) fn allocate(&self, page: u64) -> Result<Frame, Refusal> {
-        self.memory.allocate(Owner {
+    pub(super) fn allocate(&mut self, page: u64) -> Result<Frame, Refusal> {
+        let owner = Owner {
             cookie: page,
             ..self.owner
-        })
+        };
+        take(&self.memory, owner, &mut self.aside)
+    }
+
+    /// Has one of the frames that others have given back, so that the address space can go on.
+    pub(super) fn set_aside(&mut self) {
+        if !self.aside.is_full()
+            && let Ok(frame) = self.memory.allocate(self.owner)
+        {
+            self.aside.push(frame);
+        }
+    }
+
+    /// Gives back what is set aside.
+    pub(super) fn release_aside(&mut self) {
+        for frame in self.aside.drain(..) {
+            self.memory.release(frame);
+        }
     }
 
     /// A frame of zeros.
-    pub(super) fn allocate_zeroed(&self, page: u64) -> Result<Frame, Refusal> {
+    pub(super) fn allocate_zeroed(&mut self, page: u64) -> Result<Frame, Refusal> {
         let frame = self.allocate(page)?;
         self.machine.zero_frame(frame);
         Ok(frame)
     }
 
     /// A frame with a copy of another.
-    pub(super) fn allocate_copy(&self, page: u64, of: Frame) -> Result<Frame, Refusal> {
+    pub(super) fn allocate_copy(&mut self, page: u64, of: Frame) -> Result<Frame, Refusal> {
         let frame = self.allocate(page)?;
         self.machine.copy_frame(of, frame);
         Ok(frame)
@@ -133,10 +158,11 @@ impl<M: Machine> Pages<M> {
             memory,
             table_frames,
             owner,
+            aside,
             ..
         } = self;
         let mapped = self.tables.map(page, frame, access, &mut || {
-            take_table(memory, *owner, table_frames, &mut refusal)
+            take_table(memory, *owner, table_frames, aside, &mut refusal)
         });
         if !mapped {
             return Err(refusal);
@@ -300,14 +326,30 @@ impl<M: Machine> Pages<M> {
     }
 }
 
+/// A frame, of those that are set aside if there is no other.
+fn take<M: Machine>(
+    memory: &Multiplexor<M>,
+    owner: Owner,
+    aside: &mut ArrayVec<Frame, ASIDE>,
+) -> Result<Frame, Refusal> {
+    memory.allocate(owner).or_else(|refusal| {
+        let frame = aside.pop().ok_or(refusal)?;
+        memory.transfer(frame, owner).inspect_err(|_| {
+            memory.release(frame);
+        })?;
+        Ok(frame)
+    })
+}
+
 fn take_table<M: Machine>(
     memory: &Multiplexor<M>,
     owner: Owner,
     frames: &mut Vec<Frame>,
+    aside: &mut ArrayVec<Frame, ASIDE>,
     refusal: &mut Refusal,
 ) -> Option<Frame> {
     let cookie = TABLE_COOKIE;
-    match memory.allocate(Owner { cookie, ..owner }) {
+    match take(memory, Owner { cookie, ..owner }, aside) {
         Ok(frame) => {
             frames.push(frame);
             Some(frame)

@@ -568,7 +568,7 @@ fn marks_reach_the_multiplexor() {
         calls += 1;
     }
     assert_eq!(calls, 4);
-    let ask = || setup.memory.reclaim(Some(PAYER), 1000);
+    let ask = || setup.memory.reclaim(Some(PAYER), 1000).chosen;
     assert!(ask().is_empty(), "all have been used");
     setup.load(BASE + pages(9), 1).expect("mapped");
     assert_eq!(setup.space.collect(1000), Progress::Done);
@@ -577,4 +577,27 @@ fn marks_reach_the_multiplexor() {
     assert_eq!(of_pages.count(), 99, "all but the one used since");
     assert!(!asked.contains(&(BASE + pages(9))));
     assert_eq!(asked.last(), Some(&(BASE + pages(4))), "the dirty one last");
+}
+
+#[test]
+fn a_frame_set_aside_is_there_when_others_have_all_the_rest() {
+    let setup = Setup::new(64);
+    setup.map_at(BASE, 8, RW);
+    setup.store(BASE, b"x").expect("there is memory");
+    let greedy = Owner {
+        resource: ASR,
+        activity: ActivityId(9),
+        cookie: 0,
+    };
+    setup.space.set_aside();
+    let taken: Vec<_> = core::iter::from_fn(|| setup.memory.allocate(greedy).ok()).collect();
+    setup
+        .store(BASE + pages(5), b"y")
+        .expect("one is set aside");
+    assert!(setup.store(BASE + pages(7), b"z").is_err(), "but only one");
+    for frame in taken {
+        setup.memory.release(frame);
+    }
+    // What is not used comes back with all else.
+    setup.space.set_aside();
 }

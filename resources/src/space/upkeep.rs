@@ -87,6 +87,7 @@ impl<M: Machine> Inner<M> {
             let new = Owner { activity, ..old };
             self.pages.memory.book(new, self.booked)?;
             self.pages.memory.unbook(old, self.booked);
+            self.pages.release_aside();
             self.pages.owner = new;
         }
         Ok(())
@@ -95,6 +96,7 @@ impl<M: Machine> Inner<M> {
     pub(super) fn destroy(&mut self) -> Progress {
         self.closed = true;
         self.moves.clear();
+        self.pages.release_aside();
         match self.clear(0, USER_END) {
             Ok(Progress::Done) if self.pages.release_tables() => Progress::Done,
             _ => Progress::More,

@@ -25,9 +25,6 @@ use crate::system::{Kind, Message, Shared, Vortex};
 /// Frames asked back at once.
 const WANTED: usize = 16;
 
-/// Frames that the multiplexor looks at in one search, at least.
-const STRIDE: usize = 4096;
-
 /// How a fault of a thread ends.
 pub(super) enum End {
     /// It goes on.
@@ -222,8 +219,10 @@ pub(crate) fn unfetched<M: Machine>(
 pub struct Starved<M: Machine> {
     thread: Arc<Thread<M>>,
     refusal: Refusal,
-    /// How often frames may still be asked for in vain.
-    rounds: usize,
+    /// How many frames may still be looked at in vain.
+    patience: usize,
+    /// How many were.
+    looked: AtomicUsize,
     /// Owners that have not answered.
     outstanding: AtomicUsize,
     /// Frames that have been given back.
@@ -235,17 +234,21 @@ fn starved<M: Machine>(
     thread: &Arc<Thread<M>>,
     refusal: Refusal,
 ) -> Arc<Starved<M>> {
-    // The multiplexor looks at a bounded number of frames at a time, and gives a frame that has
-    // been used a second chance: so often, it has looked at every frame twice.
-    let rounds = 2 * (shared.machine.limit() / STRIDE + 1);
-    again(thread, refusal, rounds)
+    // The multiplexor gives a frame that has been used a second chance: by then, it has looked at
+    // every frame twice.
+    again(thread, refusal, 2 * shared.machine.limit())
 }
 
-fn again<M: Machine>(thread: &Arc<Thread<M>>, refusal: Refusal, rounds: usize) -> Arc<Starved<M>> {
+fn again<M: Machine>(
+    thread: &Arc<Thread<M>>,
+    refusal: Refusal,
+    patience: usize,
+) -> Arc<Starved<M>> {
     Arc::new(Starved {
         thread: thread.clone(),
         refusal,
-        rounds,
+        patience,
+        looked: AtomicUsize::new(0),
         outstanding: AtomicUsize::new(0),
         freed: AtomicUsize::new(0),
     })
@@ -257,12 +260,14 @@ pub(crate) fn reclaim_for<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     starved: &Arc<Starved<M>>,
 ) {
-    if starved.rounds == 0 {
+    if starved.patience == 0 {
         return give_up(shared, context, starved);
     }
     let process = starved.thread.process();
     let whose = (starved.refusal == Refusal::OverBudget).then(|| process.activity());
-    let chosen = shared.memory.reclaim(whose, WANTED);
+    let found = shared.memory.reclaim(whose, WANTED);
+    starved.looked.store(found.looked, Ordering::Relaxed);
+    let chosen = found.chosen;
     if chosen.is_empty() {
         return retry(shared, context, starved);
     }
@@ -288,6 +293,7 @@ pub(crate) fn give_back<M: Machine>(
         return;
     }
     if starved.freed.load(Ordering::Relaxed) > 0 {
+        starved.thread.process().space().set_aside();
         wait::go_on(context, &starved.thread, Resumption::Plain);
     } else {
         retry(shared, context, starved);
@@ -311,10 +317,12 @@ fn retry<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     starved: &Starved<M>,
 ) {
-    if starved.rounds == 0 || starved.thread.process().is_dying() {
+    if starved.patience == 0 || starved.thread.process().is_dying() {
         return give_up(shared, context, starved);
     }
-    let next = again(&starved.thread, starved.refusal, starved.rounds - 1);
+    let looked = starved.looked.load(Ordering::Relaxed).max(1);
+    let left = starved.patience.saturating_sub(looked);
+    let next = again(&starved.thread, starved.refusal, left);
     let process = starved.thread.process();
     let request = process.request(shared, context, Kind::Memory, Message::Starved(next));
     context.send(request);

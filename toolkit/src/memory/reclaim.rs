@@ -11,6 +11,16 @@ use crate::ids::{ActivityId, ResourceId};
 /// Entries that one call looks at, at most.
 const STRIDE: usize = 4096;
 
+/// What a search for frames found.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Frames whose owners are to be asked for them.
+    pub chosen: Vec<Reclaim>,
+    /// How many frames were looked at: who has looked at every frame twice in vain, since one that
+    /// has been used gets away once, need not go on.
+    pub looked: usize,
+}
+
 impl<F: Frames> Multiplexor<F> {
     /// An information record: what a resource has learnt about a frame that it has a reference to.
     /// That it has been written stays known until the frame is free.
@@ -34,17 +44,13 @@ impl<F: Frames> Multiplexor<F> {
     /// of frames, where the one before stopped; fewer than `wanted` does not mean that there are no
     /// more.
     #[must_use]
-    pub fn reclaim(&self, whose: Option<ActivityId>, wanted: usize) -> Vec<Reclaim> {
+    pub fn reclaim(&self, whose: Option<ActivityId>, wanted: usize) -> Search {
         let mut clean = Vec::new();
         let mut modified = Vec::new();
         let frames = self.table.len();
-        if frames == 0 {
-            return clean;
-        }
-        for _ in 0..frames.min(STRIDE) {
-            if clean.len() >= wanted {
-                break;
-            }
+        let mut looked = 0;
+        while looked < frames.min(STRIDE) && clean.len() < wanted {
+            looked += 1;
             let index = self.hand.fetch_add(1, Ordering::Relaxed) % frames;
             let Ok(number) = u32::try_from(index) else {
                 break;
@@ -66,7 +72,10 @@ impl<F: Frames> Multiplexor<F> {
         }
         modified.truncate(wanted - clean.len());
         clean.append(&mut modified);
-        clean
+        Search {
+            chosen: clean,
+            looked,
+        }
     }
 
     fn candidate(&self, frame: Frame, whose: Option<ActivityId>) -> Option<Reclaim> {

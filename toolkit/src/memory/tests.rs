@@ -165,10 +165,13 @@ fn clean_unused_frames_of_registered_resources_are_asked_for_first() {
     let cached: Vec<_> = (0..4).map(|_| allocate(7, 1)).collect();
     let private = allocate(8, 1);
     let other = allocate(7, 2);
-    assert!(memory.reclaim(None, 8).is_empty(), "nobody has registered");
+    assert!(
+        memory.reclaim(None, 8).chosen.is_empty(),
+        "nobody has registered"
+    );
     memory.register(ResourceId(7));
     assert!(
-        memory.reclaim(None, 8).is_empty(),
+        memory.reclaim(None, 8).chosen.is_empty(),
         "all have just been used"
     );
     memory.inform(cached[0], true, false);
@@ -176,7 +179,11 @@ fn clean_unused_frames_of_registered_resources_are_asked_for_first() {
     memory.pin(cached[2]);
     let chosen = |whose, wanted| -> Vec<Frame> {
         let found = memory.reclaim(whose, wanted);
-        found.into_iter().map(|reclaim| reclaim.frame).collect()
+        found
+            .chosen
+            .into_iter()
+            .map(|reclaim| reclaim.frame)
+            .collect()
     };
     assert_eq!(chosen(Some(ActivityId(1)), 8), [cached[3], cached[1]]);
     let all = chosen(None, 8);

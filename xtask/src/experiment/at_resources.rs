@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use xtask::samples::{AtResource, Counted, Report, Sample};
 
+use super::baseline::Comparison;
 use super::{Common, plot, table, write};
 
 /// Everything that came out of an experiment at several resources.
@@ -22,16 +23,22 @@ pub(super) struct Results<'a> {
     pub(super) cpu: Report,
     pub(super) resources: Vec<AtResource>,
     pub(super) samples: &'a [Sample],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) comparison: Option<Comparison>,
 }
 
 impl Results<'_> {
-    /// Prints tables; writes JSON and pictures where the user wants them.
-    pub(super) fn show(&self, common: &Common) -> Result<()> {
+    /// Prints tables.
+    pub(super) fn print(&self) -> Result<()> {
         let mut out = anstream::stdout().lock();
         let (shares, cores) = (self.table(), table::cores(&self.cpu));
         writeln!(out, "\n{}\n\n{}\n", shares.trim_fmt(), cores.trim_fmt())
             .and_then(|()| writeln!(out, "{}", self.summary()))
-            .context("cannot print the results")?;
+            .context("cannot print the results")
+    }
+
+    /// Writes JSON and pictures where the user wants them.
+    pub(super) fn write(&self, common: &Common) -> Result<()> {
         if let Some(path) = &common.json {
             write(path, &(serde_json::to_string_pretty(self)? + "\n"))?;
         }

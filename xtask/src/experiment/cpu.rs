@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
+use xtask::linux::guest::Setup;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
-use xtask::samples::{Report, Sample, analyse};
+use xtask::samples::{Entitled, Report, Sample, analyse, received};
 
+use super::baseline::{self, Comparison, Figure, Side};
 use super::{Common, grid, measure, plot, table, write};
 
 /// CPU-bound processes with different shares, one thread per core each (figure 8)
@@ -35,6 +37,8 @@ struct Output<'a> {
     timeslice_us: u32,
     report: &'a Report,
     samples: &'a [Sample],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<Comparison>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -49,8 +53,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ..Program::default()
     };
     let samples = measure::run(&program, common, SETTLE)?;
-    let report = analyse(&samples, &measure::entitlements(&activities))?;
+    let entitled = measure::entitlements(&activities);
+    let report = analyse(&samples, &entitled)?;
     table::print(&report)?;
+    let comparison = match common.baseline {
+        Some(_) => Some(compare(&program, common, &samples, &entitled)?),
+        None => None,
+    };
     if let Some(path) = &common.json {
         let output = Output {
             experiment: "cpu",
@@ -59,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             timeslice_us: args.timeslice,
             report: &report,
             samples: &samples,
+            comparison,
         };
         write(path, &(serde_json::to_string_pretty(&output)? + "\n"))?;
     }
@@ -66,6 +76,44 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         write(&folder.join("cpu.svg"), &plot::utilisation(&report)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same on Linux, beside what came out on Vortex.
+fn compare(
+    program: &Program,
+    common: &Common,
+    samples: &[Sample],
+    entitled: &[Entitled],
+) -> Result<Comparison> {
+    let linux = baseline::run(program, &Setup::default(), common, SETTLE)?;
+    let comparison = Comparison {
+        experiment: "cpu".into(),
+        counted: "processor time".into(),
+        sides: vec![
+            side("Vortex".into(), samples, entitled)?,
+            side(linux.system, &linux.samples, entitled)?,
+        ],
+    };
+    comparison.show(common)?;
+    Ok(comparison)
+}
+
+fn side(system: String, samples: &[Sample], entitled: &[Entitled]) -> Result<Side> {
+    let report = analyse(samples, entitled)?;
+    let cores = report.cores.len().max(1) as f64;
+    let processes: f64 = report.cores.iter().map(|core| core.processes).sum();
+    Ok(Side {
+        system,
+        received: received(samples, entitled, Sample::all_cycles)?,
+        figures: vec![
+            Figure::new(
+                "processor time of the processes",
+                processes / cores * 100.0,
+                "%",
+            ),
+            Figure::new("in no account", report.unaccounted * 100.0, "%"),
+        ],
+    })
 }
 
 /// As `sched-config/examples/cpu.xml`, with a process for each share, and one that takes samples,

@@ -10,10 +10,11 @@ use vortex_sched_config::value::Metric;
 use xtask::disks::Controller;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
-use xtask::samples::{AtResource, Counted, analyse, at_resource};
+use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource, received};
 use xtask::userland::GuestFile;
 
 use super::at_resources::Results;
+use super::baseline::{self, Comparison, Figure, Side};
 use super::{Common, Shares, grid, measure, table};
 
 /// Processes that read files from a disk that is the bottleneck (figures 15 and 16)
@@ -99,18 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "reads of less than 512 bytes are not what a disk does"
     );
     let activities = grid::activities("disk", common);
-    let configuration = configuration(args, &activities)?;
-    let place = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let files = args.files(&activities, place.path())?;
-    let root = measure::Root::new(&configuration, files, 0)?;
-    let program = Program {
-        configuration,
-        smp: common.smp(),
-        memory: "512M".into(),
-        extra: root.arguments(args.controller, Some(args.rate)),
-        ..Program::default()
-    };
+    let (root, program) = program(args, &activities)?;
     let samples = measure::run(&program, common, SETTLE)?;
+    drop(root);
     let entitled = measure::entitlements(&activities);
     let disk = at_resource(&samples, &entitled, DISK, Counted::Bytes)?;
     let rate = disk.bytes_per_second / float(args.rate);
@@ -120,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for name in rest.into_iter().chain([THREADS]) {
         resources.extend(at_resource(&samples, &entitled, name, Counted::Cycles).ok());
     }
-    let results = Results {
+    let mut results = Results {
         experiment: "disk",
         shares: &common.shares.0,
         smp: common.smp(),
@@ -129,10 +121,62 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cpu: analyse(&samples, &entitled)?,
         resources,
         samples: &samples,
+        comparison: None,
     };
-    results.show(common)?;
+    results.print()?;
     report_rate(&results.resources[0], rate)?;
+    if common.baseline.is_some() {
+        results.comparison = Some(compare(args, &activities, &samples)?);
+    }
+    results.write(common)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be started, and the disk of its own that it has.
+fn program(args: &Args, activities: &[(String, u32)]) -> Result<(measure::Root, Program)> {
+    let configuration = configuration(args, activities)?;
+    let place = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let files = args.files(activities, place.path())?;
+    let root = measure::Root::new(&configuration, files, 0)?;
+    let program = Program {
+        configuration,
+        smp: args.common.smp(),
+        memory: "512M".into(),
+        extra: root.arguments(args.controller, Some(args.rate)),
+        ..Program::default()
+    };
+    Ok((root, program))
+}
+
+/// The same on Linux, beside what came out on Vortex.
+fn compare(args: &Args, activities: &[(String, u32)], samples: &[Sample]) -> Result<Comparison> {
+    let setup = baseline::disk(args.controller)?;
+    let (_root, program) = program(args, activities)?;
+    let linux = baseline::run(&program, &setup, &args.common, SETTLE)?;
+    let entitled = measure::entitlements(activities);
+    let side = |system: &str, samples: &[Sample], disk: &str| -> Result<Side> {
+        let bytes = |sample: &Sample, activity: &str| sample.bytes(activity, disk);
+        let received = received(samples, &entitled, bytes)?;
+        let part = received.per_second / float(args.rate) * 100.0;
+        Ok(Side {
+            system: system.into(),
+            figures: vec![
+                Figure::new("read from the disk", received.per_second / 1e6, "MB/s"),
+                Figure::new("of the disk's rate", part, "%"),
+            ],
+            received,
+        })
+    };
+    let comparison = Comparison {
+        experiment: "disk".into(),
+        counted: "bytes read from the disk".into(),
+        sides: vec![
+            side("Vortex", samples, DISK)?,
+            side(&linux.system, &linux.samples, baseline::DISK)?,
+        ],
+    };
+    comparison.show(&args.common)?;
+    Ok(comparison)
 }
 
 fn report_rate(disk: &AtResource, part: f64) -> Result<()> {

@@ -8,9 +8,10 @@ use xtask::accel::{self, Accel};
 use xtask::disks::Controller;
 use xtask::packages::{self, Package};
 use xtask::program::Program;
-use xtask::samples::{Counted, analyse, at_resource};
+use xtask::samples::{Counted, Sample, analyse, at_resource, received};
 
 use super::at_resources::Results;
+use super::baseline::{self, Comparison, Figure, Side};
 use super::{Common, grid, measure};
 
 /// Processes that open a cached file, read 32 KB and close it (figures 10 and 11)
@@ -35,6 +36,10 @@ pub(crate) struct Args {
 const ALLOWED: f64 = 0.5;
 /// Seconds from the start to the first sample: the files are made in them.
 const SETTLE: u32 = 3;
+/// The controller that the disk with the files is at.
+const CONTROLLER: Controller = Controller::VirtioScsi;
+/// Where bytes that are read count.
+const READS: &str = RESOURCES[2];
 const THREADS: &str = "resource.thread";
 /// The resources of figure 9.
 const RESOURCES: [&str; 3] = [
@@ -54,21 +59,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         _ => common.smp(),
     };
     let activities = grid::activities("files", common);
-    let configuration = configuration(args, smp, &activities)?;
-    let room = u64::from(args.size).next_multiple_of(4096) * u64::from(smp);
-    let root = measure::Root::new(&configuration, Vec::new(), room * activities.len() as u64)?;
-    let program = Program {
-        configuration,
-        smp,
-        memory: "512M".into(),
-        accel: Some(measure::accel(smp)?),
-        extra: root.arguments(Controller::VirtioScsi, None),
-        ..Program::default()
-    };
+    let (root, program) = program(args, smp, &activities)?;
     let samples = measure::run(&program, common, SETTLE)?;
+    drop(root);
     let entitled = measure::entitlements(&activities);
     let at = |resource: &&str| at_resource(&samples, &entitled, resource, Counted::Cycles);
-    let results = Results {
+    let mut results = Results {
         experiment: "files",
         shares: &common.shares.0,
         smp,
@@ -77,9 +73,66 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cpu: analyse(&samples, &entitled)?,
         resources: JUDGED.iter().map(at).collect::<Result<_>>()?,
         samples: &samples,
+        comparison: None,
     };
-    results.show(common)?;
+    results.print()?;
+    if common.baseline.is_some() {
+        results.comparison = Some(compare(args, smp, &activities, &samples)?);
+    }
+    results.write(common)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be started, and the disk of its own that it has.
+fn program(
+    args: &Args,
+    smp: u32,
+    activities: &[(String, u32)],
+) -> Result<(measure::Root, Program)> {
+    let configuration = configuration(args, smp, activities)?;
+    let room = u64::from(args.size).next_multiple_of(4096) * u64::from(smp);
+    let root = measure::Root::new(&configuration, Vec::new(), room * activities.len() as u64)?;
+    let program = Program {
+        configuration,
+        smp,
+        memory: "512M".into(),
+        accel: Some(measure::accel(smp)?),
+        extra: root.arguments(CONTROLLER, None),
+        ..Program::default()
+    };
+    Ok((root, program))
+}
+
+/// The same on Linux, beside what came out on Vortex.
+fn compare(
+    args: &Args,
+    smp: u32,
+    activities: &[(String, u32)],
+    samples: &[Sample],
+) -> Result<Comparison> {
+    let setup = baseline::disk(CONTROLLER)?;
+    let (_root, program) = program(args, smp, activities)?;
+    let linux = baseline::run(&program, &setup, &args.common, SETTLE)?;
+    let entitled = measure::entitlements(activities);
+    let side = |system: &str, samples: &[Sample], reads: &str| -> Result<Side> {
+        let bytes = |sample: &Sample, activity: &str| sample.bytes(activity, reads);
+        let read = received(samples, &entitled, bytes)?.per_second;
+        Ok(Side {
+            system: system.into(),
+            received: received(samples, &entitled, Sample::all_cycles)?,
+            figures: vec![Figure::new("read from cached files", read / 1e6, "MB/s")],
+        })
+    };
+    let comparison = Comparison {
+        experiment: "files".into(),
+        counted: "processor time".into(),
+        sides: vec![
+            side("Vortex", samples, READS)?,
+            side(&linux.system, &linux.samples, baseline::READ)?,
+        ],
+    };
+    comparison.show(&args.common)?;
+    Ok(comparison)
 }
 
 /// As `sched-config/examples/files.xml`.

@@ -4,9 +4,10 @@
 //! entitled to: so it is to serve as many requests beside any neighbour as alone, about as fast. Each
 //! neighbour is in an activity of equal weight, in a guest of its own.
 //!
-//! [`antagonists`] has the neighbours, [`guest`] one run.
+//! [`antagonists`] has the neighbours, [`guest`] one run, [`compared`] what to compare with.
 
 mod antagonists;
+mod compared;
 mod guest;
 
 use std::collections::BTreeMap;
@@ -15,15 +16,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use xtask::linux::Linux;
 use xtask::packages::{self, Package};
 use xtask::samples::Sample;
 use xtask::ui;
 
 use self::antagonists::Antagonist;
-use self::guest::{ANTAGONIST, Served, VICTIM};
+use self::guest::{ANTAGONIST, Served, System, VICTIM};
 use super::web::Nic;
-use super::{table, write};
+use super::{baseline, table, write};
+use crate::bench::Baseline;
 
 /// A web server beside each of many unpleasant neighbours: what it keeps, and who pays
 #[derive(clap::Args)]
@@ -52,22 +55,42 @@ pub(crate) struct Args {
     /// Write the results to this file
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
+    /// Draw a picture of the comparison into this folder
+    #[arg(long, value_name = "DIR", requires = "baseline")]
+    plot: Option<PathBuf>,
+    /// Compare with another system: the same victim and neighbours in the same QEMU
+    #[arg(long)]
+    baseline: Option<Baseline>,
 }
 
 /// What the victim keeps at least of its throughput, and how much its 99th percentile may grow.
 const KEPT: f64 = 0.95;
 const SLOWER: f64 = 1.5;
 
+/// What came of the runs on one system.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Of {
+    pub(crate) system: String,
+    pub(crate) runs: Vec<Run>,
+}
+
 /// What came of a run, beside somebody.
-#[derive(Serialize)]
-struct Run {
-    beside: String,
-    served: Served,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Run {
+    pub(crate) beside: String,
+    pub(crate) served: Served,
     /// Requests in a second, and the 99th percentile, as parts of those alone.
-    kept: f64,
-    p99_of_alone: f64,
+    pub(crate) kept: f64,
+    pub(crate) p99_of_alone: f64,
     /// Where all cores' time went, as parts of it: activities by name, and what is no activity's.
     cycles: BTreeMap<String, f64>,
+}
+
+impl Run {
+    /// Whether the victim has kept what it is to keep.
+    fn holds(&self) -> bool {
+        self.kept >= KEPT && self.p99_of_alone < SLOWER && self.served.failed == 0
+    }
 }
 
 /// All of it, as JSON.
@@ -78,7 +101,8 @@ struct Results {
     seconds: u32,
     rate: u32,
     packets: u32,
-    runs: Vec<Run>,
+    /// Vortex, then what it is compared with.
+    systems: Vec<Of>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -87,12 +111,44 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         [] => &Antagonist::ALL,
         some => some,
     };
+    let mut systems = vec![of(args, chosen, System::Vortex)?];
+    show(&systems[0].runs)?;
+    if args.baseline.is_some() {
+        let linux = of(args, chosen, System::Linux)?;
+        show(&linux.runs)?;
+        systems.push(linux);
+        compared::show(&systems)?;
+    }
+    if let Some(folder) = &args.plot {
+        let picture = compared::picture(&systems)?;
+        write(&folder.join("isolation-baseline.svg"), &picture)?;
+    }
+    if let Some(path) = &args.json {
+        let results = Results {
+            experiment: "isolation",
+            smp: args.smp,
+            seconds: args.seconds,
+            rate: args.rate,
+            packets: args.packets,
+            systems,
+        };
+        write(path, &(serde_json::to_string_pretty(&results)? + "\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the victim alone and beside each of these on a system.
+fn of(args: &Args, chosen: &[Antagonist], system: System) -> Result<Of> {
+    let name = match system {
+        System::Vortex => "Vortex".into(),
+        System::Linux => baseline::name(&Linux::fetch()?.version),
+    };
     let mut runs: Vec<Run> = Vec::new();
     for antagonist in std::iter::once(None).chain(chosen.iter().copied().map(Some)) {
         let beside = antagonist.map_or_else(|| "alone".into(), Antagonist::name);
-        ui::header(&format!("the victim, {beside}"));
+        ui::header(&format!("the victim on {name}, {beside}"));
         let (served, samples) =
-            guest::run(args, antagonist).with_context(|| format!("beside {beside}"))?;
+            guest::run(args, antagonist, system).with_context(|| format!("beside {beside}"))?;
         let alone = runs.first().map_or(&served, |run| &run.served);
         runs.push(Run {
             kept: served.rate() / alone.rate().max(f64::MIN_POSITIVE),
@@ -102,19 +158,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             cycles: cycles(&samples)?,
         });
     }
-    show(&runs)?;
-    if let Some(path) = &args.json {
-        let results = Results {
-            experiment: "isolation",
-            smp: args.smp,
-            seconds: args.seconds,
-            rate: args.rate,
-            packets: args.packets,
-            runs,
-        };
-        write(path, &(serde_json::to_string_pretty(&results)? + "\n"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Of { system: name, runs })
 }
 
 /// Where all cores' time went from the first sample to the last, as parts of it.
@@ -162,7 +206,6 @@ fn show(runs: &[Run]) -> Result<()> {
     ]);
     for run in runs {
         let ms = |us: f64| format!("{:.2}", us / 1000.0);
-        let holds = run.kept >= KEPT && run.p99_of_alone < SLOWER && run.served.failed == 0;
         served.add_row([
             run.beside.clone(),
             format!("{:.1}", run.served.rate()),
@@ -172,7 +215,7 @@ fn show(runs: &[Run]) -> Result<()> {
             ms(run.served.p99_us),
             ms(run.served.p999_us),
             format!("{:.2}", run.p99_of_alone),
-            table::verdict(holds).to_string(),
+            table::verdict(run.holds()).to_string(),
         ]);
     }
     let columns = [

@@ -108,21 +108,19 @@ pub(super) fn collect_watching(
             Next::Output(bytes) => {
                 for line in lines.push(&bytes) {
                     match Sample::parse(&line) {
-                        Some(sample) => samples.push(sample?),
+                        Some(Ok(sample)) => samples.push(sample),
+                        Some(Err(error)) => {
+                            words.hear_out(guest, &spinner);
+                            return Err(error.context(words.to_string()));
+                        }
                         None => {
                             watch(&line)?;
-                            words.add(line, &spinner);
+                            words.hear(line, &may_end, &spinner)?;
                         }
                     }
                 }
             }
-            Next::Line(line) => {
-                let failed = Ended::parse(&line.text).is_some_and(|ended| !may_end(&ended));
-                words.add(line.text, &spinner);
-                if failed {
-                    bail!("a process of the experiment failed; {words}");
-                }
-            }
+            Next::Line(line) => words.hear(line.text, &may_end, &spinner)?,
             Next::Over => bail!("the guest ended after {} samples; {words}", samples.len()),
             Next::Deadline => bail!("only {} samples within {limit:?}; {words}", samples.len()),
         }
@@ -141,6 +139,35 @@ impl LastWords {
             self.0.pop_front();
         }
         self.0.push_back(line);
+    }
+}
+
+impl LastWords {
+    /// Takes in a line; fails if it says that a process has ended that may not end like that.
+    fn hear(
+        &mut self,
+        line: String,
+        may_end: impl Fn(&Ended) -> bool,
+        spinner: &ui::Spinner,
+    ) -> Result<()> {
+        let failed = Ended::parse(&line).is_some_and(|ended| !may_end(&ended));
+        self.add(line, spinner);
+        if failed {
+            bail!("a process of the experiment failed; {self}");
+        }
+        Ok(())
+    }
+
+    /// Takes in what the kernel says in the next moment: why a program's words were cut short.
+    fn hear_out(&mut self, guest: &mut Guest, spinner: &ui::Spinner) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            match guest.next(deadline) {
+                Next::Line(line) => self.add(line.text, spinner),
+                Next::Output(_) => {}
+                Next::Over | Next::Deadline => return,
+            }
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The web server experiment: section 4.4, figures 12 to 14 of the paper.
 //!
 //! [`servers`] is the guest's side: the configuration, as `sched-config/examples/web.xml`;
-//! [`clients`] the other.
+//! [`clients`] the other; [`linux`] what Linux is told to compare with.
 
 mod clients;
+mod linux;
 mod servers;
 
 use std::io::Write;
@@ -12,13 +13,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::BitRate;
 use xtask::apachebench::Outcome;
+use xtask::linux::guest;
 use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
-use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource};
+use xtask::qemu::Guest;
+use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource, received};
+use xtask::ui;
 
 use self::servers::{NETWORK, THREADS, WRITE};
 use super::at_resources::Results;
+use super::baseline::{self, Comparison, Figure, Side};
 use super::{Common, grid, measure, table};
 
 /// Web servers that compete for a link, one ApacheBench at each (figures 12 to 14)
@@ -77,11 +82,20 @@ impl Nic {
 }
 
 impl Args {
-    /// What the guest is told that the link carries: a little less than it does, so that nothing ever
-    /// waits at the link.
+    /// What the link carries, in bytes a second.
+    fn bytes_per_second(&self) -> f64 {
+        f64::from(self.rate) * 1e6 / 8.0
+    }
+
+    /// What the guest is told that the link carries, in bits a second: a little less than it does, so
+    /// that nothing ever waits at the link.
+    fn paced_bits(&self) -> u64 {
+        u64::from(self.rate) * 1_000_000 / 100 * PACE
+    }
+
+    /// The same, unless the guest is told nothing.
     fn pace(&self) -> Option<BitRate> {
-        let bits = u64::from(self.rate) * 1_000_000 / 100 * PACE;
-        BitRate::new(bits).filter(|_| !self.unpaced)
+        BitRate::new(self.paced_bits()).filter(|_| !self.unpaced)
     }
 }
 
@@ -106,38 +120,85 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "--idle wants numbers of servers from 0 to {}, and not all of them",
         activities.len() - 1
     );
+    let asked: Vec<usize> = (0..activities.len())
+        .filter(|server| !args.idle.contains(server))
+        .collect();
+    let vortex = on_vortex(args, &activities, &asked)?;
+    let of_asked = |server: &usize| activities[*server].clone();
+    let competing: Vec<_> = asked.iter().map(of_asked).collect();
+    let mut results = results(common, &competing, &vortex.samples)?;
+    results.print()?;
+    show_clients(&competing, &vortex.outcomes, &results.resources[0])?;
+    show_link(args, &results.resources[0])?;
+    if common.baseline.is_some() {
+        let linux = on_linux(args, &activities, &asked)?;
+        results.comparison = Some(compare(args, &competing, &vortex, &linux)?);
+    }
+    results.write(common)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What came of a run on one system.
+struct Run {
+    system: String,
+    samples: Vec<Sample>,
+    outcomes: Vec<Outcome>,
+}
+
+/// What is to be started, at which link, and the files that it has.
+fn program(args: &Args, activities: &[(String, u32)]) -> Result<(Link, servers::Site, Program)> {
     let link = Link::new(Some(args.rate))?;
     let site = servers::Site::new(args)?;
     let program = Program {
-        configuration: servers::configuration(args, &activities)?,
-        smp: common.smp(),
+        configuration: servers::configuration(args, activities)?,
+        smp: args.common.smp(),
         memory: "512M".into(),
         files: site.files()?,
         extra: link.device(args.nic.device()).to_vec(),
         launcher: link.guest().launcher(),
         ..Program::default()
     };
-    let mut guest = program::start(&program)?;
-    let asked = |server: &usize| !args.idle.contains(server);
-    let asked: Vec<usize> = (0..activities.len()).filter(asked).collect();
-    let clients = clients::start(args, &link, &mut guest, &asked)?;
-    let samples = measure::collect(&mut guest, common.seconds, SETTLE, |_| false)?;
-    let outcomes = clients::outcomes(clients)?;
-    drop(guest);
-    let activities: Vec<_> = asked
-        .iter()
-        .map(|server| activities[*server].clone())
-        .collect();
-    report(args, &activities, &samples, &outcomes)
+    Ok((link, site, program))
 }
 
-fn report(
+fn on_vortex(args: &Args, activities: &[(String, u32)], asked: &[usize]) -> Result<Run> {
+    let (link, _site, program) = program(args, activities)?;
+    let mut guest = program::start(&program)?;
+    measured(args, "Vortex".into(), &link, &mut guest, asked)
+}
+
+fn on_linux(args: &Args, activities: &[(String, u32)], asked: &[usize]) -> Result<Run> {
+    let setup = linux::setup(args, activities)?;
+    let (link, _site, program) = program(args, activities)?;
+    let mut started = guest::start(&program, &setup)?;
+    let system = baseline::name(&started.version);
+    ui::header(&format!("the same on {system}"));
+    measured(args, system, &link, &mut started.guest, asked)
+}
+
+/// Asks the servers of a guest that has been started.
+fn measured(
     args: &Args,
+    system: String,
+    link: &Link,
+    guest: &mut Guest,
+    asked: &[usize],
+) -> Result<Run> {
+    let clients = clients::start(args, link, guest, asked)?;
+    let samples = measure::collect(guest, args.common.seconds, SETTLE, |_| false)?;
+    let outcomes = clients::outcomes(clients)?;
+    Ok(Run {
+        system,
+        samples,
+        outcomes,
+    })
+}
+
+fn results<'a>(
+    common: &'a Common,
     activities: &[(String, u32)],
-    samples: &[Sample],
-    outcomes: &[Outcome],
-) -> Result<ExitCode> {
-    let common = &args.common;
+    samples: &'a [Sample],
+) -> Result<Results<'a>> {
     let entitled = measure::entitlements(activities);
     let written = at_resource(samples, &entitled, WRITE, Counted::Bytes)?;
     let mut resources = vec![written];
@@ -145,7 +206,7 @@ fn report(
         // Where nobody was served, there is nothing to show.
         resources.extend(at_resource(samples, &entitled, name, Counted::Cycles).ok());
     }
-    let results = Results {
+    Ok(Results {
         experiment: "web",
         shares: &common.shares.0,
         smp: common.smp(),
@@ -154,11 +215,50 @@ fn report(
         cpu: analyse(samples, &entitled)?,
         resources,
         samples,
+        comparison: None,
+    })
+}
+
+/// The shares on both systems, and what the clients saw.
+fn compare(
+    args: &Args,
+    activities: &[(String, u32)],
+    vortex: &Run,
+    linux: &Run,
+) -> Result<Comparison> {
+    let entitled = measure::entitlements(activities);
+    let side = |run: &Run, sent: &str| -> Result<Side> {
+        let bytes = |sample: &Sample, activity: &str| sample.bytes(activity, sent);
+        let outcomes = run.outcomes.iter();
+        let rate: f64 = outcomes.clone().map(bytes_per_second).sum();
+        let requests: f64 = outcomes.clone().map(Outcome::rate).sum();
+        let failed: u64 = outcomes.map(|outcome| outcome.failed).sum();
+        let taken = rate * SEGMENT.1 / SEGMENT.0 / args.bytes_per_second();
+        let cores = analyse(&run.samples, &entitled)?.cores;
+        let idle = cores.iter().map(|core| core.idle).sum::<f64>() / cores.len().max(1) as f64;
+        Ok(Side {
+            system: run.system.clone(),
+            received: received(&run.samples, &entitled, bytes)?,
+            figures: vec![
+                Figure::new("requests", requests, "/s"),
+                Figure::new("pages at the clients", rate / 1e6, "MB/s"),
+                Figure::new("of the link taken by them", taken * 100.0, "%"),
+                Figure::new("failed", failed as f64, ""),
+                Figure::new("processors idle", idle * 100.0, "%"),
+            ],
+        })
     };
-    results.show(common)?;
-    show_clients(activities, outcomes, &results.resources[0])?;
-    show_link(args, &results.resources[0])?;
-    Ok(ExitCode::SUCCESS)
+    let comparison = Comparison {
+        experiment: "web".into(),
+        counted: "bytes sent".into(),
+        sides: vec![side(vortex, WRITE)?, side(linux, baseline::NET)?],
+    };
+    comparison.show(&args.common)?;
+    Ok(comparison)
+}
+
+fn bytes_per_second(outcome: &Outcome) -> f64 {
+    outcome.bytes as f64 / outcome.seconds.max(f64::MIN_POSITIVE)
 }
 
 /// What the clients saw, and how many frames of a server waited for the ring.
@@ -180,7 +280,7 @@ fn show_clients(
     let mut rows = table::table(&header);
     let servers = activities.iter().zip(outcomes).zip(&written.processes);
     for (((name, _), outcome), written) in servers {
-        let rate = outcome.bytes as f64 / outcome.seconds.max(f64::MIN_POSITIVE) / 1e6;
+        let rate = bytes_per_second(outcome) / 1e6;
         rows.add_row([
             name.clone(),
             format!("{:.1}", outcome.rate()),
@@ -197,7 +297,7 @@ fn show_clients(
 
 /// How much of the link the frames took.
 fn show_link(args: &Args, written: &AtResource) -> Result<()> {
-    let rate = f64::from(args.rate) * 1e6 / 8.0;
+    let rate = args.bytes_per_second();
     let taken = written.bytes_per_second * SEGMENT.1 / SEGMENT.0 / rate;
     writeln!(
         anstream::stdout(),

@@ -114,11 +114,7 @@ fn shares(
         .iter()
         .map(|process| used(from, to, &process.activity, resource, counted))
         .collect();
-    let all: u64 = received.iter().sum();
-    (all > 0).then(|| {
-        let part = |own: &u64| float(*own) / float(all);
-        received.iter().map(part).collect()
-    })
+    super::received::shares(&received)
 }
 
 fn used(from: &Sample, to: &Sample, activity: &str, resource: &str, counted: Counted) -> u64 {

@@ -11,6 +11,8 @@ use crate::machine::{Frame, Machine};
 pub struct Frames<M: Machine> {
     memory: Arc<Multiplexor<M>>,
     frames: Vec<Frame>,
+    /// They are pinned as well.
+    are_pinned: bool,
 }
 
 impl<M: Machine> Frames<M> {
@@ -20,17 +22,36 @@ impl<M: Machine> Frames<M> {
         Self {
             memory,
             frames: Vec::new(),
+            are_pinned: false,
+        }
+    }
+
+    /// None; those that come are pinned for as long as they are in here. For what is on its way from
+    /// the disk: nobody can give it back yet, so nobody is to be asked for it.
+    #[must_use]
+    pub const fn pinned(memory: Arc<Multiplexor<M>>) -> Self {
+        Self {
+            memory,
+            frames: Vec::new(),
+            are_pinned: true,
         }
     }
 
     /// One more, whose reference is the caller's until now.
     pub fn push(&mut self, frame: Frame) {
+        if self.are_pinned {
+            self.memory.pin(frame);
+        }
         self.frames.push(frame);
     }
 
     /// Takes out the last one, whose reference is the caller's from now on.
     pub fn pop(&mut self) -> Option<Frame> {
-        self.frames.pop()
+        let frame = self.frames.pop()?;
+        if self.are_pinned {
+            self.memory.unpin(frame);
+        }
+        Some(frame)
     }
 
     /// In order.
@@ -42,7 +63,7 @@ impl<M: Machine> Frames<M> {
 
 impl<M: Machine> Drop for Frames<M> {
     fn drop(&mut self) {
-        for &frame in &self.frames {
+        while let Some(frame) = self.pop() {
             self.memory.release(frame);
         }
     }

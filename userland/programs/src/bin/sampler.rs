@@ -1,37 +1,25 @@
 //! `sampler`: statistics for an experiment, one line of JSON a second.
 //!
-//! It only reads, keeps all samples in memory and writes them at the end, so that the console's
-//! cost is not in them.
+//! `cgsampler` is its counterpart on Linux.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::{Value, json};
 use vortex::abi::Name;
 use vortex::abi::snapshot::{Account, BUCKETS, Core, Reader, Resource};
 use vortex::{Scope, Snapshot, activity};
+use vortex_programs::sampling::Pace;
 use vortex_programs::shares::{activity_names, cycles_by_activity};
 
 /// Take a sample of everybody's CPU time every second, and print all at the end
 #[derive(Parser)]
 struct Args {
-    /// For so many seconds
-    #[arg(long, default_value_t = 10)]
-    seconds: u32,
-    /// Wait so many seconds before the first sample
-    #[arg(long, default_value_t = 1)]
-    settle: u32,
-    /// Print each sample when it is taken, and not all in the end: then printing takes its part, too
-    #[arg(long)]
-    live: bool,
-    /// Time between samples, in milliseconds
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    interval: u32,
+    #[command(flatten)]
+    pace: Pace,
     /// After so many samples, give an activity so many thousandths of weight:
     /// SAMPLE:ACTIVITY:WEIGHT
     #[arg(long, value_parser = parse_change)]
@@ -78,30 +66,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<()> {
-    thread::sleep(Duration::from_secs(args.settle.into()));
-    let interval = Duration::from_millis(args.interval.into());
-    let samples = u64::from(args.seconds) * 1000 / u64::from(args.interval);
-    let mut lines = Vec::new();
     let mut snapshot = Snapshot::default();
-    let start = Instant::now();
-    for sample in 0..=usize::try_from(samples).map_err(io::Error::other)? {
-        let due = interval * u32::try_from(sample).map_err(io::Error::other)?;
-        thread::sleep(due.saturating_sub(start.elapsed()));
+    args.pace.run(|sample| {
         snapshot.take_again(Scope::All)?;
         let line = line(&snapshot.reader()?, args);
-        match args.live {
-            true => println!("sample {line}"),
-            false => lines.push(line),
-        }
         for change in args.set.iter().filter(|change| change.after == sample) {
             activity::set(activity::find(&change.activity)?, None, change.weight, None)?;
         }
-    }
-    for line in lines {
-        println!("sample {line}");
-    }
-    println!("samples end");
-    Ok(())
+        Ok(line)
+    })
 }
 
 /// A snapshot as JSON: the time, each core's ledger, each activity's cycles on each core, and what

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,9 +9,9 @@ use clap::Parser;
 use rustix::process::{WaitOptions, wait};
 use vortex::abi::rights;
 use vortex::{Spawn, activity};
-use vortex_programs::work;
+use vortex_programs::configuration;
 use vortex_sched_config::value::Right;
-use vortex_sched_config::{Known, Plan, ProcessPlan};
+use vortex_sched_config::{Plan, ProcessPlan};
 
 /// Start the processes that the configuration lists, and wait until all of them have ended
 ///
@@ -20,7 +19,7 @@ use vortex_sched_config::{Known, Plan, ProcessPlan};
 #[derive(Parser)]
 struct Args {
     /// The configuration
-    #[arg(default_value = "/etc/vortex.xml")]
+    #[arg(default_value = configuration::FILE)]
     file: String,
 }
 
@@ -35,17 +34,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<u8> {
-    let text = fs::read(&args.file)
-        .map_err(|error| io::Error::other(format!("{}: {error}", args.file)))?;
-    let cores = u32::try_from(work::cores()).unwrap_or(u32::MAX);
-    let loaded = vortex_sched_config::load(&text, &Known::standard(cores));
-    let loaded = loaded.map_err(|error| io::Error::other(format!("{}: {error:?}", args.file)))?;
+    let plan = configuration::load(&args.file)?;
     let mut running = BTreeMap::new();
     let mut status = 0;
-    for process in &loaded.plan.processes {
-        match start(&loaded.plan, process) {
+    for process in &plan.processes {
+        match start(&plan, process) {
             Ok(id) => {
-                running.insert(id, process.name.as_str());
+                running.insert(id, process);
             }
             Err(error) => {
                 eprintln!("spawner: {} ({}): {error}", process.name, process.path);
@@ -60,16 +55,20 @@ fn run(args: &Args) -> io::Result<u8> {
         let Some((id, ended)) = wait(WaitOptions::empty())? else {
             continue;
         };
-        let Some(name) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
+        let Some(process) = running.remove(&id.as_raw_nonzero().get().cast_unsigned()) else {
             continue;
         };
+        let (name, path) = (&process.name, &process.path);
         let code = match (ended.exit_status(), ended.terminating_signal()) {
-            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+            (Some(0), _) | (None, None) => 0,
+            (Some(code), _) => {
+                eprintln!("spawner: {name} ({path}) exited with status {code}");
+                u8::try_from(code).unwrap_or(u8::MAX)
+            }
             (None, Some(signal)) => {
-                eprintln!("spawner: {name} was ended by signal {signal}");
+                eprintln!("spawner: {name} ({path}) killed by signal {signal}");
                 u8::try_from(128 + signal).unwrap_or(u8::MAX)
             }
-            (None, None) => 0,
         };
         if status == 0 {
             status = code;

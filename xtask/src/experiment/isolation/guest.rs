@@ -6,15 +6,18 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use vortex_sched_config::Process;
+use vortex_sched_config::value::Bytes;
 use xtask::disks::Controller;
+use xtask::linux::guest;
 use xtask::network::Link;
 use xtask::process::Running;
 use xtask::program::{self, Program};
+use xtask::qemu::Guest;
 use xtask::samples::Sample;
 use xtask::userland::GuestFile;
 use xtask::{ui, workspace};
 
-use super::super::{grid, measure};
+use super::super::{baseline, grid, measure};
 use super::Args;
 use super::antagonists::{Antagonist, READ, WRITTEN};
 
@@ -33,15 +36,22 @@ const SETTLE: u32 = 8;
 /// sides of the first requests and of the first packets of a flood.
 const WARM: u32 = 3;
 
+/// What the victim runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum System {
+    Vortex,
+    Linux,
+}
+
 /// What the victim's clients saw.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Served {
+pub(crate) struct Served {
     pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) seconds: f64,
     /// Microseconds within which so many thousandths of the requests were answered.
     pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    pub(crate) p99_us: f64,
     pub(super) p999_us: f64,
     pub(super) max_us: f64,
 }
@@ -65,9 +75,13 @@ fn url(port: u16) -> String {
 }
 
 /// The victim beside an antagonist, or alone.
-fn configuration(args: &Args, antagonist: Option<Antagonist>) -> Result<String> {
+fn configuration(args: &Args, antagonist: Option<Antagonist>, system: System) -> Result<String> {
     let activities = [VICTIM, ANTAGONIST].map(|name| (name.to_owned(), 50));
     let mut configuration = grid::begin(&activities, args.smp);
+    if system == System::Linux {
+        let antagonist = &mut configuration.activities[1];
+        antagonist.memory = Bytes::new(LINUX_BUDGET);
+    }
     configuration.activities.push(grid::infrastructure(100));
     // Of each core half is for threads.
     let threads = grid::threads(args.smp, Some(TIMESLICE_US), |_| 100);
@@ -81,6 +95,12 @@ fn configuration(args: &Args, antagonist: Option<Antagonist>) -> Result<String> 
     grid::xml(&configuration)
 }
 
+/// The controller of the disk.
+const CONTROLLER: Controller = Controller::VirtioScsi;
+/// The guest's memory, and the half of it that the antagonist may hold at most on Linux. On Vortex it may
+/// hold what there is.
+const MEMORY: &str = "512M";
+const LINUX_BUDGET: u64 = 256 << 20;
 /// How long a thread runs at a time, in microseconds.
 const TIMESLICE_US: u32 = 1000;
 
@@ -94,42 +114,62 @@ fn page() -> Result<(tempfile::TempDir, GuestFile)> {
 }
 
 /// Runs the victim beside an antagonist, or alone: what its clients saw, and the samples.
-pub(super) fn run(args: &Args, antagonist: Option<Antagonist>) -> Result<(Served, Vec<Sample>)> {
+pub(super) fn run(
+    args: &Args,
+    antagonist: Option<Antagonist>,
+    system: System,
+) -> Result<(Served, Vec<Sample>)> {
     let link = Link::new(None)?;
-    let configuration = configuration(args, antagonist)?;
+    let configuration = configuration(args, antagonist, system)?;
     let (folder, page) = page()?;
     let room = u64::from(READ) * u64::from(args.smp) + (u64::from(WRITTEN) << 20);
     let root = measure::Root::new(&configuration, vec![page], room)?;
     drop(folder);
-    let mut extra = root.arguments(Controller::VirtioScsi, None);
+    let mut extra = root.arguments(CONTROLLER, None);
     extra.extend(link.device(args.nic.device()));
     let program = Program {
         configuration,
         smp: args.smp,
-        memory: "512M".into(),
+        memory: MEMORY.into(),
         extra,
         launcher: link.guest().launcher(),
         ..Program::default()
     };
-    let mut guest = program::start(&program)?;
+    match system {
+        System::Vortex => ask(args, antagonist, &link, &mut program::start(&program)?),
+        System::Linux => {
+            let setup = baseline::disk_and_network(CONTROLLER, args.nic)?;
+            let mut started = guest::start(&program, &setup)?;
+            ask(args, antagonist, &link, &mut started.guest)
+        }
+    }
+}
+
+/// Asks the victim in a guest that has been started.
+fn ask(
+    args: &Args,
+    antagonist: Option<Antagonist>,
+    link: &Link,
+    guest: &mut Guest,
+) -> Result<(Served, Vec<Sample>)> {
     let spinner = ui::Spinner::start("waiting for the servers");
     for port in [PORT]
         .into_iter()
         .chain(antagonist.and_then(Antagonist::awaits))
     {
-        measure::wait_for(&link, &mut guest, &url(port), &spinner)?;
+        measure::wait_for(link, guest, &url(port), &spinner)?;
     }
     drop(spinner);
     let seconds = args.seconds + SETTLE;
-    let flood = antagonist.map(|one| one.start(&link, args.packets, seconds));
+    let flood = antagonist.map(|one| one.start(link, args.packets, seconds));
     let flood = flood.transpose()?.flatten();
-    let client = start_client(args, &link, seconds)?;
-    let samples = measure::collect(&mut guest, args.seconds, SETTLE, |ended| {
+    let client = start_client(args, link, seconds)?;
+    let samples = measure::collect(guest, args.seconds, SETTLE, |ended| {
         // The kernel ends who takes all the memory that there is.
         ended.path.ends_with("/stress")
     })?;
     let served = outcome(client)?;
-    drop((flood, guest));
+    drop(flood);
     Ok((served, samples))
 }
 

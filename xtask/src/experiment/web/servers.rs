@@ -37,7 +37,8 @@ pub(super) fn url(server: usize) -> String {
     format!("http://{}:{}/{PAGE}", Link::GUEST, port(server))
 }
 
-fn port(server: usize) -> u32 {
+/// Where a server listens.
+pub(super) fn port(server: usize) -> u32 {
     PORT + u32::try_from(server).unwrap_or(0)
 }
 
