@@ -17,6 +17,7 @@
 //! - never more guests run than [`slots`] allows, in all test processes together.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod disks;
 mod log_file;
 mod machine;

@@ -11,8 +11,6 @@ use xtask::nic::{self, Forward, Nic};
 use xtask::program::{self, Program};
 use xtask::qemu::{self, Guest, Next};
 
-/// Processors of such a guest.
-pub const SMP: u64 = 2;
 /// How long the guest may take to start serving, and a condition to come true there.
 pub const START: Duration = Duration::from_secs(120);
 /// In what time the server answers.
@@ -25,6 +23,9 @@ const LISTENS: &str = "statsd: the statistics at http://";
 /// Who runs in the guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration<'a> {
+    /// The guest's processors. With more than one, which thread is at which depends on who started
+    /// first, so shares are told from weights by one.
+    pub smp: u32,
     /// Activities with their weights: a hog in each but the last, which is the server's.
     pub activities: &'a [(&'a str, u32)],
     /// Arguments and rights of the server, as elements of the configuration.
@@ -35,13 +36,13 @@ pub struct Configuration<'a> {
 
 impl Configuration<'_> {
     fn xml(&self) -> String {
-        let core = |core: u64| {
+        let core = |core: u32| {
             format!(
                 "<cpumultiplexor tag=\"cpumux{core}\"><core>{core}</core>\
                  <algorithm>propshare.wfq</algorithm></cpumultiplexor>\n"
             )
         };
-        let parent = |core: u64| {
+        let parent = |core: u32| {
             format!("<cpumultiplexor><tag>cpumux{core}</tag><share>100</share></cpumultiplexor>")
         };
         let activity = |(name, weight): &(&str, u32)| {
@@ -65,8 +66,8 @@ impl Configuration<'_> {
              <arg>--listen</arg><arg>0.0.0.0:{PORT}</arg>{}</process>\n\
              {}</schedulerconfig>\n",
             self.activities.iter().map(activity).collect::<String>(),
-            (0..SMP).map(core).collect::<String>(),
-            (0..SMP).map(parent).collect::<String>(),
+            (0..self.smp).map(core).collect::<String>(),
+            (0..self.smp).map(parent).collect::<String>(),
             hogs.iter().map(hog).collect::<String>(),
             last.0,
             self.server,
@@ -94,7 +95,7 @@ impl Monitored {
         };
         let mut guest = program::start(&Program {
             configuration: configuration.xml(),
-            smp: SMP as u32,
+            smp: configuration.smp,
             extra: nic::arguments(Nic::VirtioNet, 0, &[forward]),
             ..Program::default()
         })
@@ -155,6 +156,18 @@ impl Monitored {
         let answer = self.ask(&request).expect("commands are answered");
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
         (status, answer)
+    }
+
+    /// Gives an activity this weight.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn set_weight(&self, token: &str, activity: &str, weight: u32) {
+        let command = format!(
+            "{{\"command\":\"weight\",\"activity\":\"{activity}\",\"weight\":\"{weight}\"}}"
+        );
+        let (status, answer) = self.post(token, &command);
+        assert_eq!(status, "200", "{answer}");
     }
 
     /// All that the server answers.

@@ -81,7 +81,9 @@ impl Prometheus {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
         let text = String::from_utf8(output.stdout).unwrap();
-        Ok(text.lines().map(str::to_owned).collect())
+        // No answer is an empty line.
+        let lines = text.lines().filter(|line| !line.is_empty());
+        Ok(lines.map(str::to_owned).collect())
     }
 
     /// Waits until there is an answer.
@@ -127,6 +129,7 @@ fn prometheus_scrapes_the_guest_and_fills_the_dashboard() {
     };
     let _slot = Slots::one().unwrap();
     let configuration = Configuration {
+        smp: 1,
         activities: &[("hog", 80), ("statistics", 20)],
         server: "<right>statistics</right>",
         more: "",

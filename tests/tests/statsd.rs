@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use vortex_statsd::Statistics;
-use vortex_tests::monitored::{ANSWER, Configuration, Monitored, SMP, START};
+use vortex_tests::monitored::{ANSWER, Configuration, Monitored, START};
 use vortex_tests::slots::Slots;
 
 /// Of how many answers most come in time: the host, too, is busy at times.
@@ -33,8 +33,10 @@ fn cycles(statistics: &Statistics, activity: &str) -> u64 {
 /// server leaves.
 #[test]
 fn a_busy_machine_tells_what_it_does() {
+    const SMP: u32 = 2;
     let _alone = Slots::all().unwrap();
     let configuration = Configuration {
+        smp: SMP,
         activities: &[("hog", 80), ("statistics", 20)],
         server: "<right>statistics</right>",
         more: "",
@@ -58,7 +60,7 @@ fn a_busy_machine_tells_what_it_does() {
         "elapsed {elapsed}, hog {hog}, statistics {server}, idle {}",
         since(|core| core.idle)
     );
-    assert_eq!(after.cores.len() as u64, SMP);
+    assert_eq!(after.cores.len(), SMP as usize);
     assert!(hog > elapsed / 2, "the hog had {hog} of {elapsed} cycles");
     assert!(
         server > 0 && server < hog,
@@ -103,6 +105,7 @@ fn a_weight_changed_from_outside_moves_the_shares() {
                 <process name=\"greedy\"><path>/bin/vctl</path><activity>one</activity>\
                 <arg>weight</arg><arg>one</arg><arg>9999</arg></process>\n";
     let configuration = Configuration {
+        smp: 1,
         activities: &[("one", 50), ("other", 50), ("statistics", 10)],
         server: &server,
         more: vctl,
@@ -119,17 +122,18 @@ fn a_weight_changed_from_outside_moves_the_shares() {
     let even = share(used_from_now_on(&guest, ["one", "other"]));
     assert!((even - 0.5).abs() < 0.03, "{even} of half");
 
-    let command = "{\"command\":\"weight\",\"activity\":\"one\",\"weight\":\"150\"}";
-    let (status, answer) = guest.post("only-for-this-test-0124", command);
-    assert_eq!(status, "403", "{answer}");
     let weight = |statistics: &Statistics| {
         let mut all = statistics.activities.iter();
         all.find(|activity| activity.name == "one")
             .map(|one| one.weight)
     };
-    assert_eq!(weight(&guest.statistics()), Some(50_000));
-    let (status, answer) = guest.post(TOKEN, command);
-    assert_eq!(status, "200", "{answer}");
+    let configured = weight(&guest.statistics());
+    let command = "{\"command\":\"weight\",\"activity\":\"one\",\"weight\":\"150\"}";
+    let (status, answer) = guest.post("only-for-this-test-0124", command);
+    assert_eq!(status, "403", "{answer}");
+    assert_eq!(weight(&guest.statistics()), configured);
+    guest.set_weight(TOKEN, "other", 50);
+    guest.set_weight(TOKEN, "one", 150);
     assert_eq!(weight(&guest.statistics()), Some(150_000));
     let line = "vortex_activity_weight{activity=\"one\"} 150\n";
     assert!(guest.get("/metrics").unwrap().contains(line));
