@@ -15,7 +15,7 @@ const COMMANDS: usize = 100;
 /// What is awaited, and what is typed then.
 const DIALOGUE: &[(&str, &str)] = &[
     // The shell edits its own line; `cat` has the terminal's.
-    ("ready> ", "echo ty\x7fyped\r"),
+    ("ready>", "echo ty\x7fyped\r"),
     ("\ntyped\r\n", "cat\r"),
     ("cat\r\n", "hex\x7fllo\r"),
     ("\nhello\r\n", "never\x03"),
@@ -25,16 +25,16 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("Stopped", "fg\r"),
     ("cat\r\n", "again\r"),
     ("again\r\nagain\r\n", "\x04"),
-    ("ready> ", "echo it was $?\r"),
+    ("ready>", "echo it was $?\r"),
     ("\nit was 0\r\n", "cat &\r"),
-    ("ready> ", "jobs\r"),
+    ("ready>", "jobs\r"),
     (
         "Stopped (tty input)",
         "kill %1; wait; echo no job: $(jobs)\r",
     ),
     ("\nno job:", "sleep 1000 | cat\r"),
     ("cat\r\n", "\x03"),
-    ("ready> ", "stty -a | head -n 1\r"),
+    ("ready>", "stty -a | head -n 1\r"),
     (
         "rows 33; columns 99;",
         "stty -echo; echo qu''iet; stty echo\r",
@@ -97,7 +97,7 @@ fn a_shell_is_typed_at() {
     let mut program = disk.program("/bin/busybox", &["sh", "-i"]);
     program.files.push(busybox);
     program.options.push("terminal=99x33".into());
-    program.environment = [("PS1", "ready> "), ("TERM", "dumb")]
+    program.environment = [("PS1", "ready>"), ("TERM", "dumb")]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
     let ran = run_and_type(&program, DIALOGUE);

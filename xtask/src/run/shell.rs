@@ -80,7 +80,6 @@ fn wanted(args: &Args, folder: &Path) -> Result<Program> {
     let environment = [
         ("HOME", "/root"),
         ("PATH", "/bin"),
-        ("PS1", "\\w # "),
         ("TERM", &terminal),
         ("USER", "root"),
     ];
