@@ -192,11 +192,10 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
             }
-            message @ (Message::Spawn(_)
-            | Message::Kill(..)
-            | Message::Ended(_)
-            | Message::Console
-            | Message::Typed(_)) => (Kind::Process, message),
+            message @ (Message::Spawn(_) | Message::Kill(..) | Message::Ended(_)) => {
+                (Kind::Process, message)
+            }
+            message @ (Message::Console | Message::Typed(_)) => (Kind::Process, message),
         };
         // The activity has ended: what is left to do is the infrastructure's.
         if request.head.activity == infrastructure {

@@ -35,8 +35,10 @@ const ROOM: u64 = 128 << 20;
 const GLANCE: Duration = Duration::from_millis(100);
 /// Columns and rows where there is no terminal here.
 const SIZE: (u16, u16) = (80, 25);
-/// What is typed at the end of what is not typed by hand: Ctrl-D.
+/// What is typed at the end of what is not typed by hand: Ctrl-D, again and again. Who reads a line
+/// meanwhile ends; and a line editor that begins later does not see one that came before.
 const END: u8 = 4;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs it until the shell ends, or Ctrl-A x.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -80,7 +82,6 @@ fn wanted(args: &Args, folder: &Path) -> Result<Program> {
     let environment = [
         ("HOME", "/root"),
         ("PATH", "/bin"),
-        ("PS1", "\\w # "),
         ("TERM", &terminal),
         ("USER", "root"),
     ];
@@ -220,8 +221,10 @@ fn type_all(typist: &Typist, mut keys: Keys) -> Result<bool> {
     loop {
         let length = stdin().read(&mut bytes)?;
         if length == 0 {
-            typist.type_in(&[END])?;
-            return Ok(false);
+            loop {
+                typist.type_in(&[END])?;
+                std::thread::sleep(AGAIN);
+            }
         }
         let (typed, leaves) = keys.typed(&bytes[..length]);
         typist.type_in(&typed)?;

@@ -5,8 +5,8 @@
 //! to be echoed and which signals are to be sent ([`Typed`]).
 //!
 //! Invariants: what waits to be read and the line being edited have at most [`ROOM`] bytes together,
-//! and each line that waits counts as one more; the lines that wait have, together, no more bytes
-//! than wait.
+//! where an empty line, the end, counts as one: a byte that is typed takes the room of one at most. The
+//! lines that wait have, together, no more bytes than wait.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -21,10 +21,8 @@ use linux_raw_sys::general::{
 use super::settings::Settings;
 use crate::signals::Signal;
 
-/// Bytes that can wait, lines and all.
+/// Bytes that can wait. The last one is for the end of a line.
 pub const ROOM: usize = 4096;
-/// Of these, the last ones are for the end of a line, and for that it is one.
-const FOR_END: usize = 2;
 /// A tabulator goes to the next column that is a multiple of this.
 const TAB: usize = 8;
 /// What is echoed when there is no room.
@@ -47,6 +45,8 @@ pub struct Discipline {
     ready: VecDeque<u8>,
     /// The lengths of the lines in it; none where input is not of lines.
     lines: VecDeque<usize>,
+    /// How many of them are empty.
+    empty: usize,
     /// The line being edited.
     edited: Vec<u8>,
     /// Where the line being edited begins on the screen.
@@ -77,6 +77,7 @@ impl Discipline {
         }
         self.ready.extend(self.edited.drain(..));
         self.lines.clear();
+        self.empty = 0;
         self.is_literal = false;
         if is && !self.ready.is_empty() {
             self.lines.push_back(self.ready.len());
@@ -87,7 +88,7 @@ impl Discipline {
     /// always go on, so that it can be ended or given up.
     #[must_use]
     pub fn room(&self) -> usize {
-        let left = (ROOM - FOR_END).saturating_sub(self.used());
+        let left = (ROOM - 1).saturating_sub(self.used());
         match self.settings.is_local(ICANON) && self.lines.is_empty() {
             true => left.max(1),
             false => left,
@@ -95,7 +96,7 @@ impl Discipline {
     }
 
     fn used(&self) -> usize {
-        self.ready.len() + self.lines.len() + self.edited.len()
+        self.ready.len() + self.empty + self.edited.len()
     }
 
     /// Bytes for which there was no room, up to now.
@@ -152,6 +153,7 @@ impl Discipline {
     pub fn take(&mut self, length: usize) {
         self.ready.drain(..length.min(self.ready.len()));
         if let Some(line) = self.lines.front_mut() {
+            self.empty -= usize::from(*line == 0);
             *line = line.saturating_sub(length);
             if *line == 0 {
                 self.lines.pop_front();
@@ -163,6 +165,7 @@ impl Discipline {
     pub fn flush(&mut self) {
         self.ready.clear();
         self.lines.clear();
+        self.empty = 0;
         self.edited.clear();
         self.is_literal = false;
     }
@@ -250,7 +253,7 @@ impl Discipline {
 
     /// A byte without a special meaning.
     fn enter(&mut self, byte: u8, echo: &mut Vec<u8>) {
-        if self.used() + FOR_END >= ROOM {
+        if self.used() + 1 >= ROOM {
             return self.refuse(echo);
         }
         if self.edited.is_empty() {
@@ -270,9 +273,11 @@ impl Discipline {
 
     /// The line being edited can be read, with `last` at its end.
     fn end_line(&mut self, last: Option<u8>, echo: &mut Vec<u8>) {
-        if self.used() + 1 + usize::from(last.is_some()) > ROOM {
+        let is_empty = self.edited.is_empty() && last.is_none();
+        if self.used() + usize::from(last.is_some() || is_empty) > ROOM {
             return self.refuse(echo);
         }
+        self.empty += usize::from(is_empty);
         let before = self.ready.len();
         self.ready.extend(self.edited.drain(..));
         self.ready.extend(last);
