@@ -60,12 +60,7 @@ pub(crate) fn interrupt(
     let vector = interrupts::register(wired, resource, describe)
         .inspect_err(|error| log::warn!("{address} is polled: {error}"))
         .ok()?;
-    let core = (0..u16::MAX)
-        .take(wired.grid.cores())
-        .map(CoreId)
-        .find(|core| wired.grid.ask(Asker::Resource(resource), *core).is_some());
-    let core = core.and_then(|core| wired.places.of(core));
-    let apic_id = cores::get(core.unwrap_or(CoreIndex::BOOT)).apic_id();
+    let apic_id = apic_id_for(wired, resource);
     let message = Message::new(vector, apic_id)
         .inspect_err(|error| log::warn!("{address} is polled: {error}"))
         .ok()?;
@@ -75,6 +70,16 @@ pub(crate) fn interrupt(
     }
     log::info!("PCI: {address}: interrupts {how:?}, vector {vector:#x}");
     (how != Interrupts::Polled).then_some((vector, how))
+}
+
+/// The APIC id of the core that a resource's interrupts go to: the first that executes its requests.
+pub(crate) fn apic_id_for(wired: &grid::Shared<System>, resource: ResourceId) -> u32 {
+    let core = (0..u16::MAX)
+        .take(wired.grid.cores())
+        .map(CoreId)
+        .find(|core| wired.grid.ask(Asker::Resource(resource), *core).is_some());
+    let core = core.and_then(|core| wired.places.of(core));
+    cores::get(core.unwrap_or(CoreIndex::BOOT)).apic_id()
 }
 
 /// Has a device interrupt by its pin, if it has one and another device does not have its line.

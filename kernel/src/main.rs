@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod boot;
+mod console;
 mod deliberate;
 mod devices;
 mod disks;
@@ -157,6 +158,9 @@ extern "C" fn start() -> ! {
     if options.self_tests.net {
         selftest::run_on_interfaces(shared, &mut local);
         on_idle(options.on_idle, local);
+    }
+    if let Some(size) = options.terminal {
+        console::attach(shared, size);
     }
     if processes::start_first(shared, local.platform(), options.root) {
         local.run_until(u64::MAX, || processes::ended().is_some());

@@ -53,6 +53,7 @@ mod scheduling;
 mod snapshot;
 mod sockets;
 mod system;
+pub(crate) use system::RELEASE;
 mod time;
 mod timerfd;
 mod transfer;

@@ -1,6 +1,7 @@
 //! A fake machine, for tests on the host: what real hardware would only do wrong silently, panics
 //! here.
 
+mod console;
 #[cfg(test)]
 pub mod disk;
 pub mod memory;

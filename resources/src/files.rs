@@ -1,4 +1,4 @@
-//! Files: the read-only archive, descriptors, the console; and the system calls on them.
+//! Files: the read-only archive, descriptors, the console and terminal; and the system calls on them.
 //!
 //! Key types: [`Archive`] (the root file system), [`Descriptors`] (what a process has open, and
 //! where it is), [`Call`] (a system call on files, one method for each), [`Failure`] (how one
@@ -28,12 +28,14 @@ mod paths;
 mod perform;
 mod pipe;
 mod poll;
+mod procfs;
 mod quota;
 mod ready;
 mod sendfile;
 mod sockets;
 mod status;
 mod tar;
+mod terminal;
 mod timer;
 mod transfer;
 mod tree;
@@ -64,9 +66,11 @@ pub use perform::Completion;
 pub(crate) use perform::{begin, conclude};
 pub use pipe::{Buffers, PipeEnd, Step};
 pub use poll::{Asked, Polled, Waits};
+pub use procfs::{Place as ProcfsPlace, ProcessFile, Processes, Procfs, SystemFile};
 pub use quota::{Quota, Share};
 pub use ready::{Events, Observer, Span, Subscription, WaitQueue};
 pub use tar::{Entry, Tar, TarError, What};
+pub use terminal::{Controller, Discipline, Jobs, ROOM, Settings, TERMIOS, Terminal, Typed};
 pub use timer::{Alarms, Setting, Timer};
 pub use tree::Node;
 pub use tree::{Follow, Found, Lost, Names, Tree};
@@ -81,6 +85,7 @@ use core::cell::Cell;
 use crate::calls::Verdict;
 use crate::errno::Errno;
 use crate::machine::Machine;
+use crate::signals::Signal;
 use crate::space::{Space, UserError};
 
 use vortex_toolkit::ids::{ActivityId, ResourceId};
@@ -153,6 +158,8 @@ pub enum Failure {
     Blocks(Arc<OpenFile>, Events),
     /// Nobody reads what is written: EPIPE, and SIGPIPE.
     Broken,
+    /// This process group, the caller's, gets this signal first; then the call is made again.
+    Signals(u32, Signal),
     /// There is more to do, but others go first; then the call is made again.
     Pauses,
     /// This is left to do, by the resources.
@@ -192,7 +199,7 @@ impl From<Failure> for Verdict {
             Failure::Error(error) => error.into(),
             Failure::User(error) => error.into(),
             // Only calls that can wait fail so, and they look at it themselves.
-            Failure::Blocks(..) | Failure::Left(_) => Errno::EAGAIN.into(),
+            Failure::Blocks(..) | Failure::Left(_) | Failure::Signals(..) => Errno::EAGAIN.into(),
             Failure::Broken => Errno::EPIPE.into(),
             Failure::Pauses => Self::Again,
         }
@@ -223,6 +230,12 @@ pub struct Call<'a> {
     pub creation_mask: u32,
     /// Who has the pages of the archive's files.
     pub pages: &'a dyn PageOwner,
+    /// The terminal, if the console is one.
+    pub terminal: Option<&'a Arc<Terminal>>,
+    /// The caller's process among others.
+    pub jobs: &'a dyn Jobs,
+    /// Who knows what is in `/proc`; without, it is the archive's.
+    pub processes: Option<&'a dyn Processes>,
 }
 
 /// Who has the pages of the archive's files that a call brings into memory.
@@ -262,6 +275,10 @@ impl<'a> Call<'a> {
         Names {
             archive: self.archive,
             disk: self.disk.map(Mounted::tree),
+            procfs: self.processes.map(|all| Procfs {
+                all,
+                own: self.owner.1,
+            }),
         }
     }
 }

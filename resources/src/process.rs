@@ -26,6 +26,7 @@ use crate::system::{Home, Kind, Message, Shared, Vortex};
 use crate::thread::{CpuTimers, IntervalTimer, PosixTimers, Thread, WaitId};
 
 pub mod calls;
+pub(crate) mod console;
 mod directory;
 mod end;
 mod exec;
@@ -85,6 +86,10 @@ pub struct Process<M: Machine> {
     settings: Settings,
     rights: Rights,
     name: Mutex<[u8; 16]>,
+    /// Its arguments, each with a zero behind it; the first part of many.
+    command_line: Arc<[u8]>,
+    /// When it was started, in cycles.
+    started: u64,
     home: Mutex<Arc<Home>>,
     /// Copies of what the home says, for those who cannot wait for its lock.
     activity: AtomicU32,
@@ -188,6 +193,22 @@ impl<M: Machine> Process<M> {
     /// The program's name: the last part of its path, at most 15 bytes.
     pub fn name(&self) -> [u8; 16] {
         *self.name.lock()
+    }
+
+    /// Its arguments, each with a zero behind it; the first part of many.
+    pub fn command_line(&self) -> &[u8] {
+        &self.command_line
+    }
+
+    /// When it was started, in cycles of the clock.
+    pub const fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The numbers of its session and its process group.
+    pub fn session_and_group(&self) -> (u32, u32) {
+        let family = self.family.lock();
+        (family.session, family.group)
     }
 
     /// Its threads that have not ended.

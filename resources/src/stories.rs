@@ -20,6 +20,7 @@ mod races;
 mod sharing;
 mod signals;
 mod sockets;
+mod terminal;
 mod threads;
 mod wire;
 

@@ -14,7 +14,7 @@ use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::{Archive, Disk, FileCache, Locks, Names};
+use crate::files::{Archive, Disk, FileCache, Locks, Names, Procfs, Terminal};
 use crate::machine::Machine;
 use crate::net::Nics;
 use crate::net::{Network, OfMachine};
@@ -29,6 +29,7 @@ mod core_resources;
 mod home;
 mod layout;
 mod message;
+mod procfs;
 
 pub use clock::Clock;
 pub use core_resources::CoreResources;
@@ -61,6 +62,8 @@ pub struct Shared<M: Machine> {
     pub archive: Archive,
     /// The disk's file system, once it is mounted.
     pub disk: Once<Arc<Disk<M>>>,
+    /// The terminal, if the console is one.
+    pub terminal: Once<Arc<Terminal>>,
     /// What is dirty of files.
     pub cache: FileCache,
     /// Advisory locks.
@@ -127,6 +130,7 @@ impl<M: Machine> Shared<M> {
             archive,
             locks: Arc::default(),
             disk: Once::new(),
+            terminal: Once::new(),
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
@@ -143,11 +147,20 @@ impl<M: Machine> Shared<M> {
         })
     }
 
-    /// All names of files.
+    /// All names of files, as the process of this number sees them.
+    pub fn names_for(&self, own: u32) -> Names<'_> {
+        Names {
+            procfs: Some(Procfs { all: self, own }),
+            ..self.names()
+        }
+    }
+
+    /// All names of files, but for those in `/proc`.
     pub fn names(&self) -> Names<'_> {
         Names {
             archive: &self.archive,
             disk: self.disk.get().map(|disk| &disk.tree),
+            procfs: None,
         }
     }
 

@@ -20,6 +20,7 @@
 pub mod disks;
 mod log_file;
 mod machine;
+pub mod monitored;
 pub mod programs;
 pub mod root_disk;
 mod running;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use xtask::program::{self, Program, Statuses};
-use xtask::qemu::{self, Next};
+use xtask::qemu::{self, Guest, Next};
 use xtask::{userland, workspace};
 
 use crate::log_file::LogFile;
@@ -83,7 +83,7 @@ impl Ran {
 #[track_caller]
 #[must_use]
 pub fn run(program: &Program) -> Ran {
-    finish(program, Slots::one(), None)
+    finish(program, Slots::one(), |_, _| Ok(()))
 }
 
 /// The same, while no other guest runs: for tests that look at the time.
@@ -93,7 +93,7 @@ pub fn run(program: &Program) -> Ran {
 #[track_caller]
 #[must_use]
 pub fn run_alone(program: &Program) -> Ran {
-    finish(program, Slots::all(), None)
+    finish(program, Slots::all(), |_, _| Ok(()))
 }
 
 /// The same as [`run`]; when the programs have written `text`, QEMU gets this command (QMP).
@@ -103,18 +103,56 @@ pub fn run_alone(program: &Program) -> Ran {
 #[track_caller]
 #[must_use]
 pub fn run_and(program: &Program, text: &str, command: &str) -> Ran {
-    finish(program, Slots::one(), Some((text, command)))
+    let mut command = Some((text, command));
+    finish(program, Slots::one(), move |guest, output| {
+        let written = String::from_utf8_lossy(output);
+        match command.take_if(|(text, _)| written.contains(*text)) {
+            Some((_, command)) => guest.monitor(command),
+            None => Ok(()),
+        }
+    })
+}
+
+/// The same as [`run`], at a terminal: of each pair the first is waited for, after what was waited for
+/// before, then the second is typed.
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+#[must_use]
+pub fn run_and_type(program: &Program, dialogue: &[(&str, &str)]) -> Ran {
+    let (mut left, mut seen) = (dialogue, 0);
+    finish(program, Slots::one(), move |guest, output| {
+        let typist = guest.typist().context("the guest has no console")?;
+        while let [(awaited, typed), rest @ ..] = left {
+            let new = String::from_utf8_lossy(&output[seen..]);
+            let Some(at) = new.find(awaited) else { break };
+            seen += at + awaited.len();
+            typist.type_in(typed.as_bytes())?;
+            left = rest;
+        }
+        Ok(())
+    })
 }
 
 #[track_caller]
-fn finish(program: &Program, slots: Result<Slots>, command: Option<(&str, &str)>) -> Ran {
-    match slots.and_then(|slots| watch(program, &slots, command)) {
+fn finish(
+    program: &Program,
+    slots: Result<Slots>,
+    on_output: impl FnMut(&mut Guest, &[u8]) -> Result<()>,
+) -> Ran {
+    match slots.and_then(|slots| watch(program, &slots, on_output)) {
         Ok(ran) => ran,
         Err(error) => panic!("{error:#}"),
     }
 }
 
-fn watch(program: &Program, _slots: &Slots, mut command: Option<(&str, &str)>) -> Result<Ran> {
+/// Hands all that has been written so far to `on_output`, whenever there is more.
+fn watch(
+    program: &Program,
+    _slots: &Slots,
+    mut on_output: impl FnMut(&mut Guest, &[u8]) -> Result<()>,
+) -> Result<Ran> {
     let mut file = LogFile::create()?;
     let mut guest = program::start(program).context("cannot start a guest")?;
     let (mut output, mut log, mut statuses) = (Vec::new(), String::new(), Statuses::default());
@@ -135,10 +173,7 @@ fn watch(program: &Program, _slots: &Slots, mut command: Option<(&str, &str)>) -
             Next::Output(bytes) => {
                 file.add(&format!("> {}", String::from_utf8_lossy(&bytes)))?;
                 output.extend_from_slice(&bytes);
-                let written = String::from_utf8_lossy(&output);
-                if let Some((_, command)) = command.take_if(|(text, _)| written.contains(*text)) {
-                    guest.monitor(command)?;
-                }
+                on_output(&mut guest, &output)?;
             }
             Next::Over => break,
             Next::Deadline => anyhow::bail!(

@@ -2,7 +2,8 @@
 //!
 //! Key type: [`RootDisk`].
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -16,7 +17,8 @@ use crate::programs::{Ran, run};
 pub struct RootDisk(tempfile::TempDir);
 
 impl RootDisk {
-    /// With so much room, and these files, by their paths from the root.
+    /// With so much room, and these files, by their paths from the root; those in `/bin` can be
+    /// executed.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -38,6 +40,10 @@ impl RootDisk {
         }
         for (path, contents) in files {
             fs::write(put(path), contents).expect("a file of the disk");
+            if path.starts_with("/bin/") {
+                let mode = Permissions::from_mode(0o755);
+                fs::set_permissions(put(path), mode).expect("a program of the disk");
+            }
         }
         let disk = Self(place);
         let made = tool("mke2fs")

@@ -15,7 +15,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::toolchain::{self, Sysroot, Toolchain};
-use crate::{kernel, packages, process, rootfs, workspace};
+use crate::{kernel, netboot, packages, process, rootfs, workspace};
 
 /// What every image is made of.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Parts {
     pub kernel: PathBuf,
     /// The program `vortex-image`, with the boot loader in it.
     tool: PathBuf,
+    /// What a machine loads first from the network.
+    netboot: PathBuf,
 }
 
 impl Parts {
@@ -36,6 +38,7 @@ impl Parts {
         Ok(Self {
             kernel: kernel::build(&toolchain)?,
             tool: build_tool(&toolchain.loader)?,
+            netboot: netboot::build(&toolchain.loader)?,
         })
     }
 }
@@ -95,7 +98,8 @@ impl BootImage {
         self.dir.join("vortex.img")
     }
 
-    /// The TFTP folder; its file `bootloader` is what the firmware loads.
+    /// The TFTP folder; its file [`netboot::FILE`] is what the firmware loads, or `bootloader` where one
+    /// server is for all.
     #[must_use]
     pub fn pxe(&self) -> PathBuf {
         self.dir.join("pxe")
@@ -113,7 +117,9 @@ impl BootImage {
     /// # Errors
     /// When the folder cannot be written to or the image program fails.
     pub fn make_boot(&self, parts: &Parts, ramdisk: Option<&[u8]>) -> Result<bool> {
-        let inputs = (fs::read(&parts.kernel)?, fs::read(&parts.tool)?, ramdisk);
+        let files = [&parts.kernel, &parts.tool, &parts.netboot].map(fs::read);
+        let [kernel, tool, netboot] = files;
+        let inputs = (kernel?, tool?, netboot?, ramdisk);
         let make = |aside: &Path| {
             let mut tool = process::command(&parts.tool);
             tool.arg(&parts.kernel)
@@ -124,7 +130,10 @@ impl BootImage {
                 fs::write(&file, ramdisk).context("cannot write the boot ramdisk")?;
                 tool.arg(file);
             }
-            process::run_quietly("making the boot image", &mut tool)
+            process::run_quietly("making the boot image", &mut tool)?;
+            fs::copy(&parts.netboot, aside.join("pxe").join(netboot::FILE))
+                .map(|_| ())
+                .context("cannot fill the TFTP folder")
         };
         self.make("boot", &fingerprint(&inputs), &["vortex.img", "pxe"], make)
     }

@@ -1,12 +1,14 @@
-//! The guest's second serial port: what its processes write, byte for byte.
+//! The guest's second serial port: what its processes write, byte for byte, and what is typed for
+//! them.
 //!
-//! Key types: [`Console`]. QEMU connects the port to a socket of ours. The firmware writes to every
+//! Key types: [`Console`], [`Typist`] (who types). QEMU connects the port to a socket of ours. The firmware writes to every
 //! serial port it finds, so the kernel first sends [`BEGIN`], and all before it is left out.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -21,6 +23,23 @@ pub(crate) struct Console {
     // Gone with its folder when this is dropped.
     folder: TempDir,
     listener: UnixListener,
+    typist: Typist,
+}
+
+/// Who types at the guest's console.
+#[derive(Clone, Debug, Default)]
+pub struct Typist(Arc<OnceLock<UnixStream>>);
+
+impl Typist {
+    /// Types bytes, and waits until the guest has room for them. The firmware would read them, too:
+    /// so only once the kernel has the port.
+    ///
+    /// # Errors
+    /// When the kernel does not have it yet, or the guest is gone.
+    pub fn type_in(&self, bytes: &[u8]) -> Result<()> {
+        let mut stream = self.0.get().context("the guest has no console yet")?;
+        stream.write_all(bytes).context("the guest is gone")
+    }
 }
 
 impl Console {
@@ -33,7 +52,11 @@ impl Console {
         let path = socket(folder.path());
         let listener = UnixListener::bind(&path)
             .with_context(|| format!("cannot listen at {}", path.display()))?;
-        Ok(Self { folder, listener })
+        Ok(Self {
+            folder,
+            listener,
+            typist: Typist::default(),
+        })
     }
 
     /// Tells QEMU of it; after the first serial port.
@@ -42,6 +65,11 @@ impl Console {
         qemu.arg("-chardev")
             .arg(format!("socket,id=console,server=off,path={path}"));
         qemu.args(["-serial", "chardev:console"]);
+    }
+
+    /// Who types at it.
+    pub(crate) fn typist(&self) -> Typist {
+        self.typist.clone()
     }
 
     /// A way to end [`Self::read`] when QEMU has ended without ever connecting.
@@ -63,6 +91,10 @@ impl Console {
         loop {
             let length = stream.read(&mut bytes)?;
             let written = begin.after(&bytes[..length]);
+            if begin.found && self.typist.0.get().is_none() {
+                // Nobody else sets it.
+                let _ = self.typist.0.set(stream.try_clone()?);
+            }
             if length == 0 || !written.is_empty() && !sink(written) {
                 return Ok(());
             }
@@ -130,6 +162,24 @@ mod tests {
             assert_eq!(after, b"a\r\nb\0\xff", "in pieces of {size}");
         }
         assert_eq!(Begin::default().after(b"vortex: console"), b"");
+    }
+
+    #[test]
+    fn what_is_typed_comes_once_the_kernel_has_the_port() {
+        let console = Console::new().unwrap();
+        let (typist, path) = (console.typist(), socket(console.folder.path()));
+        assert!(typist.type_in(b"too early").is_err());
+        let guest = std::thread::spawn(move || {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.write_all(BEGIN).unwrap();
+            stream.write_all(b"$ ").unwrap();
+            let mut typed = [0; 3];
+            stream.read_exact(&mut typed).unwrap();
+            typed
+        });
+        let answer = |_| typist.type_in(b"ls\r").is_ok();
+        console.read(answer).unwrap();
+        assert_eq!(&guest.join().unwrap(), b"ls\r");
     }
 
     #[test]

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use xtask::boot_image::{BootImage, Parts};
-use xtask::{ramdisk, rootfs, ui, userland, workspace};
+use xtask::userland::{self, GuestFile};
+use xtask::{ramdisk, rootfs, ui, workspace};
+
+/// What the kernel starts when the configuration lists several processes.
+const SPAWNER: &str = "/bin/spawner";
 
 /// Make the boot disk, the TFTP folder and the root file system
 ///
@@ -18,6 +22,9 @@ pub(crate) struct Args {
     /// The folder whose contents are laid over the root file system
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
+    /// Only these of the project's programs; all of them without it
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    programs: Vec<String>,
     /// Where to put the results [default: out/ in the source tree]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,11 +42,12 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// The boot ramdisk with these contents, the project's own programs, and a folder laid over
-    /// them.
-    pub(crate) fn ramdisk(&self, folder: Option<&Path>) -> Result<Vec<u8>> {
+    /// The boot ramdisk with these contents, the project's own programs (those of these names, or all
+    /// if there are none), and a folder laid over them.
+    pub(crate) fn ramdisk(&self, programs: &[String], folder: Option<&Path>) -> Result<Vec<u8>> {
         let config = self.configuration()?;
-        let rootfs = rootfs::archive(&userland::build()?, folder)?;
+        let programs = chosen(userland::build()?, programs)?;
+        let rootfs = rootfs::archive(&programs, folder)?;
         ramdisk::assemble(config.as_deref(), &self.options, Some(&rootfs))
     }
 
@@ -49,8 +57,27 @@ impl Contents {
     }
 }
 
+/// The programs of these names, or all if there are none, and always what starts several.
+fn chosen(mut programs: Vec<GuestFile>, names: &[String]) -> Result<Vec<GuestFile>> {
+    let name_of = |program: &GuestFile| program.path.trim_start_matches("/bin/").to_owned();
+    let all: Vec<_> = programs.iter().map(name_of).collect();
+    for name in names {
+        ensure!(
+            all.contains(name),
+            "there is no program {name}; there are: {}",
+            all.join(", ")
+        );
+    }
+    if !names.is_empty() {
+        programs.retain(|program| program.path == SPAWNER || names.contains(&name_of(program)));
+    }
+    Ok(programs)
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
+    let ramdisk = args
+        .contents
+        .ramdisk(&args.programs, args.rootfs.as_deref())?;
     let image = BootImage::in_dir(args.out.clone().unwrap_or_else(default_dir));
     let boot_is_new = image.make_boot(&Parts::build()?, Some(&ramdisk))?;
     report(boot_is_new, &image.disk());
@@ -66,4 +93,29 @@ fn default_dir() -> PathBuf {
 fn report(is_new: bool, file: &std::path::Path) {
     let what = if is_new { "made" } else { "unchanged:" };
     ui::done(&format!("{what} {}", file.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_chosen_by_name_and_a_wrong_one_is_told() {
+        let program = |name: &str| GuestFile {
+            path: format!("/bin/{name}"),
+            file: PathBuf::new(),
+        };
+        let all = ["httpd", "spawner", "statsd"].map(program).to_vec();
+        let names = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            chosen(all.clone(), &names)
+        };
+        assert_eq!(names(&[]).unwrap(), all);
+        assert_eq!(names(&["httpd"]).unwrap(), all[..2]);
+        let error = names(&["httpd", "nginx"]).unwrap_err().to_string();
+        assert!(
+            error.contains("no program nginx") && error.contains("statsd"),
+            "{error}"
+        );
+    }
 }

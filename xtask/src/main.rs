@@ -15,12 +15,14 @@ mod experiment;
 mod fuzz;
 mod grid;
 mod image;
+mod pxe;
 mod results;
 mod run;
 mod setup;
 mod simulate;
 mod soak;
 mod test;
+mod top;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about, max_term_width = 100)]
@@ -33,6 +35,7 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Image(image::Args),
+    Pxe(pxe::Args),
     Run(run::Args),
     Config(config::Args),
     Grid(grid::Args),
@@ -43,6 +46,7 @@ enum Command {
     Soak(soak::Args),
     Fuzz(fuzz::Args),
     Test(test::Args),
+    Top(top::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let result = process::end_on_signals().and_then(|()| match command {
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Pxe(args) => pxe::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Grid(args) => grid::run(&args),
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Top(args) => top::run(&args),
     });
     match result {
         Ok(status) => status,

@@ -170,7 +170,9 @@ impl Link {
         if !Path::new(TUN).exists() {
             return Some(format!("there is no {TUN} (`modprobe tun` makes it)"));
         }
-        Namespace::new().err().map(|error| format!("{error:#}"))
+        let tools = packages::require(&[Package::NetworkTools]);
+        let namespace = tools.and_then(|()| Namespace::new());
+        namespace.err().map(|error| format!("{error:#}"))
     }
 
     /// The clients' address, in a network of 24 bits.

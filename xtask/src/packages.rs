@@ -27,6 +27,8 @@ pub enum Package {
     ApacheBench,
     /// `ip` and `tc`, which make networks.
     NetworkTools,
+    /// `dnsmasq`, from which machines boot.
+    Dnsmasq,
     /// A compiler, where rustup's will not do.
     Compiler,
     /// The library sources that belong to [`Package::Compiler`].
@@ -47,6 +49,7 @@ impl Package {
             Self::Valgrind => "valgrind",
             Self::ApacheBench => "apache2-utils",
             Self::NetworkTools => "iproute2",
+            Self::Dnsmasq => "dnsmasq-base",
             Self::Compiler => "rustc-web",
             Self::CompilerSources => "rust-web-src",
             Self::Linker => "rust-web-llvm",
@@ -72,6 +75,7 @@ impl Package {
             Self::Valgrind => find_program("valgrind").is_some(),
             Self::ApacheBench => find_program("ab").is_some(),
             Self::NetworkTools => ["ip", "tc"].iter().all(|name| find_program(name).is_some()),
+            Self::Dnsmasq => find_program("dnsmasq").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
         }
     }
@@ -86,6 +90,7 @@ impl fmt::Display for Package {
             Self::Valgrind => "valgrind (which counts instructions)",
             Self::ApacheBench => "ab (ApacheBench, of the Apache HTTP server)",
             Self::NetworkTools => "ip and tc (of iproute2)",
+            Self::Dnsmasq => "dnsmasq (2.76 or newer)",
             Self::Compiler => "rustc 1.95 or newer",
             Self::CompilerSources => "the Rust library sources of that rustc (rust-src)",
             Self::Linker => "rust-lld (LLVM's linker)",

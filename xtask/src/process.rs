@@ -28,15 +28,18 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How often a state that cannot be waited for is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
-/// The process groups of the programs that run now, and whether this process is about to end.
+/// The process groups of the programs that run now, whether this process is about to end, and what it
+/// does then.
 struct Groups {
     running: Vec<Pid>,
     ending: bool,
+    undo: Option<fn()>,
 }
 
 static GROUPS: Mutex<Groups> = Mutex::new(Groups {
     running: Vec::new(),
     ending: false,
+    undo: None,
 });
 
 fn groups() -> MutexGuard<'static, Groups> {
@@ -52,12 +55,15 @@ pub fn end_on_signals() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let running = {
+            let (running, undo) = {
                 let mut groups = groups();
                 groups.ending = true;
-                groups.running.clone()
+                (groups.running.clone(), groups.undo)
             };
             running.iter().for_each(|&group| end_group(group));
+            if let Some(undo) = undo {
+                undo();
+            }
             if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
                 // A spinner may have hidden the cursor and left half a line.
                 anstream::eprintln!("\r\x1b[2K\x1b[?25h");
@@ -67,6 +73,11 @@ pub fn end_on_signals() -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// What [`end_on_signals`] does last before it ends this process, such as to give back a terminal.
+pub fn undo_at_the_end(undo: Option<fn()>) {
+    groups().undo = undo;
 }
 
 /// Asks a process group to end, and kills it when it has not after [`GRACE`].

@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 
 use crate::accel::Accel;
 use crate::console::Console;
+pub use crate::console::Typist;
 use crate::firmware;
 use crate::process::{self, Running};
 
@@ -272,7 +273,7 @@ pub enum Next {
 #[must_use = "the guest ends when this is dropped"]
 pub struct Guest {
     qemu: Running,
-    has_console: bool,
+    typist: Option<Typist>,
     started: Instant,
     events: Receiver<Next>,
     commands: Option<ChildStdin>,
@@ -292,6 +293,7 @@ impl Guest {
         let (log, monitor) = (child.stderr.take(), child.stdout.take());
         let (sender, events) = channel();
         let release = console.as_ref().map(Console::release);
+        let typist = console.as_ref().map(Console::typist);
         if let Some(console) = console {
             let sender = sender.clone();
             std::thread::spawn(move || {
@@ -315,7 +317,7 @@ impl Guest {
         let shutdown_reason = monitor.map(|events| std::thread::spawn(|| read_reason(events)));
         Ok(Self {
             qemu,
-            has_console: config.console,
+            typist,
             started,
             events,
             commands,
@@ -342,7 +344,13 @@ impl Guest {
     /// Whether it has a port for what its processes write.
     #[must_use]
     pub fn has_console(&self) -> bool {
-        self.has_console
+        self.typist.is_some()
+    }
+
+    /// Who types at that port.
+    #[must_use]
+    pub fn typist(&self) -> Option<Typist> {
+        self.typist.clone()
     }
 
     /// When it was started.

@@ -33,7 +33,7 @@ struct Contents {
 /// # Errors
 /// When the folder cannot be read or `mke2fs` fails.
 pub fn build(folder: Option<&Path>, image: &Path) -> Result<()> {
-    build_with(folder, SPARE_BYTES, image)
+    with_room(folder, SPARE_BYTES, image)
 }
 
 /// Makes `image` with these files, the scheduler configuration where programs find it, and so much
@@ -60,10 +60,14 @@ pub fn with_programs(
         fs::copy(&file.file, &copy)
             .with_context(|| format!("cannot copy {}", file.file.display()))?;
     }
-    build_with(Some(folder.path()), spare_bytes, image)
+    with_room(Some(folder.path()), spare_bytes, image)
 }
 
-fn build_with(folder: Option<&Path>, spare_bytes: u64, image: &Path) -> Result<()> {
+/// Makes `image` with the contents of `folder`, if one is given, and so much room for more.
+///
+/// # Errors
+/// As [`build`].
+pub fn with_room(folder: Option<&Path>, spare_bytes: u64, image: &Path) -> Result<()> {
     let mut contents = Contents::default();
     if let Some(folder) = folder {
         measure(folder, &mut contents)?;

@@ -1,8 +1,11 @@
 //! `cargo xtask run`: boots the kernel in QEMU, its log on the terminal; or one program, and what it
-//! writes ([`exec`]); or the demonstration ([`demo`]).
+//! writes ([`exec`]); or a shell to type at ([`shell`]); or the demonstration ([`demo`]).
 
 mod demo;
 mod exec;
+mod shell;
+
+pub(crate) use demo::STATISTICS_PORT;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -43,6 +46,10 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 ///
 /// With --exec one program runs, and only what it writes comes on standard output. The status is the
 /// program's then, or 128 and the signal's number if a signal ended it.
+///
+/// With --shell it is Debian's BusyBox, as it is, on a disk of its own that is gone afterwards. What
+/// is typed here goes to the guest's terminal; without a terminal here, what comes on standard input
+/// does, and Ctrl-D at its end.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number of processors
@@ -97,6 +104,9 @@ pub(crate) struct Args {
     /// Start this program alone, and show what it writes; its arguments are split as a shell does
     #[arg(long, value_name = "PATH ARGS")]
     exec: Option<String>,
+    /// Start BusyBox's shell on the console, and type at it here; Ctrl-A x ends the machine
+    #[arg(long, conflicts_with_all = ["exec", "image_dir", "boot"])]
+    shell: bool,
     /// A variable of the program's environment; may be given several times
     #[arg(long = "env", value_name = "NAME=VALUE", requires = "exec")]
     environment: Vec<String>,
@@ -132,6 +142,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     packages::require(&[Package::Qemu, Package::Firmware])?;
     if let Some(line) = &args.exec {
         return exec::run(args, line);
+    }
+    if args.shell {
+        return shell::run(args);
     }
     if is_demonstration(args) {
         return demo::run(args);
@@ -207,13 +220,18 @@ fn extra(args: &Args) -> Result<Vec<OsString>> {
         );
     }
     let mut extra = disks::arguments(args.controller, &args.disks);
+    extra.extend(network(args)?);
+    extra.extend(args.qemu_args.iter().cloned());
+    Ok(extra)
+}
+
+/// QEMU arguments for the network.
+fn network(args: &Args) -> Result<Vec<OsString>> {
     let nic = args.nic.unwrap_or(Nic::None);
     if nic == Nic::None && !args.forwards.is_empty() {
         bail!("without a network interface no port can be forwarded; give one with --nic");
     }
-    extra.extend(nic::arguments(nic, 0, &args.forwards));
-    extra.extend(args.qemu_args.iter().cloned());
-    Ok(extra)
+    Ok(nic::arguments(nic, 0, &args.forwards))
 }
 
 impl AccelChoice {
@@ -230,7 +248,7 @@ impl AccelChoice {
 /// An image for these contents, and the memory it needs. Runs with other contents at the same time
 /// use another folder.
 fn own_image(args: &Args) -> Result<(BootImage, String)> {
-    let ramdisk = args.contents.ramdisk(args.rootfs.as_deref())?;
+    let ramdisk = args.contents.ramdisk(&[], args.rootfs.as_deref())?;
     let image = BootImage::with_ramdisk("run", &ramdisk)?;
     image.make_boot(&Parts::build()?, Some(&ramdisk))?;
     Ok((image, program::memory_for(&ramdisk)))

@@ -37,7 +37,7 @@ enum Unfiltered {
     AndFiltered,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("formatting", formatting, Unfiltered::AndFiltered),
     (
         "the project's rules",
@@ -46,7 +46,7 @@ const STEPS: [Step; 9] = [
     ),
     ("lints", lints, Unfiltered::AndFiltered),
     (
-        "lints of the kernel and the image program",
+        "lints of the kernel and what boots it",
         kernel_lints,
         Unfiltered::AndFiltered,
     ),
@@ -55,6 +55,7 @@ const STEPS: [Step; 9] = [
         build_parts,
         Unfiltered::AndFiltered,
     ),
+    ("the documentation", documentation, Unfiltered::Only),
     ("examples in the documentation", doc_tests, Unfiltered::Only),
     ("every interleaving of small cases", loom, Unfiltered::Only),
     ("the cost of a request", bench::guard, Unfiltered::Only),
@@ -101,14 +102,17 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-fn image_manifest() -> PathBuf {
-    workspace::root().join("xtask/image/Cargo.toml")
+/// The packages outside of the workspace.
+fn apart() -> [PathBuf; 2] {
+    let image = workspace::root().join("xtask/image/Cargo.toml");
+    [image, xtask::netboot::manifest()]
 }
 
 fn formatting() -> Result<()> {
     let all = process::run(&mut cargo(&["fmt", "--all", "--check"]));
-    let image = ["fmt", "--check", "--manifest-path"];
-    all.and_then(|()| process::run(cargo(&image).arg(image_manifest())))
+    let one = ["fmt", "--check", "--manifest-path"];
+    let mut rest = apart().into_iter();
+    all.and_then(|()| rest.try_for_each(|manifest| process::run(cargo(&one).arg(manifest))))
         .context("run `cargo fmt --all`")
 }
 
@@ -133,14 +137,22 @@ fn lints() -> Result<()> {
 fn kernel_lints() -> Result<()> {
     let toolchain = toolchain::get()?;
     kernel::clippy(&toolchain)?;
-    xtask::boot_image::clippy(&toolchain)
+    xtask::boot_image::clippy(&toolchain)?;
+    xtask::netboot::clippy(&toolchain.loader)
 }
 
 /// Once, here, so that a failure is not reported by every test that starts a guest.
 fn build_parts() -> Result<()> {
     packages::require(&[Package::Qemu, Package::Firmware, Package::Ext2Tools])?;
+    packages::require(&[Package::NetworkTools, Package::Dnsmasq])?;
     Parts::build()?;
     userland::build().map(|_| ())
+}
+
+/// Every public item is described, and every link in what is said of it leads somewhere.
+fn documentation() -> Result<()> {
+    let mut doc = cargo(&["doc", "--quiet", "--no-deps"]);
+    process::run(doc.args(HOST).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 fn doc_tests() -> Result<()> {

@@ -12,6 +12,7 @@
 //! | `on-idle=power-off\|halt\|reboot` | what to do when there is no process (left) to run |
 //! | `root=NAME` | the volume that the root file system is on, as the log calls it ([`VolumeName`]) |
 //! | `ip=dhcp\|none\|ADDRESS/PREFIX[,GATEWAY]` | how network interfaces get addresses, instead of what the configuration says; a fixed one is the first's ([`Addressing`]) |
+//! | `terminal=COLUMNSxROWS` | the processes' console is a terminal of this size ([`TerminalSize`]) |
 //! | `log=off\|error\|warn\|info\|debug\|trace` | the least severe level that is logged |
 
 mod addressing;
@@ -39,6 +40,30 @@ pub struct BootOptions {
     pub root: Option<VolumeName>,
     /// How network interfaces get their addresses, whatever the configuration says.
     pub addressing: Option<Addressing>,
+    /// The size of the terminal that the processes' console is, if it is one.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// The size of a terminal, in characters; neither number is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// The characters of a line.
+    pub columns: u16,
+    /// The lines.
+    pub rows: u16,
+}
+
+impl TerminalSize {
+    /// Two numbers and an `x`: `80x25`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (columns, rows) = text.split_once('x')?;
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+        Some(Self {
+            columns: number(columns)?,
+            rows: number(rows)?,
+        })
+    }
 }
 
 /// The name of a volume: at most 16 bytes, without blanks.
@@ -78,6 +103,7 @@ impl Default for BootOptions {
             log: LevelFilter::Info,
             root: None,
             addressing: None,
+            terminal: None,
         }
     }
 }
@@ -238,6 +264,8 @@ pub enum Expected {
     Volume,
     /// An address.
     Address,
+    /// The size of a terminal.
+    Size,
 }
 
 impl fmt::Display for Expected {
@@ -251,6 +279,7 @@ impl fmt::Display for Expected {
             Self::Log => write_names(f, LOG),
             Self::Core => f.write_str("the number of a core, from 0"),
             Self::Volume => f.write_str("the name of a volume, such as sda or sda1"),
+            Self::Size => f.write_str("columns and rows, such as 80x25"),
             Self::Address => f.write_str("dhcp, none, or an address such as 10.0.2.15/24,10.0.2.2"),
         }
     }
@@ -279,7 +308,7 @@ impl fmt::Display for Warning<'_> {
                     "options line {line}: unknown option {}; known are: ",
                     Quoted(key)
                 )?;
-                f.write_str("test, panic-on-core, selftest, on-idle, root, ip, log")
+                f.write_str("test, panic-on-core, selftest, on-idle, root, ip, terminal, log")
             }
             Self::BadValue {
                 line,
@@ -381,6 +410,10 @@ fn apply<'a>(options: &mut BootOptions, line: usize, content: &'a str) -> Result
         "ip" => {
             let addressing = value.and_then(Addressing::parse);
             options.addressing = Some(addressing.ok_or(bad("ip", Expected::Address))?);
+        }
+        "terminal" => {
+            let size = value.and_then(TerminalSize::parse);
+            options.terminal = Some(size.ok_or(bad("terminal", Expected::Size))?);
         }
         "on-idle" => {
             options.on_idle = find(ON_IDLE, value).ok_or(bad("on-idle", Expected::OnIdle))?;
@@ -491,11 +524,21 @@ mod tests {
             [
                 "options line 1: on-idle cannot be \"sleep\"; expected: power-off, halt, reboot",
                 "options line 2: unknown option \"tset\"; \
-                 known are: test, panic-on-core, selftest, on-idle, root, ip, log",
+                 known are: test, panic-on-core, selftest, on-idle, root, ip, terminal, log",
                 "options line 3: log needs a value: log=...; \
                  expected: off, error, warn, info, debug, trace",
             ]
         );
+    }
+
+    #[test]
+    fn the_size_of_a_terminal_is_two_numbers() {
+        let size = |columns, rows| Some(TerminalSize { columns, rows });
+        assert_eq!(read("terminal=132x50").0.terminal, size(132, 50));
+        for wrong in ["80", "x25", "80x", "0x25", "80x70000", "80x25x1", "-1x5"] {
+            let (options, warnings) = read(&format!("terminal={wrong}"));
+            assert_eq!((options.terminal, warnings.len()), (None, 1), "{wrong}");
+        }
     }
 
     #[test]

@@ -184,6 +184,13 @@ impl<R: Registers> Chips<R> {
         Ok(())
     }
 
+    /// An old line arrives where the tables say, or else as on every PC.
+    fn connect_line(&mut self, line: u8, vector: u8, apic_id: u32) -> Result<(), IoApicError> {
+        let lines = self.lines.as_ref();
+        let lines = lines.ok_or(IoApicError::NoSuchInput(line.into()))?;
+        self.connect(lines.route(line), vector, apic_id)
+    }
+
     /// PCI's lines are low and level-triggered where the tables do not say otherwise.
     fn connect_pin(&mut self, line: u8, vector: u8, apic_id: u32) -> Result<u32, IoApicError> {
         let listed = self.lines.as_ref();
@@ -241,6 +248,14 @@ pub fn silence_legacy() {
 /// When there is no such input, it is connected already, or the core cannot be reached.
 pub fn connect(route: Route, vector: u8, apic_id: u32) -> Result<(), IoApicError> {
     CHIPS.lock().connect(route, vector, apic_id)
+}
+
+/// Lets this line of the old controllers raise `vector` on the core with this APIC id.
+///
+/// # Errors
+/// As [`connect`]; so too where there are no I/O APICs.
+pub fn connect_line(line: u8, vector: u8, apic_id: u32) -> Result<(), IoApicError> {
+    CHIPS.lock().connect_line(line, vector, apic_id)
 }
 
 /// Lets a PCI device's pin, which the firmware has wired to this line of the old controllers, raise

@@ -148,6 +148,28 @@ pub fn write_console(bytes: &[u8]) {
     }
 }
 
+/// The lines of COM1 and COM2 on every PC.
+const COM1_LINE: u8 = 4;
+const COM2_LINE: u8 = 3;
+
+/// The line of the port at which is typed for processes; `None` where there is no port.
+pub fn input_line() -> Option<u8> {
+    if CONSOLE.lock().is_some() {
+        return Some(COM2_LINE);
+    }
+    OUTPUTS.lock().serial.as_ref().map(|_| COM1_LINE)
+}
+
+/// Has that port interrupt when something comes.
+pub fn interrupt_on_input() {
+    if let Some(port) = CONSOLE.lock().as_mut() {
+        return port.interrupt_on_input();
+    }
+    if let Some(port) = &mut OUTPUTS.lock().serial {
+        port.interrupt_on_input();
+    }
+}
+
 /// Takes what was typed for processes; the number of bytes.
 pub fn read_console(into: &mut [u8]) -> usize {
     if let Some(port) = CONSOLE.lock().as_mut() {

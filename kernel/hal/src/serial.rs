@@ -4,6 +4,7 @@
 //! Invariant: writing never hangs: a port that stops taking bytes is given up.
 
 use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::cpu;
@@ -46,6 +47,11 @@ impl SerialPort {
         };
         uart.init(config).ok()?;
         Some(Self { uart, dead: false })
+    }
+
+    /// Has the port interrupt when something comes. It interrupts again only when all has been taken.
+    pub fn interrupt_on_input(&mut self) {
+        self.uart.enable_interrupts(IER::DATA_READY);
     }
 
     /// Takes what has come; the number of bytes.

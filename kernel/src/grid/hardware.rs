@@ -373,7 +373,7 @@ impl Machine for Hardware {
         logging::write_console(bytes);
     }
 
-    fn read_console(&self, _into: &mut [u8]) -> usize {
-        0
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        logging::read_console(into)
     }
 }

@@ -1,4 +1,5 @@
-//! Fuzzes what reads programs, the root file system's archive, what disks say, and packets.
+//! Fuzzes what reads programs, the root file system's archive, what disks say, packets, and what is
+//! typed.
 //!
 //! Every input goes to all: each refuses what is not its own after a few bytes. Panics, overflows
 //! and hangs are found by the fuzzer; what else must hold of every answer is asserted here. `cargo
@@ -7,6 +8,7 @@
 
 mod net;
 mod storage;
+mod terminal;
 
 use libfuzzer_sys::fuzz_target;
 use vortex_resources::executable::{LOWEST, PROGRAM_END, Plan};
@@ -22,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     storage::tables(bytes);
     storage::answers(bytes);
     net::flow(bytes);
+    terminal::typed(bytes);
 });
 
 /// A file that is never mapped.

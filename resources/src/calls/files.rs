@@ -25,6 +25,9 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
         creation_mask: caller.process.settings().umask(),
         done: Cell::new(caller.thread.kept.done()),
         pages: caller,
+        terminal: caller.shared.terminal.get(),
+        jobs: caller,
+        processes: Some(&**caller.shared),
     }
 }
 

@@ -94,7 +94,9 @@ fn file<M: Machine>(
         | Opened::Counter(_)
         | Opened::Timer(_)
         | Opened::Epoll(_)
-        | Opened::Socket(_) => return Err(Errno::ENODEV),
+        | Opened::Socket(_)
+        | Opened::Terminal(_)
+        | Opened::Text(_) => return Err(Errno::ENODEV),
         Opened::File(_) if file.flags() & general::O_ACCMODE == general::O_WRONLY => {
             return Err(Errno::EACCES);
         }

@@ -313,6 +313,6 @@ fn descriptors<M: Machine>(
             given.replace(number, file, false)?;
         }
     }
-    drop(given.executed(program.path.clone()));
+    drop(given.executed(program.place.clone()));
     Ok(given)
 }

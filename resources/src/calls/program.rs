@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::argument::{In, Path};
 use super::{Caller, Verdict};
 use crate::errno::Errno;
-use crate::files::{self, Descriptors, Failure, Names};
+use crate::files::{self, Failure, Names, Node};
 use crate::machine::Machine;
 use crate::object::Object;
 use crate::space::Space;
@@ -24,29 +24,35 @@ const ALL: usize = 2 << 20;
 pub struct Program {
     /// Its file.
     pub file: Arc<dyn Object>,
-    /// Its path, absolute.
+    /// Its path as it was given, made absolute.
     pub path: Vec<u8>,
+    /// Where the file is: its absolute path without links, for `/proc/self/exe`.
+    pub place: Vec<u8>,
 }
 
 impl Program {
-    /// The program at a path.
+    /// The program at a path from a directory, for who runs this program.
     ///
     /// # Errors
     /// As execve(2): ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or
     /// may not be executed. Or what is to be brought in first.
-    pub fn find(names: Names<'_>, from: &Descriptors, path: &[u8]) -> Result<Self, Failure> {
+    pub fn find(
+        names: Names<'_>,
+        (directory, running): (&Node, &[u8]),
+        path: &[u8],
+    ) -> Result<Self, Failure> {
         let path = if path.starts_with(b"/") {
             path.to_vec()
         } else {
-            let mut whole = names.path(&from.directory)?;
+            let mut whole = names.path(directory)?;
             if !whole.ends_with(b"/") {
                 whole.push(b'/');
             }
             whole.extend_from_slice(path);
             whole
         };
-        let file = names.program(&from.directory, &path, &from.program)?;
-        Ok(Self { file, path })
+        let (file, place) = names.program(directory, &path, running)?;
+        Ok(Self { file, path, place })
     }
 
     /// The program at a path in the caller's memory, for the caller.
@@ -55,11 +61,11 @@ impl Program {
     /// As execve(2).
     pub fn read<M: Machine>(caller: &mut Caller<'_, '_, M>, path: Path) -> Result<Self, Verdict> {
         let path = path.read(caller.process.space())?;
-        let found = {
-            let descriptors = caller.process.descriptors().lock();
-            Self::find(caller.shared.names(), &descriptors, &path)
-        };
-        match found {
+        let descriptors = caller.process.descriptors().lock();
+        let (directory, running) = (descriptors.directory.clone(), descriptors.program.clone());
+        drop(descriptors);
+        let names = caller.shared.names_for(caller.process.id());
+        match Self::find(names, (&directory, &running), &path) {
             Ok(program) => Ok(program),
             Err(failure) => match files::conclude(caller, Err(failure)) {
                 Err(verdict) => Err(verdict),

@@ -11,7 +11,7 @@ use crate::space::UserError;
 use linux_raw_sys::{general, prctl as codes};
 
 /// What programs look at that ask for a Linux: glibc wants 3.2 or later.
-const RELEASE: &str = "6.1.0-vortex";
+pub(crate) const RELEASE: &str = "6.1.0-vortex";
 
 /// Random bytes made in one step.
 const RANDOM_IN_A_STEP: u64 = 4096;

@@ -12,6 +12,7 @@ use super::{Caller, Outcome, Verdict};
 use crate::errno::Errno;
 use crate::files::{self, Buffers, Call, Events, Failure, OpenFile, Opened, Parts, PipeEnd};
 use crate::machine::{Frame, Machine};
+use crate::process::console;
 use crate::signals::{self, Signal};
 use crate::system::Kind;
 use crate::thread::{self, Interruption};
@@ -25,7 +26,10 @@ pub(super) fn transfer<M: Machine>(
     let outcome = call(&of_files);
     let done = of_files.done.get();
     match outcome {
-        Ok(result) => Ok(result),
+        Ok(result) => {
+            console::listen_again(caller.shared, caller.context);
+            Ok(result)
+        }
         Err(Failure::Blocks(file, events)) => wait(caller, &file, events, done),
         Err(Failure::Broken) => {
             signals::send_own(caller.shared, caller.context, caller.thread, Signal::PIPE);
@@ -56,7 +60,7 @@ fn wait<M: Machine>(
             caller.thread.kept.set_deadline(Some(at));
             if at <= caller.shared.machine.now() {
                 return match done {
-                    0 => Err(Errno::EAGAIN.into()),
+                    0 => file.late().map_err(Verdict::from),
                     done => Ok(done),
                 };
             }

@@ -19,6 +19,7 @@ use vortex_toolkit::Platform;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Frames;
 
+use super::console::Console;
 use super::memory::{Memory, PageFault, Root, Tables};
 use super::program::{Condition, Instruction, Operand, Program, register};
 use super::registers::Registers;
@@ -58,7 +59,7 @@ struct State {
     programs: Mutex<BTreeMap<u64, Arc<Program>>>,
     notes: Mutex<Vec<Note>>,
     random: AtomicU64,
-    console: Mutex<Vec<u8>>,
+    console: Console,
     interrupts: AtomicU64,
     /// When the host's clock was 0, if that is the one.
     started: Option<Instant>,
@@ -119,7 +120,7 @@ impl FakeMachine {
             programs: Mutex::new(BTreeMap::new()),
             notes: Mutex::new(Vec::new()),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
-            console: Mutex::new(Vec::new()),
+            console: Console::default(),
             interrupts: AtomicU64::new(0),
             started,
         }))
@@ -149,6 +150,23 @@ impl FakeMachine {
     #[must_use]
     pub fn take_notes(&self) -> Vec<Note> {
         core::mem::take(&mut *self.0.notes.lock())
+    }
+
+    /// What was written to the console.
+    #[must_use]
+    pub fn console(&self) -> Vec<u8> {
+        self.0.console.written()
+    }
+
+    /// Bytes come at the console's port, which does not interrupt by itself.
+    pub fn type_in(&self, bytes: &[u8]) {
+        self.0.console.type_in(bytes);
+    }
+
+    /// Bytes that have come there and not been taken.
+    #[must_use]
+    pub fn untaken(&self) -> usize {
+        self.0.console.untaken()
     }
 
     /// Interrupts that one core has asked another for.
@@ -568,10 +586,10 @@ impl Machine for FakeMachine {
     }
 
     fn write_console(&self, bytes: &[u8]) {
-        self.0.console.lock().extend_from_slice(bytes);
+        self.0.console.write(bytes);
     }
 
-    fn read_console(&self, _into: &mut [u8]) -> usize {
-        0
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        self.0.console.read(into)
     }
 }

@@ -490,7 +490,7 @@ impl Bench {
     }
 
     fn spawn(&mut self) {
-        let descriptors = Descriptors::new(self.shared.names(), PROGRAM.into());
+        let descriptors = Descriptors::new(self.shared.names(), None, PROGRAM.into());
         let archive = &self.shared.archive;
         let found = archive.find(PROGRAM.as_bytes());
         let Ok(Kind::File(file)) = found.map(|node| &archive.node(node).kind) else {

@@ -194,7 +194,7 @@ impl Setup {
                 arguments: alloc::vec![path.clone()],
                 ..Arguments::default()
             },
-            descriptors: Descriptors::new(shared.names(), path),
+            descriptors: Descriptors::new(shared.names(), shared.terminal.get(), path),
         }
     }
 

@@ -70,15 +70,17 @@ pub(crate) fn mounting<M: Machine>(shared: &Shared<M>) -> Request<Message<M>> {
 
 async fn start<M: Machine>(here: &Here<M>, first: First) -> Result<(), Errno> {
     let shared = &here.shared;
-    let descriptors = Descriptors::new(shared.names(), first.path.clone());
+    let mut descriptors =
+        Descriptors::new(shared.names(), shared.terminal.get(), first.path.clone());
     let program = loop {
-        match Program::find(shared.names(), &descriptors, &first.path) {
+        match Program::find(shared.names(), (&descriptors.directory, &[]), &first.path) {
             Ok(program) => break program,
             Err(Failure::Left(operation)) => names::prepare(here, *operation).await?,
             Err(Failure::Error(error)) => return Err(error),
             Err(_) => return Err(Errno::EFAULT),
         }
     };
+    descriptors.program = program.place;
     let spawn = Spawn {
         caller: None,
         activity: first.activity,

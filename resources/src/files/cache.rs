@@ -3,7 +3,7 @@
 //!
 //! Key types: [`FileCache`] (what is dirty, by who wrote it), [`Pages`] (one file's pages),
 //! [`Frames`] (pages on their way to somebody), [`Ahead`] (read-ahead). Parts: `fetch` (pages come
-//! in), `write` (pages are written), `flush` (pages go to the disk), `space` (frames for pages, and
+//! in), `arrivals` (which are on their way), `write` (pages are written), `flush` (pages go to the disk), `space` (frames for pages, and
 //! giving them back).
 //!
 //! Frames are had from the memory multiplexor by the activity that brought a page in, which pays for
@@ -12,6 +12,7 @@
 //! ([`FileCache::limit`]): one that writes faster than the disk waits for its own write-back.
 
 mod ahead;
+mod arrivals;
 mod fetch;
 mod flush;
 mod frames;
@@ -77,6 +78,7 @@ pub struct FileCache {
     limit: usize,
     /// Notified whenever an activity may have more dirty pages than before.
     settled: Event,
+    arrivals: arrivals::Arrivals,
     /// An alarm is set that looks after what is dirty.
     armed: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl FileCache {
             debts: spin::Mutex::default(),
             limit: (frames / 32).clamp(FEWEST_DIRTY, MOST_DIRTY),
             settled: Event::new(),
+            arrivals: arrivals::Arrivals::default(),
             armed: AtomicBool::new(false),
         }
     }

@@ -18,6 +18,7 @@ use super::archive::Device;
 use super::descriptors::{OpenFile, Opened};
 use super::inode::FileType;
 use super::operation::{Changes, Operation};
+use super::terminal::TERMIOS;
 use super::tree::Node;
 use super::{Call, Outcome};
 use crate::errno::Errno;
@@ -27,8 +28,6 @@ use crate::object::Object;
 /// Flags of `close_range` (linux/close_range.h).
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
 const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
-/// Bytes of the kernel's `struct termios`.
-const TERMIOS: usize = 36;
 /// Rows and columns that the console says it has.
 const WINDOW: [u16; 4] = [25, 80, 0, 0];
 
@@ -173,6 +172,9 @@ impl Call<'_> {
                     let bytes = socket.waiting().0 as u32;
                     self.memory.write(argument, &bytes.to_le_bytes())?;
                 }
+                Opened::Terminal(terminal) => {
+                    return self.terminal_control(terminal, command, argument);
+                }
                 _ => return Err(Errno::ENOTTY.into()),
             },
             TCGETS if is_console => self.memory.write(argument, &terminal())?,
@@ -186,7 +188,12 @@ impl Call<'_> {
             }
             // All processes are in one group, number 1.
             TIOCGPGRP if is_console => self.memory.write(argument, &1_u32.to_le_bytes())?,
-            _ => return Err(Errno::ENOTTY.into()),
+            _ => match &file.opened {
+                Opened::Terminal(terminal) => {
+                    return self.terminal_control(terminal, command, argument);
+                }
+                _ => return Err(Errno::ENOTTY.into()),
+            },
         }
         Ok(0)
     }
@@ -282,9 +289,11 @@ impl Call<'_> {
     pub fn allocate(&self, descriptor: i32, mode: u32, offset: i64, length: i64) -> Outcome {
         let file = self.descriptors.lock().get(descriptor)?;
         match &file.opened {
-            Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
-                Err(Errno::ENODEV.into())
-            }
+            Opened::Device(_)
+            | Opened::Counter(_)
+            | Opened::Timer(_)
+            | Opened::Epoll(_)
+            | Opened::Terminal(_) => Err(Errno::ENODEV.into()),
             Opened::Pipe(_) | Opened::Socket(_) => Err(Errno::ESPIPE.into()),
             Opened::Disk(inode) if file.flags() & O_ACCMODE != O_RDONLY => {
                 let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;

@@ -265,7 +265,7 @@ fn sink(file: &OpenFile) -> Result<Arc<Inode>, Errno> {
     match &file.opened {
         Opened::Directory => Err(Errno::EISDIR),
         // What is in the archive is never opened for writing.
-        Opened::Place | Opened::File(_) => Err(Errno::EBADF),
+        Opened::Place | Opened::File(_) | Opened::Text(_) => Err(Errno::EBADF),
         Opened::Disk(_) if file.flags() & O_ACCMODE == O_RDONLY => Err(Errno::EBADF),
         Opened::Disk(_) if file.flags() & O_APPEND != 0 => Err(Errno::EBADF),
         Opened::Disk(inode) => Ok(inode.clone()),

@@ -20,6 +20,7 @@ use super::locks::Held;
 use super::page_cache::ArchiveFile;
 use super::pipe::PipeEnd;
 use super::ready::{Events, WaitQueue};
+use super::terminal::Terminal;
 use super::timer::Timer;
 use super::tree::{Names, Node};
 use crate::errno::Errno;
@@ -54,6 +55,10 @@ pub enum Opened {
     Epoll(Arc<Epoll>),
     /// A socket.
     Socket(Arc<Socket>),
+    /// The terminal.
+    Terminal(Arc<Terminal>),
+    /// What a file of `/proc` said when it was opened.
+    Text(Arc<[u8]>),
 }
 
 /// An open file description: shared by all descriptors that were made from one.
@@ -99,14 +104,17 @@ impl OpenFile {
         match &self.opened {
             Opened::Place => Events::NVAL,
             // Nobody waits for these.
-            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Device(_) => {
-                Events::READABLE | Events::WRITABLE
-            }
+            Opened::File(_)
+            | Opened::Disk(_)
+            | Opened::Directory
+            | Opened::Device(_)
+            | Opened::Text(_) => Events::READABLE | Events::WRITABLE,
             Opened::Pipe(end) => end.readiness(),
             Opened::Counter(counter) => counter.readiness(),
             Opened::Timer(timer) => timer.readiness(),
             Opened::Epoll(epoll) => epoll.readiness(),
             Opened::Socket(socket) => socket.readiness(),
+            Opened::Terminal(terminal) => terminal.readiness(),
         }
     }
 
@@ -118,12 +126,14 @@ impl OpenFile {
             | Opened::File(_)
             | Opened::Disk(_)
             | Opened::Directory
+            | Opened::Text(_)
             | Opened::Device(_) => None,
             Opened::Pipe(end) => Some(end.queue()),
             Opened::Counter(counter) => Some(counter.queue()),
             Opened::Timer(timer) => Some(timer.queue()),
             Opened::Epoll(epoll) => Some(epoll.queue()),
             Opened::Socket(socket) => Some(socket.queue()),
+            Opened::Terminal(terminal) => Some(terminal.queue()),
         }
     }
 
@@ -131,13 +141,18 @@ impl OpenFile {
     #[must_use]
     pub const fn can_be_watched(&self) -> bool {
         match &self.opened {
-            Opened::File(_) | Opened::Disk(_) | Opened::Directory | Opened::Place => false,
+            Opened::File(_)
+            | Opened::Disk(_)
+            | Opened::Directory
+            | Opened::Text(_)
+            | Opened::Place => false,
             Opened::Device(device) => matches!(device, Device::Console | Device::Random),
             Opened::Pipe(_)
             | Opened::Counter(_)
             | Opened::Timer(_)
             | Opened::Epoll(_)
-            | Opened::Socket(_) => true,
+            | Opened::Socket(_)
+            | Opened::Terminal(_) => true,
         }
     }
 
@@ -146,7 +161,19 @@ impl OpenFile {
     pub fn timeout_ns(&self, events: Events) -> Option<u64> {
         match &self.opened {
             Opened::Socket(socket) => socket.timeout_ns(events.intersects(Events::OUT)),
+            Opened::Terminal(terminal) => terminal.timeout_ns(),
             _ => None,
+        }
+    }
+
+    /// What a call ends with that has waited so long and moved nothing.
+    ///
+    /// # Errors
+    /// EAGAIN, but for the terminal: there, it is the end.
+    pub const fn late(&self) -> Result<u64, Errno> {
+        match &self.opened {
+            Opened::Terminal(_) => Ok(0),
+            _ => Err(Errno::EAGAIN),
         }
     }
 
@@ -201,11 +228,16 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// With the console as standard input, output and error, in the root directory.
+    /// With the console, or the terminal if there is one, as standard input, output and error, in the
+    /// root directory.
     #[must_use]
-    pub fn new(names: Names<'_>, program: Vec<u8>) -> Self {
+    pub fn new(names: Names<'_>, terminal: Option<&Arc<Terminal>>, program: Vec<u8>) -> Self {
         let node = names.archive.find(b"/dev/console").ok().map(Node::Archive);
-        let file = OpenFile::new(Opened::Device(Device::Console), node, O_RDWR);
+        let opened = match terminal {
+            Some(terminal) => Opened::Terminal(terminal.clone()),
+            None => Opened::Device(Device::Console),
+        };
+        let file = OpenFile::new(opened, node, O_RDWR);
         let slot = Some(Slot {
             file,
             close_on_exec: false,

@@ -45,6 +45,12 @@ impl<M: Machine> core::fmt::Debug for Disk<M> {
 }
 
 impl<M: Machine> Disk<M> {
+    /// Whether nothing can be written to it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.system.read_only().is_some()
+    }
+
     /// Has the Ext2 Resource do an operation, on the account of `payer`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::descriptors::{OpenFile, Opened};
 use super::disk::Disk;
 use super::inode::{FileType, Inode};
 use super::operation::Operation;
+use super::procfs::Place;
 use super::tree::Node;
 use super::{Call, Failure, Outcome, status};
 use crate::errand::Here;
@@ -42,6 +43,9 @@ impl Call<'_> {
                 };
                 return Err(Operation::List(file.clone(), inode, buffer).into());
             }
+            (_, Some(Node::Process(place))) if place.is_directory() => {
+                return self.list_processes(&file, *place, buffer, size);
+            }
             (_, Some(Node::Archive(id))) => *id,
             _ => return Err(Errno::ENOTDIR.into()),
         };
@@ -63,6 +67,38 @@ impl Call<'_> {
         }
         self.memory.write(buffer, &listed)?;
         *position = at;
+        Ok(listed.len() as u64)
+    }
+}
+
+impl Call<'_> {
+    /// Lists a directory of `/proc`.
+    fn list_processes(&self, file: &OpenFile, at: Place, buffer: u64, size: u64) -> Outcome {
+        let procfs = self.names().procfs.ok_or(Errno::ENOTDIR)?;
+        let parent = at.parent().unwrap_or_else(|| Node::Process(at));
+        let Node::Process(parent) = parent else {
+            return Err(Errno::ENOTDIR.into());
+        };
+        let entry = |position: u64| match position {
+            0 => Some((b".".to_vec(), at, 1)),
+            1 => Some((b"..".to_vec(), parent, 2)),
+            position => procfs.entry(at, position),
+        };
+        let room = MAX_BYTES.min(size as u32 as usize);
+        let mut position = file.position.lock();
+        let (mut listed, mut next) = (Vec::new(), *position);
+        while let Some((name, place, behind)) = entry(next) {
+            let inode = (place.inode(), (place.mode() >> 12) as u8);
+            if !put(&mut listed, room, inode, &name, behind) {
+                if listed.is_empty() {
+                    return Err(Errno::EINVAL.into());
+                }
+                break;
+            }
+            next = behind;
+        }
+        self.memory.write(buffer, &listed)?;
+        *position = next;
         Ok(listed.len() as u64)
     }
 }

@@ -397,6 +397,7 @@ fn place_of(file: &OpenFile) -> Option<Place> {
     match file.node.as_ref()? {
         Node::Archive(id) => Some(Place::Archive(id.inode())),
         Node::Disk(inode) => Some(Place::Disk(inode.number_as_object())),
+        Node::Process(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use linux_raw_sys::general::{
     S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, W_OK, X_OK,
 };
 
-use super::archive::Kind;
+use super::archive::{Device, Kind};
 use super::descriptors::{OpenFile, Opened};
 use super::inode::{FileType, Inode};
 use super::operation::{Entry, Made, Operation, Rename};
@@ -115,6 +115,11 @@ impl Call<'_> {
             };
         }
         match node {
+            Node::Process(_) if writes => Err(Errno::EACCES),
+            Node::Process(place) => {
+                let procfs = self.names().procfs.ok_or(Errno::ENOENT)?;
+                Ok(Opened::Text(procfs.content(*place)?))
+            }
             Node::Disk(inode) => match inode.kind() {
                 FileType::Regular => Ok(Opened::Disk(inode.clone())),
                 FileType::Link => Err(Errno::ELOOP),
@@ -125,6 +130,7 @@ impl Call<'_> {
                 Kind::Directory(_) => Err(Errno::EISDIR),
                 Kind::File(_) if writes => Err(Errno::EROFS),
                 Kind::File(file) => Ok(Opened::File(file.clone())),
+                Kind::Device(Device::Console) => Ok(self.open_console(flags)),
                 Kind::Device(device) => Ok(Opened::Device(*device)),
             },
         }
@@ -169,6 +175,10 @@ impl Call<'_> {
     /// Where a link leads; `None` for anything else.
     fn target(&self, node: &Node) -> Option<Vec<u8>> {
         match node {
+            Node::Process(place) => {
+                let program = self.descriptors.lock().program.clone();
+                self.names().procfs?.target(*place, &program)
+            }
             Node::Disk(inode) => (inode.kind() == FileType::Link).then(|| inode.target().to_vec()),
             Node::Archive(id) => match &self.archive.node(*id).kind {
                 Kind::Link(target) => Some(target.to_vec()),
@@ -199,6 +209,7 @@ impl Call<'_> {
             return Ok(0);
         };
         let (permissions, is_constant) = match &node {
+            Node::Process(place) => (place.mode() as u16, true),
             Node::Disk(inode) => (inode.attributes().mode, false),
             Node::Archive(id) => {
                 let node = self.archive.node(*id);
@@ -476,8 +487,9 @@ impl Call<'_> {
             _ if path.is_empty() => return Err(Errno::ENOENT.into()),
             _ => descriptors.get(directory)?.place()?,
         };
-        let program = &descriptors.program;
-        Ok(self.names().walk(&start, path, follow, program)?)
+        let program = descriptors.program.clone();
+        drop(descriptors);
+        Ok(self.names().walk(&start, path, follow, &program)?)
     }
 }
 

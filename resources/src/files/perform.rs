@@ -16,6 +16,7 @@ use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::Machine;
+use crate::process::console;
 use crate::space::{Pinned, Space, UserError};
 use crate::system::{Kind, Message};
 use crate::thread::{self, Resumption, Thread};
@@ -38,8 +39,13 @@ pub(crate) fn conclude<M: Machine>(
                 .request(caller.shared, caller.context, Kind::FileCache, message);
         caller.context.send(request);
     }
+    console::listen_again(caller.shared, caller.context);
     match outcome {
         Ok(result) => Ok(result),
+        Err(Failure::Signals(group, signal)) => {
+            console::signal_group(caller.shared, caller.context, group, signal);
+            Err(Verdict::Again)
+        }
         Err(Failure::Left(operation)) => {
             let thread = caller.thread.clone();
             begin(caller, *operation, Completion::Thread(thread))?;

@@ -5,13 +5,14 @@ use core::mem::offset_of;
 
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
-    EXT2_SUPER_MAGIC, MS_RDONLY, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG,
-    S_IFSOCK, STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
+    EXT2_SUPER_MAGIC, MS_RDONLY, PROC_SUPER_MAGIC, RAMFS_MAGIC, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK,
+    S_IFREG, S_IFSOCK, STATX__RESERVED, STATX_BASIC_STATS, stat, statfs, statx, statx_timestamp,
 };
 
 use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};
 use super::descriptors::{OpenFile, Opened};
 use super::inode::{Inode, Time};
+use super::procfs::Place;
 use super::tree::Node;
 use super::{Call, Failure, Outcome, Usage};
 use crate::errno::Errno;
@@ -27,6 +28,8 @@ const DEVICE_OF_DISK: u32 = 4;
 const DEVICE_OF_PIPES: u32 = 2;
 const DEVICE_OF_OTHERS: u32 = 3;
 const DEVICE_OF_SOCKETS: u32 = 5;
+/// That of `/proc`.
+const DEVICE_OF_PROCESSES: u32 = 6;
 /// Bytes of a block in `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -143,6 +146,7 @@ impl Call<'_> {
         match node {
             Node::Archive(id) => Status::of_archive(*id, self.archive.node(*id)),
             Node::Disk(inode) => Status::of_disk(inode),
+            Node::Process(place) => Status::of_process(*place),
         }
     }
 
@@ -150,9 +154,13 @@ impl Call<'_> {
         if let (Some(Node::Disk(_)), Some(disk)) = (node, self.disk) {
             return statfs_of(&disk.usage());
         }
+        let kind = match node {
+            Some(Node::Process(_)) => PROC_SUPER_MAGIC,
+            _ => RAMFS_MAGIC,
+        };
         let mut bytes = [0; size_of::<statfs>()];
         put!(bytes: statfs {
-            f_type: u64::from(RAMFS_MAGIC),
+            f_type: u64::from(kind),
             f_bsize: PAGE_SIZE,
             f_files: self.archive.len() as u64,
             f_namelen: MAX_NAME as u64,
@@ -253,6 +261,16 @@ impl Status {
             accessed: changed,
             modified: changed,
             changed,
+        }
+    }
+
+    fn of_process(place: Place) -> Self {
+        Self {
+            device: DEVICE_OF_PROCESSES,
+            inode: place.inode(),
+            links: 1 + u32::from(place.is_directory()),
+            mode: place.mode(),
+            ..Self::default()
         }
     }
 

@@ -182,11 +182,12 @@ fn find_by(archive: &Archive, path: &[u8], follow: Follow) -> Result<NodeId, Err
     let names = Names {
         archive,
         disk: None,
+        procfs: None,
     };
     match names.walk(&NodeId::ROOT.into(), path, follow, b"/bin/tool") {
         Ok(found) => match found.node()? {
             Node::Archive(id) => Ok(id),
-            Node::Disk(_) => panic!("there is no disk"),
+            Node::Disk(_) | Node::Process(_) => panic!("there is no disk"),
         },
         Err(Lost::Error(error)) => Err(error),
         Err(Lost::Absent(_)) => panic!("there is no disk"),

@@ -15,7 +15,6 @@ use super::cursor::{Buffer, Cursor};
 use super::descriptors::{OpenFile, Opened};
 use super::event::EventCounter;
 use super::operation::Operation;
-use super::page_cache::ArchiveFile;
 use super::pipe::{PipeEnd, Step};
 use super::ready::Events;
 use super::{Call, Failure, Outcome};
@@ -134,7 +133,10 @@ impl Call<'_> {
         let file = self.descriptors.lock().get(descriptor)?;
         let end = match &file.opened {
             Opened::Place => return Err(Errno::EBADF.into()),
-            Opened::Device(Device::Console) | Opened::Pipe(_) | Opened::Socket(_) => {
+            Opened::Device(Device::Console)
+            | Opened::Pipe(_)
+            | Opened::Socket(_)
+            | Opened::Terminal(_) => {
                 return Err(Errno::ESPIPE.into());
             }
             Opened::Device(_) | Opened::Counter(_) | Opened::Timer(_) | Opened::Epoll(_) => {
@@ -142,6 +144,7 @@ impl Call<'_> {
             }
             Opened::Directory => i64::MAX,
             Opened::File(content) => content.length() as i64,
+            Opened::Text(text) => text.len() as i64,
             Opened::Disk(inode) => inode.size() as i64,
         };
         let mut position = file.position.lock();
@@ -180,6 +183,7 @@ impl Call<'_> {
             | Opened::Pipe(_)
             | Opened::Counter(_)
             | Opened::Socket(_)
+            | Opened::Terminal(_)
                 if file.flags() & O_ACCMODE != O_RDONLY =>
             {
                 Ok(file)
@@ -243,13 +247,15 @@ impl Call<'_> {
                 let buffers = buffers.to_vec();
                 Err(Operation::Read(file.clone(), inode.clone(), buffers, at).into())
             }
-            Opened::File(content) => self.read_file(file, content, buffers, at),
+            Opened::File(content) => self.read_file(file, content.content(), buffers, at),
+            Opened::Text(text) => self.read_file(file, text, buffers, at),
             Opened::Epoll(_) => Err(Errno::EINVAL.into()),
             Opened::Device(Device::Console)
             | Opened::Pipe(_)
             | Opened::Counter(_)
             | Opened::Timer(_)
             | Opened::Socket(_)
+            | Opened::Terminal(_)
                 if at.is_some() =>
             {
                 Err(Errno::ESPIPE.into())
@@ -258,6 +264,7 @@ impl Call<'_> {
             Opened::Timer(timer) => self.read_count(file, buffers, || timer.take()),
             Opened::Pipe(end) => self.read_pipe(file, end, buffers),
             Opened::Socket(socket) => self.read_socket(file, socket, buffers),
+            Opened::Terminal(terminal) => self.read_terminal(file, terminal, buffers),
             Opened::Device(Device::Console) => self.read_console(buffers),
             Opened::Device(Device::Null) => Ok(0),
             Opened::Device(Device::Zero | Device::Full) => self.fill(buffers, |_| {}),
@@ -272,7 +279,7 @@ impl Call<'_> {
     fn read_file(
         &self,
         file: &OpenFile,
-        content: &ArchiveFile,
+        content: &[u8],
         buffers: &[Buffer],
         at: Option<u64>,
     ) -> Outcome {
@@ -280,7 +287,8 @@ impl Call<'_> {
         let start = at.unwrap_or(*position);
         let mut done = 0;
         for buffer in buffers {
-            let rest = content.from(start.saturating_add(done));
+            let from = usize::try_from(start.saturating_add(done)).unwrap_or(usize::MAX);
+            let rest = content.get(from..).unwrap_or_default();
             let length = (rest.len() as u64)
                 .min(buffer.length)
                 .min(MAX_COPIED - done);
@@ -372,6 +380,7 @@ impl Call<'_> {
             | Opened::Pipe(_)
             | Opened::Counter(_)
             | Opened::Socket(_)
+            | Opened::Terminal(_)
                 if at.is_some() =>
             {
                 Err(Errno::ESPIPE.into())
@@ -379,10 +388,12 @@ impl Call<'_> {
             Opened::Counter(counter) => self.write_counter(file, counter, buffers),
             Opened::Pipe(end) => self.write_pipe(file, end, buffers),
             Opened::Socket(socket) => self.write_socket(file, socket, buffers),
+            Opened::Terminal(terminal) => self.write_terminal(terminal, buffers),
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
             Opened::Device(Device::Null | Device::Zero | Device::Random) => Ok(total),
             Opened::File(_)
+            | Opened::Text(_)
             | Opened::Directory
             | Opened::Place
             | Opened::Timer(_)
@@ -488,7 +499,7 @@ impl Call<'_> {
 }
 
 /// Why a transfer goes no further before the file is ready.
-fn wait_for(file: &Arc<OpenFile>, events: Events) -> Failure {
+pub(super) fn wait_for(file: &Arc<OpenFile>, events: Events) -> Failure {
     if file.is_nonblocking() {
         return Errno::EAGAIN.into();
     }

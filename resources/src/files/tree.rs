@@ -5,8 +5,9 @@
 //! archive, with the disk over it if there is one), [`Node`] (what a path leads to), [`Found`].
 //!
 //! Without a disk, the archive is everything. With one, the disk's root is the root, and a few
-//! places of the archive (`/dev`, `/proc`) are mounted over it. No recursion: what is left of the
-//! path, and of the links in it, is on a list of at most [`MAX_LINKS`] + 1.
+//! places of the archive (`/dev`, `/proc`) are mounted over it. For processes, `/proc` is what there
+//! is to read of processes (`procfs`). No recursion: what is left of the path, and of the links in it,
+//! is on a list of at most [`MAX_LINKS`] + 1.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -16,6 +17,7 @@ use hashbrown::HashMap;
 
 use super::archive::{Archive, Kind, MAX_NAME, NodeId};
 use super::inode::{FIRST_OBJECT, FileType, Gone, Inode, Wanted};
+use super::procfs::{Place, Procfs};
 use super::walk::{MAX_LINKS, MAX_PATH};
 use crate::errno::Errno;
 
@@ -26,6 +28,8 @@ pub enum Node {
     Archive(NodeId),
     /// Something of the disk.
     Disk(Arc<Inode>),
+    /// Something in `/proc`.
+    Process(Place),
 }
 
 impl Node {
@@ -35,6 +39,7 @@ impl Node {
         match (self, other) {
             (Self::Archive(one), Self::Archive(other)) => one == other,
             (Self::Disk(one), Self::Disk(other)) => Arc::ptr_eq(one, other),
+            (Self::Process(one), Self::Process(other)) => one == other,
             _ => false,
         }
     }
@@ -46,7 +51,7 @@ impl Node {
     pub fn on_disk(&self) -> Result<&Arc<Inode>, Errno> {
         match self {
             Self::Disk(inode) => Ok(inode),
-            Self::Archive(_) => Err(Errno::EROFS),
+            Self::Archive(_) | Self::Process(_) => Err(Errno::EROFS),
         }
     }
 }
@@ -250,6 +255,8 @@ pub struct Names<'a> {
     pub archive: &'a Archive,
     /// The disk.
     pub disk: Option<&'a Tree>,
+    /// What is in `/proc`; without, it is the archive's.
+    pub procfs: Option<Procfs<'a>>,
 }
 
 impl Names<'_> {
@@ -268,11 +275,13 @@ impl Names<'_> {
         match node {
             Node::Archive(id) => self.archive.directory(*id).is_some(),
             Node::Disk(inode) => inode.kind() == FileType::Directory,
+            Node::Process(place) => place.is_directory(),
         }
     }
 
     /// Follows `path` from the directory `start`. `follow` is about a symbolic link at its end;
-    /// `program` is where `/proc/self/exe` leads.
+    /// `program` is where `/proc/self/exe` leads. No process's descriptors are
+    /// locked meanwhile: what is in `/proc` asks for those of others.
     ///
     /// # Errors
     /// ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; or what is not in memory.
@@ -328,6 +337,13 @@ impl Names<'_> {
             (b".", _) => Ok(Some(at.clone())),
             (b"..", _) => Ok(Some(self.parent(at))),
             _ if name.len() > MAX_NAME => Err(Errno::ENAMETOOLONG.into()),
+            (_, Node::Process(place)) => {
+                let child = self.procfs.and_then(|procfs| procfs.child(*place, name));
+                Ok(child.map(Node::Process))
+            }
+            (b"proc", at) if self.procfs.is_some() && at.is(&self.root()) => {
+                Ok(Some(Node::Process(Place::Root)))
+            }
             (_, Node::Archive(id)) => {
                 let directory = self.archive.directory(*id).ok_or(Errno::ENOTDIR)?;
                 Ok(directory.entry(name).map(Node::Archive))
@@ -365,6 +381,7 @@ impl Names<'_> {
                 let place = inode.place();
                 Node::Disk(place.map_or_else(|| inode.clone(), |place| place.parent))
             }
+            Node::Process(place) => place.parent().unwrap_or_else(|| self.root()),
             Node::Archive(id) => {
                 let parent = self.archive.directory(*id).map(super::Directory::parent);
                 match parent {
@@ -383,6 +400,7 @@ impl Names<'_> {
     pub fn path(&self, directory: &Node) -> Result<Vec<u8>, Errno> {
         let mut inode = match directory {
             Node::Archive(id) => return Ok(self.archive.path(*id)),
+            Node::Process(place) => return Ok(place.path()),
             Node::Disk(inode) => inode.clone(),
         };
         let mut names = Vec::new();
@@ -475,6 +493,7 @@ impl Walk<'_> {
     /// Where a link leads; `None` for anything else.
     fn target(&self, node: &Node) -> Option<Vec<u8>> {
         match node {
+            Node::Process(place) => self.names.procfs?.target(*place, self.program),
             Node::Disk(inode) if inode.kind() == FileType::Link => Some(inode.target().to_vec()),
             Node::Disk(_) => None,
             Node::Archive(id) => match &self.names.archive.node(*id).kind {

@@ -1,6 +1,7 @@
 //! Bounds of paths, and programs by their paths.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::Failure;
 use super::archive::{Archive, Kind, NodeId};
@@ -27,12 +28,13 @@ impl Archive {
         let names = Names {
             archive: self,
             disk: None,
+            procfs: None,
         };
         let found = names.walk(&NodeId::ROOT.into(), path, Follow::Always, b"");
         match found {
             Ok(found) => match found.node()? {
                 Node::Archive(id) => Ok(id),
-                Node::Disk(_) => Err(Errno::ENOENT),
+                Node::Disk(_) | Node::Process(_) => Err(Errno::ENOENT),
             },
             Err(super::tree::Lost::Error(error)) => Err(error),
             Err(super::tree::Lost::Absent(_)) => Err(Errno::ENOENT),
@@ -57,7 +59,7 @@ impl Archive {
 }
 
 impl Names<'_> {
-    /// The file of a program at a path.
+    /// The file of a program at a path, and its absolute path without links.
     ///
     /// # Errors
     /// As execve(2) for its path: ENOENT and so on; EACCES if it is no file, or not executable. Or
@@ -67,10 +69,16 @@ impl Names<'_> {
         start: &Node,
         path: &[u8],
         running: &[u8],
-    ) -> Result<Arc<dyn Object>, Failure> {
+    ) -> Result<(Arc<dyn Object>, Vec<u8>), Failure> {
         let found = self.walk(start, path, Follow::Always, running)?;
+        let mut place = self.path(&found.directory)?;
+        if !place.ends_with(b"/") {
+            place.push(b'/');
+        }
+        place.extend_from_slice(&found.name);
         match found.node()? {
-            Node::Archive(id) => Ok(self.archive.program_at(id)?),
+            Node::Process(_) => Err(Errno::EACCES.into()),
+            Node::Archive(id) => Ok((self.archive.program_at(id)?, place)),
             Node::Disk(inode) => {
                 let is_program = inode.attributes().mode & EXECUTE != 0;
                 if inode.kind() != FileType::Regular || !is_program {
@@ -79,7 +87,7 @@ impl Names<'_> {
                 if inode.head().is_none() {
                     return Err(Operation::BringIn(Wanted::Head(inode)).into());
                 }
-                Ok(inode)
+                Ok((inode, place))
             }
         }
     }

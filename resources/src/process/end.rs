@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use vortex_toolkit::{Context, Control};
 
-use super::{ExitStatus, Process, family};
+use super::{ExitStatus, Process, console, family};
 use crate::files;
 use crate::machine::Machine;
 use crate::signals::Signal;
@@ -144,6 +144,7 @@ pub(crate) fn end<M: Machine>(
     process.home().leave();
     process.family.lock().waiters.clear();
     family::orphan(shared, context, process);
+    console::hang_up(shared, context, process);
     feed(shared, context);
     if family::tell_parent(shared, context, process, status) {
         family::forget(shared, process);

@@ -78,11 +78,10 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
     let (shared, old) = (caller.shared, caller.process);
     delete_timers(shared, old);
     let home = old.home();
-    let empty = Family::new(0, 0, 0);
-    let family = core::mem::replace(&mut *old.family.lock(), empty);
+    let family = core::mem::replace(&mut *old.family.lock(), Family::new(0, 0, 0));
     let parent = family.parent;
     let mut descriptors = old.descriptors().lock().clone();
-    for gone in descriptors.executed(program.path.clone()) {
+    for gone in descriptors.executed(program.place.clone()) {
         shared.locks.closed(old.id(), &gone);
     }
     let mut used = old.life().used;
@@ -94,6 +93,8 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
         settings: old.settings().inherited(),
         rights: old.rights(),
         name: program_name(&program.path),
+        command_line: loaded.command_line,
+        started: old.started(),
         threads: old.threads(),
         family,
         signals: old.signals.lock().exec(),

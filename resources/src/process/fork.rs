@@ -158,6 +158,8 @@ fn finish<M: Machine>(
         settings: parent.settings().inherited(),
         rights: parent.rights(),
         name: parent.name(),
+        command_line: parent.command_line.clone(),
+        started: shared.machine.now(),
         threads: home.thread_resource(&shared.grid),
         family: parent.family.lock().of_child(parent.id()),
         signals: parent.signals.lock().fork(),

@@ -8,7 +8,7 @@ use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Context, Request};
 
-use super::{Consumption, ExitStatus, Family, Life, Process, Rights, suspend};
+use super::{Consumption, ExitStatus, Family, Life, Process, Rights, console, suspend};
 use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::errno::Errno;
@@ -88,7 +88,13 @@ fn create<M: Machine>(
         shared.processes.forget(id);
         home.abandon();
     })?;
-    let process = build(shared, &home, id, spawn, loaded.space);
+    let process = build(
+        shared,
+        &home,
+        id,
+        spawn,
+        (loaded.space, loaded.command_line),
+    );
     let thread = NewThread {
         id,
         process: process.clone(),
@@ -99,6 +105,7 @@ fn create<M: Machine>(
         name: process.name(),
     }
     .build(shared);
+    console::give(shared, &process);
     enter(shared, context, &process, &thread);
     Ok(id)
 }
@@ -107,6 +114,8 @@ fn create<M: Machine>(
 pub(super) struct Loaded<M: Machine> {
     pub(super) space: Arc<Space<M>>,
     pub(super) entry: Entry,
+    /// Its arguments, each with a zero behind it; the first part of many.
+    pub(super) command_line: Arc<[u8]>,
 }
 
 pub(super) fn load<M: Machine>(
@@ -124,7 +133,11 @@ pub(super) fn load<M: Machine>(
     space.set_seed(u64::from_le_bytes(seed.try_into().unwrap_or_default()));
     let random = random.try_into().unwrap_or_default();
     let entry = executable::load(&space, file, arguments, shared.machine.processor(), random)?;
-    Ok(Loaded { space, entry })
+    Ok(Loaded {
+        space,
+        entry,
+        command_line: command_line(arguments),
+    })
 }
 
 fn build<M: Machine>(
@@ -132,7 +145,7 @@ fn build<M: Machine>(
     home: &Arc<Home>,
     id: u32,
     spawn: Spawn<M>,
-    space: Arc<Space<M>>,
+    (space, command_line): (Arc<Space<M>>, Arc<[u8]>),
 ) -> Arc<Process<M>> {
     let parent = spawn.caller.as_ref().map(|caller| caller.process().clone());
     let family = match &parent {
@@ -148,6 +161,8 @@ fn build<M: Machine>(
         settings: parent.map_or_else(Settings::default, |parent| parent.settings().inherited()),
         rights: spawn.rights,
         name: program_name(&spawn.arguments.path),
+        command_line,
+        started: shared.machine.now(),
         threads: home.thread_resource(&shared.grid),
         family,
         signals: signals::OfProcess::new(),
@@ -165,6 +180,16 @@ pub(super) fn program_name(path: &[u8]) -> [u8; 16] {
     short_name(base.unwrap_or_default())
 }
 
+/// Bytes of arguments that are kept to be told.
+const COMMAND_LINE: usize = 4096;
+
+/// A program's arguments, each with a zero behind it, up to a bound.
+fn command_line(arguments: &Arguments) -> Arc<[u8]> {
+    let all = arguments.arguments.iter();
+    let bytes = all.flat_map(|argument| argument.iter().chain(&[0]));
+    bytes.copied().take(COMMAND_LINE).collect()
+}
+
 /// What a process is made of.
 pub(super) struct Parts<M: Machine> {
     pub(super) id: u32,
@@ -173,6 +198,8 @@ pub(super) struct Parts<M: Machine> {
     pub(super) settings: Settings,
     pub(super) rights: Rights,
     pub(super) name: [u8; 16],
+    pub(super) command_line: Arc<[u8]>,
+    pub(super) started: u64,
     pub(super) threads: ResourceId,
     pub(super) family: Family<M>,
     pub(super) signals: signals::OfProcess,
@@ -192,6 +219,8 @@ impl<M: Machine> Parts<M> {
             settings: self.settings,
             rights: self.rights,
             name: Mutex::new(self.name),
+            command_line: self.command_line,
+            started: self.started,
             activity: AtomicU32::new(home.activity.0),
             threads: AtomicU32::new(self.threads.0),
             timeslice: AtomicU64::new(home.timeslice()),

@@ -43,7 +43,7 @@ impl Action {
     }
 
     /// Whether a signal with this action does nothing at all.
-    pub(super) const fn drops(&self, signal: Signal) -> bool {
+    pub(crate) const fn drops(&self, signal: Signal) -> bool {
         self.is_ignored()
             || self.is_default()
                 && matches!(Default::of(signal), Default::Ignore | Default::Continue)

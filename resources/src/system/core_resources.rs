@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::files;
 use crate::machine::{Access, Machine};
 use crate::net::{self, NetMessage};
-use crate::process::{self, ExitStatus};
+use crate::process::{self, ExitStatus, console};
 use crate::signals::Signal;
 use crate::storage::{self, DiskMessage, IoError};
 use crate::thread::{self, Resumption};
@@ -122,6 +122,8 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::Teardown(process) => process::tear_down(shared, context, &process),
             Message::Ended(process) => process::end(shared, context, &process),
             Message::Recharge(process) => process::recharge(shared, context, &process),
+            Message::Console => console::listen(shared, context),
+            Message::Typed(bytes) => console::typed(shared, context, &bytes),
             Message::Errand(errand) => return errand.begin(shared, context),
             Message::Read(read) => return files::source(shared, context, *read),
             Message::Put(put) => files::sink(context, &put),
@@ -155,16 +157,9 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
                 if thread.process().threads() != request.head.destination {
                     return thread::ready(context, &thread);
                 }
-                log::warn!(
-                    "process {} is killed: there is no place where it could run ({reason})",
-                    thread.process().id()
-                );
-                process::kill(
-                    shared,
-                    context,
-                    thread.process(),
-                    ExitStatus::killed(Signal::KILL),
-                );
+                let process = thread.process();
+                log::warn!("process {} cannot run anywhere: {reason}", process.id());
+                process::kill(shared, context, process, ExitStatus::killed(Signal::KILL));
                 return thread::die_unrun(shared, context, &thread);
             }
             Message::Call(call) => {
@@ -197,9 +192,11 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             message @ (Message::Teardown(_) | Message::Recharge(_) | Message::Fork(_)) => {
                 (Kind::AddressSpace, message)
             }
-            message @ (Message::Spawn(_) | Message::Kill(..) | Message::Ended(_)) => {
-                (Kind::Process, message)
-            }
+            message @ (Message::Spawn(_)
+            | Message::Kill(..)
+            | Message::Ended(_)
+            | Message::Console
+            | Message::Typed(_)) => (Kind::Process, message),
         };
         // The activity has ended: what is left to do is the infrastructure's.
         if request.head.activity == infrastructure {

@@ -84,6 +84,10 @@ pub enum Message<M: Machine> {
     Disk(DiskMessage),
     /// Between the resources of the network.
     Net(NetMessage),
+    /// To the process resource: something has been typed at the terminal.
+    Console,
+    /// To the process resource, on the account of who has the terminal: this has been typed.
+    Typed(Box<[u8]>),
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
     /// boot have been looked at, or have not answered in time.
     AwaitVolumes,

@@ -28,6 +28,8 @@ const STATISTICS_SHARE: u32 = 10;
 /// statistics'.
 const GUEST_PORT: u16 = 8000;
 const HOST_PORT: u16 = 8080;
+/// The port here at which the statistics are, if nobody has it or one before.
+pub(crate) const STATISTICS_PORT: u16 = HOST_PORT + SHARES.len() as u16;
 const ROOT: &str = "/www";
 /// A page to look at, and one for clients that measure.
 const INDEX: &str = "<!doctype html>\n<title>Vortex</title>\n<h1>Vortex</h1>\n<p>One of three web \
@@ -74,6 +76,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         ui::header(&format!("{name} at {url}"));
     }
     if let Some(Forward { host, .. }) = forwards.last() {
+        ui::header(&format!("the statistics in a terminal:\n  {}", top(*host)));
         ui::header(&format!(
             "weights can be changed meanwhile:\n{}",
             command(*host, &token)
@@ -99,6 +102,14 @@ fn token() -> Result<String> {
         .read_exact(&mut bytes)
         .context("cannot read random numbers")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How the statistics are shown in a terminal.
+fn top(port: u16) -> String {
+    match port {
+        STATISTICS_PORT => "cargo xtask top".to_owned(),
+        port => format!("cargo xtask top {}:{port}", Ipv4Addr::LOCALHOST),
+    }
 }
 
 /// How a weight is changed from here.

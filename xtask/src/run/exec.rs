@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::program::{self, Program, Statuses};
-use xtask::qemu::{self, Guest, Next};
+use xtask::qemu::{self, Exit, Guest, Next};
 use xtask::ui;
 
 use super::{Args, BootFrom, LAST_WAIT, TIMED_OUT};
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, line: &str) -> Result<ExitCode> {
     }
     let exit = guest.exit(qemu::within(LAST_WAIT))?;
     let exit = exit.context("QEMU closed its log and does not end")?;
-    match log.statuses.of_processes(&exit) {
+    match log.status(&exit) {
         Some(status) => Ok(status.into()),
         None => {
             log.show_last();
@@ -94,7 +94,12 @@ impl Log {
         }
     }
 
-    fn add(&mut self, line: &str) {
+    /// The status of the processes, if they have ended.
+    pub(super) fn status(&self, exit: &Exit) -> Option<u8> {
+        self.statuses.of_processes(exit)
+    }
+
+    pub(super) fn add(&mut self, line: &str) {
         self.statuses.read(line);
         if self.shown {
             eprintln!("{line}");

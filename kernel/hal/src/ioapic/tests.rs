@@ -208,3 +208,14 @@ fn a_pin_is_level_triggered_and_has_its_input_for_itself() {
     assert_eq!(chips.connect_pin(11, 0x41, 2), Err(IoApicError::Taken(11)));
     assert_eq!(chips.all[0].registers.indirect[0x26], 0xa040);
 }
+
+#[test]
+fn an_old_line_arrives_as_on_every_pc_unless_the_tables_say_otherwise() {
+    let mut chips = two_chips();
+    let absent = Err(IoApicError::NoSuchInput(3));
+    assert_eq!(chips.connect_line(3, 0x50, 1), absent);
+    chips.lines = Some(Interrupts::default());
+    assert_eq!(chips.connect_line(3, 0x50, 1), Ok(()));
+    // Edge-triggered, active high.
+    assert_eq!(chips.all[0].registers.indirect[0x16..0x18], [0x50, 1 << 24]);
+}

@@ -124,6 +124,7 @@ async fn fetch<M: Machine>(here: &Here<M>, claim: Claim) -> Result<(), Errno> {
         frames.push(space::allocate(here, inode, page).await?);
     }
     let blocks = inode.blocks.read().await;
+    let coming = here.shared.cache.arrivals.begin(here.activity());
     let offset = claim.pages.first().map_or(0, |(page, _)| page * PAGE_SIZE);
     let data = Memory::new(
         &here.shared.machine,
@@ -150,7 +151,7 @@ async fn fetch<M: Machine>(here: &Here<M>, claim: Claim) -> Result<(), Errno> {
         }
     }
     here.port.add_memory(kept * PAGE_SIZE);
-    drop((pages, blocks));
+    drop((pages, blocks, coming));
     Ok(())
 }
 

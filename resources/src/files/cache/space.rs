@@ -20,7 +20,8 @@ use crate::thread;
 const WANTED: usize = 16;
 
 /// A frame for a page of a file, paid by the activity that asks. What it may not have is had by
-/// giving back other pages: clean ones, then dirty ones of its own.
+/// giving back other pages: clean ones, then dirty ones of its own; if all are on their way or in use,
+/// by waiting for one.
 ///
 /// # Errors
 /// ENOMEM when nothing can be given back.
@@ -30,22 +31,44 @@ pub(super) async fn allocate<M: Machine>(
     page: u64,
 ) -> Result<Frame, Errno> {
     let owner = owner(here, inode, page);
-    let memory = &here.shared.memory;
+    let (memory, activity) = (&here.shared.memory, owner.activity);
+    if let Ok(frame) = memory.allocate(owner) {
+        return Ok(frame);
+    }
+    let turn = here.shared.cache.arrivals.turn(activity);
+    let _turn = turn.lock().await;
     // A frame that has been used gets away once.
-    let mut patience = 2 * here.shared.machine.limit();
+    let all = 2 * here.shared.machine.limit();
+    let mut patience = all;
+    let mut is_last = false;
     loop {
+        let came = here.shared.cache.arrivals.next();
         let refusal = match memory.allocate(owner) {
             Ok(frame) => return Ok(frame),
             Err(refusal) => refusal,
         };
-        if patience == 0 {
+        let (given, looked) = reclaim(&here.shared, refusal, activity);
+        if given > 0 {
+            continue;
+        }
+        flush::write_back(here, activity, WANTED, u64::MAX).await;
+        patience = patience.saturating_sub(looked.max(1));
+        if patience > 0 {
+            continue;
+        }
+        if is_last {
             return Err(Errno::ENOMEM);
         }
-        let (given, looked) = reclaim(&here.shared, refusal, owner.activity);
-        if given == 0 {
-            patience = patience.saturating_sub(looked.max(1));
-            flush::write_back(here, owner.activity, WANTED, u64::MAX).await;
+        let whose = (refusal == Refusal::OverBudget).then_some(activity);
+        if here.shared.cache.arrivals.are_coming(whose) {
+            came.await;
+        } else {
+            is_last = true;
         }
+        // What has come before is used up when this has its turn.
+        let after_others = here.visit(Kind::AddressSpace, activity, |_| async {});
+        after_others.await?;
+        patience = all;
     }
 }
 

@@ -429,3 +429,27 @@ fn all_that_an_activity_has_brought_in_can_be_given_back() {
     }
     assert_eq!(evict(&mut rig), 0);
 }
+
+#[test]
+fn who_asks_for_more_pages_at_once_than_it_may_have_gets_them_one_after_another() {
+    let mut rig = Rig::new();
+    let (other, memory) = (rig.other.clone(), rig.world.shared.memory.clone());
+    let known = rig.read(POOR, &other, 999);
+    assert!(rig.wait(&known).is_ok());
+    memory.set_budget(POOR, Some(memory.held(POOR) + 20));
+    let pages = (0..50).map(|number| number * 3);
+    let all: Vec<_> = (pages.clone())
+        .map(|page| rig.read(POOR, &other, page))
+        .collect();
+    for (page, ending) in pages.zip(&all) {
+        let read = rig.wait(ending).expect("there is memory, after a while");
+        let at = page as usize * PAGE;
+        assert!(read == contents(1)[at..at + PAGE], "not page {page}");
+    }
+    assert!(memory.held(POOR) <= memory.budget(POOR).unwrap());
+    // Without any that it could wait for, it is told.
+    memory.set_budget(POOR, Some(0));
+    let shared = rig.shared.clone();
+    let none = rig.read(POOR, &shared, 5);
+    assert_eq!(rig.wait(&none), Err(Errno::ENOMEM));
+}

@@ -10,6 +10,28 @@ const NOWHERE: u64 = 0x10;
 /// Keeps no pages of the archive's files.
 struct Nobody;
 
+impl crate::files::Jobs for Nobody {
+    fn place(&self) -> (u32, u32) {
+        (1, 1)
+    }
+
+    fn is_leader(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self, _: crate::signals::Signal) -> bool {
+        false
+    }
+
+    fn is_orphaned(&self) -> bool {
+        false
+    }
+
+    fn is_group(&self, group: u32, session: u32) -> bool {
+        (group, session) == (1, 1)
+    }
+}
+
 impl crate::files::PageOwner for Nobody {
     fn owner(
         &self,
@@ -35,9 +57,10 @@ impl Program {
         let names = Names {
             archive: &archive,
             disk: None,
+            procfs: None,
         };
         let bytes = RefCell::new(vec![0; 0x1_0000]);
-        let descriptors = spin::Mutex::new(Descriptors::new(names, b"/bin/tool".to_vec()));
+        let descriptors = spin::Mutex::new(Descriptors::new(names, None, b"/bin/tool".to_vec()));
         let memory = Memory {
             start: START,
             bytes,
@@ -64,6 +87,9 @@ impl Program {
             creation_mask: 0o022,
             done: core::cell::Cell::new(0),
             pages: &Nobody,
+            terminal: None,
+            jobs: &Nobody,
+            processes: None,
         }
     }
 
@@ -115,7 +141,9 @@ fn done<T>(outcome: Result<T, Failure>) -> Result<T, Errno> {
         Failure::User(UserError::Bad) => Errno::EFAULT,
         Failure::User(UserError::Absent(..)) => panic!("memory is absent"),
         Failure::Left(operation) => panic!("{operation:?} without a disk"),
-        Failure::Blocks(..) | Failure::Broken | Failure::Pauses => panic!("{failure:?}"),
+        Failure::Blocks(..) | Failure::Broken | Failure::Pauses | Failure::Signals(..) => {
+            panic!("{failure:?}")
+        }
     })
 }
 
