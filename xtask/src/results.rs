@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
+use xtask::accel::{self, Accel};
 use xtask::process::{self, Running};
-use xtask::{accel, ui, workspace};
+use xtask::{ui, workspace};
 
 use page::{Origin, Page};
 
@@ -62,7 +63,7 @@ impl Experiment {
     }
 
     /// What its command is given.
-    fn arguments(self, args: &Args) -> Vec<String> {
+    fn arguments(self, args: &Args, accel: Accel) -> Vec<String> {
         let mut words = vec!["experiment".into(), self.name().into()];
         words.extend(["--baseline", "linux", "--seconds"].map(Into::into));
         // Of the isolation experiment there are as many runs as neighbours.
@@ -74,10 +75,16 @@ impl Experiment {
         if let Some(smp) = args.smp.filter(|_| self != Self::Files) {
             words.extend(["--smp".into(), smp.to_string()]);
         }
+        if self == Self::Web && accel != Accel::Kvm {
+            words.extend(SLOW_LINK.map(Into::into));
+        }
         words
     }
 }
 
+/// A link that Linux can fill with emulated processors: at 100 Mbit/s they are all busy, and shares of
+/// the link decide nothing.
+const SLOW_LINK: [&str; 4] = ["--rate", "20", "--page", "200000"];
 /// Seconds for each neighbour, at the most.
 const ISOLATION_SECONDS: u32 = 20;
 
@@ -86,9 +93,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         [] => &Experiment::ALL,
         some => some,
     };
-    let mut page = Page::new(origin()?);
+    let accel = accel::detect()?;
+    let mut page = Page::new(origin(accel)?);
     for experiment in chosen {
-        let words = experiment.arguments(args);
+        let words = experiment.arguments(args, accel);
         let text = ran(&words)?;
         page.add(&words.join(" "), &text)
             .with_context(|| format!("what {} wrote", words.join(" ")))?;
@@ -113,7 +121,7 @@ fn ran(words: &[String]) -> Result<String> {
 }
 
 /// Where and when this is.
-fn origin() -> Result<Origin> {
+fn origin(accel: Accel) -> Result<Origin> {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text
         .lines()
@@ -137,7 +145,34 @@ fn origin() -> Result<Origin> {
         },
         processors,
         model: model.map_or_else(|| "unknown".into(), |(_, model)| model.to_owned()),
-        accel: accel::detect()?.to_string(),
+        accel: accel.to_string(),
         qemu: first_line("qemu-system-x86_64", &["--version"])?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(experiment: Experiment, seconds: u32, accel: Accel) -> String {
+        let args = Args {
+            only: Vec::new(),
+            seconds,
+            smp: Some(2),
+            out: PathBuf::new(),
+        };
+        experiment.arguments(&args, accel).join(" ")
+    }
+
+    #[test]
+    fn each_experiment_has_the_flags_that_suit_it() {
+        assert_eq!(
+            words(Experiment::Cpu, 60, Accel::Kvm),
+            "experiment cpu --baseline linux --seconds 60 --smp 2"
+        );
+        assert!(!words(Experiment::Files, 60, Accel::Kvm).contains("--smp"));
+        assert!(words(Experiment::Isolation, 60, Accel::Tcg).contains("--seconds 20 "));
+        assert!(!words(Experiment::Web, 60, Accel::Kvm).contains("--rate"));
+        assert!(words(Experiment::Web, 60, Accel::Tcg).ends_with("--rate 20 --page 200000"));
+    }
 }

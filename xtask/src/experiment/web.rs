@@ -18,7 +18,7 @@ use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
 use xtask::qemu::Guest;
-use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource, received};
+use xtask::samples::{AtResource, CoreReport, Counted, Sample, analyse, at_resource, received};
 use xtask::ui;
 
 use self::servers::{NETWORK, THREADS, WRITE};
@@ -235,7 +235,9 @@ fn compare(
         let failed: u64 = outcomes.map(|outcome| outcome.failed).sum();
         let taken = rate * SEGMENT.1 / SEGMENT.0 / args.bytes_per_second();
         let cores = analyse(&run.samples, &entitled)?.cores;
-        let idle = cores.iter().map(|core| core.idle).sum::<f64>() / cores.len().max(1) as f64;
+        let of_cores = |part: fn(&CoreReport) -> f64| {
+            cores.iter().map(part).sum::<f64>() / cores.len().max(1) as f64 * 100.0
+        };
         Ok(Side {
             system: run.system.clone(),
             received: received(&run.samples, &entitled, bytes)?,
@@ -244,7 +246,12 @@ fn compare(
                 Figure::new("pages at the clients", rate / 1e6, "MB/s"),
                 Figure::new("of the link taken by them", taken * 100.0, "%"),
                 Figure::new("failed", failed as f64, ""),
-                Figure::new("processors idle", idle * 100.0, "%"),
+                Figure::new(
+                    "processor time of the servers",
+                    of_cores(|core| core.processes),
+                    "%",
+                ),
+                Figure::new("processors idle", of_cores(|core| core.idle), "%"),
             ],
         })
     };

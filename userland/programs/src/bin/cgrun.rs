@@ -17,7 +17,8 @@ use vortex_sched_config::{ActivityPlan, Plan, ProcessPlan};
 /// Make a control group (version 2) for each activity of the configuration, with its weight for
 /// processors and disks and its memory, and start the configuration's processes in them
 ///
-/// `sampler` is replaced by `cgsampler`. How each process ends is told in `spawner`'s words. As the first process, ends the system when all of them have.
+/// `sampler` is replaced by `cgsampler`. How a process has failed is told in `spawner`'s words. As the
+/// first process, ends the system when all of them have.
 #[derive(Parser)]
 struct Args {
     /// The configuration
@@ -70,7 +71,9 @@ fn run(args: &Args) -> io::Result<u8> {
             continue;
         };
         let (how, status) = told(ended);
-        eprintln!("spawner: {} ({}) {how}", process.name, process.path);
+        if status != 0 {
+            eprintln!("spawner: {} ({}) {how}", process.name, process.path);
+        }
         if first == 0 {
             first = status;
         }
