@@ -25,7 +25,7 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("\ngo\r\n", "there\r"),
     ("\nthere\r\n", "\x1a"),
     ("Stopped", "fg\r"),
-    ("cat\r\n", "again\r"),
+    ("fg\r\ncat\r\n", "again\r"),
     ("again\r\nagain\r\n", "\x04"),
     ("ready>", "echo it was $?\r"),
     (
