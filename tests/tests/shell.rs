@@ -25,7 +25,7 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("\ngo\r\n", "there\r"),
     ("\nthere\r\n", "\x1a"),
     ("Stopped", "fg\r"),
-    ("cat\r\n", "again\r"),
+    ("fg\r\ncat\r\n", "again\r"),
     ("again\r\nagain\r\n", "\x04"),
     ("ready>", "echo it was $?\r"),
     (
@@ -44,7 +44,7 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("\nquiet\r\n", "ps -o pid,args\r"),
     ("    1 /bin/busybox sh -i\r\n", "mount\r"),
     ("/dev/root on / type ext2 (rw)", "free | grep -c Mem:\r"),
-    ("\n1\r\n", "top -b -n 1 | grep -c CPU:\r"),
+    ("\n1\r\n", "top -b -n 1 | grep -c '^CPU:'\r"),
     ("\n1\r\n", "uptime | grep -c load\r"),
     ("\n1\r\n", "grep -c processor /proc/cpuinfo\r"),
     ("\n2\r\n", "exit 7\r"),
