@@ -35,8 +35,9 @@ impl RootDisk {
             fs::create_dir_all(root.join(folder)).expect("a folder of the disk");
         }
         fs::write(put("etc/vortex.xml"), "").expect("a file of the disk");
+        let mut programs = 0;
         for file in userland::build().expect("the programs") {
-            fs::copy(&file.file, put(&file.path)).expect("a program");
+            programs += fs::copy(&file.file, put(&file.path)).expect("a program");
         }
         for (path, contents) in files {
             fs::write(put(path), contents).expect("a file of the disk");
@@ -51,7 +52,7 @@ impl RootDisk {
             .args(["-N", "40000", "-d"])
             .arg(&root)
             .arg(disk.image())
-            .arg(format!("{mib}M"))
+            .arg(format!("{}M", u64::from(mib) + programs.div_ceil(1 << 20)))
             .output()
             .expect("mke2fs");
         assert!(made.status.success(), "{made:?}");
