@@ -30,6 +30,12 @@ impl Quota {
         taken.ok().map(|_| Share(self.clone()))
     }
 
+    /// Whether there is one left; there may be none any more when it is taken.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.used() < self.limit
+    }
+
     /// How many are taken.
     #[must_use]
     pub fn used(&self) -> u32 {

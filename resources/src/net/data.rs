@@ -20,6 +20,7 @@ use vortex_toolkit::memory::Owner;
 use super::environment::Environment;
 use super::interface;
 use crate::errno::Errno;
+use crate::files::Quota;
 use crate::machine::{Frame, PAGE_SIZE};
 use crate::system::Kind;
 
@@ -276,6 +277,8 @@ pub struct Payer {
     pub owner: Owner,
     /// What its sockets hold.
     pub purse: Arc<Purse>,
+    /// Its connections.
+    pub connections: Arc<Quota>,
     /// Its resources, in the order of [`WORKERS`].
     pub workers: [ResourceId; WORKERS.len()],
 }

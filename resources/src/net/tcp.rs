@@ -206,7 +206,8 @@ impl Opening<'_> {
     /// Opens it: SYN is on its way.
     ///
     /// # Errors
-    /// ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE.
+    /// ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE; ENOBUFS if the activity has all the connections that it
+    /// may have.
     pub(crate) fn connect(self) -> Result<Arc<Stream>, Errno> {
         let Self {
             network, remote, ..
@@ -233,7 +234,7 @@ impl Opening<'_> {
                 local: (address, port),
                 remote: *remote,
             };
-            if let Some(stream) = self.try_tuple(tuple) {
+            if let Some(stream) = self.try_tuple(tuple)? {
                 stream.expect_output();
                 return Ok(stream);
             }
@@ -244,8 +245,10 @@ impl Opening<'_> {
         })
     }
 
-    fn try_tuple(&self, tuple: FourTuple) -> Option<Arc<Stream>> {
+    fn try_tuple(&self, tuple: FourTuple) -> Result<Option<Arc<Stream>>, Errno> {
         let network = self.network;
+        let place = self.paid.payer().connections.take();
+        let paid = (self.paid.clone(), place.ok_or(Errno::ENOBUFS)?);
         let mut locked = network.tcp.lock(&tuple);
         let now = network.environment.now();
         let keys = locked.table.keys();
@@ -258,10 +261,9 @@ impl Opening<'_> {
         let config = network.fit(self.config, tuple.remote.0);
         let account = super::data::Bill::new(self.paid.clone());
         let connection = vortex_tcp::Connection::connect(config, identity, account, now);
-        let (paid, queue) = (self.paid.clone(), self.queue.clone());
-        let stream = Stream::new(network.clone(), tuple, connection, paid, queue);
+        let stream = Stream::new(network.clone(), tuple, connection, paid, self.queue.clone());
         let entered = locked.table.insert(tuple, stream.clone());
         drop(locked);
-        entered.is_ok().then_some(stream)
+        Ok(entered.is_ok().then_some(stream))
     }
 }

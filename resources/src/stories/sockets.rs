@@ -435,3 +435,62 @@ fn a_socket_is_paid_by_whom_an_option_names() {
     assert_eq!(values(&world), [0, 1, invalid, nobody, 0, 2]);
     world.check_empty();
 }
+
+/// Takes all but so many of the connections that the only activity may have.
+fn leave(world: &World, room: usize) -> Vec<crate::files::Share> {
+    let connections = &world.shared.home(ActivityId(1)).connections;
+    let mut taken: Vec<_> = core::iter::from_fn(|| connections.take()).collect();
+    taken.truncate(taken.len() - room);
+    taken
+}
+
+#[test]
+fn who_has_all_connections_that_it_may_have_opens_no_more() {
+    let mut program = Program::new();
+    program.socket(R14, STREAM);
+    program.listen_at(R14, 80);
+    program.socket(R15, STREAM);
+    program.connect_to(R15, 80);
+    program.note_register(RAX);
+    program.socket(R13, STREAM);
+    // By then its other end is there, too.
+    program.sleep(10 * MS, DATA);
+    program.connect_to(R13, 80);
+    program.note_register(RAX);
+    // Nobody has accepted it, so its other end is reset.
+    program.shut(R14);
+    program.shut(R15);
+    program.sleep(10 * MS, DATA);
+    program.connect_to(R13, 80);
+    program.note_register(RAX);
+    program.exit_group(0);
+    let mut world = alone(1, program);
+    // Both ends are of this activity.
+    let taken = leave(&world, 2);
+    assert_eq!(world.run(1000 * MS), ExitStatus::Exited(0));
+    let (full, refused) = (result(Errno::ENOBUFS), result(Errno::ECONNREFUSED));
+    assert_eq!(values(&world), [0, full, refused]);
+    drop(taken);
+    world.check_empty();
+}
+
+#[test]
+fn who_has_all_connections_that_it_may_have_answers_when_there_is_one_again() {
+    let mut program = Program::new();
+    program.socket(R14, STREAM);
+    program.listen_at(R14, 80);
+    program.socket(R15, STREAM);
+    program.connect_to(R15, 80);
+    program.note_register(RAX);
+    program.exit_group(0);
+    let mut world = alone(1, program);
+    let mut taken = leave(&world, 1);
+    world.run_for(500 * MS);
+    assert_eq!(values(&world), [], "the listener has no place for it");
+    assert!(world.shared.network.dropped(Reason::ReceiverFull) > 0);
+    taken.pop();
+    assert_eq!(world.run(10_000 * MS), ExitStatus::Exited(0));
+    assert_eq!(values(&world), [0]);
+    drop(taken);
+    world.check_empty();
+}

@@ -55,6 +55,9 @@ const THREAD_LIMIT: u32 = 8192;
 const WATCH_LIMIT: u32 = 65_536;
 /// Advisory locks that its processes may hold. Whoever looks at a file's locks goes through them.
 const LOCK_LIMIT: u32 = 4096;
+/// TCP connections that it may have, those that nobody has accepted yet among them: a quarter of what one
+/// core's table has room for. In TIME-WAIT there is nothing left that anybody has.
+const CONNECTION_LIMIT: u32 = 16_384;
 /// Bytes that its sockets may hold.
 const SOCKET_LIMIT: u64 = 128 << 20;
 
@@ -78,6 +81,8 @@ pub(crate) struct Home {
     pub(crate) locks: Arc<Quota>,
     /// What its sockets hold.
     pub(crate) purse: Arc<Purse>,
+    /// Its TCP connections.
+    pub(crate) connections: Arc<Quota>,
     /// Threads placed on each core.
     placed: Vec<AtomicU32>,
 }
@@ -100,6 +105,7 @@ impl Home {
             watches: Quota::new(WATCH_LIMIT),
             locks: Quota::new(LOCK_LIMIT),
             purse: Purse::new(SOCKET_LIMIT),
+            connections: Quota::new(CONNECTION_LIMIT),
             placed: counts(cores),
         }
     }
@@ -282,6 +288,7 @@ impl<M: Machine> Shared<M> {
                 cookie: 0,
             },
             purse: home.purse.clone(),
+            connections: home.connections.clone(),
             workers,
         }
     }

@@ -8,13 +8,13 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use spin::Mutex;
-use vortex_tcp::Config;
+use vortex_tcp::{Config, Connection, FourTuple};
 
 use super::Stream;
 use crate::errno::Errno;
 use crate::files::{Events, WaitQueue};
 use crate::net::Network;
-use crate::net::data::Paid;
+use crate::net::data::{Bill, Paid, Types};
 
 /// Handshakes that wait to be dealt with, at most: what comes beyond is dropped.
 const MAX_HANDSHAKES: usize = 512;
@@ -56,11 +56,6 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Where it is.
-    pub(super) fn network(&self) -> Arc<Network> {
-        self.network.clone()
-    }
-
     /// Where it listens.
     pub(crate) const fn local(&self) -> (Ipv4Addr, u16) {
         self.local
@@ -87,6 +82,31 @@ impl Listener {
     fn left(&self, stream: &Stream) {
         let mut locked = self.network.tcp.lock(stream.tuple());
         locked.table.accepted(self.local);
+    }
+
+    /// Whether who pays may have one more connection.
+    pub(super) fn has_room(&self) -> bool {
+        self.paid.payer().connections.has_room()
+    }
+
+    /// Makes a connection of a handshake that has ended, on the account of who pays; `None` if it has
+    /// all that it may have.
+    pub(super) fn make(
+        &self,
+        tuple: FourTuple,
+        accept: impl FnOnce(Bill) -> Connection<Types>,
+    ) -> Option<Arc<Stream>> {
+        let place = self.paid.payer().connections.take()?;
+        let connection = accept(Bill::new(self.paid.clone()));
+        let (network, paid) = (self.network.clone(), self.paid.apart());
+        let queue = WaitQueue::new();
+        Some(Stream::new(
+            network,
+            tuple,
+            connection,
+            (paid, place),
+            queue,
+        ))
     }
 
     /// A connection is there.

@@ -10,7 +10,7 @@ use spin::Mutex;
 use vortex_tcp::{Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State};
 
 use crate::errno::Errno;
-use crate::files::{Cursor, Events, WaitQueue};
+use crate::files::{Cursor, Events, Share, WaitQueue};
 use crate::net::Network;
 use crate::net::data::{Chunk, FRAME, Paid, Part, Types};
 use crate::net::environment::Environment;
@@ -45,6 +45,8 @@ pub struct Stream {
     lane: Lane,
     pub(crate) paid: Paid,
     pub(super) queue: Arc<WaitQueue>,
+    /// One of the connections of who opened it; who pays for it later has more than may be opened.
+    _place: Share,
     pub(super) inner: Mutex<Inner>,
     /// A request to look what is to be sent is on its way.
     is_expected: AtomicBool,
@@ -87,7 +89,7 @@ impl Stream {
         network: Arc<Network>,
         tuple: FourTuple,
         connection: Connection<Types>,
-        paid: Paid,
+        (paid, place): (Paid, Share),
         queue: Arc<WaitQueue>,
     ) -> Arc<Self> {
         let lane = network.lane_of_tuple(&tuple);
@@ -97,6 +99,7 @@ impl Stream {
             lane,
             paid,
             queue,
+            _place: place,
             inner: Mutex::new(Inner {
                 connection,
                 armed: None,

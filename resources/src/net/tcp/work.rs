@@ -19,7 +19,7 @@ use super::stream::{Inner, error_of};
 use super::{Listener, Stream};
 use crate::files::Events;
 use crate::machine::Machine;
-use crate::net::data::{Bill, Data, Types};
+use crate::net::data::{Data, Types};
 use crate::net::message::NetMessage;
 use crate::net::packet::{Packet, Reason};
 use crate::system::{Kind, Message, Shared, Vortex};
@@ -271,6 +271,15 @@ pub(crate) fn handshake<M: Machine>(
     };
     let (tuple, now) = (tuple_of(&packet), now(shared, context));
     let mut locked = shared.network.tcp.lock(&tuple);
+    if segment.flags.syn
+        && let Some(listener) = locked.table.listener(tuple.local)
+        && !listener.owner.has_room()
+    {
+        // As with a backlog that is full: the peer tries again.
+        drop(locked);
+        shared.network.drop_for(Reason::ReceiverFull);
+        return None;
+    }
     let length = packet.payload.length();
     let accepted = match locked.table.segment(&tuple, &segment, length, now) {
         Action::Deliver(stream) => {
@@ -290,21 +299,23 @@ pub(crate) fn handshake<M: Machine>(
         }
         Action::Accept(half, listener) => {
             let owner = listener.owner.clone();
-            let account = Bill::new(owner.paid.clone());
             // A listener everywhere does not know the interface.
             let config = shared.network.fit(listener.config, tuple.remote.0);
-            let connection = Connection::accept(config, &half, account, now);
-            let (paid, queue) = (owner.paid.apart(), crate::files::WaitQueue::new());
-            let stream = Stream::new(owner.network(), tuple, connection, paid, queue);
-            locked
-                .table
-                .insert(tuple, stream.clone())
-                .is_ok()
-                .then_some((stream, owner))
+            let made = owner.make(tuple, |account| {
+                Connection::accept(config, &half, account, now)
+            });
+            let entered = made.filter(|made| locked.table.insert(tuple, made.clone()).is_ok());
+            if entered.is_none() {
+                locked.table.accepted(owner.local());
+            }
+            entered.map(|stream| (stream, owner))
         }
     };
     drop(locked);
-    let (stream, listener) = accepted?;
+    let Some((stream, listener)) = accepted else {
+        shared.network.drop_for(Reason::ReceiverFull);
+        return None;
+    };
     let due = deliver(shared, context, &stream, &segment, packet.payload);
     enter(shared, &stream, &listener);
     due
