@@ -3,7 +3,7 @@
 //! Each family of metrics is declared in one place, with its kind and its help; labels' values are
 //! escaped. Times are in seconds, sizes in bytes, what is counted up ends with `_total`.
 //!
-//! Histograms have a bucket for every second power of two cycles, from [`FIRST_BOUND`] on. The kernel
+//! Histograms have a bucket for every second power of two cycles, from 2^`FIRST_BOUND` on. The kernel
 //! counts in buckets itself, so a histogram's `_sum` takes each request for the middle of its bucket.
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! Key type: [`Server`].
 //!
 //! A client that does not send its request, or does not take the answer, keeps its own thread waiting
-//! and nobody else, and no longer than [`PATIENCE`]; one too many is told so and sent away.
+//! and nobody else, and no longer than 15 seconds; one too many is told so and sent away.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
