@@ -4,6 +4,8 @@
 //! [`AtResource`] (the same for one resource), [`Received`] (shares of whatever is counted).
 
 mod at_resource;
+#[cfg(test)]
+mod fixture;
 mod received;
 
 pub use at_resource::{AtResource, AtResourceProcess, Counted, at_resource};
@@ -284,43 +286,18 @@ fn core_report(first: &Sample, last: &Sample, core: usize, entitled: &[Entitled]
 
 #[cfg(test)]
 mod tests {
+    use super::fixture::{self, activity};
     use super::*;
 
-    fn sample(at: u64, cycles: [u64; 2], unaccounted: i64) -> Sample {
-        Sample {
-            at,
-            hertz: 1000,
-            cores: vec![CoreSample {
-                elapsed: at,
-                scheduling: at / 100,
-                interrupt: 0,
-                idle: 0,
-                unaccounted,
-            }],
-            activities: vec![
-                ActivitySample {
-                    name: "a".into(),
-                    cycles: vec![cycles[0]],
-                    waiting: Vec::new(),
-                    resources: BTreeMap::new(),
-                },
-                ActivitySample {
-                    name: "b".into(),
-                    cycles: vec![cycles[1]],
-                    waiting: Vec::new(),
-                    resources: BTreeMap::new(),
-                },
-            ],
-        }
+    fn sample(at: u64, [a, b]: [u64; 2], unaccounted: i64) -> Sample {
+        let mut sample = fixture::sample(at, [activity("a", a), activity("b", b)]);
+        sample.cores[0].scheduling = at / 100;
+        sample.cores[0].unaccounted = unaccounted;
+        sample
     }
 
     fn entitled() -> Vec<Entitled> {
-        ["a", "b"]
-            .map(|name| Entitled {
-                activity: name.into(),
-                share: 0.5,
-            })
-            .into()
+        fixture::entitled([0.5; 2])
     }
 
     #[test]

@@ -327,6 +327,12 @@ impl Paid {
         ActivityId(self.0.activity.load(Ordering::Relaxed))
     }
 
+    /// The payer's connections.
+    #[must_use]
+    pub fn connections(&self) -> Arc<Quota> {
+        self.0.payer.lock().connections.clone()
+    }
+
     /// The payer's resource of a kind, which is one of [`WORKERS`].
     #[must_use]
     pub fn destination(&self, kind: Kind) -> ResourceId {

@@ -247,7 +247,7 @@ impl Opening<'_> {
 
     fn try_tuple(&self, tuple: FourTuple) -> Result<Option<Arc<Stream>>, Errno> {
         let network = self.network;
-        let place = self.paid.payer().connections.take();
+        let place = self.paid.connections().take();
         let paid = (self.paid.clone(), place.ok_or(Errno::ENOBUFS)?);
         let mut locked = network.tcp.lock(&tuple);
         let now = network.environment.now();

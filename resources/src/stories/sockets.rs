@@ -444,14 +444,20 @@ fn leave(world: &World, room: usize) -> Vec<crate::files::Share> {
     taken
 }
 
-#[test]
-fn who_has_all_connections_that_it_may_have_opens_no_more() {
+/// Listens by R14, and connects to that by R15.
+fn connected_to_itself() -> Program {
     let mut program = Program::new();
     program.socket(R14, STREAM);
     program.listen_at(R14, 80);
     program.socket(R15, STREAM);
     program.connect_to(R15, 80);
     program.note_register(RAX);
+    program
+}
+
+#[test]
+fn who_has_all_connections_that_it_may_have_opens_no_more() {
+    let mut program = connected_to_itself();
     program.socket(R13, STREAM);
     // By then its other end is there, too.
     program.sleep(10 * MS, DATA);
@@ -476,12 +482,7 @@ fn who_has_all_connections_that_it_may_have_opens_no_more() {
 
 #[test]
 fn who_has_all_connections_that_it_may_have_answers_when_there_is_one_again() {
-    let mut program = Program::new();
-    program.socket(R14, STREAM);
-    program.listen_at(R14, 80);
-    program.socket(R15, STREAM);
-    program.connect_to(R15, 80);
-    program.note_register(RAX);
+    let mut program = connected_to_itself();
     program.exit_group(0);
     let mut world = alone(1, program);
     let mut taken = leave(&world, 1);

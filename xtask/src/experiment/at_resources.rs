@@ -73,7 +73,10 @@ impl Results<'_> {
                 table::per_cent(resource.utilisation),
                 format!("{:.1}", resource.bytes_per_second / 1e6),
             ];
-            let received = resource.processes.iter().map(|process| process.received);
+            let received = resource
+                .processes
+                .iter()
+                .map(|process| process.share.received);
             row.extend(received.map(table::per_cent));
             row.push(format!("{:.3}", resource.deviation));
             rows.add_row(row);

@@ -7,7 +7,7 @@ use plotters::prelude::{
     Rectangle, SVGBackend, WHITE,
 };
 
-use xtask::samples::{AtResource, Counted, Report};
+use xtask::samples::{AtResource, Counted, ReceivedProcess, Report};
 
 use super::baseline::Comparison;
 
@@ -72,17 +72,23 @@ pub(super) fn shares(resources: &[AtResource], seconds: f64) -> Result<String> {
             Counted::Cycles => format!("Shares of CPU time at {}", resource.resource),
             Counted::Bytes => format!("Shares of bytes at {}", resource.resource),
         },
-        curves: (resource.processes.iter())
-            .map(|process| Curve {
-                label: named(&process.activity, process.entitled),
-                values: (process.of_samples.iter())
-                    .map(|part| part.map(|part| part * 100.0))
-                    .collect(),
-            })
+        curves: resource
+            .processes
+            .iter()
+            .map(|process| share(&process.share))
             .collect(),
     };
     let panels: Vec<_> = resources.iter().map(panel).collect();
     picture(&panels, seconds)
+}
+
+/// A process's share, in the course of the run.
+fn share(process: &ReceivedProcess) -> Curve {
+    let parts = process.of_samples.iter();
+    Curve {
+        label: named(&process.activity, process.entitled),
+        values: parts.map(|part| part.map(|part| part * 100.0)).collect(),
+    }
 }
 
 /// The processes' shares, a panel for each system.
@@ -90,14 +96,7 @@ pub(super) fn compared(comparison: &Comparison) -> Result<String> {
     let panels: Vec<_> = (comparison.sides.iter())
         .map(|side| Panel {
             title: format!("Shares of {} on {}", comparison.counted, side.system),
-            curves: (side.received.processes.iter())
-                .map(|process| Curve {
-                    label: named(&process.activity, process.entitled),
-                    values: (process.of_samples.iter())
-                        .map(|part| part.map(|part| part * 100.0))
-                        .collect(),
-                })
-                .collect(),
+            curves: side.received.processes.iter().map(share).collect(),
         })
         .collect();
     let seconds = comparison.sides.iter().map(|side| side.received.seconds);

@@ -28,16 +28,7 @@ pub(super) fn run(args: &Args, line: &str) -> Result<ExitCode> {
         ));
         return Ok(TIMED_OUT.into());
     }
-    let exit = guest.exit(qemu::within(LAST_WAIT))?;
-    let exit = exit.context("QEMU closed its log and does not end")?;
-    match log.status(&exit) {
-        Some(status) => Ok(status.into()),
-        None => {
-            log.show_last();
-            ui::error(&format!("the program did not end, but: {exit}"));
-            Ok(exit.code().max(1).into())
-        }
-    }
+    log.end(&mut guest, "the program")
 }
 
 /// What the arguments ask for.
@@ -109,6 +100,19 @@ impl Log {
             self.last.pop_front();
         }
         self.last.push_back(line.to_owned());
+    }
+
+    /// Waits for QEMU to end after its log has; the status of the processes. Where there is none,
+    /// what the log ended with, and QEMU's.
+    pub(super) fn end(&mut self, guest: &mut Guest, who: &str) -> Result<ExitCode> {
+        let exit = guest.exit(qemu::within(LAST_WAIT))?;
+        let exit = exit.context("QEMU closed its log and does not end")?;
+        if let Some(status) = self.status(&exit) {
+            return Ok(status.into());
+        }
+        self.show_last();
+        ui::error(&format!("{who} did not end, but: {exit}"));
+        Ok(exit.code().max(1).into())
     }
 
     pub(super) fn show_last(&mut self) {

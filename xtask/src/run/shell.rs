@@ -24,7 +24,7 @@ use xtask::userland::{self, GuestFile};
 use xtask::{disks, rootfs, ui, workspace};
 
 use super::exec::Log;
-use super::{Args, LAST_WAIT, TIMED_OUT};
+use super::{Args, TIMED_OUT};
 
 /// The package with BusyBox, and where it is in it.
 const PACKAGE: &str = "busybox-static";
@@ -56,16 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(TIMED_OUT.into());
         }
     }
-    let exit = guest.exit(qemu::within(LAST_WAIT))?;
-    let exit = exit.context("QEMU closed its log and does not end")?;
-    match log.status(&exit) {
-        Some(status) => Ok(status.into()),
-        None => {
-            log.show_last();
-            ui::error(&format!("the shell did not end, but: {exit}"));
-            Ok(exit.code().max(1).into())
-        }
-    }
+    log.end(&mut guest, "the shell")
 }
 
 /// The guest: its disk is made in `folder`.

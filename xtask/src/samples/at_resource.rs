@@ -2,10 +2,10 @@
 //!
 //! Key type: [`AtResource`].
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Entitled, Sample, float};
+use super::{Entitled, ReceivedProcess, Sample, float, received};
 
 /// What is counted at a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,14 +40,9 @@ pub struct AtResource {
 /// What one process received at a resource.
 #[derive(Clone, Debug, Serialize)]
 pub struct AtResourceProcess {
-    /// Its activity's name.
-    pub activity: String,
-    /// The part of 1 that it should receive.
-    pub entitled: f64,
-    /// The part of 1 that it received.
-    pub received: f64,
-    /// The same, for each sample; `None` where nobody received anything.
-    pub of_samples: Vec<Option<f64>>,
+    /// Its share.
+    #[serde(flatten)]
+    pub share: ReceivedProcess,
     /// Requests of its that waited when a sample was taken, on average.
     pub queued: f64,
 }
@@ -62,77 +57,46 @@ pub fn at_resource(
     resource: &str,
     counted: Counted,
 ) -> Result<AtResource> {
+    let count = |sample: &Sample, activity: &str| count(sample, activity, resource, counted);
+    let received = received(samples, entitled, count).with_context(|| resource.to_owned())?;
     let [first, .., last] = samples else {
         anyhow::bail!("the guest has sent {} samples", samples.len());
     };
-    let whole = shares(first, last, entitled, resource, counted);
-    ensure!(whole.is_some(), "the processes have used no {resource}");
-    let whole = whole.unwrap_or_default();
-    let pairs: Vec<_> = samples
-        .windows(2)
-        .map(|pair| (&pair[0], &pair[1]))
-        .collect();
-    let parts: Vec<_> = (pairs.iter())
-        .map(|(from, to)| shares(from, to, entitled, resource, counted))
-        .collect();
-    let of_process = |(number, process): (usize, &Entitled)| AtResourceProcess {
-        activity: process.activity.clone(),
-        entitled: process.share,
-        received: whole[number],
-        of_samples: parts
-            .iter()
-            .map(|part| part.as_ref().map(|part| part[number]))
-            .collect(),
-        queued: queued(samples, &process.activity, resource),
+    let of_process = |share: ReceivedProcess| AtResourceProcess {
+        queued: queued(samples, &share.activity, resource),
+        share,
     };
-    let processes: Vec<_> = entitled.iter().enumerate().map(of_process).collect();
-    let off = |process: &AtResourceProcess| (process.received - process.entitled).abs();
-    let seconds = float(last.at - first.at) / float(first.hertz.max(1));
     let bytes = total(first, last, resource, Counted::Bytes);
     Ok(AtResource {
         resource: resource.into(),
         counted,
-        deviation: processes.iter().map(off).fold(0.0, f64::max) * 100.0,
+        deviation: received.deviation,
         utilisation: utilisation(first, last, resource),
-        utilisation_of_samples: (pairs.iter())
-            .map(|(from, to)| utilisation(from, to, resource))
+        utilisation_of_samples: (samples.windows(2))
+            .map(|pair| utilisation(&pair[0], &pair[1], resource))
             .collect(),
-        bytes_per_second: float(bytes) / seconds.max(f64::MIN_POSITIVE),
-        processes,
+        bytes_per_second: float(bytes) / received.seconds.max(f64::MIN_POSITIVE),
+        processes: received.processes.into_iter().map(of_process).collect(),
     })
 }
 
-/// Each process's part of what all of them received, if that is anything.
-fn shares(
-    from: &Sample,
-    to: &Sample,
-    entitled: &[Entitled],
-    resource: &str,
-    counted: Counted,
-) -> Option<Vec<f64>> {
-    let received: Vec<u64> = entitled
-        .iter()
-        .map(|process| used(from, to, &process.activity, resource, counted))
-        .collect();
-    super::received::shares(&received)
-}
-
-fn used(from: &Sample, to: &Sample, activity: &str, resource: &str, counted: Counted) -> u64 {
-    let count = |sample: &Sample| {
-        let used = sample.at_resource(activity, resource);
-        match counted {
-            Counted::Cycles => used.map_or(0, |used| used.cycles),
-            Counted::Bytes => used.map_or(0, |used| used.bytes),
-        }
-    };
-    count(to).saturating_sub(count(from))
+/// What an activity has used of a resource since boot.
+fn count(sample: &Sample, activity: &str, resource: &str, counted: Counted) -> u64 {
+    let used = sample.at_resource(activity, resource);
+    match counted {
+        Counted::Cycles => used.map_or(0, |used| used.cycles),
+        Counted::Bytes => used.map_or(0, |used| used.bytes),
+    }
 }
 
 /// What all activities used of a resource.
 fn total(from: &Sample, to: &Sample, resource: &str, counted: Counted) -> u64 {
     to.activities
         .iter()
-        .map(|activity| used(from, to, &activity.name, resource, counted))
+        .map(|activity| {
+            let of = |sample| count(sample, &activity.name, resource, counted);
+            of(to).saturating_sub(of(from))
+        })
         .sum()
 }
 
@@ -151,47 +115,26 @@ fn utilisation(from: &Sample, to: &Sample, resource: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ActivitySample, CoreSample, Used};
+    use super::super::{Used, fixture};
     use super::*;
 
-    fn sample(at: u64, bytes: [u64; 2], cycles: u64) -> Sample {
-        let core = CoreSample {
-            elapsed: at,
-            scheduling: 0,
-            interrupt: 0,
-            idle: 0,
-            unaccounted: 0,
+    fn sample(at: u64, [a, b]: [u64; 2], cycles: u64) -> Sample {
+        let activity = |name, bytes| {
+            let mut activity = fixture::activity(name, 0);
+            let used = Used {
+                cycles,
+                bytes,
+                requests: 0,
+                queued: bytes / 200,
+            };
+            activity.resources.insert("resource.drwr".into(), used);
+            activity
         };
-        let activity = |(name, bytes): (&str, u64)| ActivitySample {
-            name: name.into(),
-            cycles: vec![0],
-            waiting: Vec::new(),
-            resources: [(
-                "resource.drwr".into(),
-                Used {
-                    cycles,
-                    bytes,
-                    requests: 0,
-                    queued: bytes / 200,
-                },
-            )]
-            .into(),
-        };
-        Sample {
-            at,
-            hertz: 1000,
-            cores: vec![core],
-            activities: ["a", "b"].into_iter().zip(bytes).map(activity).collect(),
-        }
+        fixture::sample(at, [activity("a", a), activity("b", b)])
     }
 
     fn entitled() -> Vec<Entitled> {
-        ["a", "b"]
-            .map(|name| Entitled {
-                activity: name.into(),
-                share: 0.5,
-            })
-            .into()
+        fixture::entitled([0.5; 2])
     }
 
     #[test]
@@ -203,10 +146,13 @@ mod tests {
             sample(4000, [1200, 800], 100),
         ];
         let at = at_resource(&samples, &entitled(), "resource.drwr", Counted::Bytes).unwrap();
-        assert!((at.processes[0].received - 0.6).abs() < 1e-9);
+        assert!((at.processes[0].share.received - 0.6).abs() < 1e-9);
         assert!((at.deviation - 10.0).abs() < 1e-9);
-        assert_eq!(at.processes[0].of_samples[1], None, "nobody moved anything");
-        assert!((at.processes[1].of_samples[0].unwrap() - 0.25).abs() < 1e-9);
+        assert_eq!(
+            at.processes[0].share.of_samples[1], None,
+            "nobody moved anything"
+        );
+        assert!((at.processes[1].share.of_samples[0].unwrap() - 0.25).abs() < 1e-9);
         assert!((at.bytes_per_second - 500.0).abs() < 1e-9);
         assert!((at.utilisation - 200.0 / 4000.0).abs() < 1e-9);
         assert!((at.processes[1].queued - 6.0 / 4.0).abs() < 1e-9);

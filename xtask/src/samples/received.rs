@@ -98,7 +98,7 @@ pub fn received(
 }
 
 /// Each process's part of what all of them received, if that is anything.
-pub(super) fn shares(counts: &[u64]) -> Option<Vec<f64>> {
+fn shares(counts: &[u64]) -> Option<Vec<f64>> {
     let all: u64 = counts.iter().sum();
     (all > 0).then(|| {
         let part = |own: &u64| float(*own) / float(all);
@@ -108,37 +108,15 @@ pub(super) fn shares(counts: &[u64]) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ActivitySample, CoreSample};
+    use super::super::fixture::{self, activity};
     use super::*;
 
-    fn sample(at: u64, counts: [u64; 2]) -> Sample {
-        let core = CoreSample {
-            elapsed: at,
-            scheduling: 0,
-            interrupt: 0,
-            idle: 0,
-            unaccounted: 0,
-        };
-        let activity = |(name, count): (&str, u64)| ActivitySample {
-            name: name.into(),
-            cycles: vec![count],
-            waiting: Vec::new(),
-            resources: std::collections::BTreeMap::new(),
-        };
-        Sample {
-            at,
-            hertz: 1000,
-            cores: vec![core],
-            activities: ["a", "b"].into_iter().zip(counts).map(activity).collect(),
-        }
+    fn sample(at: u64, [a, b]: [u64; 2]) -> Sample {
+        fixture::sample(at, [activity("a", a), activity("b", b)])
     }
 
     fn entitled() -> Vec<Entitled> {
-        let one = |(name, share): (&str, f64)| Entitled {
-            activity: name.into(),
-            share,
-        };
-        [("a", 0.75), ("b", 0.25)].map(one).into()
+        fixture::entitled([0.75, 0.25])
     }
 
     #[test]

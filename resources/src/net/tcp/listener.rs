@@ -86,7 +86,7 @@ impl Listener {
 
     /// Whether who pays may have one more connection.
     pub(super) fn has_room(&self) -> bool {
-        self.paid.payer().connections.has_room()
+        self.paid.connections().has_room()
     }
 
     /// Makes a connection of a handshake that has ended, on the account of who pays; `None` if it has
@@ -96,7 +96,7 @@ impl Listener {
         tuple: FourTuple,
         accept: impl FnOnce(Bill) -> Connection<Types>,
     ) -> Option<Arc<Stream>> {
-        let place = self.paid.payer().connections.take()?;
+        let place = self.paid.connections().take()?;
         let connection = accept(Bill::new(self.paid.clone()));
         let (network, paid) = (self.network.clone(), self.paid.apart());
         let queue = WaitQueue::new();
