@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use vortex_tests::programs::run;
 use vortex_tests::root_disk::{RootDisk, on_linux};
-use xtask::program::Program;
 
 #[test]
 fn a_program_sees_of_files_what_it_sees_on_linux() {
@@ -63,39 +61,6 @@ fn as_on_linux(program: &str) {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(ran.text(), on_linux(program, &[folder.path()]));
     disk.check();
-}
-
-/// Of what an activity may have, half is on its way from the disk at any time, and the files are longer
-/// than all of it: pages wait for each other, and nobody is told that there is no memory, or killed.
-#[test]
-fn who_reads_more_than_there_is_memory_for_is_served_all_the_same() {
-    let configuration = r#"<schedulerconfig>
-  <activity name="readfiles"><weight>50</weight><memory>16MiB</memory></activity>
-  <cpumultiplexor tag="zero"><core>0</core><algorithm>propshare.wfq</algorithm></cpumultiplexor>
-  <cpumultiplexor tag="one"><core>1</core><algorithm>propshare.wfq</algorithm></cpumultiplexor>
-</schedulerconfig>"#;
-    let reading = [
-        ["--files", "8"],
-        ["--size", "4194304"],
-        ["--streams", "8"],
-        ["--request", "65536"],
-        ["--threads", "1"],
-        ["--seconds", "8"],
-    ];
-    let arguments = [&["--create", "--random", "/tmp"], reading.as_flattened()].concat();
-    let disk = RootDisk::new(96, &[]);
-    let ran = run(&Program {
-        configuration: configuration.into(),
-        ..disk.program("/bin/readfiles", &arguments)
-    });
-    ran.expect_status(0);
-    let text = ran.text();
-    let bytes = text.strip_prefix("thread 0: ");
-    let bytes = bytes.and_then(|rest| rest.split_once(' ')?.0.parse().ok());
-    assert!(
-        bytes > Some(32_u64 << 20),
-        "not all was read even once: {text}"
-    );
 }
 
 #[test]
