@@ -7,7 +7,9 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use spin::Mutex;
-use vortex_tcp::{Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State};
+use vortex_tcp::{
+    Algorithm, Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State,
+};
 
 use crate::errno::Errno;
 use crate::files::{Cursor, Events, Share, WaitQueue};
@@ -343,8 +345,12 @@ impl Stream {
         cork: bool,
         keep_alive: Option<KeepAlive>,
         user_timeout: Option<u64>,
+        algorithm: Option<Algorithm>,
     ) {
         let mut inner = self.inner.lock();
+        if let Some(algorithm) = algorithm {
+            inner.connection.set_algorithm(algorithm);
+        }
         inner.connection.set_nodelay(nodelay);
         inner.connection.set_cork(cork);
         inner.is_corked = cork;
@@ -386,6 +392,7 @@ impl Stream {
             window_bytes: window,
             mss: inner.connection.mss(),
             retransmissions: inner.connection.counters().retransmissions,
+            algorithm: inner.connection.algorithm(),
         }
     }
 }
@@ -398,6 +405,7 @@ pub(crate) struct Information {
     pub(crate) window_bytes: u32,
     pub(crate) mss: u32,
     pub(crate) retransmissions: u64,
+    pub(crate) algorithm: Algorithm,
 }
 
 /// Whether the peer may still say something.
