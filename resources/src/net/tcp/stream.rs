@@ -6,13 +6,13 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use spin::Mutex;
 use vortex_tcp::{
     Algorithm, Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State,
 };
 
 use crate::errno::Errno;
 use crate::files::{Cursor, Events, Share, WaitQueue};
+use crate::lock::Lock;
 use crate::net::Network;
 use crate::net::data::{Chunk, FRAME, Paid, Part, Types};
 use crate::net::environment::Environment;
@@ -49,7 +49,7 @@ pub struct Stream {
     pub(super) queue: Arc<WaitQueue>,
     /// One of the connections of who opened it; who pays for it later has more than may be opened.
     _place: Share,
-    pub(super) inner: Mutex<Inner>,
+    pub(super) inner: Lock<Inner>,
     /// A request to look what is to be sent is on its way.
     is_expected: AtomicBool,
     /// Bytes on their way from the demultiplexer.
@@ -102,7 +102,7 @@ impl Stream {
             paid,
             queue,
             _place: place,
-            inner: Mutex::new(Inner {
+            inner: Lock::new(Inner {
                 connection,
                 armed: None,
                 error: None,
