@@ -104,7 +104,7 @@ impl Sampled {
         self
     }
 
-    /// Runs the guest while no other does, until it has sent all samples.
+    /// Runs the guest until it has sent all samples; while no other does, unless its clock is of its own.
     ///
     /// # Panics
     /// When it ends before, or does not send them in time.
@@ -129,11 +129,15 @@ impl Sampled {
 
     fn try_run(&self, file: &mut LogFile, watch: &mut dyn FnMut(&str)) -> Result<Samples> {
         packages::require(&[Package::Qemu, Package::Firmware])?;
-        let _alone = Slots::all()?;
         // Under emulation a single processor can have a clock that does not see the host's load; who
         // sends packets has the host's.
         let is_alone = self.smp == 1 && self.network.is_none();
         let counted = is_alone && accel::detect()? == Accel::Tcg;
+        let _slots = if counted {
+            Slots::one()?
+        } else {
+            Slots::all()?
+        };
         let (extra, launcher) = self.network.clone().unwrap_or_default();
         let mut guest = program::start(&Program {
             accel: counted.then_some(Accel::Counted { shift: 3 }),

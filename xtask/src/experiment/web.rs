@@ -58,8 +58,8 @@ pub(crate) struct Args {
     /// Servers that nobody asks, counted from 0; their shares fall to the others
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     idle: Vec<usize>,
-    /// Another web server, a static Linux program here, and its arguments, of which `{port}` and
-    /// `{root}` stand for what it is to serve; to be the last option
+    /// Another web server, a static Linux program here (or `debian:PACKAGE/PATH`), and its arguments, of
+    /// which `{port}` and `{root}` stand for what it is to serve; to be the last option
     #[arg(long, value_name = "PATH ARGS", num_args = 1.., allow_hyphen_values = true)]
     server: Vec<String>,
 }
