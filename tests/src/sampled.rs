@@ -16,6 +16,7 @@ use xtask::qemu::{Guest, Next};
 use xtask::samples::Sample;
 
 use crate::log_file::LogFile;
+use crate::root_disk::RootDisk;
 use crate::slots::Slots;
 
 /// How long a guest may take beyond what it measures.
@@ -34,6 +35,8 @@ pub struct Sampled {
     activities: String,
     processes: String,
     sampler: Vec<String>,
+    /// QEMU's arguments for a disk.
+    disk: Vec<OsString>,
     /// Of the network, if the guest has one: QEMU's arguments, and what QEMU is started by.
     network: Option<(Vec<OsString>, Vec<OsString>)>,
 }
@@ -56,6 +59,7 @@ impl Sampled {
             activities: String::new(),
             processes: String::new(),
             sampler: Vec::new(),
+            disk: Vec::new(),
             network: None,
         }
     }
@@ -94,6 +98,12 @@ impl Sampled {
     pub fn sampler(mut self, arguments: &[&str]) -> Self {
         self.sampler
             .extend(arguments.iter().map(|text| (*text).into()));
+        self
+    }
+
+    /// With its root file system on a disk.
+    pub fn on(mut self, disk: &RootDisk) -> Self {
+        self.disk = disk.device("");
         self
     }
 
@@ -138,7 +148,8 @@ impl Sampled {
         } else {
             Slots::all()?
         };
-        let (extra, launcher) = self.network.clone().unwrap_or_default();
+        let (mut extra, launcher) = self.network.clone().unwrap_or_default();
+        extra.extend(self.disk.iter().cloned());
         let mut guest = program::start(&Program {
             accel: counted.then_some(Accel::Counted { shift: 3 }),
             configuration: self.configuration(),
