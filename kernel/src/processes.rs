@@ -21,7 +21,7 @@ use vortex_resources::net;
 use vortex_resources::object::References;
 use vortex_resources::process::ExitStatus;
 use vortex_resources::system::{CoreResources, Layout, Shared, Vortex};
-use vortex_sched_config::value::{Address, Gateway};
+use vortex_sched_config::value::{Address, Congestion, Gateway};
 use vortex_sched_config::{Network, ProcessPlan};
 use vortex_schedulers::instantiate::activity_id;
 use vortex_toolkit::Context;
@@ -139,21 +139,35 @@ pub(crate) fn attach_devices(
         shared.network.configure(addressing);
         disks::attach(wired, shared, platform);
         nics::attach(wired, shared, platform);
-        set_rates(shared, &wired.plan.networks);
+        set_links(shared, &wired.plan.networks);
     }
 }
 
 /// What the configuration says of links: `net0` is the first interface, and so on.
-fn set_rates(shared: &Shared<Hardware>, networks: &[Network]) {
+fn set_links(shared: &Shared<Hardware>, networks: &[Network]) {
     for network in networks {
-        let Some(rate) = network.rate else { continue };
+        if network.rate.is_none() && network.congestion.is_none() {
+            continue;
+        }
         let number = network.interface.strip_prefix("net");
         let number = number.and_then(|number| number.parse().ok());
-        let id = shared.nics.ids().find(|id| Some(id.0) == number);
-        match id {
-            Some(id) => shared.nics.set_rate(id, rate.get()),
-            None => log::warn!("{}: there is no such interface", network.interface),
+        let Some(id) = shared.nics.ids().find(|id| Some(id.0) == number) else {
+            log::warn!("{}: there is no such interface", network.interface);
+            continue;
+        };
+        if let Some(rate) = network.rate {
+            shared.nics.set_rate(id, rate.get());
         }
+        if let Some(congestion) = network.congestion {
+            shared.network.set_algorithm(id, algorithm_of(congestion));
+        }
+    }
+}
+
+const fn algorithm_of(congestion: Congestion) -> net::Algorithm {
+    match congestion {
+        Congestion::Cubic => net::Algorithm::Cubic,
+        Congestion::NewReno => net::Algorithm::NewReno,
     }
 }
 

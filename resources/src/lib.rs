@@ -15,6 +15,7 @@ pub mod executable;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod files;
+mod lock;
 pub mod machine;
 pub mod net;
 pub mod object;

@@ -74,6 +74,7 @@ pub(crate) use tcp::Transfer;
 pub use tcp::{Listener, Stream};
 pub(crate) use udp::MAX_DATA;
 pub use udp::{Departing, Endpoint};
+pub use vortex_tcp::Algorithm;
 pub(crate) use work::{handle, run_timers};
 
 use alloc::sync::Arc;
@@ -89,7 +90,7 @@ use vortex_toolkit::memory::Owner;
 use crate::machine::Machine;
 use crate::system::{self, Shared};
 use interface::Properties;
-use link::Links;
+use link::{Link, Links};
 use local::Names;
 use outbox::{Outbox, Post};
 use packet::{Headers, IP_HEADER, MAX_PACKET, Packet, UDP_HEADER};
@@ -294,13 +295,24 @@ impl Network {
         self.links.route(destination).map(|route| route.source)
     }
 
+    /// Says how connections by an interface find their shares of the network, at boot.
+    pub fn set_algorithm(&self, id: InterfaceId, algorithm: Algorithm) {
+        if let Some(link) = self.links.get(id) {
+            link.set_algorithm(algorithm);
+        }
+    }
+
     /// The interface by which packets go to an address; `None` for the loop-back interface.
-    fn properties_for(&self, destination: Ipv4Addr) -> Option<&Properties> {
+    fn link_for(&self, destination: Ipv4Addr) -> Option<&Link> {
         if self.accepts(destination) {
             return None;
         }
         let route = self.links.route(destination)?;
-        self.links.get(route.id)?.properties()
+        self.links.get(route.id)
+    }
+
+    fn properties_for(&self, destination: Ipv4Addr) -> Option<&Properties> {
+        self.link_for(destination)?.properties()
     }
 
     /// What a connection with an address can have.
@@ -310,7 +322,12 @@ impl Network {
             None if self.accepts(remote) => LOOPBACK_MTU,
             None => ETHERNET_MTU,
         };
-        Config { mtu, ..config }
+        let usual = || self.link_for(remote)?.algorithm();
+        Config {
+            mtu,
+            algorithm: config.algorithm.or_else(usual),
+            ..config
+        }
     }
 
     /// The most data of a datagram to an address.

@@ -43,6 +43,7 @@ impl Configuration {
                 address: Some(Address::Dhcp),
                 gateway: None,
                 rate: None,
+                congestion: None,
             }],
             processes: Vec::new(),
         }

@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    Address, BitRate, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority,
-    Right, Share, Ttl,
+    Address, BitRate, Bytes, Congestion, Core, Gateway, LoadSharingPolicy, Metric, Microseconds,
+    Priority, Right, Share, Ttl,
 };
 
 /// The name of the activity that the kernel's own work is charged to when no other can be found.
@@ -206,6 +206,10 @@ pub struct Network {
     /// given to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<BitRate>,
+    /// `<congestion>`: how TCP connections by it find their shares of the network, unless a program
+    /// says otherwise (`TCP_CONGESTION`); `cubic` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<Congestion>,
 }
 
 /// `<process name="…">`: a program to start at boot.

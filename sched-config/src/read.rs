@@ -112,6 +112,7 @@ fn network(mut element: Element<'_, '_>) -> Network {
         address: element.value("address"),
         gateway: element.value("gateway"),
         rate: element.value("rate"),
+        congestion: element.value("congestion"),
     }
 }
 

@@ -216,6 +216,7 @@ static NETWORK: ElementRule = ElementRule {
         optional(&text("address")),
         optional(&text("gateway")),
         optional(&text("rate")),
+        optional(&text("congestion")),
     ]),
 };
 

@@ -13,7 +13,7 @@ mod word;
 pub use address::{Address, Gateway};
 pub use number::{Bytes, Core, Microseconds, Priority, Share};
 pub use rate::BitRate;
-pub use word::{LoadSharingPolicy, Metric, Right, Ttl};
+pub use word::{Congestion, LoadSharingPolicy, Metric, Right, Ttl};
 
 use alloc::string::String;
 use core::fmt;

@@ -16,6 +16,7 @@ use xtask::qemu::{Guest, Next};
 use xtask::samples::Sample;
 
 use crate::log_file::LogFile;
+use crate::root_disk::RootDisk;
 use crate::slots::Slots;
 
 /// How long a guest may take beyond what it measures.
@@ -34,6 +35,8 @@ pub struct Sampled {
     activities: String,
     processes: String,
     sampler: Vec<String>,
+    /// QEMU's arguments for a disk.
+    disk: Vec<OsString>,
     /// Of the network, if the guest has one: QEMU's arguments, and what QEMU is started by.
     network: Option<(Vec<OsString>, Vec<OsString>)>,
 }
@@ -56,6 +59,7 @@ impl Sampled {
             activities: String::new(),
             processes: String::new(),
             sampler: Vec::new(),
+            disk: Vec::new(),
             network: None,
         }
     }
@@ -97,6 +101,12 @@ impl Sampled {
         self
     }
 
+    /// With its root file system on a disk.
+    pub fn on(mut self, disk: &RootDisk) -> Self {
+        self.disk = disk.device("");
+        self
+    }
+
     /// At the guest's end of a link.
     pub fn at(mut self, link: &Link) -> Self {
         let device = link.device("virtio-net-pci").to_vec();
@@ -104,7 +114,7 @@ impl Sampled {
         self
     }
 
-    /// Runs the guest while no other does, until it has sent all samples.
+    /// Runs the guest until it has sent all samples; while no other does, unless its clock is of its own.
     ///
     /// # Panics
     /// When it ends before, or does not send them in time.
@@ -129,12 +139,17 @@ impl Sampled {
 
     fn try_run(&self, file: &mut LogFile, watch: &mut dyn FnMut(&str)) -> Result<Samples> {
         packages::require(&[Package::Qemu, Package::Firmware])?;
-        let _alone = Slots::all()?;
         // Under emulation a single processor can have a clock that does not see the host's load; who
         // sends packets has the host's.
         let is_alone = self.smp == 1 && self.network.is_none();
         let counted = is_alone && accel::detect()? == Accel::Tcg;
-        let (extra, launcher) = self.network.clone().unwrap_or_default();
+        let _slots = if counted {
+            Slots::one()?
+        } else {
+            Slots::all()?
+        };
+        let (mut extra, launcher) = self.network.clone().unwrap_or_default();
+        extra.extend(self.disk.iter().cloned());
         let mut guest = program::start(&Program {
             accel: counted.then_some(Accel::Counted { shift: 3 }),
             configuration: self.configuration(),

@@ -28,6 +28,12 @@ pub enum Accel {
         /// From 0 to 10.
         shift: u8,
     },
+    /// The same, for a guest that somebody outside sends something: it is held back to the host's
+    /// clock, and sleeps by it. Where the host cannot keep up, the guest's time is late.
+    Paced {
+        /// From 0 to 10.
+        shift: u8,
+    },
 }
 
 impl Accel {
@@ -37,7 +43,17 @@ impl Accel {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg,thread=multi",
-            Self::Counted { .. } => "tcg,thread=single",
+            Self::Counted { .. } | Self::Paced { .. } => "tcg,thread=single",
+        }
+    }
+
+    /// The argument of QEMU's `-icount`, if it counts.
+    #[must_use]
+    pub fn counting(self) -> Option<String> {
+        match self {
+            Self::Kvm | Self::Tcg => None,
+            Self::Counted { shift } => Some(format!("shift={shift},sleep=off")),
+            Self::Paced { shift } => Some(format!("shift={shift},sleep=on,align=on")),
         }
     }
 
@@ -46,7 +62,7 @@ impl Accel {
     pub fn default_cpu(self) -> &'static str {
         match self {
             Self::Kvm => "host",
-            Self::Tcg | Self::Counted { .. } => "max",
+            Self::Tcg | Self::Counted { .. } | Self::Paced { .. } => "max",
         }
     }
 }
@@ -56,7 +72,9 @@ impl fmt::Display for Accel {
         f.write_str(match self {
             Self::Kvm => "KVM",
             Self::Tcg => "TCG emulation",
-            Self::Counted { .. } => "TCG emulation with instructions for a clock",
+            Self::Counted { .. } | Self::Paced { .. } => {
+                "TCG emulation with instructions for a clock"
+            }
         })
     }
 }

@@ -47,8 +47,8 @@ fn build_tool(sysroot: &Sysroot) -> Result<PathBuf> {
     let mut cargo = sysroot.cargo();
     cargo.arg("build");
     for_the_tool(&mut cargo);
-    process::run_quietly("building the boot loader", &mut cargo)?;
-    Ok(tool_target_dir().join("release/vortex-image"))
+    let tool = tool_target_dir().join("release/vortex-image");
+    process::build("building the boot loader", &mut cargo, tool)
 }
 
 /// Lints the image program, with warnings as errors.

@@ -7,6 +7,7 @@ mod disk;
 mod files;
 mod flood;
 pub(crate) mod grid;
+mod interface;
 pub(crate) mod isolation;
 pub(crate) mod measure;
 mod plot;

@@ -7,13 +7,15 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
+use xtask::packages::{self, Package};
+use xtask::ui::{self, say};
 use xtask::{process, workspace};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -194,15 +196,11 @@ fn build(targets: &[Target]) -> Result<PathBuf> {
     for target in targets {
         cargo.args(["--bin", target.name]);
     }
-    let status = cargo
+    packages::require(&[Package::Cxx])?;
+    cargo
         .env("RUSTFLAGS", INSTRUMENTATION)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "cannot build the fuzz targets; they need a C++ compiler (`c++`)"
-    );
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    process::run_quietly("building the fuzz targets", &mut cargo)?;
     Ok(folder.join(host).join("release"))
 }
 
@@ -333,27 +331,17 @@ fn watch(target: &Target, mut command: Command, seconds: u32) -> Result<(ExitSta
     let mut child = Guard(child);
     let lines = BufReader::new(child.0.stderr.take().context("the fuzzer has no output")?);
     let start = Instant::now();
-    let terminal = std::io::stderr().is_terminal();
-    if !terminal {
-        say(&format!("{}: fuzzing for {seconds} s", target.name));
-    }
+    let spinner = ui::Spinner::start(&format!("fuzzing {} for {seconds} s", target.name));
     let mut heard = Heard::default();
     for line in lines.split(b'\n') {
         let line = line.context("cannot read what the fuzzer says")?;
         heard.line(String::from_utf8_lossy(&line).into_owned());
-        if terminal {
-            let (name, passed, Heard { runs, reached, .. }) =
-                (target.name, start.elapsed().as_secs(), &heard);
-            eprint!(
-                "\r\x1b[K{name}: {passed} of {seconds} s, {runs} inputs, {reached} places reached"
-            );
-            // A line that is not shown is no reason to stop.
-            let _ = std::io::stderr().flush();
-        }
+        let (passed, Heard { runs, reached, .. }) = (start.elapsed().as_secs(), &heard);
+        spinner.detail(&format!(
+            "{passed} s, {runs} inputs, {reached} places reached"
+        ));
     }
-    if terminal {
-        eprint!("\r\x1b[K");
-    }
+    drop(spinner);
     Ok((child.0.wait().context("cannot wait for the fuzzer")?, heard))
 }
 
@@ -434,8 +422,4 @@ fn relative(path: &str, root: &Path) -> String {
         .unwrap_or(path)
         .display()
         .to_string()
-}
-
-fn say(text: &str) {
-    anstream::eprintln!("{text}");
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::toolchain::{self, KERNEL_TARGET, Sysroot, Toolchain};
 use crate::{process, workspace};
@@ -17,12 +17,10 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     let mut cargo = toolchain.kernel.cargo();
     cargo.arg("build");
     for_the_kernel(&mut cargo, &toolchain.kernel);
-    process::run_quietly("building the kernel", &mut cargo)?;
     let kernel = target_dir()
         .join(KERNEL_TARGET)
         .join("release/vortex-kernel");
-    ensure!(kernel.is_file(), "cargo made no {}", kernel.display());
-    Ok(kernel)
+    process::build("building the kernel", &mut cargo, kernel)
 }
 
 /// Lints the kernel and the crates it is made of, with warnings as errors.

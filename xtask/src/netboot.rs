@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::toolchain::{self, Sysroot};
 use crate::{process, workspace};
@@ -27,10 +27,12 @@ pub fn build(sysroot: &Sysroot) -> Result<PathBuf> {
     let mut cargo = sysroot.cargo();
     cargo.arg("build");
     for_uefi(&mut cargo);
-    process::run_quietly("building the first file of the network boot", &mut cargo)?;
     let program = target_dir().join(TARGET).join("release/vortex-netboot.efi");
-    ensure!(program.is_file(), "cargo made no {}", program.display());
-    Ok(program)
+    process::build(
+        "building the first file of the network boot",
+        &mut cargo,
+        program,
+    )
 }
 
 /// Lints it, with warnings as errors.

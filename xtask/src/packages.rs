@@ -29,6 +29,8 @@ pub enum Package {
     NetworkTools,
     /// `dnsmasq`, from which machines boot.
     Dnsmasq,
+    /// `c++`, which compiles the fuzzer.
+    Cxx,
     /// A compiler, where rustup's will not do.
     Compiler,
     /// The library sources that belong to [`Package::Compiler`].
@@ -40,6 +42,18 @@ pub enum Package {
 }
 
 impl Package {
+    /// All that some command needs, but the compilers, which are looked for elsewhere first.
+    pub const ALL: [Self; 8] = [
+        Self::Qemu,
+        Self::Firmware,
+        Self::Ext2Tools,
+        Self::Valgrind,
+        Self::ApacheBench,
+        Self::NetworkTools,
+        Self::Dnsmasq,
+        Self::Cxx,
+    ];
+
     /// What it is called on Debian and Ubuntu.
     fn apt_name(self) -> &'static str {
         match self {
@@ -50,6 +64,7 @@ impl Package {
             Self::ApacheBench => "apache2-utils",
             Self::NetworkTools => "iproute2",
             Self::Dnsmasq => "dnsmasq-base",
+            Self::Cxx => "g++",
             Self::Compiler => "rustc-web",
             Self::CompilerSources => "rust-web-src",
             Self::Linker => "rust-web-llvm",
@@ -76,6 +91,7 @@ impl Package {
             Self::ApacheBench => find_program("ab").is_some(),
             Self::NetworkTools => ["ip", "tc"].iter().all(|name| find_program(name).is_some()),
             Self::Dnsmasq => find_program("dnsmasq").is_some(),
+            Self::Cxx => find_program("c++").is_some(),
             Self::Compiler | Self::CompilerSources | Self::Linker | Self::Clippy => false,
         }
     }
@@ -91,6 +107,7 @@ impl fmt::Display for Package {
             Self::ApacheBench => "ab (ApacheBench, of the Apache HTTP server)",
             Self::NetworkTools => "ip and tc (of iproute2)",
             Self::Dnsmasq => "dnsmasq (2.76 or newer)",
+            Self::Cxx => "c++ (a C++ compiler)",
             Self::Compiler => "rustc 1.95 or newer",
             Self::CompilerSources => "the Rust library sources of that rustc (rust-src)",
             Self::Linker => "rust-lld (LLVM's linker)",

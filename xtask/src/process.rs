@@ -2,8 +2,9 @@
 //!
 //! Three layers, for the three ways in which this process can end:
 //! - it returns or panics: [`Running`] ends the program when it is dropped;
-//! - it is asked to end (Ctrl-C, `SIGTERM`, `SIGHUP`): [`end_on_signals`] first ends every program
-//!   that is running, with everything that one started (each has a process group of its own);
+//! - it is asked to end (Ctrl-C, `SIGTERM`, `SIGHUP`; see [`end_on_signals`]) or one of its threads
+//!   gives up: [`end`] first ends every program that is running, with everything that one started (each
+//!   has a process group of its own);
 //! - it is killed: the kernel kills the program too, because [`command`] has `setpriv --pdeathsig`
 //!   (util-linux) ask for that. The kernel watches the *thread* that started the program, so the
 //!   thread that calls [`Running::start`] must live as long as the [`Running`].
@@ -11,17 +12,18 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::ui::{self, Spinner};
+use crate::workspace;
 
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -55,27 +57,37 @@ pub fn end_on_signals() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let (running, undo) = {
-                let mut groups = groups();
-                groups.ending = true;
-                (groups.running.clone(), groups.undo)
-            };
-            running.iter().for_each(|&group| end_group(group));
-            if let Some(undo) = undo {
-                undo();
-            }
-            if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-                // A spinner may have hidden the cursor and left half a line.
-                anstream::eprintln!("\r\x1b[2K\x1b[?25h");
-            }
-            ui::error("interrupted");
-            std::process::exit(128 + signal);
+            end("interrupted", 128 + signal);
         }
     });
     Ok(())
 }
 
-/// What [`end_on_signals`] does last before it ends this process, such as to give back a terminal.
+/// Ends all running programs, says why, and ends this process with a status. What other threads wait for
+/// does not come any more; of several that call this the first decides.
+pub fn end(why: &str, status: i32) -> ! {
+    let (running, undo) = {
+        let mut groups = groups();
+        if groups.ending {
+            drop(groups);
+            wait_for_the_end();
+        }
+        groups.ending = true;
+        (groups.running.clone(), groups.undo)
+    };
+    running.iter().for_each(|&group| end_group(group));
+    if let Some(undo) = undo {
+        undo();
+    }
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        // A spinner may have hidden the cursor and left half a line.
+        anstream::eprintln!("\r\x1b[2K\x1b[?25h");
+    }
+    ui::error(why);
+    std::process::exit(status)
+}
+
+/// What [`end`] does last before it ends this process, such as to give back a terminal.
 pub fn undo_at_the_end(undo: Option<fn()>) {
     groups().undo = undo;
 }
@@ -108,7 +120,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 /// Looks a program up in `PATH` and in the folders for system programs, which are not in
 /// everybody's `PATH`.
 #[must_use]
-pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Path::new);
     std::env::split_paths(&path)
@@ -207,7 +219,7 @@ impl Drop for Running {
     }
 }
 
-/// The signal thread ends this process; until then nothing more may be started or said.
+/// Another thread ends this process ([`end`]); until then nothing more may be started or said.
 fn wait_for_the_end() -> ! {
     loop {
         std::thread::park();
@@ -253,6 +265,19 @@ pub fn run_quietly(label: &str, command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// As [`run_quietly`], for what makes `file`; unless `cargo xtask test` has built it already. Returns the
+/// file.
+///
+/// # Errors
+/// As [`run_quietly`], and when the file is not there in the end.
+pub fn build(label: &str, command: &mut Command, file: PathBuf) -> Result<PathBuf> {
+    if !workspace::is_built() {
+        run_quietly(label, command)?;
+    }
+    ensure!(file.is_file(), "{label}: there is no {}", file.display());
+    Ok(file)
 }
 
 /// Runs a command that talks to the user itself.

@@ -107,8 +107,8 @@ impl GuestConfig {
             Machine::Pc => "pc",
         };
         qemu.args(["-machine", machine, "-accel", self.accel.argument()]);
-        if let Accel::Counted { shift } = self.accel {
-            qemu.args(["-icount", &format!("shift={shift},sleep=off")]);
+        if let Some(counting) = self.accel.counting() {
+            qemu.args(["-icount", &counting]);
         }
         qemu.args([
             "-cpu",

@@ -27,6 +27,9 @@ pub struct Sample {
     pub cores: Vec<CoreSample>,
     /// What each activity has used.
     pub activities: Vec<ActivitySample>,
+    /// What is counted for the whole machine, by name; empty unless the sampler was asked for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// One core's ledger, in cycles.
@@ -103,6 +106,12 @@ impl Sample {
     pub fn at_resource(&self, activity: &str, resource: &str) -> Option<Used> {
         let of_activity = self.activities.iter().find(|other| other.name == activity);
         of_activity?.resources.get(resource).copied()
+    }
+
+    /// What was counted for the whole machine since boot; 0 if it is not in the sample.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or(0)
     }
 
     /// Bytes that an activity has moved at a resource since boot; 0 if it is not in the sample.

@@ -15,12 +15,7 @@ use xtask::{toolchain, ui};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> Result<ExitCode> {
-    packages::require(&[
-        Package::Qemu,
-        Package::Firmware,
-        Package::Ext2Tools,
-        Package::Valgrind,
-    ])?;
+    packages::require(&Package::ALL)?;
     let toolchain = toolchain::get()?;
     ui::done(&toolchain.describe());
     ui::done("everything is there");

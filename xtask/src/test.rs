@@ -1,7 +1,10 @@
 //! `cargo xtask test`: everything that has to hold before a change goes in.
 //!
-//! The steps are in [`STEPS`], the quick ones first; the tests themselves come last, in one call of
-//! the test runner, so that the output ends with the runner's own summary of all of them.
+//! First come the [`QUICK`] checks. Then two lines of steps run at the same time: those of the [`HOST`]
+//! share the target folder, whose lock cargo holds while it builds; those [`APART`] have folders of their
+//! own. Much of both is one compiler at a time, such as where a program is optimised as a whole, and
+//! would leave a processor idle. The tests themselves come last, alone, in one call of the test runner,
+//! so that the output ends with the runner's own summary of all of them.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -37,45 +40,67 @@ enum Unfiltered {
     AndFiltered,
 }
 
-const STEPS: [Step; 10] = [
-    ("formatting", formatting, Unfiltered::AndFiltered),
-    (
-        "the project's rules",
-        project_rules,
-        Unfiltered::AndFiltered,
-    ),
-    ("lints", lints, Unfiltered::AndFiltered),
+use Unfiltered::{AndFiltered, Only};
+
+/// Before all others: they take seconds.
+const QUICK: &[Step] = &[
+    ("formatting", formatting, AndFiltered),
+    ("the project's rules", project_rules, AndFiltered),
+];
+
+/// In the target folder.
+const HOST: &[Step] = &[
+    ("lints", lints, AndFiltered),
+    ("building the tests", build_tests, AndFiltered),
+    ("the documentation", documentation, Only),
+    ("examples in the documentation", doc_tests, Only),
+    ("the cost of a request", bench::guard, Only),
+];
+
+/// In folders of their own.
+const APART: &[Step] = &[
     (
         "lints of the kernel and what boots it",
         kernel_lints,
-        Unfiltered::AndFiltered,
+        AndFiltered,
     ),
     (
         "the kernel, the boot loader and the programs",
         build_parts,
-        Unfiltered::AndFiltered,
+        AndFiltered,
     ),
-    ("the documentation", documentation, Unfiltered::Only),
-    ("examples in the documentation", doc_tests, Unfiltered::Only),
-    ("every interleaving of small cases", loom, Unfiltered::Only),
-    ("the cost of a request", bench::guard, Unfiltered::Only),
-    ("fuzzing, briefly", fuzz::brief, Unfiltered::Only),
+    ("every interleaving of small cases", loom, Only),
+    ("fuzzing, briefly", fuzz::brief, Only),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
-    for (name, step, when) in STEPS {
-        if args.filter.is_none() || when == Unfiltered::AndFiltered {
-            timed(name, step)?;
+    packages::require(&Package::ALL)?;
+    let chosen = |steps: &[Step]| -> Vec<Step> {
+        let steps = steps.iter().copied();
+        let wanted = |step: &Step| args.filter.is_none() || step.2 == AndFiltered;
+        steps.filter(wanted).collect()
+    };
+    chosen(QUICK).into_iter().try_for_each(timed)?;
+    std::thread::scope(|scope| {
+        for steps in [HOST, APART].map(chosen) {
+            scope.spawn(move || {
+                if let Err(error) = steps.into_iter().try_for_each(timed) {
+                    // The other line of steps ends, too.
+                    process::end(&format!("{error:#}"), 1);
+                }
+            });
         }
-    }
+    });
     ui::header("tests, on the host and of the whole system");
     ui::done(&format!(
         "checks passed in {}",
         ui::seconds(started.elapsed())
     ));
     // The last words are the test runner's, whether tests fail or not.
-    let status = Running::start(&mut tests(args.filter.as_deref()))?.wait()?;
+    let mut tests = runner(args.filter.as_deref());
+    tests.env(workspace::IS_BUILT, "1");
+    let status = Running::start(&mut tests)?.wait()?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
@@ -83,16 +108,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn timed(name: &str, step: fn() -> Result<()>) -> Result<()> {
+fn timed((name, step, _): Step) -> Result<()> {
     let started = Instant::now();
     ui::header(name);
     step()?;
-    ui::done(&ui::seconds(started.elapsed()));
+    ui::done(&format!("{name}: {}", ui::seconds(started.elapsed())));
     Ok(())
 }
 
 /// All crates but the kernel, which is not for the host.
-const HOST: [&str; 3] = ["--workspace", "--exclude", "vortex-kernel"];
+const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "vortex-kernel"];
 
 /// The cargo that runs this program.
 fn cargo(arguments: &[&str]) -> Command {
@@ -131,7 +156,7 @@ fn project_rules() -> Result<()> {
 
 fn lints() -> Result<()> {
     let mut clippy = cargo(&["clippy", "--quiet", "--all-targets"]);
-    process::run(clippy.args(HOST).args(["--", "--deny", "warnings"]))
+    process::run(clippy.args(HOST_CRATES).args(["--", "--deny", "warnings"]))
 }
 
 fn kernel_lints() -> Result<()> {
@@ -143,8 +168,6 @@ fn kernel_lints() -> Result<()> {
 
 /// Once, here, so that a failure is not reported by every test that starts a guest.
 fn build_parts() -> Result<()> {
-    packages::require(&[Package::Qemu, Package::Firmware, Package::Ext2Tools])?;
-    packages::require(&[Package::NetworkTools, Package::Dnsmasq])?;
     Parts::build()?;
     userland::build().map(|_| ())
 }
@@ -152,11 +175,12 @@ fn build_parts() -> Result<()> {
 /// Every public item is described, and every link in what is said of it leads somewhere.
 fn documentation() -> Result<()> {
     let mut doc = cargo(&["doc", "--quiet", "--no-deps"]);
-    process::run(doc.args(HOST).env("RUSTDOCFLAGS", "--deny warnings"))
+    process::run(doc.args(HOST_CRATES).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 fn doc_tests() -> Result<()> {
-    process::run(cargo(&["test", "--quiet", "--doc"]).args(HOST))
+    let mut tests = cargo(&["test", "--quiet", "--doc"]);
+    process::run_quietly("trying the examples", tests.args(HOST_CRATES))
 }
 
 /// The tests under loom, of a build of their own.
@@ -166,12 +190,19 @@ fn loom() -> Result<()> {
         command
             .args(["--package", package, "--target-dir"])
             .arg(workspace::target_subdir("loom")?);
-        process::run(command.env("RUSTFLAGS", "--cfg loom"))?;
+        let label = format!("trying the interleavings of {package}");
+        process::run_quietly(&label, command.env("RUSTFLAGS", "--cfg loom"))?;
     }
     Ok(())
 }
 
-fn tests(filter: Option<&str>) -> Command {
+/// So that compilers work while the other steps do, and tests alone.
+fn build_tests() -> Result<()> {
+    process::run(runner(None).args(["--no-run", "--quiet"]))
+}
+
+/// The test runner, for the tests whose name contains this.
+fn runner(filter: Option<&str>) -> Command {
     let nextest = cargo(&["nextest", "--version"]).output();
     let mut tests = match nextest {
         Ok(output) if output.status.success() => {
@@ -180,6 +211,6 @@ fn tests(filter: Option<&str>) -> Command {
         // Targets by name, or else the run would end with the empty results of the doc tests.
         _ => cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]),
     };
-    tests.args(HOST).args(filter);
+    tests.args(HOST_CRATES).args(filter);
     tests
 }

@@ -4,13 +4,14 @@
 //! standard error is no terminal or `NO_COLOR` is set.
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 const HEADER: Style = AnsiColor::Cyan.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -20,24 +21,32 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// Work that ends sooner than this is not mentioned.
 const WORTH_SHOWING: Duration = Duration::from_secs(1);
 
+/// The spinners that are to be seen, which make room for a line.
+static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
 /// Begins a part of the work.
 pub fn header(text: &str) {
-    eprintln!("{HEADER}==>{HEADER:#} {text}");
+    SPINNERS.suspend(|| eprintln!("{HEADER}==>{HEADER:#} {text}"));
+}
+
+/// Says something as it is.
+pub fn say(text: &str) {
+    SPINNERS.suspend(|| eprintln!("{text}"));
 }
 
 /// Says that something is done or decided.
 pub fn done(text: &str) {
-    eprintln!("{GOOD}  ✓{GOOD:#} {text}");
+    SPINNERS.suspend(|| eprintln!("{GOOD}  ✓{GOOD:#} {text}"));
 }
 
 /// Says what is odd but does not stop the work.
 pub fn warn(text: &str) {
-    eprintln!("{WARNING}warning:{WARNING:#} {text}");
+    SPINNERS.suspend(|| eprintln!("{WARNING}warning:{WARNING:#} {text}"));
 }
 
 /// Says why the work stops.
 pub fn error(text: &str) {
-    eprintln!("{ERROR}error:{ERROR:#} {text}");
+    SPINNERS.suspend(|| eprintln!("{ERROR}error:{ERROR:#} {text}"));
 }
 
 /// A duration the way a person reads it.
@@ -95,7 +104,7 @@ fn paint(label: &str, details: &Receiver<String>) {
         }
     }
     if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new_spinner();
+        let bar = SPINNERS.add(ProgressBar::new_spinner());
         let style =
             ProgressStyle::with_template("{spinner:.cyan} {prefix} ({elapsed}) {wide_msg:.dim}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));

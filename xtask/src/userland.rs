@@ -67,7 +67,9 @@ pub fn build() -> Result<Vec<GuestFile>> {
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .current_dir(workspace::root());
-    process::run_quietly("building the programs", &mut cargo)?;
+    if !workspace::is_built() {
+        process::run_quietly("building the programs", &mut cargo)?;
+    }
     let built = target_dir.join(TARGET).join("userland");
     let mut files = Vec::new();
     for name in PROGRAMS {

@@ -24,6 +24,16 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
+/// The environment variable by which `cargo xtask test` tells its tests that it has built the kernel and
+/// the programs: dozens of them would each ask cargo again, which takes a second.
+pub const IS_BUILT: &str = "VORTEX_IS_BUILT";
+
+/// Whether what guests are made of is built already.
+#[must_use]
+pub fn is_built() -> bool {
+    env::var_os(IS_BUILT).is_some()
+}
+
 /// A folder below [`target_dir`], made if it is not there.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use super::Outcome;
 use super::argument::Out;
 use super::work::{MORE, Work};
 use crate::errno::Errno;
+use crate::lock;
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::process::{Process, Rights};
 use crate::system::Shared;
@@ -230,12 +231,15 @@ impl<'a, M: Machine> Provider<'a, M> {
     fn counters(&mut self) {
         if matches!(self.whose, Whose::All) {
             let writer = &mut self.writer;
-            self.shared.network.count(|name, value| {
+            let mut tell = |name, value| {
                 writer.push(&Counter {
                     value,
                     name: Name::new(name),
                 });
-            });
+            };
+            self.shared.network.count(&mut tell);
+            self.shared.nics.count(&mut tell);
+            tell("net.events.waits-for-locks", lock::waits());
         }
     }
 

@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::{Mutex, Once};
+use vortex_tcp::Algorithm;
 
 use super::InterfaceId;
 use super::dhcp::Client;
@@ -44,6 +45,8 @@ pub enum Addressing {
 pub(crate) struct Link {
     /// Once it was ready.
     properties: Once<Properties>,
+    /// How its connections find their shares, if that was said.
+    algorithm: Once<Algorithm>,
     address: AtomicU32,
     mask: AtomicU32,
     gateway: AtomicU32,
@@ -74,6 +77,16 @@ impl Link {
     /// It is ready.
     pub(crate) fn is_ready(&self, properties: Properties) {
         self.properties.call_once(|| properties);
+    }
+
+    /// How its connections find their shares, if that was said.
+    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
+        self.algorithm.get().copied()
+    }
+
+    /// Says how.
+    pub(crate) fn set_algorithm(&self, algorithm: Algorithm) {
+        self.algorithm.call_once(|| algorithm);
     }
 
     /// Its address, if it has one.

@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use spin::Mutex;
 use vortex_toolkit::ids::ResourceId;
 
 use super::buffer::Pool;
@@ -19,6 +18,7 @@ use super::interface::{
 };
 use super::limit::Limit;
 use super::pace::Pace;
+use crate::lock::Lock;
 use crate::machine::Machine;
 use crate::vector::Vector;
 
@@ -44,7 +44,9 @@ pub(crate) struct Nic {
     due_ns: AtomicU64,
     /// A request to look at it is on its way: another one would find nothing to do.
     is_awaited: AtomicBool,
-    state: Mutex<State>,
+    /// Interrupts that were seen to.
+    interrupts: AtomicU64,
+    state: Lock<State>,
 }
 
 struct State {
@@ -110,7 +112,8 @@ impl Nic {
             vector: Vector::new(),
             due_ns: AtomicU64::new(u64::MAX),
             is_awaited: AtomicBool::new(false),
-            state: Mutex::new(State {
+            interrupts: AtomicU64::new(0),
+            state: Lock::new(State {
                 interface,
                 limit: Limit::default(),
                 pace: None,
@@ -130,6 +133,16 @@ impl Nic {
     /// [`Self::service`].
     pub(crate) fn is_to_be_sent_for(&self) -> bool {
         !self.is_awaited.swap(true, Ordering::Relaxed)
+    }
+
+    /// It has interrupted, and is seen to.
+    pub(crate) fn note_interrupt(&self) {
+        self.interrupts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Interrupts that were seen to.
+    pub(crate) fn interrupts(&self) -> u64 {
+        self.interrupts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn properties(&self) -> Properties {

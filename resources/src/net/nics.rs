@@ -12,7 +12,7 @@ use vortex_toolkit::memory::Owner;
 
 use super::buffer::Pool;
 use super::flow::Labels;
-use super::interface::{Counters, Interface, Packet, Properties};
+use super::interface::{Counters, Interface, Loss, Packet, Properties};
 use super::nic::{InterfaceId, Nic};
 use crate::machine::Machine;
 use crate::system::{Kind, Shared};
@@ -22,6 +22,16 @@ const MOST: usize = 16;
 /// Of all memory, packets can have one frame in so many, but no more than so many frames.
 const PART_OF_MEMORY: usize = 16;
 const MOST_FRAMES: usize = 16 << 10;
+
+/// What interfaces count is called how: packets received, frames sent, interrupts seen to, frames for
+/// which there was no room, packets for which the device had none.
+const EVENTS: [&str; 5] = [
+    "net.events.received",
+    "net.events.sent",
+    "net.events.interrupts",
+    "net.events.held",
+    "net.events.missed",
+];
 
 /// Looks at a received packet before it is handed on.
 pub type Tap = Box<dyn Fn(InterfaceId, &Packet) + Send + Sync>;
@@ -76,6 +86,27 @@ impl Nics {
     pub fn describe(&self, id: InterfaceId) -> Option<(&'static str, Properties, Counters, bool)> {
         let nic = self.get(id)?;
         Some((nic.name, nic.properties(), nic.counters(), nic.has_link()))
+    }
+
+    /// Calls with what interfaces have counted, all together, by name.
+    pub(crate) fn count(&self, mut tell: impl FnMut(&'static str, u64)) {
+        let mut sums = [0; EVENTS.len()];
+        for nic in self.all() {
+            let counters = nic.counters();
+            let numbers = [
+                counters.received,
+                counters.sent,
+                nic.interrupts(),
+                counters.full,
+                counters.lost(Loss::Missed),
+            ];
+            for (sum, number) in sums.iter_mut().zip(numbers) {
+                *sum += number;
+            }
+        }
+        for (name, sum) in EVENTS.into_iter().zip(sums) {
+            tell(name, sum);
+        }
     }
 
     /// The interfaces there are.

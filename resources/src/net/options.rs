@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::net as linux;
 use vortex_abi::calls::{SO_ACTIVITY, SOL_VORTEX};
-use vortex_tcp::{Config, KeepAlive, SECOND, State};
+use vortex_tcp::{Algorithm, Config, KeepAlive, SECOND, State};
 
 use super::ports::Sharing;
 use super::socket::{Kind, Socket, Stage};
@@ -48,6 +48,12 @@ const WITHOUT_EFFECT: [(u32, u32); 17] = [
     (TCP, linux::TCP_NOTSENT_LOWAT),
 ];
 
+/// Ways to find a share of the network by Linux's names (`TCP_CONGESTION`), and the length of one with
+/// what follows it.
+const ALGORITHMS: [(&str, Algorithm); 2] =
+    [("cubic", Algorithm::Cubic), ("reno", Algorithm::NewReno)];
+const ALGORITHM_NAME: usize = 16;
+
 /// What has been set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -61,6 +67,7 @@ pub(crate) struct Options {
     nodelay: bool,
     cork: bool,
     user_timeout_ms: u32,
+    algorithm: Option<Algorithm>,
     send_buffer: Option<u32>,
     receive_buffer: Option<u32>,
     /// What has no effect.
@@ -76,6 +83,7 @@ impl Options {
             nodelay: self.nodelay,
             keep_alive: self.keep_alive(),
             user_timeout: self.user_timeout(),
+            algorithm: self.algorithm,
             send_buffer: bytes(self.send_buffer, usual.send_buffer),
             receive_buffer: bytes(self.receive_buffer, usual.receive_buffer),
             ..usual
@@ -102,6 +110,19 @@ fn integer(value: &[u8]) -> Result<i32, Errno> {
         .first_chunk()
         .map(|bytes| i32::from_ne_bytes(*bytes))
         .ok_or(Errno::EINVAL)
+}
+
+/// The algorithm of a name, which ends at the first zero if there is one.
+fn algorithm(name: &[u8]) -> Result<Algorithm, Errno> {
+    if name.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let name = &name[..name.len().min(ALGORITHM_NAME - 1)];
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let known = ALGORITHMS
+        .iter()
+        .find(|(known, _)| known.as_bytes() == name);
+    known.map(|(_, algorithm)| *algorithm).ok_or(Errno::ENOENT)
 }
 
 /// A `struct timeval`, in nanoseconds.
@@ -139,6 +160,9 @@ impl Socket {
     pub(crate) fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
         match level {
             SOCKET => self.set_general(name, value)?,
+            TCP if matches!(self.kind, Kind::Stream(_)) && name == linux::TCP_CONGESTION => {
+                self.options.lock().algorithm = Some(algorithm(value)?);
+            }
             TCP if matches!(self.kind, Kind::Stream(_)) => self.set_tcp(name, integer(value)?)?,
             IP if self.family() == linux::AF_INET => self.set_other(IP, name, value)?,
             _ if self.family() == linux::AF_UNIX => return Err(Errno::EOPNOTSUPP),
@@ -155,7 +179,8 @@ impl Socket {
             Kind::Stream(stream) => {
                 if let Some(stream) = stream.connection() {
                     let (alive, timeout) = (options.keep_alive(), options.user_timeout());
-                    stream.set_options(options.nodelay, options.cork, alive, timeout);
+                    let (nodelay, cork) = (options.nodelay, options.cork);
+                    stream.set_options(nodelay, cork, alive, timeout, options.algorithm);
                 }
             }
             Kind::Datagram(endpoint) => {
@@ -254,6 +279,9 @@ impl Socket {
                 return Ok(both.map(u32::to_ne_bytes).as_flattened().into());
             }
             (TCP, linux::TCP_INFO) => return self.information(),
+            (TCP, linux::TCP_CONGESTION) if matches!(self.kind, Kind::Stream(_)) => {
+                return Ok(self.algorithm_name());
+            }
             (SOL_VORTEX, SO_ACTIVITY) => self.activity().0.cast_signed(),
             (SOCKET, name) => self.general(name)?,
             (TCP, name) if matches!(self.kind, Kind::Stream(_)) => self.of_tcp(name)?,
@@ -338,6 +366,20 @@ impl Socket {
         };
         let options = self.options.lock();
         Ok(options.others.get(&(level, name)).copied().unwrap_or(usual))
+    }
+
+    /// The name of the algorithm that the connection has, or is to have.
+    fn algorithm_name(&self) -> Vec<u8> {
+        let chosen = self.options.lock().algorithm;
+        let current = self.connection_information().map(|info| info.algorithm);
+        let current = current.or(chosen).unwrap_or_default();
+        let names = ALGORITHMS.iter();
+        let name = names
+            .filter(|(_, one)| *one == current)
+            .map(|(name, _)| name);
+        let mut bytes: Vec<u8> = name.flat_map(|name| name.bytes()).collect();
+        bytes.resize(ALGORITHM_NAME, 0);
+        bytes
     }
 
     fn connection_information(&self) -> Option<Information> {

@@ -52,6 +52,7 @@ pub(crate) fn interrupt<M: Machine>(
     vector: u8,
 ) -> Option<u64> {
     let nic = shared.nics.interrupting(vector)?;
+    nic.note_interrupt();
     let due = service(shared, context, nic);
     shared.machine.interrupt_seen_to(vector);
     due

@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::{Mutex, MutexGuard};
+use spin::MutexGuard;
 use vortex_tcp::{Config, FourTuple, Instant, Keys, Room, Table};
 
 use super::Network;
@@ -35,6 +35,7 @@ use super::environment::Environment;
 use super::ports::{Bound, Ports};
 use crate::errno::Errno;
 use crate::files::WaitQueue;
+use crate::lock::Lock;
 
 /// How often a port is tried for a connection that does not say which.
 const ATTEMPTS: usize = 64;
@@ -43,7 +44,7 @@ type Connections = Table<Arc<Stream>, Arc<Listener>>;
 
 /// Some of the connections.
 struct Shard {
-    table: Mutex<Connections>,
+    table: Lock<Connections>,
     /// When its first timer ends, in microseconds.
     due: AtomicU64,
 }
@@ -77,7 +78,7 @@ impl Tcp {
         environment.random(&mut key);
         let (keys, start) = (Keys::new(key), Instant(0));
         let shard = || Shard {
-            table: Mutex::new(Table::new(keys.clone(), Room::default(), start)),
+            table: Lock::new(Table::new(keys.clone(), Room::default(), start)),
             due: AtomicU64::new(u64::MAX),
         };
         let shards = core::iter::repeat_with(shard).take(cores.max(1));

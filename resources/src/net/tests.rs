@@ -8,13 +8,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use spin::Mutex;
+use vortex_tcp::Config;
 use vortex_toolkit::Request;
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 
 use super::buffer::{Buffer, Pool};
 use super::cable::{Cable, End, Settings};
 use super::interface::{Host, Interface, Notice, Outgoing, Packet};
-use super::{Addressing, InterfaceId, NetMessage, Reason};
+use super::{Addressing, Algorithm, InterfaceId, NetMessage, Reason};
 use crate::errand::{Errand, Here};
 use crate::fake::processor::FakeMachine;
 use crate::fake::world::World;
@@ -328,4 +329,32 @@ fn a_link_that_goes_is_told() {
         0,
         "nothing was accepted"
     );
+}
+
+#[test]
+fn connections_find_their_shares_as_their_interface_says_or_they_themselves() {
+    let rig = Rig::new(1, &[100, 100], 64);
+    let network = &rig.world.shared.network;
+    let link = network.links.get(rig.id).expect("it is there");
+    link.configure(Some(super::Settings {
+        address: [10, 0, 2, 15].into(),
+        prefix: 24,
+        gateway: None,
+    }));
+    let of = |algorithm, remote: [u8; 4]| {
+        let config = Config {
+            algorithm,
+            ..Config::default()
+        };
+        network.fit(config, remote.into()).algorithm
+    };
+    assert_eq!(of(None, [10, 0, 2, 9]), None);
+    network.set_algorithm(rig.id, Algorithm::NewReno);
+    assert_eq!(of(None, [10, 0, 2, 9]), Some(Algorithm::NewReno));
+    assert_eq!(
+        of(Some(Algorithm::Cubic), [10, 0, 2, 9]),
+        Some(Algorithm::Cubic)
+    );
+    assert_eq!(of(None, [127, 0, 0, 1]), None);
+    assert_eq!(of(None, [8, 8, 8, 8]), None, "there is no way");
 }

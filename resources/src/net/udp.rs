@@ -14,7 +14,6 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smoltcp::wire::IpProtocol;
-use spin::Mutex;
 use vortex_tcp::Buffer;
 use vortex_toolkit::Context;
 
@@ -27,6 +26,7 @@ use super::packet::{IP_HEADER, MAX_PACKET, Packet, Reason, UDP_HEADER};
 use super::ports::{Bound, Ports, Sharing};
 use crate::errno::Errno;
 use crate::files::{Events, WaitQueue};
+use crate::lock::Lock;
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -81,7 +81,7 @@ pub struct Endpoint {
     network: Arc<Network>,
     pub(crate) paid: Paid,
     queue: Arc<WaitQueue>,
-    state: Mutex<State>,
+    state: Lock<State>,
     /// What has arrived counts for so much, from the demultiplexer on.
     arriving: AtomicUsize,
     room: AtomicUsize,
@@ -93,7 +93,7 @@ pub struct Endpoint {
 pub(crate) struct Endpoints {
     /// A bit for each port at which there is one.
     used: Box<[AtomicU64; 1 << 10]>,
-    parts: [Mutex<BTreeMap<u16, Vec<Arc<Endpoint>>>>; PARTS],
+    parts: [Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>>; PARTS],
     pub(crate) ports: Arc<Ports>,
 }
 
@@ -101,7 +101,7 @@ impl Endpoints {
     pub(crate) fn new() -> Self {
         Self {
             used: Box::new([const { AtomicU64::new(0) }; 1 << 10]),
-            parts: core::array::from_fn(|_| Mutex::default()),
+            parts: core::array::from_fn(|_| Lock::default()),
             ports: Arc::default(),
         }
     }
@@ -121,7 +121,7 @@ impl Endpoints {
         };
     }
 
-    fn part(&self, port: u16) -> &Mutex<BTreeMap<u16, Vec<Arc<Endpoint>>>> {
+    fn part(&self, port: u16) -> &Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>> {
         &self.parts[usize::from(port) % PARTS]
     }
 
@@ -155,7 +155,7 @@ impl Endpoints {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         let parts = self.parts.iter();
-        let count = |part: &Mutex<BTreeMap<_, Vec<_>>>| -> usize {
+        let count = |part: &Lock<BTreeMap<_, Vec<_>>>| -> usize {
             part.lock().values().map(Vec::len).sum()
         };
         parts.map(count).sum()
@@ -170,7 +170,7 @@ impl Endpoint {
             paid,
             sending: Sending::new(BUFFER, queue.clone()),
             queue,
-            state: Mutex::default(),
+            state: Lock::default(),
             arriving: AtomicUsize::new(0),
             room: AtomicUsize::new(BUFFER),
         })

@@ -44,8 +44,9 @@ pub struct Config {
     pub receive_footprint: usize,
     /// The largest IP packet of the interface, in bytes.
     pub mtu: usize,
-    /// How a connection finds its share of the network.
-    pub algorithm: Algorithm,
+    /// How a connection finds its share of the network; `None` is the default, CUBIC, and where
+    /// somebody who knows the path may still choose another.
+    pub algorithm: Option<Algorithm>,
     /// Use timestamps (RFC 7323) if the peer does.
     pub timestamps: bool,
     /// Use SACK (RFC 2018) if the peer does.
@@ -84,7 +85,7 @@ impl Default for Config {
             receive_buffer: 256 << 10,
             receive_footprint: 3,
             mtu: 1500,
-            algorithm: Algorithm::default(),
+            algorithm: None,
             timestamps: true,
             sack: true,
             window_scaling: true,

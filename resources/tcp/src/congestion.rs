@@ -33,6 +33,15 @@ enum Avoidance {
     NewReno(NewReno),
 }
 
+impl Avoidance {
+    fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Cubic => Self::Cubic(Cubic::default()),
+            Algorithm::NewReno => Self::NewReno(NewReno::default()),
+        }
+    }
+}
+
 /// How much may be in the network.
 #[derive(Clone, Debug)]
 pub(crate) struct Congestion {
@@ -45,15 +54,26 @@ pub(crate) struct Congestion {
 impl Congestion {
     /// The window of a new connection.
     pub(crate) fn new(algorithm: Algorithm, mss: u32) -> Self {
-        let avoidance = match algorithm {
-            Algorithm::Cubic => Avoidance::Cubic(Cubic::default()),
-            Algorithm::NewReno => Avoidance::NewReno(NewReno::default()),
-        };
         Self {
             window: initial(mss),
             threshold: MOST,
             mss,
-            avoidance,
+            avoidance: Avoidance::new(algorithm),
+        }
+    }
+
+    /// How it grows after slow start.
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        match self.avoidance {
+            Avoidance::Cubic(_) => Algorithm::Cubic,
+            Avoidance::NewReno(_) => Algorithm::NewReno,
+        }
+    }
+
+    /// Has it grow as another algorithm has it, from the window and threshold that it has.
+    pub(crate) fn set_algorithm(&mut self, algorithm: Algorithm) {
+        if algorithm != self.algorithm() {
+            self.avoidance = Avoidance::new(algorithm);
         }
     }
 
@@ -145,17 +165,16 @@ impl Congestion {
     }
 
     /// Nothing was lost: all is as it was `prior` to the reduction, but the window, which grows back
-    /// by slow start, so that no burst is sent (RFC 4015, section 3.2). `pipe` is in the network,
-    /// `acked` was newly acknowledged.
+    /// by slow start, so that no burst is sent (RFC 4015, section 3.2), and an algorithm that was chosen
+    /// since. `pipe` is in the network, `acked` was newly acknowledged.
     pub(crate) fn take_back(&mut self, prior: Self, pipe: u32, acked: u32) {
         let window = pipe + acked.min(initial(self.mss));
         let threshold = prior.threshold.max(prior.window);
-        *self = Self {
-            window: self.window.max(window).min(MOST),
-            threshold: self.threshold.max(threshold),
-            mss: self.mss,
-            avoidance: prior.avoidance,
-        };
+        self.window = self.window.max(window).min(MOST);
+        self.threshold = self.threshold.max(threshold);
+        if prior.algorithm() == self.algorithm() {
+            self.avoidance = prior.avoidance;
+        }
     }
 
     /// Nothing was sent for a timeout: what the window was says little now (RFC 5681, section 4.1).

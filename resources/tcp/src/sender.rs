@@ -17,7 +17,7 @@ pub use self::output::Limits;
 pub(crate) use self::output::Part;
 use self::undo::Undo;
 
-use crate::config::{Config, MAX_SCALE};
+use crate::config::{Algorithm, Config, MAX_SCALE};
 use crate::congestion::Congestion;
 use crate::memory::Buffer;
 use crate::prr::RateReduction;
@@ -137,7 +137,7 @@ impl<B: Buffer> Sender<B> {
             mss,
             has_sack: false,
             is_synchronized: false,
-            congestion: Congestion::new(config.algorithm, mss),
+            congestion: Congestion::new(config.algorithm.unwrap_or_default(), mss),
             rtt: RoundTrip::new(config),
             rack: Rack::new(iss),
             probe: TailLossProbe::default(),
@@ -169,6 +169,16 @@ impl<B: Buffer> Sender<B> {
     /// SND.NXT.
     pub(crate) fn nxt(&self) -> Seq {
         self.board.nxt()
+    }
+
+    /// How the congestion window grows.
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        self.congestion.algorithm()
+    }
+
+    /// Has it grow in another way from now on.
+    pub(crate) fn set_algorithm(&mut self, algorithm: Algorithm) {
+        self.congestion.set_algorithm(algorithm);
     }
 
     /// The congestion window in bytes.

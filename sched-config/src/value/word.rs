@@ -93,6 +93,18 @@ impl LoadSharingPolicy {
 }
 
 words! {
+    /// How TCP connections find their shares of a network.
+    #[derive(Default)]
+    Congestion("a congestion control") {
+        /// CUBIC (RFC 9438). The default.
+        #[default]
+        Cubic = "cubic",
+        /// NewReno (RFC 5681 and 6582).
+        NewReno = "newreno",
+    }
+}
+
+words! {
     /// What a process may do beyond its own activity.
     Right("a right") {
         /// Read everybody's statistics.
@@ -140,4 +152,4 @@ impl fmt::Display for Ttl {
     }
 }
 
-serde_as_text!(Metric, LoadSharingPolicy, Right, Ttl);
+serde_as_text!(Metric, LoadSharingPolicy, Congestion, Right, Ttl);

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use vortex_sched_config::value::{
-    Address, BitRate, Bytes, Core, Gateway, LoadSharingPolicy, Metric, Microseconds, Priority,
-    Right, Share, Ttl,
+    Address, BitRate, Bytes, Congestion, Core, Gateway, LoadSharingPolicy, Metric, Microseconds,
+    Priority, Right, Share, Ttl,
 };
 use vortex_sched_config::{
     ALGORITHMS, Activity, Client, Configuration, CpuBudget, LoadSharing, Multiplexor, Network,
@@ -166,12 +166,14 @@ fn network() -> impl Strategy<Value = Network> {
         option::of(address),
         option::of(gateway),
         option::of(rate),
+        option::of(proptest::sample::select(Congestion::ALL)),
     );
-    parts.prop_map(|(interface, address, gateway, rate)| Network {
+    parts.prop_map(|(interface, address, gateway, rate, congestion)| Network {
         interface,
         address,
         gateway,
         rate,
+        congestion,
     })
 }
 

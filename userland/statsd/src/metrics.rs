@@ -309,21 +309,37 @@ fn processes(text: &mut Text, statistics: &Statistics) {
     }
 }
 
-/// Packets dropped by reason count up; of the rest of what is counted there are so many now.
+/// What is counted since boot: how the names begin, the metric, the label for the rest of the name, and
+/// the help.
+const EVENTS: [(&str, &str, &str, &str); 2] = [
+    (
+        "net.dropped.",
+        "vortex_packets_dropped_total",
+        "reason",
+        "Packets that were dropped, by reason.",
+    ),
+    (
+        "net.events.",
+        "vortex_network_events_total",
+        "what",
+        "What interfaces received, sent, held back and missed, their interrupts, and waits for locks.",
+    ),
+];
+
+/// Events count up; of the rest of what is counted there are so many now.
 fn counters(text: &mut Text, statistics: &Statistics) {
-    const DROPPED: &str = "net.dropped.";
-    let name = "vortex_packets_dropped_total";
-    let help = "Packets that were dropped, by reason.";
-    text.family(name, "counter", help);
-    for counter in &statistics.counters {
-        if let Some(reason) = counter.name.strip_prefix(DROPPED) {
-            text.sample(name, &[("reason", reason)], counter.value);
+    for (beginning, name, label, help) in EVENTS {
+        text.family(name, "counter", help);
+        for counter in &statistics.counters {
+            if let Some(rest) = counter.name.strip_prefix(beginning) {
+                text.sample(name, &[(label, rest)], counter.value);
+            }
         }
     }
     let name = "vortex_kernel_objects";
     text.family(name, "gauge", "Objects of a kind that the kernel has.");
     for counter in &statistics.counters {
-        if !counter.name.starts_with(DROPPED) {
+        if !(EVENTS.iter()).any(|(beginning, ..)| counter.name.starts_with(beginning)) {
             text.sample(name, &[("kind", &counter.name)], counter.value);
         }
     }

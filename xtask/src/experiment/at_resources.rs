@@ -7,6 +7,7 @@ use serde::Serialize;
 use xtask::samples::{AtResource, Counted, Report, Sample};
 
 use super::baseline::Comparison;
+use super::interface::Interface;
 use super::{Common, plot, table, write};
 
 /// Everything that came out of an experiment at several resources.
@@ -23,6 +24,9 @@ pub(super) struct Results<'a> {
     pub(super) cpu: Report,
     pub(super) resources: Vec<AtResource>,
     pub(super) samples: &'a [Sample],
+    /// What the network interface did, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interface: Option<Interface>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) comparison: Option<Comparison>,
 }

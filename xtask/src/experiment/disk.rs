@@ -121,6 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cpu: analyse(&samples, &entitled)?,
         resources,
         samples: &samples,
+        interface: None,
         comparison: None,
     };
     results.print()?;

@@ -73,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cpu: analyse(&samples, &entitled)?,
         resources: JUDGED.iter().map(at).collect::<Result<_>>()?,
         samples: &samples,
+        interface: None,
         comparison: None,
     };
     results.print()?;

@@ -132,6 +132,7 @@ pub(crate) fn network(rate: Option<BitRate>) -> Network {
         }),
         gateway: None,
         rate,
+        congestion: None,
     }
 }
 

@@ -70,6 +70,14 @@ pub(super) fn accel(smp: u32) -> Result<Accel> {
     }
 }
 
+/// The same where packets come from outside, at so many a second of the host's clock.
+pub(super) fn accel_with_network(smp: u32) -> Result<Accel> {
+    match accel::detect()? {
+        Accel::Tcg if smp == 1 => Ok(Accel::Paced { shift: 2 }),
+        other => Ok(other),
+    }
+}
+
 /// Boots the kernel with the experiment's processes, which go on for ever, and takes in the samples;
 /// before the first, the guest may take `prepare` seconds.
 pub(super) fn run(program: &Program, common: &Common, prepare: u32) -> Result<Vec<Sample>> {

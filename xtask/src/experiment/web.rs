@@ -24,6 +24,7 @@ use xtask::ui;
 use self::servers::{NETWORK, THREADS, WRITE};
 use super::at_resources::Results;
 use super::baseline::{self, Comparison, Figure, Side};
+use super::interface::Interface;
 use super::{Common, grid, measure, table};
 
 /// Web servers that compete for a link, one ApacheBench at each (figures 12 to 14)
@@ -57,8 +58,8 @@ pub(crate) struct Args {
     /// Servers that nobody asks, counted from 0; their shares fall to the others
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     idle: Vec<usize>,
-    /// Another web server, a static Linux program here, and its arguments, of which `{port}` and
-    /// `{root}` stand for what it is to serve; to be the last option
+    /// Another web server, a static Linux program here (or `debian:PACKAGE/PATH`), and its arguments, of
+    /// which `{port}` and `{root}` stand for what it is to serve; to be the last option
     #[arg(long, value_name = "PATH ARGS", num_args = 1.., allow_hyphen_values = true)]
     server: Vec<String>,
 }
@@ -129,6 +130,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut results = results(common, &competing, &vortex.samples)?;
     results.print()?;
     show_clients(&competing, &vortex.outcomes, &results.resources[0])?;
+    if let Some(interface) = &results.interface {
+        interface.show(&results.resources[0])?;
+    }
     show_link(args, &results.resources[0])?;
     if common.baseline.is_some() {
         let linux = on_linux(args, &activities, &asked)?;
@@ -214,6 +218,7 @@ fn results<'a>(
         judged: &[WRITE],
         cpu: analyse(samples, &entitled)?,
         resources,
+        interface: Some(Interface::of(samples)?),
         samples,
         comparison: None,
     })

@@ -28,6 +28,7 @@ pub(super) fn sample(at: u64, activities: [ActivitySample; 2]) -> Sample {
         hertz: 1000,
         cores: vec![core],
         activities: activities.into(),
+        counters: std::collections::BTreeMap::new(),
     }
 }
 

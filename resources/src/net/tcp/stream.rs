@@ -6,11 +6,13 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use spin::Mutex;
-use vortex_tcp::{Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State};
+use vortex_tcp::{
+    Algorithm, Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State,
+};
 
 use crate::errno::Errno;
 use crate::files::{Cursor, Events, Share, WaitQueue};
+use crate::lock::Lock;
 use crate::net::Network;
 use crate::net::data::{Chunk, FRAME, Paid, Part, Types};
 use crate::net::environment::Environment;
@@ -47,7 +49,7 @@ pub struct Stream {
     pub(super) queue: Arc<WaitQueue>,
     /// One of the connections of who opened it; who pays for it later has more than may be opened.
     _place: Share,
-    pub(super) inner: Mutex<Inner>,
+    pub(super) inner: Lock<Inner>,
     /// A request to look what is to be sent is on its way.
     is_expected: AtomicBool,
     /// Bytes on their way from the demultiplexer.
@@ -100,7 +102,7 @@ impl Stream {
             paid,
             queue,
             _place: place,
-            inner: Mutex::new(Inner {
+            inner: Lock::new(Inner {
                 connection,
                 armed: None,
                 error: None,
@@ -343,8 +345,12 @@ impl Stream {
         cork: bool,
         keep_alive: Option<KeepAlive>,
         user_timeout: Option<u64>,
+        algorithm: Option<Algorithm>,
     ) {
         let mut inner = self.inner.lock();
+        if let Some(algorithm) = algorithm {
+            inner.connection.set_algorithm(algorithm);
+        }
         inner.connection.set_nodelay(nodelay);
         inner.connection.set_cork(cork);
         inner.is_corked = cork;
@@ -390,6 +396,7 @@ impl Stream {
             window_bytes: window,
             mss: inner.connection.mss(),
             retransmissions: inner.connection.counters().retransmissions,
+            algorithm: inner.connection.algorithm(),
         }
     }
 }
@@ -402,6 +409,7 @@ pub(crate) struct Information {
     pub(crate) window_bytes: u32,
     pub(crate) mss: u32,
     pub(crate) retransmissions: u64,
+    pub(crate) algorithm: Algorithm,
 }
 
 /// Whether the peer may still say something.

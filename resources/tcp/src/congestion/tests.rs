@@ -71,3 +71,23 @@ fn idleness_brings_the_window_back() {
     window.restart();
     assert_eq!(window.window(), 3_000);
 }
+
+#[test]
+fn another_algorithm_goes_on_from_the_same_window() {
+    let mut window = congestion(Algorithm::Cubic);
+    window.set_window(50_000);
+    window.lost(50_000);
+    let (prior, threshold) = (window.clone(), window.threshold());
+    window.set_window(threshold);
+    window.set_algorithm(Algorithm::NewReno);
+    assert_eq!(window.algorithm(), Algorithm::NewReno);
+    assert_eq!(
+        (window.window(), window.threshold()),
+        (threshold, threshold)
+    );
+    window.acknowledged(Instant(0), threshold, Some(1000), true);
+    assert_eq!(window.window(), threshold + MSS, "a segment per window");
+    window.take_back(prior, 0, 0);
+    assert_eq!(window.algorithm(), Algorithm::NewReno, "chosen since");
+    assert!(window.threshold() >= 50_000);
+}

@@ -1,7 +1,7 @@
 //! What the application wants (RFC 9293, sections 3.9.1 and 3.10.1 to 3.10.6).
 
 use super::Connection;
-use crate::config::{IP_HEADER, KeepAlive, MIN_MSS};
+use crate::config::{Algorithm, IP_HEADER, KeepAlive, MIN_MSS};
 use crate::memory::{Account, Buffer, Host, Piece};
 use crate::options;
 use crate::segment::BASE_HEADER;
@@ -174,6 +174,17 @@ impl<H: Host> Connection<H> {
     /// MSG_MORE).
     pub fn set_cork(&mut self, cork: bool) {
         self.sender.cork(cork);
+    }
+
+    /// How it finds its share of the network (TCP_CONGESTION).
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.sender.algorithm()
+    }
+
+    /// Has it find its share in another way from now on.
+    pub fn set_algorithm(&mut self, algorithm: Algorithm) {
+        self.sender.set_algorithm(algorithm);
     }
 
     /// Probes when nothing happens (SO_KEEPALIVE and its options).

@@ -59,7 +59,7 @@ fn measure(row: &Row) -> f64 {
     let config = Config {
         send_buffer: buffer,
         receive_buffer: buffer,
-        algorithm,
+        algorithm: Some(algorithm),
         ..Config::default()
     };
     let usage = Use {

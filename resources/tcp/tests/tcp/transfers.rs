@@ -131,11 +131,11 @@ fn bad_wires_lose_nothing_whatever_is_agreed_on() {
         },
         Config {
             window_scaling: true,
-            algorithm: Algorithm::NewReno,
+            algorithm: Some(Algorithm::NewReno),
             ..plain
         },
         Config {
-            algorithm: Algorithm::NewReno,
+            algorithm: Some(Algorithm::NewReno),
             nodelay: true,
             mtu: 600,
             ..Config::default()

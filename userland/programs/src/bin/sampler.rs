@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::{Value, json};
 use vortex::abi::Name;
-use vortex::abi::snapshot::{Account, BUCKETS, Core, Reader, Resource};
+use vortex::abi::snapshot::{Account, BUCKETS, Core, Counter, Reader, Resource};
 use vortex::{Scope, Snapshot, activity};
 use vortex_programs::sampling::Pace;
 use vortex_programs::shares::{activity_names, cycles_by_activity};
@@ -27,7 +27,7 @@ struct Args {
     /// Also say how long requests to this resource have waited, by activity
     #[arg(long, value_name = "RESOURCE")]
     waiting: Option<String>,
-    /// Also say what each activity has used of each resource
+    /// Also say what each activity has used of each resource, and what is counted for the whole machine
     #[arg(long)]
     resources: bool,
 }
@@ -113,12 +113,18 @@ fn line(reader: &Reader<'_>, args: &Args) -> Value {
             record
         })
         .collect();
-    json!({
+    let mut line = json!({
         "at": header.taken_at,
         "hertz": header.hertz,
         "cores": cores,
         "activities": activities,
-    })
+    });
+    if args.resources {
+        let counters = reader.records::<Counter>();
+        let named = counters.map(|one| (one.name.as_str().to_owned(), json!(one.value)));
+        line["counters"] = named.collect::<serde_json::Map<_, _>>().into();
+    }
+    line
 }
 
 /// What an activity has used of each resource, on all cores and at all instances.

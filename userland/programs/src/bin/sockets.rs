@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::{set_tcp_congestion, tcp_congestion};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Bytes of the long transfers.
@@ -24,6 +25,7 @@ const AT_ONCE: usize = 100;
 fn main() -> io::Result<()> {
     streams()?;
     long_transfers()?;
+    congestion_control()?;
     refusals()?;
     ends_of_streams()?;
     time_limits()?;
@@ -124,6 +126,25 @@ fn kind(result: io::Result<impl Sized>) -> String {
         Ok(_) => "it works".into(),
         Err(error) => format!("{:?}", error.kind()),
     }
+}
+
+/// A listener's choice is its connections', and one can be made in the middle of a connection.
+fn congestion_control() -> io::Result<()> {
+    let (listener, address) = listen()?;
+    set_tcp_congestion(&listener, "reno")?;
+    let mut client = TcpStream::connect(address)?;
+    let (mut server, _) = listener.accept()?;
+    println!("the listener's: {}", tcp_congestion(&server)?);
+    client.write_all(b"before")?;
+    set_tcp_congestion(&client, "reno")?;
+    println!("chosen: {}", tcp_congestion(&client)?);
+    client.write_all(b", after")?;
+    drop(client);
+    let mut read = String::new();
+    server.read_to_string(&mut read)?;
+    println!("read: {read:?}");
+    println!("unknown: {:?}", set_tcp_congestion(&server, "no-such"));
+    Ok(())
 }
 
 fn refusals() -> io::Result<()> {

@@ -94,7 +94,11 @@ fn processes(writer: &mut Writer) {
             count,
         });
     }
-    for (name, value) in [("net.connections", 5), ("net.dropped.no-socket", 9)] {
+    for (name, value) in [
+        ("net.connections", 5),
+        ("net.dropped.no-socket", 9),
+        ("net.events.interrupts", 6),
+    ] {
         writer.push(&Counter {
             value,
             name: Name::new(name),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::Metric;
+use xtask::linux::Unpacked;
 use xtask::network::Link;
 use xtask::userland::GuestFile;
 use xtask::workspace;
@@ -31,6 +32,10 @@ const PORT: u32 = 8000;
 const ROOT: &str = "/www";
 const PAGE: &str = "page";
 const SERVER: &str = "/bin/server";
+/// Before a package's name and a path in it.
+const DEBIAN: &str = "debian:";
+/// The list of users, there and here.
+const USERS: (&str, &str) = ("/etc/passwd", "passwd");
 
 /// A page's address.
 pub(super) fn url(server: usize) -> String {
@@ -53,32 +58,47 @@ impl Site {
         let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
         std::fs::write(folder.path().join(PAGE), page(args.page as usize))
             .context("cannot write the page")?;
-        let server = args.server.first().map(PathBuf::from);
-        if let Some(server) = &server {
-            let is_file = server.is_file();
-            ensure!(
-                is_file,
-                "--server: there is no program {}",
-                server.display()
-            );
-        }
+        // Many a server looks up whose rights it has.
+        std::fs::write(folder.path().join(USERS.1), "root:x:0:0:root:/:/bin/sh\n")
+            .context("cannot write the list of users")?;
+        let server = args.server.first().map(|name| program(name)).transpose()?;
         Ok(Self { folder, server })
     }
 
     /// For the guest's root file system.
     pub(super) fn files(&self) -> Result<Vec<GuestFile>> {
-        let page = GuestFile {
-            path: format!("{ROOT}/{PAGE}"),
-            file: self.folder.path().join(PAGE),
+        let file = |path: &str, name: &str| GuestFile {
+            path: path.into(),
+            file: self.folder.path().join(name),
         };
-        let server = self.server.as_ref().map(|file| -> Result<GuestFile> {
-            Ok(GuestFile {
+        let mut files = vec![
+            file(&format!("{ROOT}/{PAGE}"), PAGE),
+            file(USERS.0, USERS.1),
+        ];
+        if let Some(server) = &self.server {
+            files.push(GuestFile {
                 path: SERVER.into(),
-                file: std::path::absolute(file)?,
-            })
-        });
-        std::iter::once(Ok(page)).chain(server).collect()
+                file: std::path::absolute(server)?,
+            });
+        }
+        Ok(files)
     }
+}
+
+/// What `--server` names: a program here, or one of a Debian package's.
+fn program(name: &str) -> Result<PathBuf> {
+    if let Some(of_debian) = name.strip_prefix(DEBIAN) {
+        let parts = of_debian.split_once('/');
+        let (package, path) =
+            parts.with_context(|| format!("--server {name}: expected {DEBIAN}PACKAGE/PATH"))?;
+        return Ok(Unpacked::fetch(&[package])?.file(package, path)?.file);
+    }
+    let file = PathBuf::from(name);
+    ensure!(
+        file.is_file(),
+        "--server: there is no program {name}; expected a static Linux program, or {DEBIAN}PACKAGE/PATH"
+    );
+    Ok(file)
 }
 
 /// A page with so many bytes, of lines.
