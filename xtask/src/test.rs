@@ -51,7 +51,7 @@ const QUICK: &[Step] = &[
 /// In the target folder.
 const HOST: &[Step] = &[
     ("lints", lints, AndFiltered),
-    ("building the tests", build_tests, AndFiltered),
+    ("the tests' programs", build_tests, AndFiltered),
     ("the documentation", documentation, Only),
     ("examples in the documentation", doc_tests, Only),
     ("the cost of a request", bench::guard, Only),
@@ -98,7 +98,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ui::seconds(started.elapsed())
     ));
     // The last words are the test runner's, whether tests fail or not.
-    let mut tests = runner(args.filter.as_deref());
+    let mut tests = runner();
+    tests.arg("--no-fail-fast").args(&args.filter);
     tests.env(workspace::IS_BUILT, "1");
     let status = Running::start(&mut tests)?.wait()?;
     Ok(if status.success() {
@@ -201,19 +202,18 @@ fn loom() -> Result<()> {
 
 /// So that compilers work while the other steps do, and tests alone.
 fn build_tests() -> Result<()> {
-    process::run(runner(None).args(["--no-run", "--quiet"]))
+    process::run_quietly("compiling them", runner().arg("--no-run"))
 }
 
-/// The test runner, for the tests whose name contains this.
-fn runner(filter: Option<&str>) -> Command {
+/// The test runner, for all tests.
+fn runner() -> Command {
     let nextest = cargo(&["nextest", "--version"]).output();
     let mut tests = match nextest {
-        Ok(output) if output.status.success() => {
-            cargo(&["nextest", "run", "--no-fail-fast", "--no-tests", "pass"])
-        }
+        Ok(output) if output.status.success() => cargo(&["nextest", "run"]),
         // Targets by name, or else the run would end with the empty results of the doc tests.
-        _ => cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]),
+        _ => cargo(&["test", "--lib", "--bins", "--tests"]),
     };
-    tests.args(HOST_CRATES).args(filter);
+    // No test with a name is no failure, as with cargo's own runner.
+    tests.args(HOST_CRATES).env("NEXTEST_NO_TESTS", "pass");
     tests
 }
