@@ -216,6 +216,10 @@ pub trait Machine: Clone + Send + Sync + Debug + vortex_toolkit::memory::Frames 
         Processor::default()
     }
 
+    /// A request of this vector's interrupt begins, and looks at the device after this: an interrupt
+    /// from now on makes another request.
+    fn interrupt_begins(&self, _vector: u8) {}
+
     /// The device that has interrupted by this vector has been seen to, and may do so again. One that
     /// interrupts by a message need not be told of.
     fn interrupt_seen_to(&self, _vector: u8) {}

@@ -57,6 +57,8 @@ mod udp;
 mod work;
 
 pub use address::{Address, MAX_ADDRESS};
+#[cfg(test)]
+pub(crate) use data::{Bill, Paid};
 pub use data::{Chunk, Data, Part, Payer, Purse, WORKERS};
 pub use environment::Environment;
 pub(crate) use environment::OfMachine;
@@ -83,7 +85,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use smoltcp::wire::IpProtocol;
 use spin::Once;
-use vortex_tcp::{Config, FourTuple, Instant, Limits};
+use vortex_tcp::{Config, FourTuple, Instant, Limits, Losses};
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::memory::Owner;
 
@@ -102,6 +104,13 @@ use udp::Endpoints;
 const LOOPBACK_MTU: usize = 65_535;
 /// Bytes of a packet on an interface of which nothing is known.
 const ETHERNET_MTU: usize = 1500;
+/// What is called how in the statistics: segments that were sent again, timeouts, and recoveries that
+/// were taken back.
+const LOSSES: [&str; 3] = [
+    "net.losses.retransmitted",
+    "net.losses.timeouts",
+    "net.losses.undone",
+];
 
 /// All of the network that cores share.
 #[derive(Debug)]
@@ -114,6 +123,8 @@ pub struct Network {
     outbox: Outbox,
     /// Packets that were dropped, by reason.
     dropped: [AtomicU64; Reason::ALL.len()],
+    /// What connections have sent again, how often by a timeout, and what of it was for nothing.
+    losses: [AtomicU64; LOSSES.len()],
     refusals: Refusals,
     /// The resource that demultiplexes, and the one that inserts into rings.
     reader: Once<ResourceId>,
@@ -144,6 +155,7 @@ impl Network {
             names: Names::default(),
             outbox: Outbox::new(cores),
             dropped: core::array::from_fn(|_| AtomicU64::new(0)),
+            losses: core::array::from_fn(|_| AtomicU64::new(0)),
             refusals: Refusals::new(),
             reader: Once::new(),
             sockets: AtomicU64::new(0),
@@ -197,6 +209,18 @@ impl Network {
         }
         for reason in Reason::ALL {
             tell(reason.counter(), self.dropped(reason));
+        }
+        for (name, losses) in LOSSES.into_iter().zip(&self.losses) {
+            tell(name, losses.load(Ordering::Relaxed));
+        }
+    }
+
+    /// A connection has counted so much before, and so much now.
+    fn note_losses(&self, before: Losses, now: Losses) {
+        let numbers = |losses: Losses| [losses.retransmissions, losses.timeouts, losses.undone];
+        let both = numbers(before).into_iter().zip(numbers(now));
+        for (total, (before, now)) in self.losses.iter().zip(both) {
+            total.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
         }
     }
 

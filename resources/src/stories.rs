@@ -13,7 +13,9 @@ use crate::process::ExitStatus;
 use crate::signals::Signal;
 use vortex_toolkit::ids::ActivityId;
 
+mod asynchronous;
 mod faults;
+mod limits;
 mod pipes;
 mod processes;
 mod races;

@@ -35,6 +35,8 @@ pub use clock::Clock;
 pub use core_resources::CoreResources;
 pub(crate) use home::Home;
 use home::Homes;
+#[cfg(test)]
+pub(crate) use home::SOCKET_LIMIT;
 pub use layout::{Kind, Layout};
 pub use message::{Call, Message};
 

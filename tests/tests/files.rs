@@ -34,7 +34,7 @@ fn locks_are_as_on_linux() {
     as_on_linux("/bin/locks");
 }
 
-/// io_submit(2) and what belongs to it, on files, pipes and event counters.
+/// io_submit(2) and what belongs to it, on files, pipes, sockets, event counters and timers.
 #[test]
 fn native_asynchronous_operations_are_as_on_linux() {
     as_on_linux("/bin/aio");

@@ -5,13 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -246,6 +250,170 @@ static void polls(void)
 	close(place);
 }
 
+static volatile sig_atomic_t signals;
+
+static void count(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* One operation, and what comes of it. */
+static void one(int what, int fd, void *at, size_t bytes, off_t offset, int how)
+{
+	struct iocb *block = operation(0, what, fd, at, bytes, offset);
+	block->aio_rw_flags = how;
+	long begun = submit(block);
+	if (begun != 1)
+		printf("not begun: %ld, %d\n", begun, errno);
+	else
+		events(1);
+}
+
+/* The same on any two ends of a stream. */
+static void both_ends(int reads, int writes)
+{
+	struct iovec gives[2] = { { "abc", 3 }, { "defg", 4 } };
+	struct iovec takes[2] = { { buffer, 2 }, { buffer + 100, 100 } };
+	memset(buffer, 0, sizeof buffer);
+	one(IOCB_CMD_PWRITE, writes, "hello", 5, 0, 0);
+	one(IOCB_CMD_PREAD, reads, buffer, 3, 0, 0);
+	one(IOCB_CMD_PREAD, reads, buffer + 3, 30, 0, RWF_NOWAIT);
+	printf("read: %s\n", buffer);
+	one(IOCB_CMD_PWRITEV, writes, gives, 2, 0, 0);
+	one(IOCB_CMD_PREADV, reads, takes, 2, 0, 0);
+	printf("read: %.2s %s\n", buffer, buffer + 100);
+	puts("nothing, nowhere, not now");
+	one(IOCB_CMD_PREAD, reads, buffer, 0, 0, 0);
+	one(IOCB_CMD_PREADV, reads, takes, 0, 0, 0);
+	one(IOCB_CMD_PWRITEV, writes, gives, 0, 0, 0);
+	one(IOCB_CMD_PWRITE, writes, nowhere, 5, 0, 0);
+	one(IOCB_CMD_PREAD, reads, (void *)-8, 5, 0, 0);
+	one(IOCB_CMD_PREAD, reads, buffer, 5, -1, 0);
+	one(IOCB_CMD_PREAD, reads, buffer, 5, 0, RWF_NOWAIT);
+	fcntl(reads, F_SETFL, O_NONBLOCK);
+	one(IOCB_CMD_PREAD, reads, buffer, 5, 0, 0);
+	fcntl(reads, F_SETFL, 0);
+	one(IOCB_CMD_FSYNC, reads, NULL, 0, 0, 0);
+	puts("several in order");
+	fflush(stdout);
+	pid_t id = fork();
+	if (id == 0) {
+		/* On Linux, the one who submits waits. */
+		usleep(10000);
+		_exit(write(writes, "onetwosix", 9) != 9);
+	}
+	memset(buffer, 0, sizeof buffer);
+	struct iocb *several[3];
+	for (int number = 0; number < 3; number++)
+		several[number] = operation(number, IOCB_CMD_PREAD, reads, buffer + number * 8, 3, 0);
+	int status;
+	SAY(syscall(SYS_io_submit, context, 3L, several));
+	events(3);
+	check(waitpid(id, &status, 0) == id && status == 0, "write");
+	printf("read: %s %s %s\n", buffer, buffer + 8, buffer + 16);
+}
+
+static int tcp(int pair[2])
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof name;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+	puts("not connected");
+	one(IOCB_CMD_PREAD, pair[0], buffer, 5, 0, 0);
+	int failed = listen(listener, 3) != 0 || getsockname(listener, (void *)&name, &length) != 0;
+	name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	failed |= connect(pair[0], (void *)&name, length) != 0;
+	pair[1] = accept(listener, NULL, NULL);
+	one(IOCB_CMD_PREAD, listener, buffer, 5, 0, 0);
+	close(listener);
+	return failed || pair[1] < 0;
+}
+
+/* Nobody reads, or writes, any more. */
+static void ends_go(int reads, int writes)
+{
+	one(IOCB_CMD_PWRITE, writes, "z", 1, 0, 0);
+	close(writes);
+	one(IOCB_CMD_PREAD, reads, buffer, 5, 0, 0);
+	one(IOCB_CMD_PREAD, reads, buffer, 5, 0, 0);
+	close(reads);
+}
+
+static void streams(void)
+{
+	int pair[2];
+	uint64_t number = 3;
+	signal(SIGPIPE, count);
+	puts("a pipe");
+	check(pipe(pair) == 0, "pipe");
+	one(IOCB_CMD_PWRITE, pair[1], "x", 1, 7, 0);
+	one(IOCB_CMD_PREAD, pair[0], buffer, 5, 7, 0);
+	one(IOCB_CMD_PREAD, pair[1], buffer, 5, 0, 0);
+	both_ends(pair[0], pair[1]);
+	ends_go(pair[0], pair[1]);
+	check(pipe(pair) == 0, "pipe");
+	close(pair[0]);
+	one(IOCB_CMD_PWRITE, pair[1], "x", 1, 0, 0);
+	close(pair[1]);
+	puts("inside the machine");
+	check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+	one(IOCB_CMD_PREAD, pair[0], buffer, 5, 5, 0);
+	one(IOCB_CMD_PWRITE, pair[0], buffer, 5, 5, 0);
+	both_ends(pair[0], pair[1]);
+	both_ends(pair[1], pair[0]);
+	ends_go(pair[0], pair[1]);
+	check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+	close(pair[0]);
+	one(IOCB_CMD_PWRITE, pair[1], "x", 1, 0, 0);
+	close(pair[1]);
+	puts("a connection");
+	check(tcp(pair) == 0, "connect");
+	struct timeval soon = { 0, 20000 };
+	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+	one(IOCB_CMD_PREAD, pair[0], buffer, 5, 0, 0);
+	soon.tv_usec = 0;
+	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+	one(IOCB_CMD_PREAD, pair[0], buffer, 5, 3, 0);
+	both_ends(pair[0], pair[1]);
+	shutdown(pair[0], SHUT_WR);
+	one(IOCB_CMD_PWRITE, pair[0], "x", 1, 0, 0);
+	ends_go(pair[0], pair[1]);
+	printf("signals: %d\n", (int)signals);
+	puts("counters and timers");
+	int counter = eventfd(3, 0), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	one(IOCB_CMD_PWRITE, counter, &number, 8, 0, 0);
+	one(IOCB_CMD_PREAD, counter, buffer, 4, 0, 0);
+	one(IOCB_CMD_PREAD, counter, buffer, 8, 9, 0);
+	one(IOCB_CMD_PREAD, counter, buffer, 8, 0, RWF_NOWAIT);
+	one(IOCB_CMD_PREAD, timer, buffer, 8, 0, 0);
+	one(IOCB_CMD_PWRITE, timer, buffer, 8, 0, 0);
+	close(counter);
+	close(timer);
+}
+
+static void datagrams(void)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof name;
+	int receives = socket(AF_INET, SOCK_DGRAM, 0), sends = socket(AF_INET, SOCK_DGRAM, 0);
+	check(bind(receives, (void *)&name, length) == 0, "bind");
+	check(getsockname(receives, (void *)&name, &length) == 0, "getsockname");
+	puts("datagrams");
+	one(IOCB_CMD_PWRITE, sends, "abc", 3, 0, 0);
+	check(connect(sends, (void *)&name, length) == 0, "connect");
+	one(IOCB_CMD_PWRITE, sends, "abc", 3, 0, 0);
+	one(IOCB_CMD_PWRITE, sends, "", 0, 0, 0);
+	one(IOCB_CMD_PREAD, receives, buffer, 2, 0, 0);
+	one(IOCB_CMD_PREAD, receives, buffer, 2, 0, 0);
+	one(IOCB_CMD_PREAD, receives, buffer, 0, 0, 0);
+	one(IOCB_CMD_PREAD, receives, buffer, 2, 0, RWF_NOWAIT);
+	one(IOCB_CMD_PWRITE, sends, nowhere, 3, 0, 0);
+	close(receives);
+	close(sends);
+}
+
 /* As many as the context was made for can be under way. */
 static void leaves_some(void)
 {
@@ -285,6 +453,8 @@ int main(int count, char **arguments)
 	transfers();
 	wrong_operations();
 	polls();
+	streams();
+	datagrams();
 	leaves_some();
 	unlink("file");
 	return 0;

@@ -3,28 +3,33 @@
 //! Key types: [`Rings`] (a process's contexts), [`Ring`] (one context: what has been completed).
 //!
 //! An operation begins as the blocking call does and completes into its ring instead of waking its
-//! thread: the blocking call is this one and a wait. What a file can do at once is completed when it
-//! is submitted. A wait that times out gets the events there are, even if those are fewer than were
-//! asked for.
+//! thread: the blocking call is this one and a wait. What a file of the archive can do at once is
+//! completed when it is submitted. On sockets, pipes, event counters and timers, where Linux's
+//! io_submit(2) itself waits, it returns here, and the operation waits (see [`stream`]). A wait that
+//! times out gets the events there are, even if those are fewer than were asked for.
 
 mod poll;
+mod stream;
 
 pub(crate) use poll::Poll;
+pub(crate) use stream::StreamIo;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
+use vortex_toolkit::Context;
 
 use super::argument::{In, InOut, Out};
 use super::layout::Timespec;
 use super::{Caller, Outcome, Verdict, files};
 use crate::errno::Errno;
-use crate::files::{Call, Completion, Events, Failure, OpenFile, Opened, Parts};
+use crate::files::{Call, Completion, Events, Failure, OpenFile, Opened, Parts, Streamed};
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::space::{Backing, Mapping, Place, Placed, Protection, Space};
-use crate::system::Shared;
+use crate::system::{Shared, Vortex};
 use crate::thread::{self, Interruption, Sender, Thread, WaitId};
 
 /// Operations that all contexts of a process can have under way, as `fs.aio-max-nr` on Linux.
@@ -47,37 +52,82 @@ const PWRITEV: u16 = 8;
 /// The completion is also told to an eventfd.
 const FLAG_RESFD: u32 = 1;
 
-/// A process's contexts, by their numbers.
-pub struct Rings<M: Machine>(Mutex<BTreeMap<u64, Arc<Ring<M>>>>);
+/// A process's contexts, by their numbers, and its operations on streams in order.
+pub struct Rings<M: Machine> {
+    by_number: Mutex<BTreeMap<u64, Arc<Ring<M>>>>,
+    queues: stream::Queues<M>,
+    tickets: AtomicU64,
+}
 
 impl<M: Machine> Default for Rings<M> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self {
+            by_number: Mutex::default(),
+            queues: stream::Queues::default(),
+            tickets: AtomicU64::new(0),
+        }
     }
 }
 
 impl<M: Machine> Rings<M> {
     fn find(&self, id: u64) -> Result<Arc<Ring<M>>, Errno> {
-        self.0.lock().get(&id).cloned().ok_or(Errno::EINVAL)
+        self.by_number.lock().get(&id).cloned().ok_or(Errno::EINVAL)
+    }
+
+    /// The next operation's place among all of the process.
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The process has ended, or runs another program: nobody is told of anything any more.
-    pub(crate) fn forget(&self) {
-        let rings = core::mem::take(&mut *self.0.lock());
+    pub(crate) fn forget(&self, shared: &Shared<M>) {
+        let rings = core::mem::take(&mut *self.by_number.lock());
         for ring in rings.values() {
-            for poll in ring.take_polls() {
-                poll.drop_it();
+            for waiting in ring.take_waiting() {
+                match waiting {
+                    Waiting::Poll(poll) => drop(poll.drop_it()),
+                    Waiting::Stream(operation) => operation.drop_it(shared),
+                }
             }
+        }
+        self.queues.clear();
+    }
+}
+
+/// An operation that waits for a file.
+enum Waiting<M: Machine> {
+    Poll(Arc<Poll<M>>),
+    Stream(Arc<StreamIo<M>>),
+}
+
+impl<M: Machine> Waiting<M> {
+    /// Ends it; what comes of it is an event, as of all others.
+    fn cancel(&self, shared: &Arc<Shared<M>>, context: &mut Context<'_, Vortex<M>>) {
+        match self {
+            Self::Poll(poll) => poll.end(shared, context, Events::empty()),
+            Self::Stream(operation) => operation.cancel(shared, context),
         }
     }
 }
+
+impl<M: Machine> Clone for Waiting<M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Poll(poll) => Self::Poll(poll.clone()),
+            Self::Stream(operation) => Self::Stream(operation.clone()),
+        }
+    }
+}
+
+/// An operation's name: where it is in the program's memory, and its ticket.
+type Name = (u64, u64);
 
 /// A context.
 pub struct Ring<M: Machine> {
     capacity: usize,
     state: Mutex<State<M>>,
     /// Operations that wait for files to become ready.
-    polls: Mutex<Vec<Arc<Poll<M>>>>,
+    waiting: Mutex<BTreeMap<Name, Waiting<M>>>,
 }
 
 struct State<M: Machine> {
@@ -99,9 +149,9 @@ impl<M: Machine> Ring<M> {
         Ok(())
     }
 
-    /// Takes out the polls, which are not to go on.
-    fn take_polls(&self) -> Vec<Arc<Poll<M>>> {
-        core::mem::take(&mut *self.polls.lock())
+    /// Takes out what waits for files, which is not to go on.
+    fn take_waiting(&self) -> impl Iterator<Item = Waiting<M>> {
+        core::mem::take(&mut *self.waiting.lock()).into_values()
     }
 
     /// An operation was not begun after all.
@@ -175,7 +225,12 @@ pub(super) fn io_setup<M: Machine>(
         return Err(Errno::EINVAL.into());
     }
     let rings = &caller.process.rings;
-    let taken: usize = rings.0.lock().values().map(|ring| ring.capacity).sum();
+    let taken: usize = rings
+        .by_number
+        .lock()
+        .values()
+        .map(|ring| ring.capacity)
+        .sum();
     let capacity = operations as usize;
     if capacity > MOST.saturating_sub(taken) {
         return Err(Errno::EAGAIN.into());
@@ -188,9 +243,9 @@ pub(super) fn io_setup<M: Machine>(
             completed: VecDeque::new(),
             waiting: Vec::new(),
         }),
-        polls: Mutex::default(),
+        waiting: Mutex::default(),
     });
-    rings.0.lock().insert(id, ring);
+    rings.by_number.lock().insert(id, ring);
     context.write(space, &id)?;
     Ok(0)
 }
@@ -217,11 +272,11 @@ fn place<M: Machine>(space: &Space<M>) -> Result<u64, Verdict> {
     }
 }
 
-/// `io_destroy`(2): waits for what is under way, but for polls, which end.
+/// `io_destroy`(2): waits for what is under way, but for what waits for a file: that ends.
 pub(super) fn io_destroy<M: Machine>(caller: &mut Caller<'_, '_, M>, context: u64) -> Outcome {
     let ring = caller.process.rings.find(context)?;
-    for poll in ring.take_polls() {
-        poll.end(caller.shared, caller.context, Events::empty());
+    for waiting in ring.take_waiting() {
+        waiting.cancel(caller.shared, caller.context);
     }
     let mut state = ring.state.lock();
     if state.pending > 0 {
@@ -230,7 +285,7 @@ pub(super) fn io_destroy<M: Machine>(caller: &mut Caller<'_, '_, M>, context: u6
         return Err(Verdict::Blocked);
     }
     drop(state);
-    caller.process.rings.0.lock().remove(&context);
+    caller.process.rings.by_number.lock().remove(&context);
     // The page may be gone already.
     let _ = caller.process.space().unmap(context, PAGE_SIZE);
     Ok(0)
@@ -245,19 +300,27 @@ pub(super) fn io_submit<M: Machine>(
 ) -> Outcome {
     let ring = caller.process.rings.find(context)?;
     let count = u64::try_from(count).map_err(|_| Errno::EINVAL)?;
-    for number in 0..count.min(ring.capacity as u64) {
+    let count = count.min(ring.capacity as u64);
+    let begun = caller.thread.kept.done();
+    caller.thread.kept.set_done(0);
+    for number in begun..count {
         let submitted = operations
             .read_at(caller.process.space(), number)
             .map_err(Verdict::from)
             .and_then(|address| submit(caller, &ring, address));
         match submitted {
             Ok(()) => {}
+            // The call goes on with this one when the page is there.
+            Err(verdict @ Verdict::Absent(..)) => {
+                caller.thread.kept.set_done(number);
+                return Err(verdict);
+            }
             // What has been begun counts.
             Err(_) if number > 0 => return Ok(number),
             Err(verdict) => return Err(verdict),
         }
     }
-    Ok(count.min(ring.capacity as u64))
+    Ok(count)
 }
 
 /// The words of a `struct iocb` (linux/aio_abi.h), in order.
@@ -297,6 +360,23 @@ impl Asked {
         })
     }
 
+    /// The program's memory that it names.
+    const fn parts(&self) -> Parts {
+        match self.operation {
+            PREAD | PWRITE => Parts::One(self.buffer, self.bytes),
+            _ => Parts::Vector(self.buffer, self.bytes),
+        }
+    }
+
+    /// What is to be moved to or from a stream, if it is that.
+    fn streamed(&self, call: &Call<'_>) -> Result<Option<Streamed>, Failure> {
+        match self.operation {
+            PREAD | PREADV => call.streamed(self.fd, self.parts(), self.how, false),
+            PWRITE | PWRITEV => call.streamed(self.fd, self.parts(), self.how, true),
+            _ => Ok(None),
+        }
+    }
+
     /// Makes the call that the operation stands for.
     fn call(&self, call: &Call<'_>) -> crate::files::Outcome {
         let Self {
@@ -304,11 +384,8 @@ impl Asked {
         } = *self;
         match self.operation {
             // Nothing is read or written at the file's position.
-            PREAD..=PWRITE | PREADV..=PWRITEV if self.offset < 0 => Err(Errno::EINVAL.into()),
-            PREAD => call.read_parts(fd, Parts::One(buffer, bytes), self.offset, self.how),
-            PWRITE => call.write_parts(fd, Parts::One(buffer, bytes), self.offset, self.how),
-            PREADV => call.read_parts(fd, Parts::Vector(buffer, bytes), self.offset, self.how),
-            PWRITEV => call.write_parts(fd, Parts::Vector(buffer, bytes), self.offset, self.how),
+            PREAD | PREADV => call.read_parts(fd, self.parts(), self.offset, self.how),
+            PWRITE | PWRITEV => call.write_parts(fd, self.parts(), self.offset, self.how),
             _ if self.how != 0 => Err(Errno::EINVAL.into()),
             FSYNC | FDSYNC if buffer == 0 && bytes == 0 && self.offset == 0 => call.synchronise(fd),
             _ => Err(Errno::EINVAL.into()),
@@ -359,6 +436,13 @@ fn begin<M: Machine>(
     asked: &Asked,
     told: &Told,
 ) -> Result<(), Verdict> {
+    // Nothing is read or written at the file's position.
+    if matches!(asked.operation, PREAD..=PWRITE | PREADV..=PWRITEV) && asked.offset < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if let Some(streamed) = asked.streamed(&files::of(caller))? {
+        return stream::begin(caller, ring, streamed, asked.offset, told.clone());
+    }
     match asked.call(&files::of(caller)) {
         Ok(result) => {
             told.complete(ring, caller.shared, caller.context, Ok(result));
@@ -379,7 +463,8 @@ fn begin<M: Machine>(
     }
 }
 
-/// `io_cancel`(2): a poll ends, with nothing; anything else that is under way ends by itself.
+/// `io_cancel`(2): what waits for a file ends, a poll with nothing, another with ECANCELED or what it
+/// has moved; anything else that is under way ends by itself.
 pub(super) fn io_cancel<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     context: u64,
@@ -392,13 +477,13 @@ pub(super) fn io_cancel<M: Machine>(
         .space()
         .read(operation.address().wrapping_add(8), &mut key)?;
     let ring = caller.process.rings.find(context)?;
-    let polls = ring.polls.lock();
-    let mut named = polls
-        .iter()
-        .filter(|poll| poll.address() == operation.address());
-    let poll = named.next().ok_or(Errno::EINVAL)?.clone();
-    drop(polls);
-    poll.end(caller.shared, caller.context, Events::empty());
+    let address = operation.address();
+    let waiting = ring.waiting.lock();
+    let named = waiting.range((address, 0)..=(address, u64::MAX)).next();
+    let (_, named) = named.ok_or(Errno::EINVAL)?;
+    let named = named.clone();
+    drop(waiting);
+    named.cancel(caller.shared, caller.context);
     // What has come of it is an event, as of all others.
     Err(Errno::EINPROGRESS.into())
 }

@@ -20,13 +20,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use vortex_toolkit::ids::DependencyLabel;
 use vortex_toolkit::{Context, Outcome};
 
+use super::UserMemory;
 use super::cache::{self, Frames, Written};
 use super::descriptors::OpenFile;
 use super::inode::Inode;
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
-use crate::space::Pinned;
+use crate::space::{Pinned, UserError};
 use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Pages of one READ: 256 KiB.
@@ -42,6 +43,12 @@ impl<M: Machine> PinnedBuffers<M> {
     #[must_use]
     pub const fn new(pieces: Vec<Pinned<M>>) -> Self {
         Self(pieces)
+    }
+
+    /// How many bytes they are.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.iter().map(Pinned::len).sum()
     }
 
     /// Copies a part of a frame to `offset`.
@@ -75,9 +82,45 @@ impl<M: Machine> PinnedBuffers<M> {
     }
 }
 
+impl<M: Machine> PinnedBuffers<M> {
+    /// Whether so many bytes at `offset` are in them.
+    fn check(&self, offset: u64, length: usize) -> Result<usize, UserError> {
+        let offset = usize::try_from(offset).map_err(|_| UserError::Bad)?;
+        let end = offset.checked_add(length);
+        match end.is_some_and(|end| end <= self.total()) {
+            true => Ok(offset),
+            false => Err(UserError::Bad),
+        }
+    }
+}
+
+/// Its addresses are offsets.
+impl<M: Machine> UserMemory for PinnedBuffers<M> {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), UserError> {
+        let offset = self.check(address, into.len())?;
+        self.each(offset, into.len(), |piece, at, done, length| {
+            piece.read(at, &mut into[done..done + length]);
+        });
+        Ok(())
+    }
+
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError> {
+        let offset = self.check(address, from.len())?;
+        self.each(offset, from.len(), |piece, at, done, length| {
+            piece.write(at, &from[done..done + length]);
+        });
+        Ok(())
+    }
+
+    /// Nobody looks for strings in it.
+    fn read_string(&self, _: u64, _: usize) -> Result<Option<Vec<u8>>, UserError> {
+        Err(UserError::Bad)
+    }
+}
+
 impl<M: Machine> Written for PinnedBuffers<M> {
     fn len(&self) -> usize {
-        self.0.iter().map(Pinned::len).sum()
+        self.total()
     }
 
     fn copy_to(&self, offset: usize, to: (Frame, usize), length: usize) {

@@ -121,7 +121,10 @@ pub(crate) fn begin<M: Machine>(
 
 /// Pins buffers, at most `most` bytes of them. What comes before a part that cannot be used is
 /// enough, if there is any.
-fn pin<M: Machine>(
+///
+/// # Errors
+/// [`UserError`].
+pub(crate) fn pin<M: Machine>(
     space: &Space<M>,
     buffers: &[Buffer],
     most: u64,

@@ -11,11 +11,9 @@ use linux_raw_sys::general::{
 };
 
 use super::archive::Device;
-use super::cursor::{Buffer, Cursor};
+use super::cursor::Buffer;
 use super::descriptors::{OpenFile, Opened};
-use super::event::EventCounter;
 use super::operation::Operation;
-use super::pipe::{PipeEnd, Step};
 use super::ready::Events;
 use super::{Call, Failure, Outcome};
 use crate::errno::Errno;
@@ -24,15 +22,13 @@ use crate::object::Object;
 use crate::space::UserError;
 
 /// The most that one call copies from a file or a device.
-const MAX_COPIED: u64 = 1 << 20;
+pub(super) const MAX_COPIED: u64 = 1 << 20;
 /// The most that one call writes to the console: it takes 87 µs a byte on a serial line.
 const MAX_WRITTEN: u64 = 16 << 10;
 /// What goes to the console without anybody else's bytes in between.
 const WHOLE: usize = 4096;
 /// What is made at a time by a device that makes its data.
 const CHUNK: usize = 512;
-/// Bytes of an event counter's number.
-const COUNT: u64 = 8;
 /// The most that a call on Linux moves; counts beyond it are cut.
 pub(super) const MAX_COUNT: u64 = 0x7fff_f000;
 
@@ -260,10 +256,9 @@ impl Call<'_> {
             {
                 Err(Errno::ESPIPE.into())
             }
-            Opened::Counter(counter) => self.read_count(file, buffers, || counter.take()),
-            Opened::Timer(timer) => self.read_count(file, buffers, || timer.take()),
-            Opened::Pipe(end) => self.read_pipe(file, end, buffers),
-            Opened::Socket(socket) => self.read_socket(file, socket, buffers),
+            Opened::Counter(_) | Opened::Timer(_) | Opened::Pipe(_) | Opened::Socket(_) => {
+                self.streaming().read(file, buffers)
+            }
             Opened::Terminal(terminal) => self.read_terminal(file, terminal, buffers),
             Opened::Device(Device::Console) => self.read_console(buffers),
             Opened::Device(Device::Null) => Ok(0),
@@ -385,9 +380,9 @@ impl Call<'_> {
             {
                 Err(Errno::ESPIPE.into())
             }
-            Opened::Counter(counter) => self.write_counter(file, counter, buffers),
-            Opened::Pipe(end) => self.write_pipe(file, end, buffers),
-            Opened::Socket(socket) => self.write_socket(file, socket, buffers),
+            Opened::Counter(_) | Opened::Pipe(_) | Opened::Socket(_) => {
+                self.streaming().write(file, buffers)
+            }
             Opened::Terminal(terminal) => self.write_terminal(terminal, buffers),
             Opened::Device(Device::Console) => self.write_console(buffers),
             Opened::Device(Device::Full) => Err(Errno::ENOSPC.into()),
@@ -399,84 +394,6 @@ impl Call<'_> {
             | Opened::Timer(_)
             | Opened::Epoll(_) => Err(Errno::EBADF.into()),
         }
-    }
-
-    fn read_pipe(&self, file: &Arc<OpenFile>, end: &PipeEnd, buffers: &[Buffer]) -> Outcome {
-        let mut done = self.done.get();
-        let mut cursor = Cursor::new(self.memory, buffers, done);
-        while cursor.left() > 0 {
-            match end.read(&mut cursor) {
-                Ok(Step::Moved(bytes)) => done += bytes,
-                Ok(Step::Gone) => break,
-                Ok(Step::Blocks) | Err(UserError::Bad) if done > 0 => break,
-                Ok(Step::Blocks) => return Err(wait_for(file, Events::READABLE)),
-                Err(error) => return Err(error.into()),
-            }
-            self.done.set(done);
-        }
-        Ok(done)
-    }
-
-    /// Reads a number that is gone then; `take` says whether there is one.
-    fn read_count(
-        &self,
-        file: &Arc<OpenFile>,
-        buffers: &[Buffer],
-        take: impl FnOnce() -> Option<u64>,
-    ) -> Outcome {
-        let mut cursor = Cursor::new(self.memory, buffers, 0);
-        if cursor.left() < COUNT {
-            return Err(Errno::EINVAL.into());
-        }
-        // The place first: what is taken is gone.
-        let mut bytes = [0; COUNT as usize];
-        cursor.clone().take(&mut bytes)?;
-        cursor.clone().put(&bytes)?;
-        let taken = take();
-        let taken = taken.ok_or_else(|| wait_for(file, Events::IN))?;
-        cursor.put(&taken.to_le_bytes())?;
-        Ok(COUNT)
-    }
-
-    fn write_counter(
-        &self,
-        file: &Arc<OpenFile>,
-        counter: &EventCounter,
-        buffers: &[Buffer],
-    ) -> Outcome {
-        let mut cursor = Cursor::new(self.memory, buffers, 0);
-        if cursor.left() < COUNT {
-            return Err(Errno::EINVAL.into());
-        }
-        let mut bytes = [0; COUNT as usize];
-        cursor.take(&mut bytes)?;
-        match counter.add(u64::from_le_bytes(bytes))? {
-            true => Ok(COUNT),
-            false => Err(wait_for(file, Events::OUT)),
-        }
-    }
-
-    /// What does not fit is written when there is room again; with `O_NONBLOCK`, not at all.
-    fn write_pipe(&self, file: &Arc<OpenFile>, end: &PipeEnd, buffers: &[Buffer]) -> Outcome {
-        let before = self.done.get();
-        let mut done = before;
-        let mut cursor = Cursor::new(self.memory, buffers, done);
-        while cursor.left() > 0 {
-            match end.write(&mut cursor, done == 0) {
-                Ok(Step::Moved(bytes)) => done += bytes,
-                Ok(Step::Gone) => return Err(Failure::Broken),
-                Ok(Step::Blocks) if done > 0 && file.is_nonblocking() => break,
-                Err(UserError::Bad) if done > 0 => break,
-                Ok(Step::Blocks) => return Err(wait_for(file, Events::WRITABLE)),
-                Err(error) => return Err(error.into()),
-            }
-            self.done.set(done);
-            // Somebody may take it out all the while.
-            if done - before >= MAX_COPIED {
-                return Err(Failure::Pauses);
-            }
-        }
-        Ok(done)
     }
 
     /// All is read before anything is written, so that nothing is written twice.

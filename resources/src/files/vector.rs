@@ -1,7 +1,8 @@
 //! Transfers with flags of their own: `preadv2`(2), `pwritev2`(2), and operations of `io_submit`(2).
 //!
-//! Key types: [`Parts`].
+//! Key types: [`Parts`], [`Streamed`].
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -24,7 +25,52 @@ pub enum Parts {
     Vector(u64, u64),
 }
 
+/// A transfer to or from what has no position, whose arguments have been looked at.
+#[derive(Debug)]
+pub struct Streamed {
+    /// What is read or written.
+    pub file: Arc<OpenFile>,
+    /// Whether it is written.
+    pub writes: bool,
+    /// The program's memory.
+    pub buffers: Vec<Buffer>,
+    /// Whether it fails with EAGAIN where it would wait.
+    pub never_waits: bool,
+}
+
 impl Call<'_> {
+    /// What is to be read or written as the `RWF_…` flags say; `None` if the file has positions.
+    ///
+    /// # Errors
+    /// As preadv2(2) and pwritev2(2), but for what only an attempt can show. As on Linux, EINVAL for
+    /// writing to an event counter.
+    pub fn streamed(
+        &self,
+        descriptor: i32,
+        parts: Parts,
+        flags: u32,
+        writes: bool,
+    ) -> Result<Option<Streamed>, Failure> {
+        let file = match writes {
+            true => self.writable(descriptor)?,
+            false => self.readable(descriptor)?,
+        };
+        if !file.is_stream() {
+            return Ok(None);
+        }
+        if writes && matches!(file.opened, Opened::Counter(_)) {
+            return Err(Errno::EINVAL.into());
+        }
+        let buffers = self.parts(parts)?;
+        checked(&file, flags)?;
+        Ok(Some(Streamed {
+            file,
+            writes,
+            buffers,
+            never_waits: flags & RWF_NOWAIT != 0,
+        }))
+    }
+
     /// Reads at `offset`, or at the file's position if that is -1, as the `RWF_…` flags say.
     ///
     /// # Errors

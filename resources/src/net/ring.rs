@@ -51,6 +51,7 @@ pub(crate) fn interrupt<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     vector: u8,
 ) -> Option<u64> {
+    shared.machine.interrupt_begins(vector);
     let nic = shared.nics.interrupting(vector)?;
     nic.note_interrupt();
     let due = service(shared, context, nic);

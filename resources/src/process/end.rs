@@ -132,7 +132,7 @@ pub(crate) fn end<M: Machine>(
     process: &Arc<Process<M>>,
 ) {
     context.control(&Control::RemoveResource(process.threads()));
-    process.rings.forget();
+    process.rings.forget(shared);
     let gone = process.descriptors().lock().close_range(0, u32::MAX, false);
     for file in gone {
         shared.locks.closed(process.id(), &file);

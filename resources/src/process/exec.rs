@@ -126,7 +126,7 @@ fn replace<M: Machine>(caller: &mut Caller<'_, '_, M>, program: &Program, loaded
     }
     old.replaced.store(true, Ordering::SeqCst);
     // What the program does not inherit is closed now, not when its memory has been given back.
-    old.rings.forget();
+    old.rings.forget(shared);
     drop(old.descriptors().lock().close_range(0, u32::MAX, false));
     old.life().threads.clear();
     new.life().threads.insert(new.id(), thread.clone());

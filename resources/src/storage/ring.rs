@@ -70,6 +70,7 @@ pub(crate) fn interrupt<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     vector: u8,
 ) -> Option<u64> {
+    shared.machine.interrupt_begins(vector);
     let controller = shared.storage.interrupting(vector)?;
     let due = service(shared, context, &controller);
     shared.machine.interrupt_seen_to(vector);

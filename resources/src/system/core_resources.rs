@@ -159,6 +159,7 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
             Message::ReadDone(_) | Message::Done => return,
             Message::VolumeDone(_) | Message::Volumes(_) => return,
             message @ Message::AwaitVolumes => (Kind::Storage, message),
+            message @ Message::Stream(_) => (Kind::Aio, message),
             Message::Disk(message) => (message.destination(), Message::Disk(message)),
             Message::Net(message) => (message.destination(), Message::Net(message)),
             message @ Message::Starved(_) => (Kind::Memory, message),
@@ -213,6 +214,7 @@ fn handle_other<M: Machine>(
             let execute = false;
             thread::bring_in(shared, context, &thread, address, Access { write, execute });
         }
+        Message::Stream(operation) => operation.attempt(shared, context),
         Message::ReadDone(_) | Message::Done => {}
         Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
         Message::AwaitVolumes => storage::volumes::tell(shared, context),

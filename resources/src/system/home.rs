@@ -59,7 +59,7 @@ const LOCK_LIMIT: u32 = 4096;
 /// core's table has room for. In TIME-WAIT there is nothing left that anybody has.
 const CONNECTION_LIMIT: u32 = 16_384;
 /// Bytes that its sockets may hold.
-const SOCKET_LIMIT: u64 = 128 << 20;
+pub(crate) const SOCKET_LIMIT: u64 = 128 << 20;
 
 /// One activity's home.
 pub(crate) struct Home {

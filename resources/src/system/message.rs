@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use vortex_toolkit::memory::Reclaim;
 
+use crate::calls::asynchronous::StreamIo;
 use crate::errand::Errand;
 use crate::errno::Errno;
 use crate::files::{Frames, Put, Read};
@@ -91,6 +92,8 @@ pub enum Message<M: Machine> {
     /// To the storage resource: reply with [`Message::Volumes`] once all disks that were there at
     /// boot have been looked at, or have not answered in time.
     AwaitVolumes,
+    /// To the asynchronous I/O resource: an operation on a stream makes an attempt.
+    Stream(Arc<StreamIo<M>>),
     /// The reply to [`Message::AwaitVolumes`]: the volumes there are.
     Volumes(Arc<[Volume]>),
 }

@@ -14,7 +14,7 @@ use spin::Mutex;
 use vortex_toolkit::Context;
 
 use super::{Interruption, Resumption, Thread, WaitId, wait};
-use crate::calls::asynchronous::Poll;
+use crate::calls::asynchronous::{Poll, StreamIo};
 use crate::calls::{Caller, Verdict};
 use crate::files::{Events, Observer, OpenFile, Span, WaitQueue};
 use crate::machine::Machine;
@@ -33,8 +33,10 @@ struct List<M: Machine> {
 enum Told<M: Machine> {
     /// A thread, in this wait.
     Thread(Arc<Thread<M>>, WaitId),
-    /// An asynchronous operation.
+    /// An asynchronous poll.
     Poll(Arc<Poll<M>>),
+    /// An asynchronous operation on a stream.
+    Stream(Arc<StreamIo<M>>),
 }
 
 /// Threads, and asynchronous operations, that have been told that a file may be ready.
@@ -53,9 +55,14 @@ impl<M: Machine> Woken<M> {
         Arc::new(Self { machine, lists })
     }
 
-    /// An operation has been told.
+    /// A poll has been told.
     pub(crate) fn note_poll(&self, poll: Arc<Poll<M>>) {
         self.note(Told::Poll(poll));
+    }
+
+    /// An operation on a stream has been told.
+    pub(crate) fn note_stream(&self, operation: Arc<StreamIo<M>>) {
+        self.note(Told::Stream(operation));
     }
 
     fn note(&self, told: Told<M>) {
@@ -95,6 +102,7 @@ impl<M: Machine> Shared<M> {
                     let _ = wait::retry(self, context, &thread, wait);
                 }
                 Some(Told::Poll(poll)) => poll.look(self, context),
+                Some(Told::Stream(operation)) => operation.ask(self, context),
                 None => break,
             }
         }

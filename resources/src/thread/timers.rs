@@ -2,7 +2,8 @@
 //!
 //! Timers of a core are added and run on that core alone, and may be cancelled from anywhere. A
 //! cancelled timer is gone at once: there are never more than one for each thread that waits and for
-//! each timer that is a file, and for each process its interval timer and the POSIX timers that it
+//! each timer that is a file, and for each asynchronous operation on a socket with a time limit, and
+//! for each process its interval timer and the POSIX timers that it
 //! may have.
 
 use alloc::collections::BTreeMap;
@@ -15,6 +16,7 @@ use vortex_toolkit::ids::CoreId;
 
 use super::wait::end;
 use super::{Resumption, Thread, WaitId};
+use crate::calls::asynchronous::StreamIo;
 use crate::files;
 use crate::machine::Machine;
 use crate::process::Process;
@@ -48,6 +50,8 @@ pub(crate) enum Alarm<M: Machine> {
     Flush,
     /// A timer that is a file is due.
     File(Weak<files::Timer>),
+    /// An operation on a stream has waited for as long as it may.
+    Stream(Weak<StreamIo<M>>),
     /// The process's timer of this number is due.
     Posix(Weak<Process<M>>, u32),
 }
@@ -169,6 +173,11 @@ pub(crate) fn run_due<M: Machine>(shared: &Arc<Shared<M>>, context: &mut Context
             Some(Alarm::File(timer)) => {
                 if let Some(timer) = timer.upgrade() {
                     timer.ring();
+                }
+            }
+            Some(Alarm::Stream(operation)) => {
+                if let Some(operation) = operation.upgrade() {
+                    operation.ask(shared, context);
                 }
             }
             Some(Alarm::Posix(process, number)) => {

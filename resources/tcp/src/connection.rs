@@ -83,6 +83,17 @@ pub struct Counters {
     pub no_memory: u64,
 }
 
+/// Of what a connection has counted, what tells of losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// As [`Counters::retransmissions`].
+    pub retransmissions: u64,
+    /// As [`Counters::timeouts`].
+    pub timeouts: u64,
+    /// As [`Counters::undone`].
+    pub undone: u64,
+}
+
 /// A connection.
 pub struct Connection<H: Host> {
     config: Config,
@@ -215,6 +226,16 @@ impl<H: Host> Connection<H> {
             timeouts: self.sender.all_timeouts(),
             undone: self.sender.all_undone(),
             ..self.counters
+        }
+    }
+
+    /// What has been lost, or seemed to be.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        Losses {
+            retransmissions: self.counters.retransmissions,
+            timeouts: self.sender.all_timeouts(),
+            undone: self.sender.all_undone(),
         }
     }
 

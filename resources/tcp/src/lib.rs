@@ -44,7 +44,7 @@ mod time_wait;
 mod tlp;
 
 pub use crate::config::{Algorithm, Config, KeepAlive};
-pub use crate::connection::{Connection, Counters, Identity, Outgoing};
+pub use crate::connection::{Connection, Counters, Identity, Losses, Outgoing};
 pub use crate::keys::{FourTuple, Keys};
 pub use crate::listen::{HalfOpen, HalfOpenVerdict};
 pub use crate::memory::{Account, Buffer, Host, Piece, Unaccounted};

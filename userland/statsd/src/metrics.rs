@@ -311,7 +311,7 @@ fn processes(text: &mut Text, statistics: &Statistics) {
 
 /// What is counted since boot: how the names begin, the metric, the label for the rest of the name, and
 /// the help.
-const EVENTS: [(&str, &str, &str, &str); 2] = [
+const EVENTS: [(&str, &str, &str, &str); 3] = [
     (
         "net.dropped.",
         "vortex_packets_dropped_total",
@@ -323,6 +323,12 @@ const EVENTS: [(&str, &str, &str, &str); 2] = [
         "vortex_network_events_total",
         "what",
         "What interfaces received, sent, held back and missed, their interrupts, and waits for locks.",
+    ),
+    (
+        "net.losses.",
+        "vortex_tcp_losses_total",
+        "what",
+        "What TCP has sent again, timeouts, and recoveries that were for nothing.",
     ),
 ];
 

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Mutex;
 
-use super::{Asked, Ring, Told};
+use super::{Asked, Ring, Told, Waiting};
 use crate::calls::{Caller, Verdict};
 use crate::errno::Errno;
 use crate::files::{Events, Observer, OpenFile, Opened, Span, Subscription};
@@ -20,6 +20,7 @@ use crate::thread::{Sender, Woken};
 /// A poll under way.
 pub(crate) struct Poll<M: Machine> {
     ring: Weak<Ring<M>>,
+    ticket: u64,
     told: Told,
     file: Arc<OpenFile>,
     events: Events,
@@ -36,11 +37,6 @@ impl<M: Machine> Observer for Poll<M> {
 }
 
 impl<M: Machine> Poll<M> {
-    /// Where it is in the program's memory, which is its name.
-    pub(super) const fn address(&self) -> u64 {
-        self.told.address
-    }
-
     /// Completes if the file is ready, else goes on.
     pub(crate) fn look(self: &Arc<Self>, shared: &Shared<M>, sender: &mut impl Sender<M>) {
         if self.has_ended.load(Ordering::SeqCst) {
@@ -63,7 +59,8 @@ impl<M: Machine> Poll<M> {
             return;
         }
         if let Some(ring) = self.ring.upgrade() {
-            ring.polls.lock().retain(|one| !core::ptr::eq(&**one, self));
+            let name = (self.told.address, self.ticket);
+            drop(ring.waiting.lock().remove(&name));
             self.told
                 .complete(&ring, shared, sender, Ok(ready.bits().into()));
         }
@@ -101,6 +98,7 @@ pub(super) fn begin<M: Machine>(
     }
     let poll = Arc::new(Poll {
         ring: Arc::downgrade(ring),
+        ticket: caller.process.rings.ticket(),
         told,
         file,
         events,
@@ -108,7 +106,9 @@ pub(super) fn begin<M: Machine>(
         has_ended: AtomicBool::new(false),
         woken: caller.shared.woken.clone(),
     });
-    ring.polls.lock().push(poll.clone());
+    let name = (poll.told.address, poll.ticket);
+    let waiting = Waiting::Poll(poll.clone());
+    ring.waiting.lock().insert(name, waiting);
     poll.look(caller.shared, caller.context);
     Ok(())
 }

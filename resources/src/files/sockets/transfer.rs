@@ -8,6 +8,7 @@ use linux_raw_sys::net as linux;
 use super::super::cursor::{Buffer, Cursor};
 use super::super::descriptors::OpenFile;
 use super::super::ready::Events;
+use super::super::streaming::Streaming;
 use super::super::transfer::MAX_COUNT;
 use super::super::{Call, Failure, Outcome};
 use super::{Place, must_not_wait, wait_for};
@@ -62,7 +63,8 @@ impl Call<'_> {
             0 => None,
             address => Some(self.address(address, length)?),
         };
-        self.send(&file, &socket, &buffers, flags, to.as_ref())
+        self.streaming()
+            .send(&file, &socket, &buffers, flags, to.as_ref())
     }
 
     /// `recvfrom(descriptor, buffer, count, flags, address, length)`.
@@ -87,7 +89,9 @@ impl Call<'_> {
             Some(place) => self.tell_address(name, place),
             None => Ok(()),
         };
-        let received = self.receive(&file, &socket, &buffers, flags, tell)?;
+        let received = self
+            .streaming()
+            .receive(&file, &socket, &buffers, flags, tell)?;
         Ok(received.0)
     }
 
@@ -136,7 +140,8 @@ impl Call<'_> {
             name => Some(self.address(name, message.name_length)?),
         };
         let buffers = self.buffers(message.buffers, message.count)?;
-        self.send(file, socket, &buffers, flags, to.as_ref())
+        self.streaming()
+            .send(file, socket, &buffers, flags, to.as_ref())
     }
 
     /// `recvmsg(descriptor, message, flags)`. There are no control messages.
@@ -171,7 +176,9 @@ impl Call<'_> {
                 _ => self.tell_address(name, place),
             }
         };
-        let (length, flags) = self.receive(file, socket, &buffers, flags, tell)?;
+        let (length, flags) = self
+            .streaming()
+            .receive(file, socket, &buffers, flags, tell)?;
         // No control messages, and the flags.
         self.memory.write(at + 40, &0_u64.to_ne_bytes())?;
         self.memory.write(at + 48, &flags.to_ne_bytes())?;
@@ -235,14 +242,19 @@ impl Call<'_> {
         }
         Ok(done)
     }
+}
 
-    /// Reads from a socket.
+impl Streaming<'_> {
+    /// Reads from a socket. As on Linux, nobody waits to read nothing.
     pub(in crate::files) fn read_socket(
         &self,
         file: &Arc<OpenFile>,
         socket: &Arc<Socket>,
         buffers: &[Buffer],
     ) -> Outcome {
+        if buffers.iter().all(|buffer| buffer.length == 0) {
+            return Ok(0);
+        }
         let received = self.receive(file, socket, buffers, 0, |_| Ok(()))?;
         Ok(received.0)
     }

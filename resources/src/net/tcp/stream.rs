@@ -7,7 +7,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use vortex_tcp::{
-    Algorithm, Connection, Failure, FourTuple, Instant, KeepAlive, Piece, Refusal, Seq, State,
+    Algorithm, Connection, Failure, FourTuple, Instant, KeepAlive, Losses, Piece, Refusal, Seq,
+    State,
 };
 
 use crate::errno::Errno;
@@ -32,6 +33,8 @@ pub(super) struct Inner {
     pub(super) armed: Option<Instant>,
     /// What nobody has been told of yet.
     pub(super) error: Option<Errno>,
+    /// Losses that are in the statistics.
+    pub(super) losses: Losses,
     /// It has been replaced in the table by what TIME-WAIT needs, or taken out.
     pub(super) has_left: bool,
     /// The program does not want to read any more.
@@ -106,6 +109,7 @@ impl Stream {
                 connection,
                 armed: None,
                 error: None,
+                losses: Losses::default(),
                 has_left: false,
                 is_deaf: false,
                 is_corked: false,

@@ -137,6 +137,7 @@ fn follow<M: Machine>(
     }
     let happened = inner.connection.take_events();
     note_failure(&mut inner, happened);
+    note_losses(shared, &mut inner);
     let (deadline, leaves) = inner.what_next(now, is_over);
     drop(inner);
     let write = stream.paid.destination(Kind::NetSend);
@@ -204,6 +205,15 @@ fn leave<M: Machine>(shared: &Shared<M>, stream: &Stream, leaving: Leaving) {
 fn note_failure(inner: &mut Inner, happened: Happened) {
     if happened.contains(Happened::CLOSED) && inner.error.is_none() {
         inner.error = inner.connection.failure().map(error_of);
+    }
+}
+
+/// Counts what the connection has lost since it was looked at last.
+fn note_losses<M: Machine>(shared: &Shared<M>, inner: &mut Inner) {
+    let losses = inner.connection.losses();
+    if losses != inner.losses {
+        shared.network.note_losses(inner.losses, losses);
+        inner.losses = losses;
     }
 }
 

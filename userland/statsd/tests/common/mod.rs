@@ -98,6 +98,7 @@ fn processes(writer: &mut Writer) {
         ("net.connections", 5),
         ("net.dropped.no-socket", 9),
         ("net.events.interrupts", 6),
+        ("net.losses.retransmitted", 7),
     ] {
         writer.push(&Counter {
             value,
