@@ -37,6 +37,10 @@ pub struct Sampled {
     sampler: Vec<String>,
     /// QEMU's arguments for a disk.
     disk: Vec<OsString>,
+    /// Schedulers of resources besides that of the threads.
+    schedulers: String,
+    /// What the link carries, in megabits a second, if the guest is told.
+    rate: Option<u32>,
     /// Of the network, if the guest has one: QEMU's arguments, and what QEMU is started by.
     network: Option<(Vec<OsString>, Vec<OsString>)>,
 }
@@ -60,6 +64,8 @@ impl Sampled {
             processes: String::new(),
             sampler: Vec::new(),
             disk: Vec::new(),
+            schedulers: String::new(),
+            rate: None,
             network: None,
         }
     }
@@ -111,6 +117,18 @@ impl Sampled {
     pub fn at(mut self, link: &Link) -> Self {
         let device = link.device("virtio-net-pci").to_vec();
         self.network = Some((device, link.guest().launcher()));
+        self
+    }
+
+    /// Told that the link carries so many megabits a second: what waits does so at this resource, which is
+    /// on the first core and scheduled fairly by bytes.
+    pub fn paced(mut self, megabits: u32, resource: &str) -> Self {
+        self.rate = Some(megabits);
+        self.schedulers = format!(
+            "<resourcescheduler><resource>{resource}</resource><algorithm>propshare.wfq</algorithm>\
+             <metric>bytes</metric><cpumultiplexor><tag>cpumux0</tag><share>50</share></cpumultiplexor>\
+             </resourcescheduler>\n"
+        );
         self
     }
 
@@ -178,6 +196,7 @@ impl Sampled {
             );
         }
         xml.push_str("</resourcescheduler>\n");
+        xml.push_str(&self.schedulers);
         for core in 0..self.smp {
             let _ = writeln!(
                 xml,
@@ -186,10 +205,12 @@ impl Sampled {
             );
         }
         if self.network.is_some() {
+            let rate = self.rate.map(|rate| format!("<rate>{rate}Mbit</rate>"));
             let _ = writeln!(
                 xml,
-                "<network interface=\"net0\"><address>{}/24</address></network>",
-                Link::GUEST
+                "<network interface=\"net0\"><address>{}/24</address>{}</network>",
+                Link::GUEST,
+                rate.unwrap_or_default()
             );
         }
         let arguments: String = (self.sampler.iter())

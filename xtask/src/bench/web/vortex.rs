@@ -1,6 +1,7 @@
 //! Vortex, with the project's web server.
 
 use anyhow::Result;
+use vortex_sched_config::Scheduler;
 use vortex_sched_config::value::Metric;
 use xtask::network::Link;
 use xtask::program::{self, Program};
@@ -16,6 +17,14 @@ const ROOT: &str = "/www";
 const SERVER: &str = "web";
 const INFRASTRUCTURE: &str = "infrastructure";
 
+/// What packets pass on their way between the card and the server.
+const PACKETS: [&str; 4] = [
+    "resource.ndrr",
+    "resource.tcp",
+    "resource.tcptimer",
+    "resource.ndwr",
+];
+
 /// More than it takes.
 const SECONDS: u32 = 86_400;
 
@@ -29,13 +38,18 @@ pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> 
     for multiplexor in &mut configuration.multiplexors {
         multiplexor.algorithm = algorithm.into();
     }
-    // As in `sched-config/examples/web.xml`: the server on the last core, the card on the one before it.
+    // The server on the last core, the card on the one before it, as in
+    // `sched-config/examples/web.xml`; packets on all cores but the server's, for that is what is most
+    // in demand.
     let (server, card) = (args.smp - 1, args.smp.saturating_sub(2));
-    for name in ["resource.dwr", "resource.dir"] {
-        let mut resource = grid::resource(name, Metric::Cpu, card..card + 1);
-        resource.algorithm = algorithm.into();
-        configuration.schedulers.push(resource);
-    }
+    let on = |name: &str, cores| Scheduler {
+        algorithm: algorithm.into(),
+        ..grid::resource(name, Metric::Cpu, cores)
+    };
+    let device = ["resource.dwr", "resource.dir"].map(|name| on(name, card..card + 1));
+    let packets = PACKETS.map(|name| on(name, 0..card + 1));
+    configuration.schedulers.extend(device);
+    configuration.schedulers.extend(packets);
     let threads = grid::threads_on(server, args.smp, 100);
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
