@@ -47,6 +47,7 @@ mod identity;
 mod limits;
 mod locks;
 mod memory;
+mod mounts;
 mod native;
 mod poll;
 mod scheduling;

@@ -21,6 +21,7 @@ mod event;
 mod inode;
 mod list;
 mod locks;
+mod mounts;
 mod names;
 mod operation;
 mod page_cache;
@@ -60,8 +61,9 @@ pub use descriptors::{DEFAULT_LIMIT, Descriptors, MAX_LIMIT, OpenFile, Opened};
 pub use disk::Disk;
 pub use epoll::{Epoll, Event};
 pub use event::EventCounter;
-pub use inode::{Attributes, FileType, Inode, Time};
+pub use inode::{Attributes, FileType, Inode, SystemId, Time};
 pub use locks::{Holder, LAST, Locks, Place, Request, Table};
+pub use mounts::Mounting;
 pub use operation::{Changes, Operation};
 pub use page_cache::ArchiveFile;
 pub use perform::Completion;
@@ -161,7 +163,7 @@ pub enum Failure {
     Blocks(Arc<OpenFile>, Events),
     /// Nobody reads what is written: EPIPE, and SIGPIPE.
     Broken,
-    /// This process group, the caller's, gets this signal first; then the call is made again.
+    /// This process group gets this signal first; then the call is made again.
     Signals(u32, Signal),
     /// There is more to do, but others go first; then the call is made again.
     Pauses,
@@ -248,12 +250,14 @@ pub trait PageOwner {
     fn owner(&self) -> Option<(ResourceId, ActivityId)>;
 }
 
-/// A disk's file system, as far as calls need it.
+/// The disks' file systems, as far as calls need them.
 pub trait Mounted {
-    /// What of it is in memory.
+    /// What of them is in memory.
     fn tree(&self) -> &Tree;
-    /// What it has, and what of it is free.
-    fn usage(&self) -> Usage;
+    /// What the file system of an inode has, and what of it is free; `None` if it is mounted no more.
+    fn usage(&self, inode: &Inode) -> Option<Usage>;
+    /// Whether nothing of the file system of an inode can be written.
+    fn is_read_only(&self, inode: &Inode) -> bool;
     /// Reads from a page of a file, from `offset` of it on, if the page is in memory.
     fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool;
 }
@@ -263,8 +267,13 @@ impl<M: Machine> Mounted for Disk<M> {
         &self.tree
     }
 
-    fn usage(&self) -> Usage {
-        self.system.usage()
+    fn usage(&self, inode: &Inode) -> Option<Usage> {
+        Some(self.mounts.system(inode.system())?.usage())
+    }
+
+    fn is_read_only(&self, inode: &Inode) -> bool {
+        let system = self.mounts.system(inode.system());
+        system.is_none_or(|system| system.read_only().is_some())
     }
 
     fn peek(&self, inode: &Inode, page: u64, offset: usize, into: &mut [u8]) -> bool {

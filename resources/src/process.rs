@@ -195,6 +195,11 @@ impl<M: Machine> Process<M> {
         *self.name.lock()
     }
 
+    /// Gives it another name.
+    pub(crate) fn set_name(&self, name: [u8; 16]) {
+        *self.name.lock() = name;
+    }
+
     /// Its arguments, each with a zero behind it; the first part of many.
     pub fn command_line(&self) -> &[u8] {
         &self.command_line

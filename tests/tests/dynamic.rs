@@ -44,8 +44,9 @@ int main(int number, char **arguments)
 	pthread_create(&thread, 0, run, &power);
 	pthread_join(thread, 0);
 	printf("main: %d\n", counted);
-	void *library = dlopen("libutil.so.1", RTLD_NOW);
-	printf("later: %s\n", library ? "found" : "none");
+	void *library = dlopen("./bin/later.so", RTLD_NOW);
+	int *symbol = library ? dlsym(library, "later") : 0;
+	printf("later: %d\n", symbol ? *symbol : 0);
 	printf("missing: %s\n", dlopen("libnone.so.1", RTLD_LAZY) ? "found" : "none");
 	fflush(stdout);
 	if (number == 1)
@@ -56,22 +57,18 @@ int main(int number, char **arguments)
 }
 "#;
 
-fn compile() -> Vec<u8> {
+/// The library that comes later.
+const LATER: &str = "int later = 42;\n";
+
+/// What `cc` makes of a program in C.
+fn compile(text: &str, arguments: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir_in(workspace::target_subdir("guest-roots").unwrap()).unwrap();
     let (source, program) = (folder.path().join("a.c"), folder.path().join("a"));
-    std::fs::write(&source, SOURCE).unwrap();
+    std::fs::write(&source, text).unwrap();
     let compiled = Command::new("cc")
-        .args([
-            "-O1",
-            "-Wall",
-            "-Werror",
-            "-pie",
-            "-fPIE",
-            "-Wl,-z,relro,-z,now",
-        ])
-        .arg("-o")
+        .args(["-O1", "-Wall", "-Werror", "-Wl,-z,relro,-z,now", "-o"])
         .args([&program, &source])
-        .args(["-lm", "-ldl", "-pthread"])
+        .args(arguments)
         .output()
         .expect("cc");
     assert!(compiled.status.success(), "{compiled:?}");
@@ -108,7 +105,11 @@ fn dynamic_programs_and_scripts_are_as_on_linux() {
     )
     .unwrap();
     for (path, contents) in [
-        ("bin/dynamic", compile()),
+        (
+            "bin/dynamic",
+            compile(SOURCE, &["-pie", "-fPIE", "-lm", "-ldl", "-pthread"]),
+        ),
+        ("bin/later.so", compile(LATER, &["-shared", "-fPIC"])),
         ("bin/sort", of_this_machine("sort")),
         ("bin/true", of_this_machine("true")),
         ("bin/script", b"#! bin/dynamic  an argument \n".into()),
@@ -128,6 +129,7 @@ fn dynamic_programs_and_scripts_are_as_on_linux() {
         linux.contains("- an argument\n- bin/script\n- one"),
         "{linux}"
     );
+    assert!(linux.contains("later: 42\n"), "{linux}");
     let ran = run(&Program {
         path: "/bin/each".into(),
         arguments: vec![LIST.into()],

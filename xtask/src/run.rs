@@ -49,7 +49,7 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 ///
 /// With --shell it is Debian's BusyBox, as it is, on a disk of its own that is gone afterwards. What
 /// is typed here goes to the guest's terminal; without a terminal here, what comes on standard input
-/// does, and Ctrl-D at its end.
+/// does, and Ctrl-D at its end. The first --disk is /dev/sdb there: mount /dev/sdb /mnt
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The number of processors

@@ -96,6 +96,10 @@ pub(super) fn prctl<M: Machine>(
     match option.cast_unsigned() {
         codes::PR_SET_NAME => {
             caller.thread.set_name(&name_at(caller, second)?);
+            // A process has the name of its first thread.
+            if caller.thread.id() == caller.process.id() {
+                caller.process.set_name(caller.thread.name());
+            }
             Ok(0)
         }
         codes::PR_GET_NAME => {

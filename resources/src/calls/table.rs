@@ -14,8 +14,8 @@ use super::layout::{
 };
 use super::work::{self, Work};
 use super::{
-    Caller, Outcome, asynchronous, epoll, files, identity, limits, locks, memory, native, poll,
-    scheduling, snapshot, sockets, system, time, timerfd, transfer, unknown,
+    Caller, Outcome, asynchronous, epoll, files, identity, limits, locks, memory, mounts, native,
+    poll, scheduling, snapshot, sockets, system, time, timerfd, transfer, unknown,
 };
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -315,6 +315,8 @@ calls! {
     160 setrlimit(resource: u32, limit: In<Rlimit>) direct => limits::setrlimit;
     162 sync() waits => files::sync;
     164 settimeofday(time: Option<In<Timeval>>, zone: Option<In<Timezone>>) direct => time::settimeofday;
+    165 mount(source: Path, target: Path, kind: Path, flags: LongFlags, data: Option<In<u8>>) waits => mounts::mount;
+    166 umount2(target: Path, flags: Flags) waits => mounts::umount2;
     186 gettid() direct => threads::gettid(..);
     187 readahead(fd: Fd, offset: i64, count: u64) direct => files::readahead;
     200 tkill(thread: i32, signal: Signal) direct => signals::tkill(..);

@@ -7,12 +7,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vortex_ext2::{FileSystem, InodeNumber, MountError, Options};
+use vortex_ext2::{InodeNumber, MountError};
 use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::{Context, Request};
 
-use super::disk::{Disk, Ports, Sectors};
-use super::inode::{Gone, Inode, Time};
+use super::disk::Disk;
+use super::inode::{Gone, Inode, SystemId};
+use super::mounts::{self, Mounted, Mounts};
 use super::tree::Tree;
 use super::{Descriptors, Failure, NodeId, cache, names};
 use crate::calls::program::Program;
@@ -128,65 +129,71 @@ async fn volumes<M: Machine>(here: &Here<M>) -> Arc<[Volume]> {
 }
 
 async fn mount_volume<M: Machine>(here: &Here<M>, volume: Volume) -> Result<(), MountError> {
-    let now = Time::of(here.real_time());
-    let work = move |here: Here<M>| async move {
-        let ports = Ports::new(&here.shared);
-        let sectors = Sectors::new(&here.shared, &volume, ports.clone());
-        let options = Options {
-            read_only: volume.read_only,
-            ..Options::default()
+    let name = volume.name.clone();
+    let (system, attributes) = mounts::open(here, volume, false).await?;
+    let system = Arc::new(system);
+    let etc = {
+        let system = system.clone();
+        let find = move |here: Here<M>| async move {
+            let ports = system.volume().ports.clone();
+            let etc = system.lookup(InodeNumber::ROOT, b"etc");
+            ports.through(here.port, etc).await
         };
-        let shared = here.shared.clone();
-        let mount = async move {
-            let system = FileSystem::mount(sectors, options, now.into()).await?;
-            if let Some(why) = system.read_only() {
-                log::warn!("files: {} is read-only: {why}", volume.name);
-            }
-            let tree = plant(&shared, &system).await?;
-            shared.disk.call_once(|| Arc::new(Disk { tree, system }));
-            Ok(())
-        };
-        ports.through(here.port, mount).await
+        let found = here.visit(Kind::Ext2, here.activity(), find).await;
+        found.ok().and_then(Result::ok)
     };
-    let payer = here.activity();
-    match here.visit(Kind::Ext2, payer, work).await {
-        Ok(result) => result,
-        Err(_) => Err(MountError::Io),
-    }
+    let root = root(&here.shared, attributes);
+    let over = archive_over(&here.shared, etc);
+    let tree = Tree::new(root.0.clone(), over, root.1);
+    let mounted = Mounted {
+        id: SystemId::ROOT,
+        volume: name,
+        root: root.0,
+        over: None,
+        system,
+    };
+    let mounts = Mounts::new(&here.shared, mounted);
+    here.shared
+        .disk
+        .call_once(|| Arc::new(Disk { tree, mounts }));
+    Ok(())
 }
 
-/// The root directory in memory, with what of the archive is mounted over it.
-async fn plant<M: Machine>(
-    shared: &Arc<Shared<M>>,
-    system: &FileSystem<Sectors<M>>,
-) -> Result<Tree, MountError> {
-    system.open(InodeNumber::ROOT).await?;
-    let root = system.attributes(InodeNumber::ROOT).await?;
-    let mut mounts: Vec<((u32, &'static [u8]), NodeId)> = Vec::new();
+/// The root directory in memory, and where inodes leave what they leave behind.
+fn root<M: Machine>(
+    shared: &Shared<M>,
+    attributes: vortex_ext2::Attributes,
+) -> (Arc<Inode>, Arc<Gone>) {
+    let gone = Arc::new(Gone::default());
+    let inode = Inode::new(
+        (SystemId::ROOT, InodeNumber::ROOT.0),
+        super::inode::FIRST_OBJECT,
+        attributes.into(),
+        Box::default(),
+        shared.memory.clone(),
+        gone.clone(),
+    );
+    (Arc::new(inode), gone)
+}
+
+/// What of the archive is mounted over names of a disk's directories, one of which is `/etc`.
+fn archive_over<M: Machine>(
+    shared: &Shared<M>,
+    etc: Option<InodeNumber>,
+) -> Vec<((u32, &'static [u8]), NodeId)> {
+    let mut over: Vec<((u32, &'static [u8]), NodeId)> = Vec::new();
     for (path, name) in [(b"/dev".as_slice(), b"dev".as_slice()), (b"/proc", b"proc")] {
         if let Ok(node) = shared.archive.find(path) {
-            mounts.push(((InodeNumber::ROOT.0, name), node));
+            over.push(((InodeNumber::ROOT.0, name), node));
         }
     }
     // The configuration that is in force, wherever the disk is from.
     if let Ok(node) = shared.archive.find(b"/etc/vortex.xml")
-        && let Ok(etc) = system.lookup(InodeNumber::ROOT, b"etc").await
+        && let Some(etc) = etc
     {
-        mounts.push(((etc.0, b"vortex.xml"), node));
+        over.push(((etc.0, b"vortex.xml"), node));
     }
-    let gone = Arc::new(Gone::default());
-    let object = super::inode::FIRST_OBJECT;
-    let references = shared.memory.clone();
-    let target = Box::default();
-    let inode = Inode::new(
-        InodeNumber::ROOT.0,
-        object,
-        root.into(),
-        target,
-        references,
-        gone.clone(),
-    );
-    Ok(Tree::new(Arc::new(inode), mounts, gone))
+    over
 }
 
 /// The last process has ended, the first one so: nothing that was written is to be lost.

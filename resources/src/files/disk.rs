@@ -1,7 +1,7 @@
 //! The Ext2 Resource: a mounted ext2 file system, each operation a continuation that speaks to the
 //! Storage Resource (paper, section 4.5).
 //!
-//! Key types: [`Disk`] (a mounted file system, with what of it is in memory), [`Sectors`] (the
+//! Key types: [`Disk`] (the mounted file systems, with what of them is in memory), [`Sectors`] (the
 //! volume under it), [`Memory`] (frames that data comes into and goes out of).
 //!
 //! What concerns one file only is paid by who asks; what several files share (superblock, bitmaps,
@@ -9,6 +9,7 @@
 //! of the same thing have the same dependency label.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -19,7 +20,8 @@ use vortex_toolkit::Port;
 use vortex_toolkit::ids::{ActivityId, AffinityLabel, DependencyLabel};
 use vortex_toolkit::memory::Owner;
 
-use super::inode::{Attributes, Inode, Time};
+use super::inode::{Attributes, Inode, SystemId, Time};
+use super::mounts::Mounts;
 use super::tree::Tree;
 use crate::errand::Here;
 use crate::errno::Errno;
@@ -30,12 +32,15 @@ use crate::system::{Kind, Message, Shared};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
-/// A mounted file system.
+/// A file system of a volume.
+pub(crate) type System<M> = FileSystem<Sectors<M>>;
+
+/// The mounted file systems.
 pub struct Disk<M: Machine> {
-    /// What of it is in memory.
+    /// What of them is in memory.
     pub tree: Tree,
-    /// The file system.
-    pub(super) system: FileSystem<Sectors<M>>,
+    /// Those that are mounted.
+    pub(super) mounts: Mounts<M>,
 }
 
 impl<M: Machine> core::fmt::Debug for Disk<M> {
@@ -45,29 +50,44 @@ impl<M: Machine> core::fmt::Debug for Disk<M> {
 }
 
 impl<M: Machine> Disk<M> {
-    /// Whether nothing can be written to it.
-    #[must_use]
-    pub fn is_read_only(&self) -> bool {
-        self.system.read_only().is_some()
+    /// What is mounted: the names of volumes, where their roots are, and whether they can only be read.
+    pub(crate) fn mounted(&self) -> Vec<(String, Arc<Inode>, bool)> {
+        let all = self.mounts.all().into_iter();
+        all.map(|mounted| {
+            let name = match mounted.id {
+                SystemId::ROOT => "root".into(),
+                _ => mounted.volume.clone(),
+            };
+            (name, mounted.root.clone(), mounted.is_read_only())
+        })
+        .collect()
     }
 
-    /// Has the Ext2 Resource do an operation, on the account of `payer`.
+    /// The file system that an inode is of; EIO if it is not mounted any more.
+    pub(super) fn of(here: &Here<M>, inode: &Inode) -> Result<Arc<System<M>>, Errno> {
+        let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
+        disk.mounts.system(inode.system()).ok_or(Errno::EIO)
+    }
+
+    /// Has the Ext2 Resource do an operation on a file system, on the account of `payer`.
     ///
     /// # Errors
-    /// As of the operation.
-    pub async fn ask<T, F>(
+    /// As of the operation; EIO if it is not mounted any more.
+    pub(crate) async fn ask<T, F>(
         here: &Here<M>,
+        system: SystemId,
         payer: ActivityId,
-        operation: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+        operation: impl FnOnce(Arc<System<M>>) -> F + Send + 'static,
     ) -> Result<T, Errno>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let work = move |here: Here<M>| async move {
-            let disk = here.shared.disk.get().ok_or(Errno::ENODEV)?.clone();
-            let ports = disk.system.volume().ports.clone();
-            let result = ports.through(here.port, operation(disk)).await;
+            let disk = here.shared.disk.get().ok_or(Errno::ENODEV)?;
+            let system = disk.mounts.system(system).ok_or(Errno::EIO)?;
+            let ports = system.volume().ports.clone();
+            let result = ports.through(here.port, operation(system)).await;
             result.map_err(errno)
         };
         here.visit(Kind::Ext2, payer, work).await?
@@ -83,7 +103,7 @@ impl<M: Machine> Disk<M> {
         offset: usize,
         into: &mut [u8],
     ) -> Option<()> {
-        let shared = self.system.volume().shared.upgrade()?;
+        let shared = self.mounts.shared()?;
         let frame = inode.cached(page)?;
         shared.machine.read_frame(frame, offset, into);
         shared.memory.inform(frame, true, false);
@@ -301,7 +321,7 @@ pub(crate) struct Sectors<M: Machine> {
     shared: alloc::sync::Weak<Shared<M>>,
     volume: VolumeId,
     bytes: u64,
-    ports: Arc<Ports<M>>,
+    pub(super) ports: Arc<Ports<M>>,
 }
 
 impl<M: Machine> Sectors<M> {

@@ -111,7 +111,16 @@ impl Entries {
     }
 }
 
-/// Where a directory is.
+/// Tells a mounted file system from all others that are or were mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SystemId(pub u32);
+
+impl SystemId {
+    /// The root file system.
+    pub const ROOT: Self = Self(0);
+}
+
+/// Where a directory is; the root of a file system that is mounted over one is where that is.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// In which directory.
@@ -122,6 +131,7 @@ pub struct Place {
 
 /// A file, a directory, a link or a device on a disk.
 pub struct Inode {
+    system: SystemId,
     number: u32,
     object: u32,
     kind: FileType,
@@ -131,6 +141,8 @@ pub struct Inode {
     attributes: spin::Mutex<Attributes>,
     pub(crate) entries: spin::Mutex<Entries>,
     place: spin::Mutex<Option<Place>>,
+    /// The root of the file system that is mounted over it, if it is a directory.
+    cover: spin::Mutex<Option<Arc<Inode>>>,
     pub(super) pages: spin::Mutex<Pages>,
     /// Notified whenever a page has come, or will not come.
     pub(super) arrival: Event,
@@ -152,7 +164,7 @@ impl Inode {
     /// what a link leads to.
     #[must_use]
     pub fn new(
-        number: u32,
+        (system, number): (SystemId, u32),
         object: u32,
         attributes: Attributes,
         target: Box<[u8]>,
@@ -160,6 +172,7 @@ impl Inode {
         gone: Arc<Gone>,
     ) -> Self {
         Self {
+            system,
             number,
             object,
             kind: FileType::of_mode(attributes.mode),
@@ -169,6 +182,7 @@ impl Inode {
             attributes: spin::Mutex::new(attributes),
             entries: spin::Mutex::default(),
             place: spin::Mutex::new(None),
+            cover: spin::Mutex::new(None),
             pages: spin::Mutex::default(),
             arrival: Event::new(),
             blocks: async_lock::RwLock::new(()),
@@ -177,6 +191,12 @@ impl Inode {
             unlinked: AtomicBool::new(false),
             failures: AtomicU64::new(0),
         }
+    }
+
+    /// The file system that it is of.
+    #[must_use]
+    pub const fn system(&self) -> SystemId {
+        self.system
     }
 
     /// Its number on the disk.
@@ -223,6 +243,32 @@ impl Inode {
     /// It is there now.
     pub(crate) fn set_place(&self, place: Option<Place>) {
         *self.place.lock() = place;
+    }
+
+    /// What a path that leads to it leads to: the root of what is mounted over it, if anything is.
+    #[must_use]
+    pub fn covered(self: Arc<Self>) -> Arc<Self> {
+        let mut top = self;
+        while top.kind == FileType::Directory {
+            let cover = top.cover.lock().clone();
+            match cover {
+                Some(cover) => top = cover,
+                None => break,
+            }
+        }
+        top
+    }
+
+    /// Whether it is the root of a file system other than the root's.
+    pub(crate) fn is_mounted_root(&self) -> bool {
+        let place = self.place.lock();
+        let parent = place.as_ref().map(|place| place.parent.system());
+        parent.is_some_and(|parent| parent != self.system)
+    }
+
+    /// From now on this is mounted over it.
+    pub(super) fn set_cover(&self, root: Option<Arc<Inode>>) {
+        *self.cover.lock() = root;
     }
 
     /// The first bytes of a program.
@@ -274,6 +320,7 @@ impl Drop for Inode {
             dirty.extend(dirt);
         }
         self.gone.add(Left {
+            system: self.system,
             number: self.number,
             object: self.number_as_object(),
             dirty,
@@ -284,6 +331,8 @@ impl Drop for Inode {
 /// What an inode that is in memory no more has left behind.
 #[derive(Debug)]
 pub(super) struct Left {
+    /// The file system that it was of.
+    pub(super) system: SystemId,
     /// Its number, which the file system still counts as used.
     pub(super) number: u32,
     /// Its number as an [`Object`].

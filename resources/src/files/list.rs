@@ -11,7 +11,7 @@ use vortex_ext2::{Entry, InodeNumber};
 use super::archive::{Directory, NodeId};
 use super::cursor::Buffer;
 use super::descriptors::{OpenFile, Opened};
-use super::disk::Disk;
+use super::disk::{Disk, System};
 use super::inode::{FileType, Inode};
 use super::operation::Operation;
 use super::procfs::Place;
@@ -136,7 +136,7 @@ pub(super) async fn list_on_disk<M: Machine>(
     }
     let (room, from) = (buffer.length as usize, *file.position.lock());
     let number = InodeNumber(inode.number());
-    let list = move |disk: Arc<Disk<M>>| async move {
+    let list = move |system: Arc<System<M>>| async move {
         let (mut listed, mut is_full) = (Vec::new(), false);
         let sink = |entry: Entry<'_>| {
             let inode = (u64::from(entry.inode.0), entry.kind);
@@ -146,10 +146,10 @@ pub(super) async fn list_on_disk<M: Machine>(
                 false => ControlFlow::Continue(()),
             }
         };
-        let next = disk.system.read_directory(number, from, sink).await?;
+        let next = system.read_directory(number, from, sink).await?;
         Ok((listed, next, is_full))
     };
-    let (listed, next, is_full) = Disk::ask(here, here.activity(), list).await?;
+    let (listed, next, is_full) = Disk::ask(here, inode.system(), here.activity(), list).await?;
     if listed.is_empty() && is_full {
         return Err(Errno::EINVAL.into());
     }

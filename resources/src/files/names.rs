@@ -11,8 +11,8 @@ use vortex_ext2::{Error, InodeNumber, Kind};
 
 use super::cache;
 use super::descriptors::{OpenFile, Opened};
-use super::disk::{Disk, context};
-use super::inode::{Attributes, FileType, Inode, Place, Time, Wanted};
+use super::disk::{Disk, System, context};
+use super::inode::{Attributes, FileType, Inode, Place, SystemId, Time, Wanted};
 use super::operation::{Changes, Entry, Made, Operation, Rename};
 use super::paths::kept;
 use super::tree::Node;
@@ -33,24 +33,28 @@ fn disk<M: Machine>(here: &Here<M>) -> Result<Arc<Disk<M>>, Errno> {
 /// An inode as it is on the disk, where it has been opened.
 type Loaded = (InodeNumber, vortex_ext2::Attributes, Box<[u8]>);
 
-async fn load<M: Machine>(disk: &Disk<M>, inode: InodeNumber) -> Result<Loaded, Error> {
-    let attributes = disk.system.attributes(inode).await?;
+async fn load<M: Machine>(system: &System<M>, inode: InodeNumber) -> Result<Loaded, Error> {
+    let attributes = system.attributes(inode).await?;
     let target = match attributes.kind {
-        Kind::Symlink => disk.system.read_link(inode).await?,
+        Kind::Symlink => system.read_link(inode).await?,
         _ => Box::default(),
     };
     Ok((inode, attributes, target))
 }
 
 /// Enters an inode that has been loaded into the tree; one that is there already counts.
-async fn enter<M: Machine>(here: &Here<M>, loaded: Loaded) -> Result<Arc<Inode>, Errno> {
+async fn enter<M: Machine>(
+    here: &Here<M>,
+    system: SystemId,
+    loaded: Loaded,
+) -> Result<Arc<Inode>, Errno> {
     let disk = disk(here)?;
     let (number, attributes, target) = loaded;
     let tree = &disk.tree;
     let references: Arc<dyn References> = here.shared.memory.clone();
     let make = || {
         Arc::new(Inode::new(
-            number.0,
+            (system, number.0),
             tree.new_object(),
             attributes.into(),
             target,
@@ -58,10 +62,10 @@ async fn enter<M: Machine>(here: &Here<M>, loaded: Loaded) -> Result<Arc<Inode>,
             tree.gone().clone(),
         ))
     };
-    let (inode, is_new) = tree.enter(number.0, make);
+    let (inode, is_new) = tree.enter((system, number.0), make);
     if !is_new {
-        let close = move |disk: Arc<Disk<M>>| async move { disk.system.close(number).await };
-        Disk::ask(here, here.activity(), close).await?;
+        let close = move |system: Arc<System<M>>| async move { system.close(number).await };
+        Disk::ask(here, system, here.activity(), close).await?;
     }
     tree.trim();
     Ok(inode)
@@ -117,25 +121,25 @@ async fn look_up<M: Machine>(
     match known {
         Some(None) => return Ok(None),
         Some(Some(number)) => {
-            if let Some(inode) = tree.inode(number) {
+            if let Some(inode) = tree.inode((directory.system(), number)) {
                 return Ok(Some(inode));
             }
         }
         None => {}
     }
     let (parent, wanted) = (number(directory), name.to_vec());
-    let find = move |disk: Arc<Disk<M>>| async move {
-        match disk.system.lookup_open(parent, &wanted).await {
-            Ok(inode) => load(&disk, inode).await.map(Some),
+    let find = move |system: Arc<System<M>>| async move {
+        match system.lookup_open(parent, &wanted).await {
+            Ok(inode) => load(&system, inode).await.map(Some),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     };
-    let Some(loaded) = Disk::ask(here, here.activity(), find).await? else {
+    let Some(loaded) = Disk::ask(here, directory.system(), here.activity(), find).await? else {
         directory.entries.lock().set(name, None);
         return Ok(None);
     };
-    let inode = enter(here, loaded).await?;
+    let inode = enter(here, directory.system(), loaded).await?;
     learn(directory, name, &inode);
     Ok(Some(inode))
 }
@@ -195,8 +199,8 @@ pub(super) async fn make<M: Machine>(
     }
     let (parent, name, made) = (number(directory), entry.name.clone(), made.clone());
     let now = Time::of(here.real_time());
-    let make = move |disk: Arc<Disk<M>>| async move {
-        let (system, context) = (&disk.system, context(now));
+    let make = move |system: Arc<System<M>>| async move {
+        let context = context(now);
         match made {
             Made::Opened(_) => system.create(context, parent, &name, mode).await?,
             Made::Directory => system.make_directory(context, parent, &name, mode).await?,
@@ -207,10 +211,13 @@ pub(super) async fn make<M: Machine>(
             }
         };
         let inode = system.lookup_open(parent, &name).await?;
-        Ok((load(&disk, inode).await?, system.attributes(parent).await?))
+        Ok((
+            load(&system, inode).await?,
+            system.attributes(parent).await?,
+        ))
     };
-    let (loaded, parent) = Disk::ask(here, here.activity(), make).await?;
-    let inode = enter(here, loaded).await?;
+    let (loaded, parent) = Disk::ask(here, directory.system(), here.activity(), make).await?;
+    let inode = enter(here, directory.system(), loaded).await?;
     learn(directory, &entry.name, &inode);
     refresh(directory, parent);
     Ok(inode)
@@ -264,13 +271,12 @@ pub(super) async fn link<M: Machine>(
     }
     let (linked, parent, name) = (number(inode), number(directory), entry.name.clone());
     let now = Time::of(here.real_time());
-    let link = move |disk: Arc<Disk<M>>| async move {
-        let system = &disk.system;
+    let link = move |system: Arc<System<M>>| async move {
         system.link(context(now), linked, parent, &name).await?;
         let linked = system.attributes(linked).await?;
         Ok((linked, system.attributes(parent).await?))
     };
-    let (attributes, parent) = Disk::ask(here, here.activity(), link).await?;
+    let (attributes, parent) = Disk::ask(here, directory.system(), here.activity(), link).await?;
     learn(directory, &entry.name, inode);
     refresh(inode, attributes);
     refresh(directory, parent);
@@ -293,15 +299,15 @@ pub(super) async fn remove<M: Machine>(
         .ok_or(Errno::ENOENT)?;
     let (parent, name) = (number(directory), entry.name.clone());
     let now = Time::of(here.real_time());
-    let remove = move |disk: Arc<Disk<M>>| async move {
-        let (system, context) = (&disk.system, context(now));
+    let remove = move |system: Arc<System<M>>| async move {
+        let context = context(now);
         match is_directory {
             true => system.remove_directory(context, parent, &name).await?,
             false => system.unlink(context, parent, &name).await?,
         }
         system.attributes(parent).await
     };
-    let parent = Disk::ask(here, here.activity(), remove).await?;
+    let parent = Disk::ask(here, directory.system(), here.activity(), remove).await?;
     unlearn(&*disk(here)?, entry, Some(&inode));
     refresh(directory, parent);
     inode.update(|attributes| attributes.changed = now);
@@ -337,15 +343,14 @@ pub(super) async fn rename<M: Machine>(
     let (one, other) = (number(old), number(new));
     let (name, new_name) = (from.name.clone(), to.name.clone());
     let now = Time::of(here.real_time());
-    let rename = move |disk: Arc<Disk<M>>| async move {
-        let system = &disk.system;
+    let rename = move |system: Arc<System<M>>| async move {
         system
             .rename(context(now), (one, &name), (other, &new_name), how)
             .await?;
         let one = system.attributes(one).await?;
         Ok((one, system.attributes(other).await?))
     };
-    let (one, other) = Disk::ask(here, here.activity(), rename).await?;
+    let (one, other) = Disk::ask(here, old.system(), here.activity(), rename).await?;
     refresh(old, one);
     refresh(new, other);
     inode.update(|attributes| attributes.changed = now);
@@ -387,12 +392,10 @@ pub(super) async fn change<M: Machine>(
         modified: modified.map(Into::into),
     };
     let changed = number(inode);
-    let set = move |disk: Arc<Disk<M>>| async move {
-        disk.system
-            .set_attributes(context(now), changed, asked)
-            .await
+    let set = move |system: Arc<System<M>>| async move {
+        system.set_attributes(context(now), changed, asked).await
     };
-    let attributes = Disk::ask(here, here.activity(), set).await?;
+    let attributes = Disk::ask(here, inode.system(), here.activity(), set).await?;
     refresh(inode, attributes);
     if let Some(modified) = modified {
         inode.update(|attributes| attributes.modified = modified);
@@ -410,11 +413,17 @@ pub(super) async fn clear_up<M: Machine>(here: &Here<M>) {
         disk.tree.forget_object(left.object);
         for dirt in &left.dirty {
             here.shared.cache.settle(dirt.activity, 1);
-            disk.system.release(dirt.reserved);
+            if let Some(system) = disk.mounts.system(left.system) {
+                system.release(dirt.reserved);
+            }
+        }
+        // Of what has just been unmounted, the root is the last.
+        if disk.mounts.system(left.system).is_none() {
+            continue;
         }
         let number = InodeNumber(left.number);
-        let close = move |disk: Arc<Disk<M>>| async move { disk.system.close(number).await };
-        if let Err(error) = Disk::ask(here, here.activity(), close).await {
+        let close = move |system: Arc<System<M>>| async move { system.close(number).await };
+        if let Err(error) = Disk::ask(here, left.system, here.activity(), close).await {
             log::error!("inode {}: {}", number.0, error.name().unwrap_or("error"));
         }
     }

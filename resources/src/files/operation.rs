@@ -14,7 +14,8 @@ use vortex_toolkit::ids::ActivityId;
 use super::copy::Copying;
 use super::cursor::Buffer;
 use super::descriptors::OpenFile;
-use super::inode::{Inode, Time, Wanted};
+use super::inode::{Inode, SystemId, Time, Wanted};
+use super::mounts::Mounting;
 
 /// Where a name is.
 #[derive(Clone, Debug)]
@@ -94,6 +95,10 @@ pub enum Operation {
     EvictOf(ActivityId),
     /// Give back these pages of a file.
     Discard(Arc<Inode>, Range<u64>),
+    /// Mount a file system.
+    Mount(Box<Mounting>),
+    /// Take a mounted file system away.
+    Unmount(SystemId),
     /// List a directory into a buffer.
     List(Arc<OpenFile>, Arc<Inode>, Buffer),
 }

@@ -93,6 +93,10 @@ impl Call<'_> {
         Err(Operation::Make(entry, Made::Opened(flags), mode).into())
     }
 
+    fn is_read_only(&self, inode: &Inode) -> bool {
+        self.disk.is_some_and(|disk| disk.is_read_only(inode))
+    }
+
     /// The permissions that something new gets.
     fn masked(&self, mode: u32) -> u16 {
         (mode & !self.creation_mask & MODE) as u16
@@ -120,6 +124,7 @@ impl Call<'_> {
                 let procfs = self.names().procfs.ok_or(Errno::ENOENT)?;
                 Ok(Opened::Text(procfs.content(*place)?))
             }
+            Node::Disk(inode) if writes && self.is_read_only(inode) => Err(Errno::EROFS),
             Node::Disk(inode) => match inode.kind() {
                 FileType::Regular => Ok(Opened::Disk(inode.clone())),
                 FileType::Link => Err(Errno::ELOOP),
@@ -327,6 +332,9 @@ impl Call<'_> {
             Some(Node::Disk(inode)) => inode,
             _ => return Err(Errno::EXDEV.into()),
         };
+        if inode.system() != entry.directory.system() {
+            return Err(Errno::EXDEV.into());
+        }
         if inode.kind() == FileType::Directory {
             return Err(Errno::EPERM.into());
         }
@@ -379,10 +387,11 @@ impl Call<'_> {
         let (old, new) = (self.path(old)?, self.path(new)?);
         let old = self.walk(from, &old, Follow::Never)?;
         let new = self.walk(to, &new, Follow::Never)?;
-        let same_system = matches!(
-            (&old.directory, &new.directory),
-            (Node::Disk(_), Node::Disk(_)) | (Node::Archive(_), Node::Archive(_))
-        );
+        let same_system = match (&old.directory, &new.directory) {
+            (Node::Disk(old), Node::Disk(new)) => old.system() == new.system(),
+            (Node::Archive(_), Node::Archive(_)) => true,
+            _ => false,
+        };
         if !same_system {
             return Err(Errno::EXDEV.into());
         }
@@ -427,7 +436,14 @@ impl Call<'_> {
     /// Where a name is that nothing is mounted over.
     fn unmounted(&self, found: Found) -> Result<Entry, Errno> {
         let tree = self.names().disk;
+        let there = found.node.clone();
         let entry = entry(found)?;
+        let is_other = |inode: &Inode| inode.system() != entry.directory.system();
+        if let Some(Node::Disk(inode)) = &there
+            && is_other(inode)
+        {
+            return Err(Errno::EBUSY);
+        }
         match tree.is_some_and(|tree| tree.is_mount(&entry.directory, &entry.name)) {
             true => Err(Errno::EBUSY),
             false => Ok(entry),
@@ -436,7 +452,7 @@ impl Call<'_> {
 
     /// The node that a call with a directory, a path and `AT_…` flags means; `None` if it is open
     /// without being anywhere.
-    pub(super) fn node_at(
+    pub(crate) fn node_at(
         &self,
         directory: i32,
         path: u64,

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
-use super::{Failure, cache, copy, list, names};
+use super::{Failure, cache, copy, list, mounts, names};
 use crate::calls::asynchronous::{Ring, Told};
 use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
@@ -224,6 +224,8 @@ async fn perform<M: Machine>(
         Operation::Discard(inode, pages) => {
             cache::evict_file(&here.shared, &inode, pages, None);
         }
+        Operation::Mount(mounting) => mounts::mount(here, *mounting).await?,
+        Operation::Unmount(system) => mounts::unmount(here, system).await?,
         Operation::EvictOf(activity) => return Ok(cache::evict_of(here, activity)),
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;

@@ -11,7 +11,7 @@ use linux_raw_sys::general::{
 
 use super::archive::{Kind, MAX_NAME, Node as ArchiveNode, NodeId};
 use super::descriptors::{OpenFile, Opened};
-use super::inode::{Inode, Time};
+use super::inode::{Inode, SystemId, Time};
 use super::procfs::Place;
 use super::tree::Node;
 use super::{Call, Failure, Outcome, Usage};
@@ -24,6 +24,8 @@ use crate::object::Object;
 const DEVICE: u32 = 1;
 /// That of the disk.
 const DEVICE_OF_DISK: u32 = 4;
+/// Those of what else is mounted begin here.
+const DEVICE_OF_MOUNTS: u32 = 32;
 /// Those of pipes, and of what else is in no directory.
 const DEVICE_OF_PIPES: u32 = 2;
 const DEVICE_OF_OTHERS: u32 = 3;
@@ -151,8 +153,15 @@ impl Call<'_> {
     }
 
     fn statfs(&self, node: Option<&Node>) -> [u8; size_of::<statfs>()] {
-        if let (Some(Node::Disk(_)), Some(disk)) = (node, self.disk) {
-            return statfs_of(&disk.usage());
+        if let (Some(Node::Disk(inode)), Some(disk)) = (node, self.disk)
+            && let Some(usage) = disk.usage(inode)
+        {
+            let flags = if disk.is_read_only(inode) {
+                MS_RDONLY
+            } else {
+                0
+            };
+            return statfs_of(&usage, flags);
         }
         let kind = match node {
             Some(Node::Process(_)) => PROC_SUPER_MAGIC,
@@ -171,7 +180,7 @@ impl Call<'_> {
     }
 }
 
-fn statfs_of(usage: &Usage) -> [u8; size_of::<statfs>()] {
+fn statfs_of(usage: &Usage, flags: u32) -> [u8; size_of::<statfs>()] {
     let mut bytes = [0; size_of::<statfs>()];
     let block = u64::from(usage.block_size);
     put!(bytes: statfs {
@@ -186,6 +195,7 @@ fn statfs_of(usage: &Usage) -> [u8; size_of::<statfs>()] {
         f_frsize: block,
         // As Linux has it: the first half of the identifier, mixed with the second.
         f_fsid: identifier(&usage.uuid),
+        f_flags: u64::from(flags),
     });
     bytes
 }
@@ -282,7 +292,10 @@ impl Status {
             of.device & 0xff | of.device >> 12 & 0xfff00,
         );
         Self {
-            device: DEVICE_OF_DISK,
+            device: match inode.system() {
+                SystemId::ROOT => DEVICE_OF_DISK,
+                SystemId(number) => DEVICE_OF_MOUNTS + number,
+            },
             inode: inode.number().into(),
             links: of.links,
             mode: of.mode.into(),

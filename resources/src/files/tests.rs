@@ -404,6 +404,7 @@ fn pages_are_loaded_once_shared_and_given_back_when_nobody_has_them() {
 
 mod calls;
 mod disk;
+mod mounts;
 mod waiting;
 
 proptest! {

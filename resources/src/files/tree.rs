@@ -5,7 +5,9 @@
 //! archive, with the disk over it if there is one), [`Node`] (what a path leads to), [`Found`].
 //!
 //! Without a disk, the archive is everything. With one, the disk's root is the root, and a few
-//! places of the archive (`/dev`, `/proc`) are mounted over it. For processes, `/proc` is what there
+//! places of the archive (`/dev`, `/proc`) are mounted over it, and file systems of other disks over
+//! its directories ([`super::mounts`]): what is mounted over an inode is noted in it, and the root of
+//! that is where the directory is, so that paths lead in and out. For processes, `/proc` is what there
 //! is to read of processes (`procfs`). No recursion: what is left of the path, and of the links in it,
 //! is on a list of at most [`MAX_LINKS`] + 1.
 
@@ -16,7 +18,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use hashbrown::HashMap;
 
 use super::archive::{Archive, Kind, MAX_NAME, NodeId};
-use super::inode::{FIRST_OBJECT, FileType, Gone, Inode, Wanted};
+use super::inode::{FIRST_OBJECT, FileType, Gone, Inode, SystemId, Wanted};
 use super::procfs::{Place, Procfs};
 use super::walk::{MAX_LINKS, MAX_PATH};
 use crate::errno::Errno;
@@ -72,7 +74,7 @@ pub struct Tree {
 
 #[derive(Debug, Default)]
 struct Table {
-    by_number: HashMap<u32, Arc<Inode>, rustc_hash::FxBuildHasher>,
+    by_number: HashMap<(SystemId, u32), Arc<Inode>, rustc_hash::FxBuildHasher>,
     /// Those without a name, too, for as long as they are open or mapped.
     by_object: HashMap<u64, Weak<Inode>, rustc_hash::FxBuildHasher>,
 }
@@ -86,7 +88,9 @@ impl Tree {
         gone: Arc<Gone>,
     ) -> Self {
         let mut table = Table::default();
-        table.by_number.insert(root.number(), root.clone());
+        table
+            .by_number
+            .insert((root.system(), root.number()), root.clone());
         table
             .by_object
             .insert(root.number_as_object(), Arc::downgrade(&root));
@@ -105,9 +109,9 @@ impl Tree {
         &self.root
     }
 
-    /// The inode of a number, if it is in memory.
+    /// The inode of a number of a file system, if it is in memory.
     #[must_use]
-    pub fn inode(&self, number: u32) -> Option<Arc<Inode>> {
+    pub fn inode(&self, number: (SystemId, u32)) -> Option<Arc<Inode>> {
         self.inodes.lock().by_number.get(&number).cloned()
     }
 
@@ -128,7 +132,11 @@ impl Tree {
     }
 
     /// The inode of a number, which is made if it is not in memory; true if it was.
-    pub fn enter(&self, number: u32, make: impl FnOnce() -> Arc<Inode>) -> (Arc<Inode>, bool) {
+    pub fn enter(
+        &self,
+        number: (SystemId, u32),
+        make: impl FnOnce() -> Arc<Inode>,
+    ) -> (Arc<Inode>, bool) {
         let mut table = self.inodes.lock();
         if let Some(known) = table.by_number.get(&number) {
             return (known.clone(), false);
@@ -145,8 +153,9 @@ impl Tree {
     pub fn forget(&self, inode: &Inode) {
         let mut table = self.inodes.lock();
         let same = |known: &Arc<Inode>| known.number_as_object() == inode.number_as_object();
-        if table.by_number.get(&inode.number()).is_some_and(same) {
-            table.by_number.remove(&inode.number());
+        let number = (inode.system(), inode.number());
+        if table.by_number.get(&number).is_some_and(same) {
+            table.by_number.remove(&number);
         }
     }
 
@@ -159,6 +168,58 @@ impl Tree {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Inode>> {
         self.inodes.lock().by_number.values().cloned().collect()
+    }
+
+    /// Whether anybody uses inodes of a file system besides those that only hold each other:
+    /// `held` of its root's references are no use.
+    #[must_use]
+    pub fn is_busy(&self, system: SystemId, held: usize) -> bool {
+        let table = self.inodes.lock();
+        let all = || table.by_number.values();
+        let of_system = || all().filter(|inode| inode.system() == system);
+        let mut known: HashMap<u64, usize, rustc_hash::FxBuildHasher> = HashMap::default();
+        for inode in of_system() {
+            *known.entry(inode.number_as_object()).or_default() += 1;
+            // The root's place is outside.
+            let parent = inode.place().map(|place| place.parent);
+            if let Some(parent) = parent.filter(|parent| parent.system() == system) {
+                *known.entry(parent.number_as_object()).or_default() += 1;
+            }
+        }
+        let is_used = |inode: &Arc<Inode>| {
+            let expected = known.get(&inode.number_as_object()).copied();
+            let more = if inode.is_mounted_root() { held } else { 0 };
+            Arc::strong_count(inode) > expected.unwrap_or(0) + more
+        };
+        let nameless = table.by_object.iter().any(|(object, inode)| {
+            let inode = inode.upgrade().filter(|inode| inode.system() == system);
+            inode.is_some() && !known.contains_key(object)
+        });
+        nameless || of_system().any(is_used)
+    }
+
+    /// Adds the root of a file system that is being mounted.
+    pub(super) fn add_root(&self, root: &Arc<Inode>) {
+        let mut table = self.inodes.lock();
+        table
+            .by_number
+            .insert((root.system(), root.number()), root.clone());
+        table
+            .by_object
+            .insert(root.number_as_object(), Arc::downgrade(root));
+    }
+
+    /// Forgets all inodes of a file system that nobody uses.
+    pub(super) fn forget_system(&self, system: SystemId) {
+        let mut dropped = Vec::new();
+        let mut table = self.inodes.lock();
+        table.by_number.retain(|(of, _), inode| {
+            if *of == system {
+                dropped.push(inode.clone());
+            }
+            *of != system
+        });
+        drop(table);
     }
 
     /// What inodes have left behind.
@@ -187,7 +248,8 @@ impl Tree {
 
     fn mounted(&self, directory: &Inode, name: &[u8]) -> Option<NodeId> {
         let is = |((number, mounted), _): &&((u32, &'static [u8]), NodeId)| {
-            *number == directory.number() && *mounted == name
+            let is_root_system = directory.system() == SystemId::ROOT;
+            is_root_system && *number == directory.number() && *mounted == name
         };
         self.mounts.iter().find(is).map(|(_, node)| *node)
     }
@@ -367,8 +429,8 @@ impl Names<'_> {
         match known {
             None => Ok(None),
             Some(number) => {
-                let inode = tree.inode(number).ok_or_else(wanted)?;
-                Ok(Some(Node::Disk(inode)))
+                let inode = tree.inode((directory.system(), number));
+                Ok(Some(Node::Disk(inode.ok_or_else(wanted)?.covered())))
             }
         }
     }

@@ -144,3 +144,21 @@ fn of_much_input_nothing_is_lost_while_nobody_reads() {
     let terminal = world.shared.terminal.get().expect("it is there");
     assert_eq!(terminal.dropped(), 0);
 }
+
+#[test]
+fn who_is_in_the_foreground_is_told_of_another_size() {
+    const SIZE: u64 = DATA + 0x3800;
+    let program = with_handler(linux::SA_SIGINFO, linux::SIGWINCH.into(), |program| {
+        let set = u64::from(linux_raw_sys::ioctl::TIOCSWINSZ);
+        // Once as it is already, twice to another one.
+        for columns in [80, 90, 90] {
+            program.store_long(value(SIZE), value(25 | columns << 16));
+            program.call(linux::__NR_ioctl, &[0, set, SIZE].map(value));
+            program.note_register(RAX);
+        }
+        program.exit_group(0);
+    });
+    let mut world = at_terminal(program);
+    assert_eq!(world.run(1000 * MS), ExitStatus::Exited(0));
+    assert_eq!(values(&world), [0, linux::SIGWINCH.into(), 0, 0]);
+}

@@ -9,6 +9,7 @@ use core::fmt::Write;
 
 use super::{Kind, Shared};
 use crate::calls::RELEASE;
+use crate::files::Node;
 use crate::files::{ProcessFile, Processes, SystemFile};
 use crate::machine::{Machine, PAGE_SIZE};
 use crate::process::Process;
@@ -140,12 +141,20 @@ impl<M: Machine> Shared<M> {
     }
 
     fn mounts(&self) -> String {
-        let root = match self.disk.get() {
-            Some(disk) if disk.is_read_only() => "/dev/root / ext2 ro 0 0",
-            Some(_) => "/dev/root / ext2 rw 0 0",
-            None => "rootfs / rootfs ro 0 0",
-        };
-        alloc::format!("{root}\ndev /dev devtmpfs rw 0 0\nproc /proc proc ro 0 0\n")
+        let mut text = String::new();
+        match self.disk.get() {
+            Some(disk) => {
+                for (volume, root, read_only) in disk.mounted() {
+                    let how = if read_only { "ro" } else { "rw" };
+                    let path = self.names().path(&Node::Disk(root)).unwrap_or_default();
+                    let path = escaped(&path);
+                    let _ = writeln!(text, "/dev/{volume} {path} ext2 {how} 0 0");
+                }
+            }
+            None => text.push_str("rootfs / rootfs ro 0 0\n"),
+        }
+        text.push_str("dev /dev devtmpfs rw 0 0\nproc /proc proc ro 0 0\n");
+        text
     }
 
     fn stat(&self) -> String {
@@ -272,4 +281,18 @@ fn state<M: Machine>(process: &Process<M>) -> char {
         process if process.all_threads().iter().any(is_ready) => 'R',
         _ => 'S',
     }
+}
+
+/// A path as it is in `/proc/mounts`: what would divide it is written in octal (getmntent(3)).
+fn escaped(path: &[u8]) -> String {
+    let mut text = String::new();
+    for &byte in path {
+        match byte {
+            b'!'..=b'~' if byte != b'\\' => text.push(char::from(byte)),
+            _ => {
+                let _ = write!(text, "\\{byte:03o}");
+            }
+        }
+    }
+    text
 }

@@ -321,3 +321,19 @@ fn all_activities_are_listed() {
     let made = made.map(|activity| (activity.weight, activity.suspended));
     assert_eq!(made, Some((2500, 0)));
 }
+
+#[test]
+fn a_process_has_the_name_that_its_first_thread_gives_itself() {
+    const READ: u64 = MEMORY + 0x200;
+    let mut bench = Bench::new(4096);
+    let ended = bench.run(&[
+        Action::Call(map(MEMORY, 0x1000, 3, 0x10)),
+        Action::Store(MEMORY, b"renamed\0/proc/self/comm\0".to_vec()),
+        Action::Call(call(157, [15, MEMORY, 0, 0, 0, 0])),
+        Action::Call(call(2, [MEMORY + 8, 0, 0, 0, 0, 0])),
+        Action::Call(call(0, [3, READ, 100, 0, 0, 0])),
+        Action::Load(READ, 8),
+    ]);
+    assert_eq!(ended.status, Some(ExitStatus::Exited(0)), "{ended:?}");
+    assert_eq!(bench.loaded(), b"renamed\n", "{ended:?}");
+}

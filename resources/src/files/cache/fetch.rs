@@ -133,9 +133,12 @@ async fn fetch<M: Machine>(here: &Here<M>, claim: Claim) -> Result<(), Errno> {
     )
     .with_others(claim.joint(frames.all()));
     let number = InodeNumber(inode.number());
-    let read = Disk::ask(here, here.activity(), move |disk| async move {
-        disk.system.read(number, offset, data).await
-    });
+    let read = Disk::ask(
+        here,
+        inode.system(),
+        here.activity(),
+        move |system| async move { system.read(number, offset, data).await },
+    );
     let valid = read.await?;
     clear_from(here, frames.all(), valid);
     // What another one has read first, and what was cut off meanwhile.

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::super::disk::{Disk, Memory, context, errno};
+use super::super::disk::{Disk, Memory, System, context, errno};
 use super::super::inode::{Inode, Time};
 use super::{Dirt, Frames, Owed, space};
 use crate::errand::{Errand, Here};
@@ -56,8 +56,14 @@ async fn age<M: Machine>(here: Here<M>) {
 
 async fn sync_metadata<M: Machine>(here: &Here<M>) -> Result<(), Errno> {
     let now = Time::of(here.real_time());
-    let sync = move |disk: Arc<Disk<M>>| async move { disk.system.sync(now.into()).await };
-    Disk::ask(here, ActivityId::INFRASTRUCTURE, sync).await
+    let disk = here.shared.disk.get().ok_or(Errno::ENODEV)?;
+    let mut result = Ok(());
+    for system in disk.mounts.all() {
+        let sync = move |system: Arc<System<M>>| async move { system.sync(now.into()).await };
+        let synced = Disk::ask(here, system.id, ActivityId::INFRASTRUCTURE, sync).await;
+        result = result.and(synced);
+    }
+    result
 }
 
 /// Writes back everything, and waits until it cannot be lost (`sync`).
@@ -123,8 +129,8 @@ async fn write_back_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Resu
 pub(crate) async fn sync_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
     write_back_file(here, inode).await?;
     let (number, now) = (InodeNumber(inode.number()), Time::of(here.real_time()));
-    let sync = move |disk: Arc<Disk<M>>| async move { disk.system.fsync(number, now.into()).await };
-    Disk::ask(here, here.activity(), sync).await
+    let sync = move |system: Arc<System<M>>| async move { system.fsync(number, now.into()).await };
+    Disk::ask(here, inode.system(), here.activity(), sync).await
 }
 
 /// Writes back the dirty pages of a file from one on that follow each other and that the same
@@ -175,8 +181,8 @@ pub(super) async fn write_run<M: Machine>(
     without_rest(here, inode, first, &mut frames);
     let written = write_frames(here, inode, first, &frames, payer, reserved).await;
     shared.cache.settle(payer, count);
-    if let Some(disk) = shared.disk.get() {
-        disk.system.release(set_aside);
+    if let Ok(system) = Disk::of(here, inode) {
+        system.release(set_aside);
     }
     drop(blocks);
     if written.is_err() {
@@ -246,8 +252,7 @@ async fn write_frames<M: Machine>(
     payer: ActivityId,
     reserved: bool,
 ) -> Result<(), Errno> {
-    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
-    let block = u64::from(disk.system.usage().block_size);
+    let block = u64::from(Disk::of(here, inode)?.usage().block_size);
     let offset = first * PAGE_SIZE;
     let attributes = inode.attributes();
     let end = attributes
@@ -260,15 +265,14 @@ async fn write_frames<M: Machine>(
     let data = Memory::new(&here.shared.machine, frames.all(), length as usize);
     let number = InodeNumber(inode.number());
     let context = context(attributes.modified);
-    let write = move |disk: Arc<Disk<M>>| async move {
-        let system = &disk.system;
+    let write = move |system: Arc<System<M>>| async move {
         system
             .write(context, number, offset, data, end, reserved)
             .await?;
         Ok::<_, Error>(system.attributes(number).await?.sectors)
     };
     here.port.add_bytes(length);
-    let sectors = Disk::ask(here, payer, write).await?;
+    let sectors = Disk::ask(here, inode.system(), payer, write).await?;
     inode.update(|attributes| attributes.blocks = sectors);
     Ok(())
 }
@@ -277,12 +281,12 @@ async fn write_frames<M: Machine>(
 ///
 /// # Errors
 /// ENOSPC.
-pub(super) fn reserve<M: Machine>(here: &Here<M>, pages: u64) -> Result<u64, Errno> {
-    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
-    let block = u64::from(disk.system.usage().block_size);
-    let blocks = disk.system.with_tables(pages * (PAGE_SIZE / block));
+pub(super) fn reserve<M: Machine>(here: &Here<M>, inode: &Inode, pages: u64) -> Result<u64, Errno> {
+    let system = Disk::of(here, inode)?;
+    let block = u64::from(system.usage().block_size);
+    let blocks = system.with_tables(pages * (PAGE_SIZE / block));
     let now = Time::of(here.real_time());
-    disk.system.reserve(context(now), blocks).map_err(errno)?;
+    system.reserve(context(now), blocks).map_err(errno)?;
     Ok(blocks)
 }
 

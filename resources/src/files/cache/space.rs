@@ -160,8 +160,9 @@ pub(crate) fn shrink<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, first: 
     for (page, frame, dirt) in cut {
         if let Some(dirt) = dirt {
             shared.cache.settle(dirt.activity, 1);
-            if let Some(disk) = shared.disk.get() {
-                disk.system.release(dirt.reserved);
+            let disk = shared.disk.get();
+            if let Some(system) = disk.and_then(|disk| disk.mounts.system(inode.system())) {
+                system.release(dirt.reserved);
             }
         }
         if shared.memory.references(frame) > 1 {

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::super::disk::{Disk, context};
+use super::super::disk::{Disk, System, context};
 use super::super::inode::{Inode, Time};
 use super::pages::{Dirt, Found};
 use super::{Owed, Room, fetch, flush, space};
@@ -40,7 +40,7 @@ pub(crate) async fn write<M: Machine>(
 ) -> Result<(u64, u64), Errno> {
     let contents = inode.contents.lock().await;
     let start = offset.unwrap_or_else(|| inode.size());
-    let room = largest(here)?.saturating_sub(start);
+    let room = largest(here, inode)?.saturating_sub(start);
     let total = (data.len() as u64).min(room);
     if total == 0 && data.len() > 0 {
         return Err(Errno::EFBIG);
@@ -71,9 +71,8 @@ pub(crate) async fn write<M: Machine>(
 pub(crate) const LARGEST: u64 = ((u32::MAX as u64) << 9) - PAGE_SIZE;
 
 /// The longest file there can be here: of twelve blocks, and three levels of tables.
-fn largest<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
-    let disk = here.shared.disk.get().ok_or(Errno::EIO)?;
-    let block = u64::from(disk.system.usage().block_size);
+fn largest<M: Machine>(here: &Here<M>, inode: &Inode) -> Result<u64, Errno> {
+    let block = u64::from(Disk::of(here, inode)?.usage().block_size);
     let entries = block / 4;
     let blocks = 12 + entries + entries.pow(2) + entries.pow(3);
     Ok((blocks * block).min(LARGEST))
@@ -93,7 +92,7 @@ async fn put<M: Machine>(
     // Without room for delayed writes, what can be written at all is written at once.
     let (reserved, at_once) = match is_dirty {
         true => (0, false),
-        false => match set_aside(here).await {
+        false => match set_aside(here, inode).await {
             Ok(reserved) => (reserved, false),
             Err(_) => (0, true),
         },
@@ -105,7 +104,7 @@ async fn put<M: Machine>(
     {
         Ok(frame) => frame,
         Err(error) => {
-            release_blocks(here, reserved);
+            release_blocks(here, inode, reserved);
             return Err(error);
         }
     };
@@ -129,7 +128,7 @@ fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64
     let (shared, activity) = (&here.shared, here.activity());
     let dirt = Dirt { activity, reserved };
     if !inode.pages.lock().soil(page, dirt) {
-        return release_blocks(here, reserved);
+        return release_blocks(here, inode, reserved);
     }
     let owed = Owed {
         inode: Arc::downgrade(inode),
@@ -157,7 +156,7 @@ pub(crate) async fn soil_page<M: Machine>(
     let _frames = fetch::pages_of(here, inode, page..page + 1).await?;
     let _room = room(here).await;
     if !inode.pages.lock().is_dirty(page) {
-        let reserved = set_aside(here).await?;
+        let reserved = set_aside(here, inode).await?;
         let now = Time::of(here.real_time());
         inode.update(|attributes| (attributes.modified, attributes.changed) = (now, now));
         soil(here, inode, page, reserved);
@@ -181,18 +180,18 @@ async fn room<'a, M: Machine>(here: &'a Here<M>) -> Room<'a> {
     }
 }
 
-fn release_blocks<M: Machine>(here: &Here<M>, blocks: u64) {
-    if let Some(disk) = here.shared.disk.get() {
-        disk.system.release(blocks);
+fn release_blocks<M: Machine>(here: &Here<M>, inode: &Inode, blocks: u64) {
+    if let Ok(system) = Disk::of(here, inode) {
+        system.release(blocks);
     }
 }
 
 /// Sets blocks aside for one more dirty page; if there are none, writing back may give some back.
-async fn set_aside<M: Machine>(here: &Here<M>) -> Result<u64, Errno> {
-    match flush::reserve(here, 1) {
+async fn set_aside<M: Machine>(here: &Here<M>, inode: &Inode) -> Result<u64, Errno> {
+    match flush::reserve(here, inode, 1) {
         Err(Errno::ENOSPC) => {
             flush::write_back(here, here.activity(), usize::MAX, u64::MAX).await;
-            flush::reserve(here, 1)
+            flush::reserve(here, inode, 1)
         }
         reserved => reserved,
     }
@@ -259,7 +258,7 @@ pub(crate) async fn cut<M: Machine>(
     size: u64,
 ) -> Result<(), Errno> {
     let contents = inode.contents.lock().await;
-    if size > largest(here)? {
+    if size > largest(here, inode)? {
         return Err(Errno::EFBIG);
     }
     let old = inode.size();
@@ -272,11 +271,11 @@ pub(crate) async fn cut<M: Machine>(
         space::shrink(&here.shared, inode, size.div_ceil(PAGE_SIZE));
     }
     let number = InodeNumber(inode.number());
-    let truncate = move |disk: Arc<Disk<M>>| async move {
-        disk.system.truncate(context(now), number, size).await?;
-        disk.system.attributes(number).await
+    let truncate = move |system: Arc<System<M>>| async move {
+        system.truncate(context(now), number, size).await?;
+        system.attributes(number).await
     };
-    let attributes = Disk::ask(here, here.activity(), truncate).await?;
+    let attributes = Disk::ask(here, inode.system(), here.activity(), truncate).await?;
     inode.update(|known| {
         known.size = size;
         known.blocks = attributes.sectors;

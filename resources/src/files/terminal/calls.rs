@@ -139,7 +139,12 @@ impl Call<'_> {
             TIOCSWINSZ => {
                 let mut bytes = [[0; 2]; 4];
                 self.memory.read(argument, bytes.as_flattened_mut())?;
-                terminal.state.lock().window = bytes.map(u16::from_le_bytes);
+                let window = bytes.map(u16::from_le_bytes);
+                let old = core::mem::replace(&mut terminal.state.lock().window, window);
+                if old != window {
+                    let foreground = terminal.controller().foreground;
+                    return Err(Failure::Signals(foreground, Signal::WINCH));
+                }
             }
             _ => return self.control_jobs(terminal, command, argument),
         }

@@ -11,13 +11,13 @@ use crate::fake::script::{Action, Bench};
 use crate::process::ExitStatus;
 use crate::storage::RamVolume;
 
-const MEMORY: u64 = 0x1000_0000;
+pub(super) const MEMORY: u64 = 0x1000_0000;
 const MEMORY_BYTES: u64 = 0x20_0000;
 /// Where paths are put, one after the other.
 const PATHS: u64 = MEMORY + 0x10_0000;
 
 /// What mke2fs makes of a folder, with so many blocks of so many bytes.
-fn image(block: u32, blocks: u32, folder: &Path) -> Vec<u8> {
+pub(super) fn image(block: u32, blocks: u32, folder: &Path) -> Vec<u8> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("image");
     let output = Command::new("mke2fs")
@@ -34,12 +34,12 @@ fn image(block: u32, blocks: u32, folder: &Path) -> Vec<u8> {
 }
 
 /// What `debugfs` says of a path in an image that `e2fsck` finds nothing wrong with.
-struct Judge {
+pub(super) struct Judge {
     place: tempfile::TempDir,
 }
 
 impl Judge {
-    fn new(volume: &RamVolume) -> Self {
+    pub(super) fn new(volume: &RamVolume) -> Self {
         let place = tempfile::tempdir().unwrap();
         let judge = Self { place };
         fs::write(judge.image(), volume.contents()).unwrap();
@@ -62,21 +62,21 @@ impl Judge {
             .unwrap()
     }
 
-    fn contents(&self, path: &str) -> Vec<u8> {
+    pub(super) fn contents(&self, path: &str) -> Vec<u8> {
         let command = format!("cat {path}");
         self.run("debugfs", &["-R", &command], &[]).stdout
     }
 }
 
 /// A program: a list of calls.
-struct Script {
+pub(super) struct Script {
     actions: Vec<Action>,
     paths: u64,
     calls: usize,
 }
 
 impl Script {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut script = Self {
             actions: Vec::new(),
             paths: PATHS,
@@ -91,7 +91,7 @@ impl Script {
     }
 
     /// Makes a call; its place among the results.
-    fn call(&mut self, number: u32, arguments: &[u64]) -> usize {
+    pub(super) fn call(&mut self, number: u32, arguments: &[u64]) -> usize {
         let mut call = [0; 7];
         call[0] = number.into();
         call[1..=arguments.len()].copy_from_slice(arguments);
@@ -100,7 +100,7 @@ impl Script {
         self.calls - 1
     }
 
-    fn path(&mut self, path: &str) -> u64 {
+    pub(super) fn path(&mut self, path: &str) -> u64 {
         let at = self.paths;
         let mut bytes = path.as_bytes().to_vec();
         bytes.push(0);
@@ -109,20 +109,20 @@ impl Script {
         at
     }
 
-    fn open(&mut self, path: &str, flags: u32) -> usize {
+    pub(super) fn open(&mut self, path: &str, flags: u32) -> usize {
         let path = self.path(path);
         self.call(linux::__NR_open, &[path, flags.into(), 0o644])
     }
 
-    fn store(&mut self, at: u64, bytes: &[u8]) {
+    pub(super) fn store(&mut self, at: u64, bytes: &[u8]) {
         self.actions.push(Action::Store(at, bytes.to_vec()));
     }
 
-    fn load(&mut self, at: u64, length: usize) {
+    pub(super) fn load(&mut self, at: u64, length: usize) {
         self.actions.push(Action::Load(at, length));
     }
 
-    fn run(&self, bench: &mut Bench) -> Vec<i64> {
+    pub(super) fn run(&self, bench: &mut Bench) -> Vec<i64> {
         let ended = bench.run(&self.actions);
         assert_eq!(ended.status, Some(ExitStatus::Exited(0)), "{ended:?}");
         let results = ended.results.into_iter();
@@ -130,7 +130,11 @@ impl Script {
     }
 }
 
-fn on_disk(block: u32, blocks: u32, prepare: impl FnOnce(&Path)) -> (Bench, Arc<RamVolume>) {
+pub(super) fn on_disk(
+    block: u32,
+    blocks: u32,
+    prepare: impl FnOnce(&Path),
+) -> (Bench, Arc<RamVolume>) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("dev")).unwrap();
     prepare(folder.path());
