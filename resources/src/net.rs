@@ -12,7 +12,7 @@
 //! | [`interface`], [`buffer`], `nic`, `nics` | what drivers are; memory for packets that arrive; the interfaces there are |
 //! | [`packet`], [`data`] | packets, and the data in them |
 //! | `socket`, `local`, `address`, `options` | sockets as open files |
-//! | `label`, `outbox`, `ports`, `credit` | labels of requests, requests of who has no context, ports, senders' limits |
+//! | `label`, `outbox`, `ports`, `credit`, `refusals` | labels of requests, requests of who has no context, ports, limits of senders, and of answers to what is for nobody |
 //!
 //! Key types: [`Network`] (all of it, shared by all cores), [`NetMessage`].
 //!
@@ -46,6 +46,7 @@ mod outbox;
 mod pace;
 pub mod packet;
 mod ports;
+mod refusals;
 pub(crate) mod ring;
 mod socket;
 mod tcp;
@@ -94,7 +95,8 @@ use interface::Properties;
 use link::{Link, Links};
 use local::Names;
 use outbox::{Outbox, Post};
-use packet::{IP_HEADER, MAX_PACKET, Packet, UDP_HEADER};
+use packet::{Headers, IP_HEADER, MAX_PACKET, Packet, UDP_HEADER};
+use refusals::Refusals;
 use tcp::Tcp;
 use udp::Endpoints;
 
@@ -102,8 +104,6 @@ use udp::Endpoints;
 const LOOPBACK_MTU: usize = 65_535;
 /// Bytes of a packet on an interface of which nothing is known.
 const ETHERNET_MTU: usize = 1500;
-/// Answers to what is for nobody, in a second, at most.
-const REFUSALS: u64 = 1000;
 /// What is called how in the statistics: segments that were sent again, timeouts, and recoveries that
 /// were taken back.
 const LOSSES: [&str; 3] = [
@@ -125,8 +125,7 @@ pub struct Network {
     dropped: [AtomicU64; Reason::ALL.len()],
     /// What connections have sent again, how often by a timeout, and what of it was for nothing.
     losses: [AtomicU64; LOSSES.len()],
-    /// The second, and the answers in it.
-    refusals: AtomicU64,
+    refusals: Refusals,
     /// The resource that demultiplexes, and the one that inserts into rings.
     reader: Once<ResourceId>,
     writer: Once<ResourceId>,
@@ -157,7 +156,7 @@ impl Network {
             outbox: Outbox::new(cores),
             dropped: core::array::from_fn(|_| AtomicU64::new(0)),
             losses: core::array::from_fn(|_| AtomicU64::new(0)),
-            refusals: AtomicU64::new(0),
+            refusals: Refusals::new(),
             reader: Once::new(),
             sockets: AtomicU64::new(0),
         })
@@ -231,20 +230,25 @@ impl Network {
         self.len() == (0, 0, 0, 0)
     }
 
-    /// Whether one more answer may be given to what is for nobody.
-    pub(crate) fn may_refuse(&self) -> bool {
-        let second = self.environment.now().0 / vortex_tcp::SECOND;
-        let step = |old: u64| {
-            let (then, count) = (old >> 16, old & 0xffff);
-            match then == second & 0xffff_ffff_ffff {
-                true if count >= REFUSALS => None,
-                true => Some(old + 1),
-                false => Some(second << 16 | 1),
-            }
-        };
-        self.refusals
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
-            .is_ok()
+    /// Whether one more echo may be answered.
+    pub(crate) fn may_echo(&self) -> bool {
+        self.refusals.take(self.environment.now())
+    }
+
+    /// Whether this machine may be told once more that nobody is at a port.
+    pub(crate) fn may_refuse(&self, peer: Ipv4Addr) -> bool {
+        self.accepts(peer) || self.refusals.take_for(peer, self.environment.now())
+    }
+
+    /// Whether a packet is a datagram for a port at which nobody is, and nobody is told of that.
+    pub(crate) fn is_for_nobody(&self, headers: &Headers<'_>) -> bool {
+        let (peer, (_, port)) = (headers.source(), headers.ports());
+        headers.protocol() == IpProtocol::Udp
+            && !self.udp.is_used(port)
+            && port != dhcp::CLIENT
+            && self.accepts(headers.destination())
+            && !self.accepts(peer)
+            && !self.refusals.is_left_for(peer, self.environment.now())
     }
 
     /// Says how interfaces get their addresses, before there is any.

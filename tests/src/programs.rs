@@ -242,7 +242,8 @@ impl Root {
     pub fn executable(&self, path: &str, contents: &[u8]) -> Result<()> {
         for folder in [&self.guest, &self.host] {
             let path = folder.join(path);
-            fs::write(&path, contents)
+            fs::create_dir_all(path.parent().unwrap_or(folder))
+                .and_then(|()| fs::write(&path, contents))
                 .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -2,13 +2,14 @@
 //!
 //! Key type: [`RootDisk`].
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use xtask::program::Program;
-use xtask::userland;
+use xtask::userland::{self, GuestFile};
 
 use crate::programs::{Ran, run};
 
@@ -24,6 +25,15 @@ impl RootDisk {
     /// When it cannot be made.
     #[must_use]
     pub fn new(mib: u32, files: &[(&str, &[u8])]) -> Self {
+        Self::with(mib, files, &[])
+    }
+
+    /// The same, with these files of this machine's besides, as they are here.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn with(mib: u32, files: &[(&str, &[u8])], others: &[GuestFile]) -> Self {
         let place = tempfile::tempdir().expect("a folder for a disk");
         let root = place.path().join("root");
         let put = |path: &str| {
@@ -36,7 +46,11 @@ impl RootDisk {
         }
         fs::write(put("etc/vortex.xml"), "").expect("a file of the disk");
         let mut programs = 0;
-        for file in userland::build().expect("the programs") {
+        for file in userland::build()
+            .expect("the programs")
+            .iter()
+            .chain(others)
+        {
             programs += fs::copy(&file.file, put(&file.path)).expect("a program");
         }
         for (path, contents) in files {
@@ -86,19 +100,25 @@ impl RootDisk {
     /// device is called `root`.
     #[must_use]
     pub fn program_through(&self, filter: &str, path: &str, arguments: &[&str]) -> Program {
+        Program {
+            path: path.into(),
+            arguments: arguments.iter().map(|&argument| argument.into()).collect(),
+            smp: 2,
+            extra: self.device(filter),
+            ..Program::default()
+        }
+    }
+
+    /// QEMU's arguments for the disk, at whose image it gets through `filter`.
+    #[must_use]
+    pub fn device(&self, filter: &str) -> Vec<OsString> {
         let drive = format!(
             "file={filter}{},if=none,id=image,format=raw,cache=unsafe",
             self.image().display()
         );
         let qemu = ["-drive", &drive, "-device", "virtio-scsi-pci,id=scsi"];
         let disk = ["-device", "scsi-hd,bus=scsi.0,drive=image,id=root"];
-        Program {
-            path: path.into(),
-            arguments: arguments.iter().map(|&argument| argument.into()).collect(),
-            smp: 2,
-            extra: qemu.into_iter().chain(disk).map(Into::into).collect(),
-            ..Program::default()
-        }
+        qemu.into_iter().chain(disk).map(Into::into).collect()
     }
 
     /// Runs a program of the disk's.

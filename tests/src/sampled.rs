@@ -16,6 +16,7 @@ use xtask::qemu::{Guest, Next};
 use xtask::samples::Sample;
 
 use crate::log_file::LogFile;
+use crate::root_disk::RootDisk;
 use crate::slots::Slots;
 
 /// How long a guest may take beyond what it measures.
@@ -34,6 +35,12 @@ pub struct Sampled {
     activities: String,
     processes: String,
     sampler: Vec<String>,
+    /// QEMU's arguments for a disk.
+    disk: Vec<OsString>,
+    /// Schedulers of resources besides that of the threads.
+    schedulers: String,
+    /// What the link carries, in megabits a second, if the guest is told.
+    rate: Option<u32>,
     /// Of the network, if the guest has one: QEMU's arguments, and what QEMU is started by.
     network: Option<(Vec<OsString>, Vec<OsString>)>,
 }
@@ -56,6 +63,9 @@ impl Sampled {
             activities: String::new(),
             processes: String::new(),
             sampler: Vec::new(),
+            disk: Vec::new(),
+            schedulers: String::new(),
+            rate: None,
             network: None,
         }
     }
@@ -97,10 +107,28 @@ impl Sampled {
         self
     }
 
+    /// With its root file system on a disk.
+    pub fn on(mut self, disk: &RootDisk) -> Self {
+        self.disk = disk.device("");
+        self
+    }
+
     /// At the guest's end of a link.
     pub fn at(mut self, link: &Link) -> Self {
         let device = link.device("virtio-net-pci").to_vec();
         self.network = Some((device, link.guest().launcher()));
+        self
+    }
+
+    /// Told that the link carries so many megabits a second: what waits does so at this resource, which is
+    /// on the first core and scheduled fairly by bytes.
+    pub fn paced(mut self, megabits: u32, resource: &str) -> Self {
+        self.rate = Some(megabits);
+        self.schedulers = format!(
+            "<resourcescheduler><resource>{resource}</resource><algorithm>propshare.wfq</algorithm>\
+             <metric>bytes</metric><cpumultiplexor><tag>cpumux0</tag><share>50</share></cpumultiplexor>\
+             </resourcescheduler>\n"
+        );
         self
     }
 
@@ -138,7 +166,8 @@ impl Sampled {
         } else {
             Slots::all()?
         };
-        let (extra, launcher) = self.network.clone().unwrap_or_default();
+        let (mut extra, launcher) = self.network.clone().unwrap_or_default();
+        extra.extend(self.disk.iter().cloned());
         let mut guest = program::start(&Program {
             accel: counted.then_some(Accel::Counted { shift: 3 }),
             configuration: self.configuration(),
@@ -167,6 +196,7 @@ impl Sampled {
             );
         }
         xml.push_str("</resourcescheduler>\n");
+        xml.push_str(&self.schedulers);
         for core in 0..self.smp {
             let _ = writeln!(
                 xml,
@@ -175,10 +205,12 @@ impl Sampled {
             );
         }
         if self.network.is_some() {
+            let rate = self.rate.map(|rate| format!("<rate>{rate}Mbit</rate>"));
             let _ = writeln!(
                 xml,
-                "<network interface=\"net0\"><address>{}/24</address></network>",
-                Link::GUEST
+                "<network interface=\"net0\"><address>{}/24</address>{}</network>",
+                Link::GUEST,
+                rate.unwrap_or_default()
             );
         }
         let arguments: String = (self.sampler.iter())

@@ -1,7 +1,9 @@
 //! Isolation: what an activity does, whatever it is, takes nothing from what another is entitled to
 //! (paper, sections 3.1 and 4.2). All figures are cycles that the kernel has accounted.
 
+use vortex_tests::root_disk::RootDisk;
 use vortex_tests::sampled::{Sampled, Samples};
+use xtask::linux::Unpacked;
 use xtask::samples::{Entitled, Report, Sample, analyse};
 
 /// The part of its entitlement that a neighbour keeps at least.
@@ -23,10 +25,11 @@ fn beside_a_hog(smp: u32) -> Sampled {
 }
 
 /// The neighbour keeps its half of each core, and the antagonist has no more than the other half,
-/// of the whole time: what the kernel does for nobody in particular is missing in the sum.
+/// of the whole time: what the kernel does for nobody in particular is missing in the sum. What the
+/// programs wrote.
 #[track_caller]
-fn isolated(what: &str, sampled: &Sampled) {
-    let Samples { samples, .. } = sampled.run();
+fn isolated(what: &str, sampled: &Sampled) -> Vec<String> {
+    let Samples { samples, lines } = sampled.run();
     let (first, last) = (&samples[0], &samples[samples.len() - 1]);
     let mut failures = Vec::new();
     for core in 0..first.cores.len() {
@@ -54,6 +57,7 @@ fn isolated(what: &str, sampled: &Sampled) {
     }
     assert!(failures.is_empty(), "{what}: see cores {failures:?}");
     nothing_is_lost(what, &samples);
+    lines
 }
 
 #[track_caller]
@@ -156,6 +160,28 @@ fn everything_at_once() {
         sampled.process(ANTAGONIST, &format!("/bin/stress {what}"))
     });
     isolated("everything", &sampled);
+}
+
+/// Debian's own, as it is, with its libraries: it computes, synchronises its disk, fills memory, forks,
+/// and ends well. `cargo xtask experiment isolation --beside stress-ng` is for as long as one likes.
+#[test]
+fn stress_ng() {
+    const PATH: &str = "/usr/bin/stress-ng";
+    let files = match Unpacked::program("stress-ng", PATH) {
+        Ok(files) => files,
+        Err(error) => return eprintln!("nothing is tested: {error:#}"),
+    };
+    let disk = RootDisk::with(64, &[], &files);
+    let stressors = "--cpu 1 --io 1 --vm 1 --vm-bytes 16M --fork 1 --timeout 5 --temp-path /tmp";
+    let sampled = beside_a_hog(1)
+        .process(ANTAGONIST, &format!("{PATH} {stressors}"))
+        .seconds(9)
+        .on(&disk);
+    let lines = isolated("stress-ng", &sampled);
+    let says = |what: &str| lines.iter().any(|line| line.contains(what));
+    let all = lines.join("\n");
+    assert!(says("dispatching hogs: 1 cpu, 1 io, 1 vm, 1 fork"), "{all}");
+    assert!(says("successful run completed"), "{all}");
 }
 
 /// The first sample that is `milliseconds` or more after sample `from`.

@@ -121,7 +121,7 @@ fn configuration(servers: &[Server]) -> String {
         let arguments: String = arguments.map(|word| format!("<arg>{word}</arg>")).collect();
         format!(
             "<process name=\"server{number}\"><path>{}</path>{arguments}</process>\n",
-            place(number)
+            place(server)
         )
     };
     let processes: String = servers.iter().enumerate().map(process).collect();
@@ -133,9 +133,10 @@ fn configuration(servers: &[Server]) -> String {
     )
 }
 
-/// Where a server's program is in the guest.
-fn place(number: usize) -> String {
-    format!("/bin/server{number}")
+/// Where a server's program is in the guest; BusyBox looks at its name.
+fn place(server: &Server) -> String {
+    let name = server.file.file_name().unwrap_or_default();
+    format!("/server/{}", name.to_string_lossy())
 }
 
 /// A page, by one connection.
@@ -205,12 +206,11 @@ fn servers_that_are_not_ours_serve() {
     };
     packages::require(&[Package::ApacheBench]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let page: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    let page: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     let mut files: Vec<GuestFile> = servers
         .iter()
-        .enumerate()
-        .map(|(number, server)| GuestFile {
-            path: place(number),
+        .map(|server| GuestFile {
+            path: place(server),
             file: server.file.clone(),
         })
         .collect();

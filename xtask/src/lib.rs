@@ -19,6 +19,7 @@ pub mod disks;
 pub mod endurance;
 pub mod firmware;
 pub mod kernel;
+pub mod libraries;
 pub mod linux;
 pub mod netboot;
 pub mod network;

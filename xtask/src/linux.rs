@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process;
 use crate::userland::GuestFile;
 use crate::workspace;
 
@@ -121,15 +120,11 @@ fn add_module(
 
 /// The package that the meta package stands for today.
 fn kernel_package() -> Result<String> {
-    let mut depends = process::command("apt-cache");
-    depends.args(["depends", META_PACKAGE]);
-    let output = depends.output().context("cannot run apt-cache")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let package = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+    let depends = debian::depends(META_PACKAGE)?;
+    let package = depends
+        .into_iter()
         .find(|name| name.starts_with("linux-image-"));
-    package.map(str::to_owned).with_context(|| {
+    package.with_context(|| {
         format!("apt does not know {META_PACKAGE}; run this, then try again: apt-get update")
     })
 }

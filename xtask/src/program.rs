@@ -19,7 +19,7 @@ use crate::accel::{self, Accel};
 use crate::boot_image::{BootImage, Parts};
 use crate::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
 use crate::userland::{self, GuestFile};
-use crate::{ramdisk, rootfs};
+use crate::{libraries, ramdisk, rootfs};
 
 pub use configuration::with_process;
 
@@ -37,7 +37,8 @@ pub struct Program {
     pub arguments: Vec<String>,
     /// Its environment: names and values.
     pub environment: Vec<(String, String)>,
-    /// A folder that is laid over the root file system.
+    /// A folder that is laid over the root file system; libraries that its programs want and it lacks
+    /// are this machine's.
     pub rootfs: Option<PathBuf>,
     /// Files for the root file system besides the project's own programs; the folder comes later.
     pub files: Vec<GuestFile>,
@@ -91,6 +92,9 @@ impl Default for Program {
 pub fn start(program: &Program) -> Result<Guest> {
     let mut files = userland::build()?;
     files.extend_from_slice(&program.files);
+    if let Some(folder) = program.rootfs.as_deref().filter(|folder| folder.is_dir()) {
+        files.extend(libraries::of_folder(folder)?);
+    }
     let rootfs = rootfs::archive(&files, program.rootfs.as_deref())?;
     let mut configuration = program.configuration.clone().into_bytes();
     if !program.path.is_empty() {

@@ -110,7 +110,7 @@ pub(crate) struct Args {
     /// A variable of the program's environment; may be given several times
     #[arg(long = "env", value_name = "NAME=VALUE", requires = "exec")]
     environment: Vec<String>,
-    /// Lay this folder over the root file system
+    /// Lay this folder over the root file system; libraries it lacks for its programs are this machine's
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
     /// Show the kernel's log too, on standard error, beside a program or the demonstration

@@ -97,12 +97,13 @@ fn allocate_large(layout: Layout) -> Option<NonNull<u8>> {
 
 /// A block of a class: from this core's, from the list, or from a new chunk.
 fn allocate_small(class: Class) -> Option<NonNull<u8>> {
-    if let Some(block) = magazine::here(class, Magazine::pop) {
-        return Some(block);
-    }
     let list = &SMALL[class.index()];
-    let take = |magazine: &mut Magazine| magazine.fill(&mut list.lock(), class);
-    if let Some(block) = magazine::here(class, take) {
+    let take = |magazine: &mut Magazine| {
+        let block = magazine.pop();
+        block.or_else(|| magazine.fill(&mut list.lock(), class))
+    };
+    let taken = magazine::here(class, take);
+    if let Some(block) = taken.unwrap_or_else(|| list.lock().pop()) {
         return Some(block);
     }
     let chunk = allocate_large(class.chunk())?;
@@ -117,13 +118,18 @@ fn allocate_small(class: Class) -> Option<NonNull<u8>> {
 /// # Safety
 /// The block is of that class, and nobody uses it any more.
 unsafe fn free_small(class: Class, block: NonNull<u8>) {
-    magazine::here(class, |magazine| {
+    let list = &SMALL[class.index()];
+    let put = |magazine: &mut Magazine| {
         // SAFETY: the caller's promises.
         unsafe { magazine.push(block) };
         if magazine.is_full(class) {
-            magazine.empty(&mut SMALL[class.index()].lock(), class);
+            magazine.empty(&mut list.lock(), class);
         }
-    });
+    };
+    if magazine::here(class, put).is_none() {
+        // SAFETY: the caller's promises; it was not pushed.
+        unsafe { list.lock().push(block) };
+    }
 }
 
 // SAFETY: the lists hand out disjoint blocks of mapped memory that fit their layouts, and take

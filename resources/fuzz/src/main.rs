@@ -11,7 +11,7 @@ mod storage;
 mod terminal;
 
 use libfuzzer_sys::fuzz_target;
-use vortex_resources::executable::{LOWEST, PROGRAM_END, Plan};
+use vortex_resources::executable::{LOWEST, PROGRAM_END, Plan, Script, interpreter};
 use vortex_resources::files::{Tar, What};
 use vortex_resources::machine::{Frame, PAGE_SIZE, USER_END};
 use vortex_resources::object::{FrameStore, Object};
@@ -19,6 +19,7 @@ use vortex_toolkit::memory::Refusal;
 
 fuzz_target!(|bytes: &[u8]| {
     plan(bytes);
+    script(bytes);
     read_tar(bytes);
     read_tar(&sealed(bytes));
     storage::tables(bytes);
@@ -65,6 +66,9 @@ fn plan(bytes: &[u8]) {
     let file = File(bytes.to_vec());
     // The input's last bytes place the program.
     let random = bytes.last_chunk().copied().map_or(0, u64::from_le_bytes);
+    if let Ok(Some(path)) = interpreter(&file) {
+        assert!(!path.contains(&0) && path.len() < 4096);
+    }
     let plan = match Plan::of(&file, random) {
         Ok(plan) => plan,
         Err(refused) => {
@@ -72,6 +76,21 @@ fn plan(bytes: &[u8]) {
             return;
         }
     };
+    check(&plan, &file);
+    // As its own interpreter it goes somewhere else, or nowhere.
+    if let Ok(other) = plan.with_interpreter(&file, random) {
+        check(&other, &file);
+        let (one, other) = (span(&plan), span(&other));
+        assert!(one.end <= other.start || other.end <= one.start, "apart");
+    }
+}
+
+/// From a plan's first page to its last.
+fn span(plan: &Plan) -> std::ops::Range<u64> {
+    plan.segments.first().map_or(0, |first| first.start)..plan.heap
+}
+
+fn check(plan: &Plan, file: &File) {
     let mut end = LOWEST;
     for segment in &plan.segments {
         assert!(segment.start >= end, "in order, and apart");
@@ -84,6 +103,17 @@ fn plan(bytes: &[u8]) {
         }
     }
     assert!(end <= PROGRAM_END && plan.heap == end && plan.entry < USER_END);
+}
+
+fn script(bytes: &[u8]) {
+    let file = File(bytes.to_vec());
+    if let Some(script) = Script::of(&file) {
+        assert!(Script::is_one(&file));
+        let argument = script.argument.iter().flatten();
+        let all = script.interpreter.iter().chain(argument);
+        assert!(all.clone().count() < 255 && !all.clone().any(|byte| matches!(byte, 0 | b'\n')));
+        assert!(!script.interpreter.iter().any(|byte| matches!(byte, b' ' | b'\t')));
+    }
 }
 
 fn read_tar(bytes: &[u8]) {

@@ -284,12 +284,12 @@ pub(super) fn spawn<M: Machine>(
         caller: Some(caller.thread.clone()),
         activity,
         rights: rights.ok_or(Errno::EINVAL)?,
-        file: program.file,
         arguments: Arguments {
+            arguments: program.arguments(arguments),
             path: program.path,
-            arguments,
             environment,
         },
+        image: program.image,
         descriptors,
     };
     process::calls::spawn(caller, spawn)

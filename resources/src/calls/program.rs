@@ -1,15 +1,14 @@
 //! What a program is started with, out of the caller's memory: its path, file, arguments and
 //! environment.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::argument::{In, Path};
 use super::{Caller, Verdict};
 use crate::errno::Errno;
+use crate::executable::{self, Image, Wanted};
 use crate::files::{self, Failure, Names, Node};
 use crate::machine::Machine;
-use crate::object::Object;
 use crate::space::Space;
 
 /// Bytes of one string with its zero, at most (`MAX_ARG_STRLEN`).
@@ -19,40 +18,77 @@ const LONGEST: usize = 32 * 4096;
 /// Linux.
 const ALL: usize = 2 << 20;
 
+/// How many scripts may be read by scripts before a program reads one, as on Linux.
+const MOST_SCRIPTS: usize = 5;
+
 /// A program that can be started.
 #[derive(Debug)]
 pub struct Program {
-    /// Its file.
-    pub file: Arc<dyn Object>,
-    /// Its path as it was given, made absolute.
+    /// What is loaded: of a script, the program that reads it.
+    pub image: Image,
+    /// Its path as it was given, made absolute; of a script, the script's.
     pub path: Vec<u8>,
-    /// Where the file is: its absolute path without links, for `/proc/self/exe`.
+    /// Where the file that is loaded is: its absolute path without links, for `/proc/self/exe`.
     pub place: Vec<u8>,
+    /// Of a script, what its program is given in place of the first argument: its name and argument,
+    /// and the script's path.
+    script: Option<Vec<Vec<u8>>>,
 }
 
 impl Program {
     /// The program at a path from a directory, for who runs this program.
     ///
     /// # Errors
-    /// As execve(2): ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or
-    /// may not be executed. Or what is to be brought in first.
+    /// As execve(2), for it, its interpreter and, if it is a script, the program that reads it: ENOENT,
+    /// ENOTDIR, ELOOP, ENAMETOOLONG; EACCES for what is no regular file or may not be executed;
+    /// ENOEXEC. Or what is to be brought in first.
     pub fn find(
         names: Names<'_>,
         (directory, running): (&Node, &[u8]),
         path: &[u8],
     ) -> Result<Self, Failure> {
-        let path = if path.starts_with(b"/") {
-            path.to_vec()
-        } else {
-            let mut whole = names.path(directory)?;
-            if !whole.ends_with(b"/") {
-                whole.push(b'/');
-            }
-            whole.extend_from_slice(path);
-            whole
-        };
-        let (file, place) = names.program(directory, &path, running)?;
-        Ok(Self { file, path, place })
+        let mut script: Option<Vec<Vec<u8>>> = None;
+        let mut name = path.to_vec();
+        for _ in 0..=MOST_SCRIPTS {
+            let (program, place) = names.program(directory, &name, running)?;
+            let interpreter = match executable::wanted(&*program, &place)? {
+                Wanted::Nothing => None,
+                Wanted::Interpreter(path) => Some(names.program(directory, &path, running)?.0),
+                Wanted::Script(read) => {
+                    let before = script.take().unwrap_or_default();
+                    let mut now = alloc::vec![read.interpreter.clone()];
+                    now.extend(read.argument);
+                    now.push(name);
+                    now.extend(before.into_iter().skip(1));
+                    script = Some(now);
+                    name = read.interpreter;
+                    continue;
+                }
+            };
+            return Ok(Self {
+                image: Image {
+                    program,
+                    interpreter,
+                },
+                path: absolute(names, directory, path)?,
+                place,
+                script,
+            });
+        }
+        Err(Errno::ELOOP.into())
+    }
+
+    /// What it is given that was called with this argv.
+    #[must_use]
+    pub fn arguments(&self, argv: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        match &self.script {
+            None => argv,
+            Some(first) => first
+                .iter()
+                .cloned()
+                .chain(argv.into_iter().skip(1))
+                .collect(),
+        }
     }
 
     /// The program at a path in the caller's memory, for the caller.
@@ -73,6 +109,19 @@ impl Program {
             },
         }
     }
+}
+
+/// A path from a directory, from the root.
+fn absolute(names: Names<'_>, directory: &Node, path: &[u8]) -> Result<Vec<u8>, Errno> {
+    if path.starts_with(b"/") {
+        return Ok(path.to_vec());
+    }
+    let mut whole = names.path(directory)?;
+    if !whole.ends_with(b"/") {
+        whole.push(b'/');
+    }
+    whole.extend_from_slice(path);
+    Ok(whole)
 }
 
 /// The strings of argv and envp. Null is an empty list.
@@ -114,3 +163,6 @@ fn list<M: Machine>(
         strings.push(string);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,12 @@ pub const MAX_PROGRAM: u64 = 1 << 36;
 const BASE: u64 = USER_END / 3 * 2 / PAGE_SIZE * PAGE_SIZE;
 /// How many places, a page apart, there are for it from there on.
 const PLACES: u64 = 1 << 28;
+/// The lowest place of an interpreter: above the programs, with a TiB for their heaps.
+const INTERPRETERS: u64 = BASE + (2 << 40);
+/// Its lowest place where the program itself is there.
+const LOW_INTERPRETERS: u64 = 1 << 40;
+/// The longest name of an interpreter, with its end mark (`PATH_MAX`).
+const MAX_NAME: u64 = 4096;
 /// The largest alignment that a position-independent program gets.
 const MAX_ALIGNMENT: u64 = 1 << 30;
 
@@ -61,6 +67,8 @@ pub struct Segment {
 pub struct Plan {
     /// What is mapped.
     pub segments: Vec<Segment>,
+    /// How far from the addresses in the file it is in memory; modulo 2⁶⁴.
+    pub bias: u64,
     /// Where the program begins to run. Linux does not check it either: a wrong one is a fault of
     /// the program.
     pub entry: u64,
@@ -79,7 +87,7 @@ pub struct Plan {
 /// Why a file is no program that can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It begins with `#!`.
+    /// It begins with `#!`, but the line names no program.
     Script,
     /// It is not an ELF file.
     NotElf,
@@ -91,8 +99,8 @@ pub enum Refused {
     Truncated,
     /// It has no program headers, too many, or some of an unknown size.
     Headers,
-    /// It wants a dynamic loader.
-    Dynamic,
+    /// The name of its interpreter is damaged, or not within what is read of it.
+    Interpreter,
     /// It has nothing to load.
     Empty,
     /// Segments are not in ascending order, or share a page.
@@ -116,19 +124,30 @@ impl Refused {
             _ => Errno::ENOEXEC,
         }
     }
+
+    /// What execve(2) returns if it is the program's interpreter that cannot be started so.
+    #[must_use]
+    pub const fn errno_of_interpreter(self) -> Errno {
+        match self {
+            Self::TooLarge => Errno::ENOMEM,
+            Self::Script | Self::NotElf | Self::Machine | Self::Headers => Errno::ELIBBAD,
+            Self::Truncated => Errno::EIO,
+            _ => Errno::EINVAL,
+        }
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Script => "scripts cannot be started yet, only ELF programs",
+            Self::Script => "its first line names no program, or is longer than 255 bytes",
             Self::NotElf => "it is not an ELF file",
             Self::Machine => "it is not for x86-64",
             Self::Type(elf::abi::ET_REL) => "it is an object file; link it to a program",
             Self::Type(_) => "it is an ELF file of a type that is no program",
             Self::Truncated => "it is cut off, or its headers are damaged",
             Self::Headers => "it has no program headers, too many, or damaged ones",
-            Self::Dynamic => "it needs a dynamic loader, which there is not; link it statically",
+            Self::Interpreter => "the name of its dynamic loader is damaged",
             Self::Empty => "there is nothing in it to load",
             Self::Order => "its segments are out of order, or share a page",
             Self::Sizes => "a segment has more bytes in the file than in memory",
@@ -142,16 +161,47 @@ impl fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 impl Plan {
-    /// Plans a file's loading; `random` places a position-independent one.
+    /// Plans a file's loading; `random` places a position-independent one. Its interpreter, if it
+    /// wants one, is not looked at.
     ///
     /// # Errors
     /// When it cannot be loaded.
     pub fn of(file: &dyn Object, random: u64) -> Result<Self, Refused> {
+        Self::at(file, BASE + random % PLACES * PAGE_SIZE)
+    }
+
+    /// Plans the loading of this program's interpreter, apart from the program and from where its
+    /// heap grows; an interpreter that it wants itself is not looked at.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub fn with_interpreter(&self, file: &dyn Object, random: u64) -> Result<Self, Refused> {
+        let random = random % PLACES * PAGE_SIZE;
+        // No program is so long that it reaches from the one to the other.
+        for base in [INTERPRETERS, LOW_INTERPRETERS] {
+            let plan = Self::at(file, base + random)?;
+            if plan.end() <= self.start() || plan.start() >= self.end() {
+                return Ok(plan);
+            }
+        }
+        Err(Refused::Address)
+    }
+
+    /// Where its first segment begins.
+    fn start(&self) -> u64 {
+        self.segments.first().map_or(0, |first| first.start)
+    }
+
+    /// Where its last segment ends.
+    fn end(&self) -> u64 {
+        let last = self.segments.last();
+        last.map_or(0, |last| last.start + last.length)
+    }
+
+    /// Plans a file's loading; a position-independent one goes to `base`, or a little below.
+    fn at(file: &dyn Object, base: u64) -> Result<Self, Refused> {
         let header = file_header(file)?;
         let headers = program_headers(file, &header)?;
-        if headers.iter().any(|header| header.p_type == PT_INTERP) {
-            return Err(Refused::Dynamic);
-        }
         let loaded: Vec<_> = headers
             .iter()
             .filter(|header| header.p_type == PT_LOAD && header.p_memsz > 0)
@@ -166,7 +216,7 @@ impl Plan {
             return Err(Refused::TooLarge);
         }
         let bias = match header.e_type {
-            ET_DYN => place(&loaded, random).wrapping_sub(page_down(start)),
+            ET_DYN => place(&loaded, base).wrapping_sub(page_down(start)),
             _ => 0,
         };
         let mut segments = Vec::new();
@@ -192,6 +242,7 @@ impl Plan {
                 .last()
                 .map_or(0, |last: &Segment| last.start + last.length),
             segments,
+            bias,
             entry,
             headers: headers_at,
             header_count: header.e_phnum,
@@ -201,14 +252,32 @@ impl Plan {
     }
 }
 
+/// The path of the interpreter that a program wants: its dynamic loader.
+///
+/// # Errors
+/// When it is no program.
+pub fn interpreter(file: &dyn Object) -> Result<Option<Vec<u8>>, Refused> {
+    let header = file_header(file)?;
+    let headers = program_headers(file, &header)?;
+    let Some(name) = headers.iter().find(|header| header.p_type == PT_INTERP) else {
+        return Ok(None);
+    };
+    if !(2..=MAX_NAME).contains(&name.p_filesz) {
+        return Err(Refused::Interpreter);
+    }
+    let mut bytes = alloc::vec![0; name.p_filesz as usize];
+    let read = file.read(name.p_offset, &mut bytes);
+    if read != bytes.len() || bytes.last() != Some(&0) {
+        return Err(Refused::Interpreter);
+    }
+    Ok(bytes.split(|&byte| byte == 0).next().map(<[u8]>::to_vec))
+}
+
 /// Reads and checks the file header.
 fn file_header(file: &dyn Object) -> Result<FileHeader<LittleEndian>, Refused> {
     let mut bytes = [0; HEADER];
     let length = file.read(0, &mut bytes);
     let bytes = &bytes[..length];
-    if bytes.starts_with(b"#!") {
-        return Err(Refused::Script);
-    }
     if !bytes.starts_with(&elf::abi::ELFMAGIC) {
         return Err(Refused::NotElf);
     }
@@ -274,12 +343,11 @@ fn check(header: &ProgramHeader, file_length: u64) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Where a position-independent program goes.
-fn place(loaded: &[&ProgramHeader], random: u64) -> u64 {
+/// Where a position-independent program goes that is to be at `base`.
+fn place(loaded: &[&ProgramHeader], base: u64) -> u64 {
     let alignments = loaded.iter().map(|header| header.p_align);
     let good = alignments.filter(|align| align.is_power_of_two() && *align <= MAX_ALIGNMENT);
     let alignment = good.max().unwrap_or(PAGE_SIZE).max(PAGE_SIZE);
-    let base = BASE + random % PLACES * PAGE_SIZE;
     // The first segment need not begin at a multiple of the alignment, but stays where it is
     // relative to one.
     let first = loaded.first().map_or(0, |first| page_down(first.p_vaddr));

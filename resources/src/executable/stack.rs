@@ -51,13 +51,13 @@ impl Strings {
     }
 }
 
-/// What is on the stack that ends at `top`, an address that is a multiple of 16. `random` is for
-/// `AT_RANDOM`.
+/// What is on the stack that ends at `top`, an address that is a multiple of 16, of a program whose
+/// interpreter is moved by so much (`AT_BASE`). `random` is for `AT_RANDOM`.
 ///
 /// # Errors
 /// E2BIG if arguments and environment are too large.
 pub(super) fn contents(
-    plan: &Plan,
+    (plan, base): (&Plan, u64),
     arguments: &Arguments,
     processor: Processor,
     random: [u8; 16],
@@ -99,7 +99,7 @@ pub(super) fn contents(
     );
     words.push(0);
     let path = strings.add(&arguments.path);
-    words.extend(auxiliary(plan, processor, [start, platform, path]).as_flattened());
+    words.extend(auxiliary((plan, base), processor, [start, platform, path]).as_flattened());
     let pointer = (start - (words.len() * size_of::<u64>()) as u64) / ALIGNMENT * ALIGNMENT;
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.resize((start - pointer) as usize, 0);
@@ -109,7 +109,7 @@ pub(super) fn contents(
 }
 
 /// The auxiliary vector; `at` is where the random bytes, the platform's name and the path are.
-fn auxiliary(plan: &Plan, processor: Processor, at: [u64; 3]) -> Vec<[u64; 2]> {
+fn auxiliary((plan, base): (&Plan, u64), processor: Processor, at: [u64; 3]) -> Vec<[u64; 2]> {
     let [random, platform, path] = at;
     let mut vector = alloc::vec![
         (AT_HWCAP, processor.capabilities),
@@ -118,7 +118,7 @@ fn auxiliary(plan: &Plan, processor: Processor, at: [u64; 3]) -> Vec<[u64; 2]> {
         (AT_PHDR, plan.headers),
         (AT_PHENT, plan.header_size.into()),
         (AT_PHNUM, plan.header_count.into()),
-        (AT_BASE, 0),
+        (AT_BASE, base),
         (AT_FLAGS, 0),
         (AT_ENTRY, plan.entry),
         (AT_UID, 0),

@@ -6,7 +6,7 @@ use elf::abi::{
     PT_TLS,
 };
 use linux_raw_sys::auxvec::{
-    AT_ENTRY, AT_EXECFN, AT_NULL, AT_PHDR, AT_PHNUM, AT_PLATFORM, AT_RANDOM,
+    AT_BASE, AT_ENTRY, AT_EXECFN, AT_NULL, AT_PHDR, AT_PHNUM, AT_PLATFORM, AT_RANDOM,
 };
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ use vortex_toolkit::memory::Refusal;
 
 /// A file that is all in memory, and is never mapped.
 #[derive(Debug)]
-struct Bytes(Vec<u8>);
+pub(super) struct Bytes(pub(super) Vec<u8>);
 
 impl Object for Bytes {
     fn length(&self) -> u64 {
@@ -267,7 +267,7 @@ fn what_is_no_program_is_refused_with_the_reason() {
     };
     let many = vec![plain(0, 0); 1171];
     let cases = [
-        (b"#!/bin/sh\n".to_vec(), Refused::Script),
+        (b"#!/bin/sh\n".to_vec(), Refused::NotElf),
         (b"".to_vec(), Refused::NotElf),
         (b"MZ".to_vec(), Refused::NotElf),
         (good()[..40].to_vec(), Refused::Truncated),
@@ -280,10 +280,6 @@ fn what_is_no_program_is_refused_with_the_reason() {
         (byte(54, 55), Refused::Headers),
         (byte(56, 0), Refused::Headers),
         (file(ET_EXEC, 0, &many), Refused::Headers),
-        (
-            file(ET_DYN, 0, &[TEXT, plain(PT_INTERP, PF_R)]),
-            Refused::Dynamic,
-        ),
         (
             file(ET_EXEC, 0, &[plain(PT_GNU_STACK, PF_R)]),
             Refused::Empty,
@@ -332,6 +328,71 @@ fn what_is_no_program_is_refused_with_the_reason() {
     assert!(plan(executable).unwrap().executable_stack);
 }
 
+#[test]
+fn an_interpreter_goes_beside_its_program_wherever_that_is() {
+    let low = |header: Header| Header {
+        address: header.address - 0x40_0000,
+        ..header
+    };
+    let loader = Bytes(file(ET_DYN, 0x400, &[low(TEXT), low(DATA)]));
+    for random in [0, 1 << 27, u64::MAX] {
+        let program = Plan::of(&loader, random).unwrap();
+        let beside = program.with_interpreter(&loader, random).unwrap();
+        assert_eq!(beside.entry, beside.bias + 0x400);
+        // Its heap has room.
+        assert!(beside.segments[0].start - program.heap >= 1 << 39);
+        // A program at fixed addresses that is in the way.
+        let text = Header {
+            address: beside.segments[0].start,
+            ..TEXT
+        };
+        let program = plan(file(ET_EXEC, text.address, &[text])).unwrap();
+        let elsewhere = program.with_interpreter(&loader, random).unwrap();
+        assert!(elsewhere.heap < program.segments[0].start);
+    }
+    // An interpreter at fixed addresses goes where it says, or nowhere.
+    let fixed = Bytes(file(ET_EXEC, 0x40_0400, &[TEXT]));
+    let program = Plan::of(&loader, 0).unwrap();
+    assert_eq!(program.with_interpreter(&fixed, 7).unwrap().bias, 0);
+    let program = Plan::of(&fixed, 0).unwrap();
+    assert_eq!(program.with_interpreter(&fixed, 7), Err(Refused::Address));
+}
+
+#[test]
+fn the_name_of_an_interpreter_is_a_string_of_the_file() {
+    let name = b"/lib/ld.so\0";
+    let wants = |in_file: u64, offset: u64| {
+        let named = Header {
+            offset,
+            in_file,
+            ..plain(PT_INTERP, PF_R)
+        };
+        let mut bytes = file(ET_DYN, 0, &[TEXT, named]);
+        bytes[0x800..0x800 + name.len()].copy_from_slice(name);
+        interpreter(&Bytes(bytes))
+    };
+    assert_eq!(
+        wants(name.len() as u64, 0x800),
+        Ok(Some(b"/lib/ld.so".to_vec()))
+    );
+    assert_eq!(interpreter(&Bytes(file(ET_DYN, 0, &[TEXT]))), Ok(None));
+    for (length, offset) in [
+        (name.len() as u64 - 1, 0x800),
+        (1, 0x80a),
+        (0, 0x800),
+        (4097, 0x800),
+        (u64::MAX, 0x800),
+        (name.len() as u64, 0x23ff),
+        (name.len() as u64, u64::MAX),
+    ] {
+        assert_eq!(
+            wants(length, offset),
+            Err(Refused::Interpreter),
+            "{length} {offset:x}"
+        );
+    }
+}
+
 /// What must hold of every plan.
 fn check(plan: &Plan, length: u64) -> Result<(), TestCaseError> {
     let mut end = LOWEST;
@@ -353,6 +414,20 @@ fn check(plan: &Plan, length: u64) -> Result<(), TestCaseError> {
     prop_assert_eq!(plan.heap, end);
     prop_assert!(end - plan.segments[0].start <= MAX_PROGRAM + 2 * PAGE_SIZE);
     prop_assert!(plan.entry < USER_END);
+    Ok(())
+}
+
+/// What must hold of a program that is its own interpreter: the two are apart.
+fn check_beside(plan: &Plan, file: &dyn Object, random: u64) -> Result<(), TestCaseError> {
+    if let Ok(other) = plan.with_interpreter(file, random) {
+        check(&other, file.length())?;
+        let start = |plan: &Plan| plan.segments[0].start;
+        prop_assert!(plan.heap <= start(&other) || other.heap <= start(plan));
+        prop_assert_eq!(
+            other.entry.wrapping_sub(other.bias),
+            plan.entry.wrapping_sub(plan.bias)
+        );
+    }
     Ok(())
 }
 
@@ -417,6 +492,7 @@ proptest! {
         let bytes = Bytes(file(kind, entry, &headers));
         if let Ok(plan) = Plan::of(&bytes, random) {
             check(&plan, bytes.length())?;
+            check_beside(&plan, &bytes, random)?;
         }
     }
 
@@ -433,6 +509,7 @@ proptest! {
         let bytes = Bytes(bytes);
         if let Ok(plan) = Plan::of(&bytes, random) {
             check(&plan, bytes.length())?;
+            check_beside(&plan, &bytes, random)?;
         }
     }
 
@@ -442,23 +519,22 @@ proptest! {
         random: u64,
     ) {
         static REAL: spin::Once<Vec<u8>> = spin::Once::new();
-        // This very test, as if it were linked statically.
+        // This very test.
         let real = REAL.call_once(|| {
             let path = std::env::current_exe().expect("the path of this test");
-            let mut bytes = std::fs::read(path).expect("this test's own file");
-            for at in (64..64 + 56 * usize::from(bytes[56])).step_by(56) {
-                if bytes[at..at + 4] == PT_INTERP.to_le_bytes() {
-                    bytes[at..at + 4].fill(0);
-                }
-            }
-            bytes
+            std::fs::read(path).expect("this test's own file")
         });
         let is_damaged = !damage.is_empty();
         let file = Damaged { real, damage };
         match Plan::of(&file, random) {
-            Ok(plan) => check(&plan, file.length())?,
+            Ok(plan) => {
+                check(&plan, file.length())?;
+                check_beside(&plan, &file, random)?;
+            }
             Err(refused) => prop_assert!(is_damaged, "{}", refused),
         }
+        let loader = interpreter(&file);
+        prop_assert!(is_damaged || matches!(loader, Ok(Some(path)) if path.starts_with(b"/")));
     }
 
     #[test]
@@ -471,7 +547,7 @@ proptest! {
         let arguments = Arguments { path, arguments: argv, environment };
         let top = USER_END - pages * PAGE_SIZE;
         let plan = plan(file(ET_EXEC, 0x40_0400, &[TEXT])).unwrap();
-        let contents = stack::contents(&plan, &arguments, Processor::default(), [7; 16], top).unwrap();
+        let contents = stack::contents((&plan, 0x7000), &arguments, Processor::default(), [7; 16], top).unwrap();
         prop_assert_eq!(contents.pointer % 16, 0);
         prop_assert_eq!(contents.pointer + contents.bytes.len() as u64, top);
         let at = |address: u64| &contents.bytes[(address - contents.pointer) as usize..];
@@ -502,7 +578,7 @@ proptest! {
         prop_assert_eq!(string(vector[&AT_PLATFORM]), b"x86_64");
         prop_assert_eq!(&at(vector[&AT_RANDOM])[..16], &[7; 16]);
         prop_assert_eq!((vector[&AT_ENTRY], vector[&AT_PHDR]), (0x40_0400, 0x40_0040));
-        prop_assert_eq!(vector[&AT_PHNUM], 1);
+        prop_assert_eq!((vector[&AT_PHNUM], vector[&AT_BASE]), (1, 0x7000));
     }
 }
 
@@ -516,7 +592,7 @@ fn arguments_have_the_limits_of_linux() {
             arguments,
             environment: Vec::new(),
         };
-        stack::contents(&plan, &arguments, Processor::default(), [0; 16], top)
+        stack::contents((&plan, 0), &arguments, Processor::default(), [0; 16], top)
             .map(|contents| contents.bytes.len())
     };
     assert!(given(vec![vec![b'a'; MAX_ARGUMENT - 1]]).is_ok());

@@ -500,7 +500,7 @@ impl Bench {
             caller: None,
             activity: self.activity,
             rights: self.rights,
-            file: file.clone(),
+            image: file.clone().into(),
             arguments: Arguments {
                 path: PROGRAM.into(),
                 arguments: vec![PROGRAM.into()],

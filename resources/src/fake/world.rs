@@ -20,7 +20,7 @@ use vortex_toolkit::{Core, Seed, Step};
 
 use super::processor::{FakeMachine, HERTZ, STEP};
 use super::program::{DATA, DATA_BYTES, Program, TEXT};
-use crate::executable::Arguments;
+use crate::executable::{Arguments, Image};
 use crate::files::{Archive, Descriptors};
 use crate::object::References;
 use crate::process::{ExitStatus, Rights, Spawn};
@@ -44,7 +44,7 @@ pub struct World {
 
 /// A program as an ELF file: text of one page for each 4,096 instructions, and [`DATA_BYTES`] of
 /// data.
-fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
+pub(crate) fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
     const HEADERS: usize = 64 + 2 * 56;
     let mut file = Vec::new();
     let put16 = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
@@ -78,7 +78,7 @@ fn elf(entry: u64, text_bytes: usize) -> Vec<u8> {
 }
 
 /// A file of a tar in ustar format, executable.
-fn entry(tar: &mut Vec<u8>, name: &str, contents: &[u8]) {
+pub(crate) fn entry(tar: &mut Vec<u8>, name: &str, contents: &[u8]) {
     let mut block = [0_u8; 512];
     block[..name.len()].copy_from_slice(name.as_bytes());
     let mut put = |at: usize, text: &str| {
@@ -188,7 +188,10 @@ impl Setup {
             caller: None,
             activity: ActivityId(activity),
             rights: Rights::all(),
-            file: archive.program(&path).expect("the program is there"),
+            image: Image {
+                program: archive.program(&path).expect("the program is there"),
+                interpreter: None,
+            },
             arguments: Arguments {
                 path: path.clone(),
                 arguments: alloc::vec![path.clone()],

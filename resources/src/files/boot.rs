@@ -80,13 +80,15 @@ async fn start<M: Machine>(here: &Here<M>, first: First) -> Result<(), Errno> {
             Err(_) => return Err(Errno::EFAULT),
         }
     };
+    let mut arguments = first.arguments;
+    arguments.arguments = program.arguments(arguments.arguments);
     descriptors.program = program.place;
     let spawn = Spawn {
         caller: None,
         activity: first.activity,
         rights: Rights::all(),
-        file: program.file,
-        arguments: first.arguments,
+        image: program.image,
+        arguments,
         descriptors,
     };
     let destination = shared.destination(Kind::Process, first.activity);

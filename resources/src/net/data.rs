@@ -327,6 +327,17 @@ impl Paid {
         ActivityId(self.0.activity.load(Ordering::Relaxed))
     }
 
+    /// As whom the payer has frames.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.0.payer.lock().owner
+    }
+
+    /// The payer's bytes.
+    fn purse(&self) -> Arc<Purse> {
+        self.0.payer.lock().purse.clone()
+    }
+
     /// The payer's connections.
     #[must_use]
     pub fn connections(&self) -> Arc<Quota> {
@@ -369,7 +380,7 @@ impl Bill {
     /// Nothing held yet.
     #[must_use]
     pub fn new(paid: Paid) -> Self {
-        let purse = paid.payer().purse;
+        let purse = paid.purse();
         Self {
             paid,
             purse,
@@ -381,7 +392,7 @@ impl Bill {
 impl Account for Bill {
     fn charge(&mut self, bytes: usize) -> bool {
         if self.held == 0 {
-            self.purse = self.paid.payer().purse;
+            self.purse = self.paid.purse();
         }
         let taken = self.purse.take(bytes as u64);
         self.held += if taken { bytes as u64 } else { 0 };

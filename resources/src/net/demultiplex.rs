@@ -13,7 +13,7 @@ use vortex_toolkit::ids::ActivityId;
 
 use super::interface::{self, ETHERNET, Mac};
 use super::message::NetMessage;
-use super::packet::{MAX_HEADER, Packet, Reason};
+use super::packet::{Headers, MAX_HEADER, Packet, Reason};
 use super::tcp::{self, Found};
 use super::transmit::IPV4;
 use super::{InterfaceId, arp, dhcp};
@@ -62,18 +62,8 @@ fn received_one<M: Machine>(
             }
             None
         }
-        IPV4 => match Packet::received(&network.environment, head, packet) {
-            Ok(packet) if is_dhcp(&packet) => {
-                context.add_bytes(packet.length() as u64);
-                let dhcp = shared.destination(Kind::Dhcp, ActivityId::INFRASTRUCTURE);
-                pass_on(context, dhcp, NetMessage::Dhcp(id, packet));
-                None
-            }
-            Ok(packet) if packet.source().is_loopback() => {
-                network.drop_for(Reason::Elsewhere);
-                None
-            }
-            Ok(packet) => demultiplex(shared, context, packet),
+        IPV4 => match Headers::of(head, packet.length()) {
+            Ok(headers) => received_ip(shared, context, id, &headers, packet),
             Err(reason) => {
                 network.drop_for(reason);
                 None
@@ -86,6 +76,34 @@ fn received_one<M: Machine>(
     }
 }
 
+/// A packet of IPv4 was received. What is for nobody is dropped before anything is kept of it.
+fn received_ip<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    id: InterfaceId,
+    headers: &Headers<'_>,
+    packet: interface::Packet,
+) -> Option<Instant> {
+    let network = &shared.network;
+    let reason = if headers.source().is_loopback() && !is_dhcp(headers) {
+        Reason::Elsewhere
+    } else if network.is_for_nobody(headers) {
+        context.add_bytes(headers.length() as u64);
+        Reason::NoSocket
+    } else {
+        let packet_of = Packet::received(&network.environment, headers, packet);
+        if !is_dhcp(headers) {
+            return demultiplex(shared, context, packet_of);
+        }
+        context.add_bytes(packet_of.length() as u64);
+        let dhcp = shared.destination(Kind::Dhcp, ActivityId::INFRASTRUCTURE);
+        pass_on(context, dhcp, NetMessage::Dhcp(id, packet_of));
+        return None;
+    };
+    network.drop_for(reason);
+    None
+}
+
 /// Whom an Ethernet frame is for, and the type of what is in it.
 fn ethernet_of(head: &[u8]) -> Option<(Mac, u16)> {
     let header = head.first_chunk::<ETHERNET>()?;
@@ -94,8 +112,8 @@ fn ethernet_of(head: &[u8]) -> Option<(Mac, u16)> {
 }
 
 /// Whether a packet is for the client of DHCP.
-fn is_dhcp(packet: &Packet) -> bool {
-    packet.protocol() == IpProtocol::Udp && packet.ports() == (dhcp::SERVER, dhcp::CLIENT)
+fn is_dhcp(headers: &Headers<'_>) -> bool {
+    headers.protocol() == IpProtocol::Udp && headers.ports() == (dhcp::SERVER, dhcp::CLIENT)
 }
 
 /// A packet has arrived.
@@ -181,7 +199,7 @@ fn to_udp<M: Machine>(
     );
     let Some(endpoint) = network.udp.find(local, remote) else {
         network.drop_for(Reason::NoSocket);
-        if network.may_refuse() {
+        if network.may_refuse(remote.0) {
             let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
             pass_on(context, icmp, NetMessage::Refused(packet));
         }

@@ -45,7 +45,7 @@ pub(crate) fn control<M: Machine>(
     match *packet.transport() {
         [ECHO, 0, _, _, a, b, c, d] if packet.payload.length() <= MAX_ECHO => {
             let ends = (packet.destination(), packet.source());
-            if shared.network.is_local(ends.0) && shared.network.may_refuse() {
+            if shared.network.is_local(ends.0) && shared.network.may_echo() {
                 let header = [ECHO_REPLY, 0, 0, 0, a, b, c, d];
                 send(shared, context, ends, &header, packet.payload);
             }

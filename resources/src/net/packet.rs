@@ -140,6 +140,68 @@ impl Layout {
     }
 }
 
+/// The headers of a packet that an interface has received, which are sound: all that is looked at
+/// before anything is kept of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headers<'a> {
+    bytes: &'a [u8],
+    layout: Layout,
+}
+
+impl<'a> Headers<'a> {
+    /// Of a packet whose Ethernet frame begins with these bytes, and is `length` bytes long.
+    ///
+    /// # Errors
+    /// Why it is dropped.
+    pub(crate) fn of(frame: &'a [u8], length: usize) -> Result<Self, Reason> {
+        let bytes = frame.get(ETHERNET..).ok_or(Reason::Malformed)?;
+        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
+        let layout = Layout::of(bytes, length.saturating_sub(ETHERNET))?;
+        let headers = Self { bytes, layout };
+        match headers.ip().verify_checksum() {
+            true => Ok(headers),
+            false => Err(Reason::Checksum),
+        }
+    }
+
+    fn ip(&self) -> Ipv4Packet<&'a [u8]> {
+        Ipv4Packet::new_unchecked(&self.bytes[..self.layout.transport])
+    }
+
+    /// Its protocol.
+    pub(crate) fn protocol(&self) -> IpProtocol {
+        self.ip().next_header()
+    }
+
+    /// Who has sent it.
+    pub(crate) fn source(&self) -> Ipv4Addr {
+        self.ip().src_addr()
+    }
+
+    /// Whom it is for.
+    pub(crate) fn destination(&self) -> Ipv4Addr {
+        self.ip().dst_addr()
+    }
+
+    /// The packet's bytes.
+    pub(crate) const fn length(&self) -> usize {
+        self.layout.end
+    }
+
+    /// The ports of a packet of TCP or UDP: the sender's, and the receiver's.
+    pub(crate) fn ports(&self) -> (u16, u16) {
+        ports_of(&self.bytes[self.layout.transport..self.layout.payload])
+    }
+}
+
+/// The ports in a header of TCP or UDP.
+const fn ports_of(transport: &[u8]) -> (u16, u16) {
+    match *transport {
+        [a, b, c, d, ..] => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
+        _ => (0, 0),
+    }
+}
+
 /// An IPv4 packet.
 #[derive(Debug)]
 pub struct Packet {
@@ -189,35 +251,22 @@ impl Packet {
         })
     }
 
-    /// A packet that an interface has received, whose Ethernet frame begins with these bytes.
-    ///
-    /// # Errors
-    /// Why it is dropped.
+    /// A packet that an interface has received, with these headers.
     pub(crate) fn received(
         environment: &Arc<dyn Environment>,
-        frame: &[u8],
+        headers: &Headers<'_>,
         received: interface::Packet,
-    ) -> Result<Box<Self>, Reason> {
-        let is_verified = received.checksum == interface::Checksum::Good;
-        let bytes = frame.get(ETHERNET..).ok_or(Reason::Malformed)?;
-        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
-        let layout = Layout::of(bytes, received.length() - ETHERNET)?;
-        let mut header = ArrayVec::new();
-        header
-            .try_extend_from_slice(&bytes[..layout.payload])
-            .map_err(|_| Reason::Malformed)?;
-        let packet = Self {
-            header,
+    ) -> Box<Self> {
+        let Headers { bytes, layout } = headers;
+        Box::new(Self {
+            // They are no longer than the longest.
+            header: ArrayVec::try_from(&bytes[..layout.payload]).unwrap_or_default(),
             transport: layout.transport,
-            payload: parts_of(environment, received, &layout),
-            is_verified,
+            is_verified: received.checksum == interface::Checksum::Good,
+            payload: parts_of(environment, received, layout),
             segment: None,
             credit: None,
-        };
-        match packet.ip().verify_checksum() {
-            true => Ok(Box::new(packet)),
-            false => Err(Reason::Checksum),
-        }
+        })
     }
 
     fn ip(&self) -> Ipv4Packet<&[u8]> {
@@ -263,10 +312,7 @@ impl Packet {
     /// The ports of a packet of TCP or UDP: the sender's, and the receiver's.
     #[must_use]
     pub fn ports(&self) -> (u16, u16) {
-        match *self.transport() {
-            [a, b, c, d, ..] => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
-            _ => (0, 0),
-        }
+        ports_of(self.transport())
     }
 
     /// Whether the checksum of its protocol is right, or need not be looked at.
@@ -335,6 +381,9 @@ fn parts_of(
     layout: &Layout,
 ) -> Data {
     let (start, end) = (ETHERNET + layout.payload, ETHERNET + layout.end);
+    if start == end {
+        return Data::default();
+    }
     let received = Arc::new(received);
     let mut payload = Data::default();
     let mut before = 0;

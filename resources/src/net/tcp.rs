@@ -103,11 +103,12 @@ impl Tcp {
 
     /// Whom a packet is for.
     pub(crate) fn find(&self, tuple: &FourTuple) -> Found {
-        let mut locked = self.lock(tuple);
-        if let Some(stream) = locked.table.get(tuple) {
+        // No timer changes: nothing has to be known of them afterwards.
+        let mut table = self.shard(tuple).table.lock();
+        if let Some(stream) = table.get(tuple) {
             return Found::Stream(stream.clone());
         }
-        match locked.table.listener(tuple.local) {
+        match table.listener(tuple.local) {
             Some(listener) => Found::Listener(listener.owner.clone()),
             None => Found::Nobody,
         }

@@ -121,10 +121,11 @@ pub(crate) fn ethernet(frame: &mut Outgoing, to: Mac, from: Mac, kind: u16) {
     frame.head.extend(kind.to_be_bytes());
 }
 
-/// A packet that is sent keeps its memory, and counts for its sender, until the device is done.
+/// A packet that is sent keeps its memory until the device is done; one with a credit counts for its
+/// sender until then, too.
 struct Kept {
     _chunk: Arc<Chunk>,
-    _credit: Arc<Option<Credit>>,
+    _credit: Arc<Credit>,
 }
 
 /// A packet as a frame; `None` if the interface cannot send it.
@@ -145,13 +146,17 @@ fn frame(properties: &Properties, to: Mac, packet: &mut Packet) -> Option<Box<Ou
         (None, Some(field)) if properties.checksum => Offload::Checksum { start, field },
         _ => Offload::Nothing,
     };
-    let credit = Arc::new(packet.credit.take());
+    let credit = packet.credit.take().map(Arc::new);
     for part in packet.payload.parts() {
         let (place, offset) = part.buffer.place();
-        let keep: Arc<dyn Any + Send + Sync> = Arc::new(Kept {
-            _chunk: part.buffer.clone(),
-            _credit: credit.clone(),
-        });
+        let chunk = part.buffer.clone();
+        let keep: Arc<dyn Any + Send + Sync> = match &credit {
+            None => chunk,
+            Some(credit) => Arc::new(Kept {
+                _chunk: chunk,
+                _credit: credit.clone(),
+            }),
+        };
         let part = Part {
             frame: place,
             offset: (offset + part.start) as u32,

@@ -11,7 +11,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::Buffer;
@@ -91,6 +91,8 @@ pub struct Endpoint {
 /// All ends, by port.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
+    /// A bit for each port at which there is one.
+    used: Box<[AtomicU64; 1 << 10]>,
     parts: [Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>>; PARTS],
     pub(crate) ports: Arc<Ports>,
 }
@@ -98,9 +100,25 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     pub(crate) fn new() -> Self {
         Self {
+            used: Box::new([const { AtomicU64::new(0) }; 1 << 10]),
             parts: core::array::from_fn(|_| Lock::default()),
             ports: Arc::default(),
         }
+    }
+
+    /// Whether anybody is at a port; takes no lock, for whoever floods.
+    pub(crate) fn is_used(&self, port: u16) -> bool {
+        let (word, bit) = (usize::from(port / 64), port % 64);
+        self.used[word].load(Ordering::Acquire) >> bit & 1 != 0
+    }
+
+    /// Notes down whether anybody is at a port, whose part is locked.
+    fn note_used(&self, port: u16, is_used: bool) {
+        let (word, bit) = (&self.used[usize::from(port / 64)], 1 << (port % 64));
+        match is_used {
+            true => word.fetch_or(bit, Ordering::Release),
+            false => word.fetch_and(!bit, Ordering::Release),
+        };
     }
 
     fn part(&self, port: u16) -> &Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>> {
@@ -120,6 +138,7 @@ impl Endpoints {
     fn enter(&self, port: u16, endpoint: &Arc<Endpoint>) {
         let mut part = self.part(port).lock();
         part.entry(port).or_default().push(endpoint.clone());
+        self.note_used(port, true);
     }
 
     fn remove(&self, port: u16, endpoint: &Arc<Endpoint>) {
@@ -128,6 +147,7 @@ impl Endpoints {
             all.retain(|one| !Arc::ptr_eq(one, endpoint));
             if all.is_empty() {
                 part.remove(&port);
+                self.note_used(port, false);
             }
         }
     }

@@ -39,11 +39,11 @@ pub(crate) fn execve<M: Machine>(caller: &mut Caller<'_, '_, M>, arguments: [u64
     let [strings, environment] = program::strings(space, argv, envp)?;
     let arguments = Arguments {
         path: program.path.clone(),
-        arguments: strings,
+        arguments: program.arguments(strings),
         environment,
     };
     let home = caller.process.home();
-    let loaded = load(caller.shared, &home, &program.file, &arguments)?;
+    let loaded = load(caller.shared, &home, &program.image, &arguments)?;
     be_alone(caller)?;
     replace(caller, &program, loaded);
     Err(Verdict::Blocked)

@@ -12,10 +12,9 @@ use super::{Consumption, ExitStatus, Family, Life, Process, Rights, console, sus
 use crate::calls::asynchronous::Rings;
 use crate::calls::settings::Settings;
 use crate::errno::Errno;
-use crate::executable::{self, Arguments, Entry};
+use crate::executable::{self, Arguments, Entry, Image};
 use crate::files::Descriptors;
 use crate::machine::{Machine, Registers};
-use crate::object::Object;
 use crate::signals;
 use crate::space::Space;
 use crate::system::{Home, Kind, Message, Shared, Vortex};
@@ -30,7 +29,7 @@ pub struct Spawn<M: Machine> {
     /// What it may do.
     pub rights: Rights,
     /// Its program.
-    pub file: Arc<dyn Object>,
+    pub image: Image,
     /// What the program is given.
     pub arguments: Arguments,
     /// Its open files.
@@ -84,7 +83,7 @@ fn create<M: Machine>(
     let home = shared.home(spawn.activity);
     home.enter()?;
     let id = shared.processes.reserve().inspect_err(|_| home.abandon())?;
-    let loaded = load(shared, &home, &spawn.file, &spawn.arguments).inspect_err(|_| {
+    let loaded = load(shared, &home, &spawn.image, &spawn.arguments).inspect_err(|_| {
         shared.processes.forget(id);
         home.abandon();
     })?;
@@ -121,18 +120,17 @@ pub(super) struct Loaded<M: Machine> {
 pub(super) fn load<M: Machine>(
     shared: &Arc<Shared<M>>,
     home: &Home,
-    file: &Arc<dyn Object>,
+    image: &Image,
     arguments: &Arguments,
 ) -> Result<Loaded<M>, Errno> {
     let resource = shared.destination_at(home, Kind::AddressSpace);
     let (machine, memory) = (shared.machine.clone(), shared.memory.clone());
     let space = Space::new(machine, memory, resource, home.activity).map_err(|_| Errno::ENOMEM)?;
-    let mut random = [0; 40];
+    let (mut seed, mut random) = ([0; 8], [0; 40]);
+    shared.machine.random(&mut seed);
     shared.machine.random(&mut random);
-    let (seed, random) = random.split_at(8);
-    space.set_seed(u64::from_le_bytes(seed.try_into().unwrap_or_default()));
-    let random = random.try_into().unwrap_or_default();
-    let entry = executable::load(&space, file, arguments, shared.machine.processor(), random)?;
+    space.set_seed(u64::from_le_bytes(seed));
+    let entry = executable::load(&space, image, arguments, shared.machine.processor(), random)?;
     Ok(Loaded {
         space,
         entry,

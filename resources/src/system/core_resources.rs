@@ -102,45 +102,17 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
         message: Message<M>,
         context: &mut Context<'_, Vortex<M>>,
     ) -> Outcome<Message<M>> {
-        let shared = &self.shared.clone();
+        // Those that there are most of, without counting one more who has what is shared.
         match message {
-            Message::Run(thread) => thread::run(self, context, &thread),
-            Message::Call(call) => perform(shared, context, call),
-            Message::Fetch(thread, object, page, write) => {
-                thread::fetch(shared, context, &thread, &object, (page, write));
+            Message::Net(message) => self.handle_net(message, context),
+            Message::Disk(message) => self.handle_disk(message, context),
+            Message::Run(thread) => {
+                thread::run(self, context, &thread);
+                self.shared.run_woken(context);
+                Outcome::Done
             }
-            Message::Unfetched(thread, error) => {
-                thread::unfetched(shared, context, &thread, error);
-            }
-            Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
-            Message::Reclaim(reclaim, starved) => {
-                thread::give_back(shared, context, &reclaim, &starved);
-            }
-            Message::Spawn(spawn) => process::start(shared, context, *spawn),
-            Message::Fork(fork) => process::fork_more(shared, context, fork),
-            Message::Kill(process, after) => process::kill_more(shared, context, &process, after),
-            Message::Teardown(process) => process::tear_down(shared, context, &process),
-            Message::Ended(process) => process::end(shared, context, &process),
-            Message::Recharge(process) => process::recharge(shared, context, &process),
-            Message::Console => console::listen(shared, context),
-            Message::Typed(bytes) => console::typed(shared, context, &bytes),
-            Message::Errand(errand) => return errand.begin(shared, context),
-            Message::Read(read) => return files::source(shared, context, *read),
-            Message::Put(put) => files::sink(context, &put),
-            Message::BringIn(thread, address, write) => {
-                let execute = false;
-                thread::bring_in(shared, context, &thread, address, Access { write, execute });
-            }
-            Message::Stream(operation) => operation.attempt(shared, context),
-            Message::ReadDone(_) | Message::Done => {}
-            Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
-            Message::AwaitVolumes => storage::volumes::tell(shared, context),
-            Message::Disk(message) => return self.handle_disk(message, context),
-            Message::Net(message) => return self.handle_net(message, context),
-            Message::VolumeDone(_) | Message::Volumes(_) => {}
+            message => handle_other(&self.shared, context, message),
         }
-        shared.run_woken(context);
-        Outcome::Done
     }
 
     fn returned(
@@ -209,6 +181,51 @@ impl<M: Machine> Resources<Vortex<M>> for CoreResources<M> {
     }
 }
 
+/// Messages but those that [`CoreResources`] itself handles.
+fn handle_other<M: Machine>(
+    shared: &Arc<Shared<M>>,
+    context: &mut Context<'_, Vortex<M>>,
+    message: Message<M>,
+) -> Outcome<Message<M>> {
+    match message {
+        Message::Call(call) => perform(shared, context, call),
+        Message::Fetch(thread, object, page, write) => {
+            thread::fetch(shared, context, &thread, &object, (page, write));
+        }
+        Message::Unfetched(thread, error) => {
+            thread::unfetched(shared, context, &thread, error);
+        }
+        Message::Starved(starved) => thread::reclaim_for(shared, context, &starved),
+        Message::Reclaim(reclaim, starved) => {
+            thread::give_back(shared, context, &reclaim, &starved);
+        }
+        Message::Spawn(spawn) => process::start(shared, context, *spawn),
+        Message::Fork(fork) => process::fork_more(shared, context, fork),
+        Message::Kill(process, after) => process::kill_more(shared, context, &process, after),
+        Message::Teardown(process) => process::tear_down(shared, context, &process),
+        Message::Ended(process) => process::end(shared, context, &process),
+        Message::Recharge(process) => process::recharge(shared, context, &process),
+        Message::Console => console::listen(shared, context),
+        Message::Typed(bytes) => console::typed(shared, context, &bytes),
+        Message::Errand(errand) => return errand.begin(shared, context),
+        Message::Read(read) => return files::source(shared, context, *read),
+        Message::Put(put) => files::sink(context, &put),
+        Message::BringIn(thread, address, write) => {
+            let execute = false;
+            thread::bring_in(shared, context, &thread, address, Access { write, execute });
+        }
+        Message::Stream(operation) => operation.attempt(shared, context),
+        Message::ReadDone(_) | Message::Done => {}
+        Message::Volume(transfer) => storage::volumes::transfer(shared, context, *transfer),
+        Message::AwaitVolumes => storage::volumes::tell(shared, context),
+        // Those have been handled.
+        Message::Run(_) | Message::Disk(_) | Message::Net(_) => {}
+        Message::VolumeDone(_) | Message::Volumes(_) => {}
+    }
+    shared.run_woken(context);
+    Outcome::Done
+}
+
 impl<M: Machine> CoreResources<M> {
     /// What the resources of storage say to each other.
     fn handle_disk(
@@ -260,7 +277,7 @@ impl<M: Machine> CoreResources<M> {
         message: NetMessage,
         context: &mut Context<'_, Vortex<M>>,
     ) -> Outcome<Message<M>> {
-        let shared = &self.shared.clone();
+        let shared = &self.shared;
         let (outcome, due_ns) = match message {
             NetMessage::Transmit(id, frame) => net::ring::insert(shared, context, id, frame),
             NetMessage::Interrupt(vector) => {
@@ -274,7 +291,7 @@ impl<M: Machine> CoreResources<M> {
             }
         };
         self.expect_nics(due_ns);
-        shared.run_woken(context);
+        self.shared.run_woken(context);
         outcome
     }
 

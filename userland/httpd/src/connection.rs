@@ -9,11 +9,13 @@
 use std::io::{self, Read};
 use std::net::{IpAddr, TcpStream};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::sendfile;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::clock::Clock;
 use crate::log::Log;
-use crate::request::{self, MAX_HEAD, Method};
+use crate::request::{self, MAX_HEAD, Method, Request};
 use crate::response::{Body, Response};
 use crate::site::Site;
 
@@ -95,14 +97,14 @@ impl Connection {
     }
 
     /// Does what can be done now. What it found of errors ends the connection: nobody can be told.
-    pub(crate) fn turn(&mut self, site: &mut Site, log: &mut Log) -> Turn {
+    pub(crate) fn turn(&mut self, site: &mut Site, log: &mut Log, clock: &Clock) -> Turn {
         let mut left = TURN;
         self.is_drained = false;
         loop {
             let step = match &mut self.state {
-                State::Receiving => self.receive(site),
+                State::Receiving => self.receive(site, log, clock),
                 State::Sending(answer) => match answer.send(&self.stream, &mut left) {
-                    Ok(Turn::Ended) => self.answered(log),
+                    Ok(Turn::Ended) => self.answered(log, clock),
                     other => other,
                 },
                 State::Lingering(allowed) => linger(&mut self.stream, allowed),
@@ -123,29 +125,24 @@ impl Connection {
     }
 
     /// The connection is given up: what was under way is noted in the log.
-    pub(crate) fn abandon(&mut self, log: &mut Log) {
+    pub(crate) fn abandon(&mut self, log: &mut Log, clock: &Clock) {
         if let State::Sending(answer) = &self.state {
-            answer.note(self.client, log);
+            answer.note(self.client, log, clock);
         }
     }
 
     /// Begins the answer to the next request, once its head is complete.
-    fn receive(&mut self, site: &mut Site) -> io::Result<Turn> {
+    fn receive(&mut self, site: &mut Site, log: &Log, clock: &Clock) -> io::Result<Turn> {
         match request::parse(&self.received) {
             Ok(Some((request, length))) => {
                 self.received.drain(..length);
-                let response = site.answer(&request);
+                let response = site.answer(&request, clock.now());
                 let keep_alive = request.keep_alive;
-                let line = format!(
-                    "{} {} HTTP/1.{}",
-                    match request.method {
-                        Method::Get => "GET",
-                        Method::Head => "HEAD",
-                    },
-                    request.target,
-                    request.minor
-                );
-                let head = response.head(Some(&request), keep_alive);
+                let line = match log.is_kept() {
+                    true => line_of(&request),
+                    false => String::new(),
+                };
+                let head = response.head(Some(&request), keep_alive, clock.date());
                 let head_only = request.method == Method::Head;
                 self.state =
                     State::Sending(Answer::new(response, head, head_only, keep_alive, line));
@@ -153,7 +150,7 @@ impl Connection {
             }
             Err(refusal) => {
                 let response = Response::page(refusal.status);
-                let head = response.head(None, false);
+                let head = response.head(None, false, clock.date());
                 let line = first_line(&self.received);
                 self.state =
                     State::Sending(Answer::new(response, head, refusal.head_only, false, line));
@@ -166,12 +163,12 @@ impl Connection {
 
     fn read_more(&mut self) -> io::Result<Turn> {
         let before = self.received.len();
-        self.received.resize((before + READ).min(MAX_HEAD), 0);
-        let room = self.received.len() - before;
-        let read = self.stream.read(&mut self.received[before..]);
-        self.received
-            .truncate(before + *read.as_ref().unwrap_or(&0));
-        match read? {
+        let all = if before < READ { READ } else { MAX_HEAD };
+        self.received.reserve_exact(all - before);
+        let place = spare_capacity(&mut self.received);
+        let (read, _) = recv(&self.stream, place, RecvFlags::empty())?;
+        let room = self.received.capacity() - before;
+        match read {
             0 => Ok(Turn::Ended),
             length => {
                 // What comes later is told of (epoll(7)); the end may have come with it.
@@ -181,10 +178,19 @@ impl Connection {
         }
     }
 
+    /// Whether the client has sent nothing but what was answered, as far as is known.
+    const fn has_read_all(&self) -> bool {
+        self.is_drained && self.received.is_empty()
+    }
+
     /// An answer is sent: the next request, or the end.
-    fn answered(&mut self, log: &mut Log) -> io::Result<Turn> {
-        self.abandon(log);
+    fn answered(&mut self, log: &mut Log, clock: &Clock) -> io::Result<Turn> {
+        self.abandon(log, clock);
         match std::mem::replace(&mut self.state, State::Receiving) {
+            // Nothing of what it has sent is left to be read: closing does not reset.
+            State::Sending(answer) if !answer.keep_alive && self.has_read_all() => {
+                return Ok(Turn::Ended);
+            }
             State::Sending(answer) if !answer.keep_alive => {
                 self.received = Vec::new();
                 self.state = State::Lingering(LINGER);
@@ -256,9 +262,10 @@ impl Answer {
         Ok(Turn::Ended)
     }
 
-    fn note(&self, client: IpAddr, log: &mut Log) {
+    fn note(&self, client: IpAddr, log: &mut Log, clock: &Clock) {
         let with_head = self.head_sent.saturating_sub(self.head_length) as u64;
-        log.add(client, &self.line, self.status, self.body_sent + with_head);
+        let sent = self.body_sent + with_head;
+        log.add(client, &self.line, (self.status, sent), clock.second());
     }
 }
 
@@ -270,6 +277,15 @@ fn linger(stream: &mut TcpStream, allowed: &mut usize) -> io::Result<Turn> {
     }
     *allowed -= read;
     Ok(Turn::GoesOn)
+}
+
+/// The first line of a request, for the log.
+fn line_of(request: &Request) -> String {
+    let method = match request.method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+    };
+    format!("{method} {} HTTP/1.{}", request.target, request.minor)
 }
 
 /// The first line of what is no request, for the log.

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::response::Status;
 
@@ -39,13 +39,22 @@ impl Log {
         })
     }
 
-    /// Adds a request.
-    pub(crate) fn add(&mut self, client: IpAddr, line: &str, status: Status, sent: u64) {
-        if self.sink.is_none() {
+    /// Whether what is added goes anywhere.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Adds a request, which ended in this second since 1970.
+    pub(crate) fn add(
+        &mut self,
+        client: IpAddr,
+        line: &str,
+        (status, sent): (Status, u64),
+        seconds: u64,
+    ) {
+        if !self.is_kept() {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = now.unwrap_or_default().as_secs();
         if self.time.0 != seconds {
             self.time = (seconds, time(seconds));
         }
@@ -94,11 +103,19 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut log = Log::open(Some(file.path())).unwrap();
         let client = IpAddr::from([10, 0, 2, 2]);
-        log.add(client, "GET /a\"b HTTP/1.0", Status::NotFound, 17);
+        log.add(
+            client,
+            "GET /a\"b HTTP/1.0",
+            (Status::NotFound, 17),
+            971_186_136,
+        );
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "");
         log.flush();
         let text = std::fs::read_to_string(file.path()).unwrap();
-        assert!(text.starts_with("10.0.2.2 - - ["), "{text}");
+        assert!(
+            text.starts_with("10.0.2.2 - - [10/Oct/2000:13:55:36 "),
+            "{text}"
+        );
         assert!(
             text.ends_with("+0000] \"GET /a\\\"b HTTP/1.0\" 404 17\n"),
             "{text}"

@@ -5,6 +5,7 @@
 //! [`request::Request`], [`site::Site`] (from a path to an answer), [`response::Response`].
 #![forbid(unsafe_code)]
 
+mod clock;
 mod connection;
 mod listing;
 mod log;

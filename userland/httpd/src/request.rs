@@ -2,6 +2,8 @@
 //!
 //! Key types: [`Request`], [`Refusal`] (what is no request).
 
+use std::mem::MaybeUninit;
+
 use crate::response::Status;
 
 /// The longest head, in bytes.
@@ -51,9 +53,13 @@ impl From<Status> for Refusal {
 
 /// The request that `bytes` begin with, and its length; `None` while its head is not complete.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(&bytes[..bytes.len().min(MAX_HEAD)]) {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut head = httparse::Request::new(&mut []);
+    let bytes = &bytes[..bytes.len().min(MAX_HEAD)];
+    let length = match head.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => {
             return Err(match head.path {

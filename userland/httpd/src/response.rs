@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use crate::request::Request;
 use crate::store::Stored;
@@ -22,6 +21,11 @@ macro_rules! statuses {
 
             pub(crate) const fn reason(self) -> &'static str {
                 match self { $(Self::$name => $reason),* }
+            }
+
+            /// The first line of an answer.
+            const fn line(self) -> &'static str {
+                match self { $(Self::$name => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n")),* }
             }
         }
     };
@@ -45,6 +49,9 @@ statuses! {
     Unavailable 503 "Service Unavailable"
     VersionNotSupported 505 "HTTP Version Not Supported"
 }
+
+/// Bytes of a head besides those that are particular to what is served, about.
+const FRAME: usize = 192;
 
 /// What follows the head.
 #[derive(Debug)]
@@ -99,14 +106,15 @@ impl Response {
         }
     }
 
-    /// The head of the answer to a request; to something that is none without one.
-    pub(crate) fn head(&self, request: Option<&Request>, keep_alive: bool) -> String {
-        let mut head = format!(
-            "HTTP/1.1 {} {}\r\nServer: httpd\r\nDate: {}\r\n",
-            self.status.code(),
-            self.status.reason(),
-            httpdate::fmt_http_date(SystemTime::now()),
-        );
+    /// The head of the answer to a request; to something that is none without one. There is room
+    /// behind it for a body that goes with it.
+    pub(crate) fn head(&self, request: Option<&Request>, keep_alive: bool, date: &str) -> String {
+        let body = self.body.bytes().map_or(0, <[u8]>::len);
+        let mut head = String::with_capacity(FRAME + self.headers.len() + body);
+        head.push_str(self.status.line());
+        head.push_str("Server: httpd\r\nDate: ");
+        head.push_str(date);
+        head.push_str("\r\n");
         head.push_str(&self.headers);
         if self.status != Status::NotModified {
             // Writing to a string does not fail.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -16,8 +16,10 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 use slab::Slab;
 
+use crate::clock::Clock;
 use crate::connection::{Connection, Turn};
 use crate::log::Log;
 use crate::site::Site;
@@ -30,6 +32,11 @@ const EVENTS: usize = 256;
 const ENTRIES: usize = 64;
 /// For how long nobody is let in after descriptors or memory ran out.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// What an accepted socket is from the start.
+const ACCEPTED: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+/// Where a client is of whom that is not known.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What the server allows.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,8 @@ struct Client {
     connection: Connection,
     /// When it is closed unless something moves.
     deadline: Instant,
+    /// When it is looked at for that: not later. So a turn need not change the order of all.
+    look_at: Instant,
     /// Whether it is in the queue of those that could go on.
     is_queued: bool,
 }
@@ -56,8 +65,9 @@ pub(crate) struct Server {
     log: Log,
     limits: Limits,
     clients: Slab<Client>,
-    /// By deadline.
-    deadlines: BTreeSet<(Instant, usize)>,
+    /// By when they are looked at.
+    looks: BTreeSet<(Instant, usize)>,
+    clock: Clock,
     queue: VecDeque<usize>,
     /// Whether clients may be waiting to be let in.
     are_waiting: bool,
@@ -73,6 +83,9 @@ impl Server {
         limits: Limits,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        // Answers are sent as they are ready; a head is joined to its file by MSG_MORE. Those that
+        // are accepted inherit it.
+        sockopt::set_tcp_nodelay(&listener, true)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let events = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), events)?;
@@ -83,7 +96,8 @@ impl Server {
             log,
             limits,
             clients: Slab::new(),
-            deadlines: BTreeSet::new(),
+            looks: BTreeSet::new(),
+            clock: Clock::new(),
             queue: VecDeque::new(),
             are_waiting: true,
             closed_until: None,
@@ -107,6 +121,7 @@ impl Server {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            self.clock.tick();
             for Event { flags, data } in events.drain(..) {
                 match data.u64() {
                     LISTENER => self.are_waiting = true,
@@ -132,14 +147,14 @@ impl Server {
 
     /// Until when there is nothing to do.
     fn timeout(&self) -> Option<Timespec> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let can_let_in = self.are_waiting && self.clients.len() < self.limits.connections;
         let next = match (self.queue.is_empty(), can_let_in, self.closed_until) {
             (false, _, _) | (true, true, None) => Some(now),
             (true, true, Some(until)) => Some(until),
             (true, false, _) => None,
         };
-        let idle = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let idle = self.looks.first().map(|(at, _)| *at);
         let next = [next, idle].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(now);
         Some(Timespec {
@@ -153,7 +168,7 @@ impl Server {
     fn let_in(&mut self) {
         if self
             .closed_until
-            .is_some_and(|until| Instant::now() < until)
+            .is_some_and(|until| self.clock.now() < until)
         {
             return;
         }
@@ -162,19 +177,20 @@ impl Server {
             if !self.are_waiting || self.clients.len() >= self.limits.connections {
                 return;
             }
-            match self.listener.accept() {
+            match acceptfrom_with(&self.listener, ACCEPTED) {
                 Ok((stream, client)) => {
-                    let connection = Connection::new(stream, client.ip());
+                    let client = client.and_then(|client| SocketAddr::try_from(client).ok());
+                    let client = client.map_or(NOWHERE, |client| client.ip());
+                    let connection = Connection::new(stream.into(), client);
                     // One that cannot be watched is closed.
                     if let Ok(number) = self.enter(connection) {
                         self.turn(number);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.are_waiting = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(Errno::AGAIN) => self.are_waiting = false,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(_) => {
-                    self.closed_until = Some(Instant::now() + BREATH);
+                    self.closed_until = Some(self.clock.now() + BREATH);
                     return;
                 }
             }
@@ -182,19 +198,17 @@ impl Server {
     }
 
     fn enter(&mut self, connection: Connection) -> io::Result<usize> {
-        connection.stream().set_nonblocking(true)?;
-        // Answers are sent as they are ready; a head is joined to its file by MSG_MORE.
-        connection.stream().set_nodelay(true)?;
         let entry = self.clients.vacant_entry();
         let number = entry.key();
         let events = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(number as u64);
         epoll::add(&self.epoll, connection.stream(), data, events)?;
-        let deadline = Instant::now() + self.limits.idle;
-        self.deadlines.insert((deadline, number));
+        let deadline = self.clock.now() + self.limits.idle;
+        self.looks.insert((deadline, number));
         entry.insert(Client {
             connection,
             deadline,
+            look_at: deadline,
             is_queued: false,
         });
         Ok(number)
@@ -213,14 +227,14 @@ impl Server {
         let Some(client) = self.clients.get_mut(number) else {
             return;
         };
-        let turn = client.connection.turn(&mut self.site, &mut self.log);
+        let turn = client
+            .connection
+            .turn(&mut self.site, &mut self.log, &self.clock);
         if turn == Turn::Ended {
             self.close(number);
             return;
         }
-        self.deadlines.remove(&(client.deadline, number));
-        client.deadline = Instant::now() + self.limits.idle;
-        self.deadlines.insert((client.deadline, number));
+        client.deadline = self.clock.now() + self.limits.idle;
         if turn == Turn::GoesOn && !client.is_queued {
             client.is_queued = true;
             self.queue.push_back(number);
@@ -229,18 +243,25 @@ impl Server {
 
     /// Closes connections on which nothing has moved for too long.
     fn close_idle(&mut self) {
-        let now = Instant::now();
-        while let Some(&(deadline, number)) = self.deadlines.first()
-            && deadline <= now
+        let now = self.clock.now();
+        while let Some(&(at, number)) = self.looks.first()
+            && at <= now
         {
-            self.close(number);
+            match self.clients.get_mut(number) {
+                Some(client) if client.deadline > now => {
+                    self.looks.remove(&(at, number));
+                    client.look_at = client.deadline;
+                    self.looks.insert((client.look_at, number));
+                }
+                _ => self.close(number),
+            }
         }
     }
 
     fn close(&mut self, number: usize) {
         let mut client = self.clients.remove(number);
-        client.connection.abandon(&mut self.log);
-        self.deadlines.remove(&(client.deadline, number));
+        client.connection.abandon(&mut self.log, &self.clock);
+        self.looks.remove(&(client.look_at, number));
     }
 }
 

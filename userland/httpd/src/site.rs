@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -41,25 +41,25 @@ impl Site {
     }
 
     /// The answer to a request.
-    pub(crate) fn answer(&mut self, request: &Request) -> Response {
+    pub(crate) fn answer(&mut self, request: &Request, now: Instant) -> Response {
         let Some(place) = Place::of(&request.target) else {
             return Response::page(Status::BadRequest);
         };
-        self.find(request, &place)
+        self.find(request, &place, now)
             .unwrap_or_else(|error| Response::page(status_of(&error)))
     }
 
-    fn find(&mut self, request: &Request, place: &Place) -> io::Result<Response> {
+    fn find(&mut self, request: &Request, place: &Place, now: Instant) -> io::Result<Response> {
         let path = self.root.join(&place.path);
         if !place.is_folder
-            && let Some(stored) = self.store.get(&path)
+            && let Some(stored) = self.store.get(&path, now)
         {
             return Ok(whole_or_part(request, &stored));
         }
         let file = open(&path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && !place.is_folder {
-            let stored = self.store.keep(path, file, &metadata);
+            let stored = self.store.keep(path, (file, &metadata), now);
             return Ok(whole_or_part(request, &stored));
         }
         if !metadata.is_dir() {
@@ -72,19 +72,19 @@ impl Site {
         if !place.is_folder {
             return Ok(moved(&request.target));
         }
-        self.folder(request, &path)
+        self.folder(request, &path, now)
     }
 
-    fn folder(&mut self, request: &Request, path: &Path) -> io::Result<Response> {
+    fn folder(&mut self, request: &Request, path: &Path, now: Instant) -> io::Result<Response> {
         let index = path.join("index.html");
-        if let Some(stored) = self.store.get(&index) {
+        if let Some(stored) = self.store.get(&index, now) {
             return Ok(whole_or_part(request, &stored));
         }
         match open(&index) {
             Ok(file) => {
                 let metadata = file.metadata()?;
                 if metadata.is_file() {
-                    let stored = self.store.keep(index, file, &metadata);
+                    let stored = self.store.keep(index, (file, &metadata), now);
                     return Ok(whole_or_part(request, &stored));
                 }
             }
@@ -178,20 +178,19 @@ fn moved(target: &str) -> Response {
 
 fn whole_or_part(request: &Request, stored: &Rc<Stored>) -> Response {
     let length = stored.length;
-    let tag = tag(stored.changed, length);
-    let mut headers = format!("Last-Modified: {}\r\nETag: {tag}\r\n", stored.date);
-    if is_known(request, stored.changed, &tag) {
+    let tag = &stored.tag;
+    if is_known(request, stored.changed, tag) {
         return Response {
             status: Status::NotModified,
-            headers,
+            headers: stored.validators.clone(),
             body: Body::Text(String::new()),
         };
     }
-    headers += "Accept-Ranges: bytes\r\n";
     let asked = request.range.as_deref().filter(|_| {
         let condition = request.if_range.as_deref();
         condition.is_none_or(|condition| condition == tag || condition == stored.date)
     });
+    let mut headers = stored.headers.clone();
     let (status, start, end) = match asked.map_or(Part::Whole, |value| range::part(value, length)) {
         Part::Whole => (Status::Ok, 0, length),
         Part::Bytes(start, end) => {
@@ -204,18 +203,11 @@ fn whole_or_part(request: &Request, stored: &Rc<Stored>) -> Response {
             return response;
         }
     };
-    headers += &format!("Content-Type: {}\r\n", stored.kind);
     Response {
         status,
         headers,
         body: Body::File(stored.clone(), start, end),
     }
-}
-
-/// Changes whenever the file does.
-fn tag(changed: SystemTime, length: u64) -> String {
-    let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("\"{:x}-{length:x}\"", since.as_nanos())
 }
 
 /// Whether the client has the file already (RFC 9110, section 13.2.2).

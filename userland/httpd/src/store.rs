@@ -4,6 +4,7 @@
 //! Key types: [`Store`], [`Stored`].
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,12 @@ pub(crate) struct Stored {
     pub(crate) changed: SystemTime,
     /// The date of the change, as heads have it.
     pub(crate) date: String,
-    pub(crate) kind: String,
+    /// Changes whenever the file does (RFC 9110, section 8.8.3).
+    pub(crate) tag: String,
+    /// Both, as lines of a head.
+    pub(crate) validators: String,
+    /// All of the file's own lines of the head of an answer that has the whole of it.
+    pub(crate) headers: String,
     /// All of it, if it is small.
     pub(crate) whole: Option<Vec<u8>>,
     identity: [u64; 5],
@@ -40,16 +46,27 @@ impl Stored {
             file.read_exact_at(&mut bytes, 0).ok()?;
             Some(bytes)
         });
+        let (date, tag) = (httpdate::fmt_http_date(changed), tag(changed, length));
+        let kind = kind(path);
+        let validators = format!("Last-Modified: {date}\r\nETag: {tag}\r\n");
         Self {
             file,
             length,
             changed,
-            date: httpdate::fmt_http_date(changed),
-            kind: kind(path),
+            date,
+            tag,
+            headers: format!("{validators}Accept-Ranges: bytes\r\nContent-Type: {kind}\r\n"),
+            validators,
             whole: whole.flatten(),
             identity: identity(metadata),
         }
     }
+}
+
+/// Changes whenever the file does.
+fn tag(changed: SystemTime, length: u64) -> String {
+    let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("\"{:x}-{length:x}\"", since.as_nanos())
 }
 
 /// What is another when a file is another, or has changed.
@@ -78,19 +95,19 @@ fn kind(path: &Path) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     /// With the time until which each is taken for unchanged.
-    files: HashMap<PathBuf, (Rc<Stored>, Instant)>,
+    files: HashMap<OsString, (Rc<Stored>, Instant)>,
 }
 
 impl Store {
     /// The file at a path, if it is kept and has not changed.
-    pub(crate) fn get(&mut self, path: &Path) -> Option<Rc<Stored>> {
-        let (stored, valid) = self.files.get_mut(path)?;
-        let now = Instant::now();
+    pub(crate) fn get(&mut self, path: &Path, now: Instant) -> Option<Rc<Stored>> {
+        // By its bytes: paths are hashed and compared part by part.
+        let (stored, valid) = self.files.get_mut(path.as_os_str())?;
         if *valid < now {
             // By its name, for another file may have it now.
             let metadata = std::fs::metadata(path).ok();
             if metadata.is_none_or(|metadata| identity(&metadata) != stored.identity) {
-                self.files.remove(path);
+                self.files.remove(path.as_os_str());
                 return None;
             }
             *valid = now + VALID;
@@ -99,14 +116,19 @@ impl Store {
     }
 
     /// Keeps a file that was just opened.
-    pub(crate) fn keep(&mut self, path: PathBuf, file: File, metadata: &Metadata) -> Rc<Stored> {
+    pub(crate) fn keep(
+        &mut self,
+        path: PathBuf,
+        (file, metadata): (File, &Metadata),
+        now: Instant,
+    ) -> Rc<Stored> {
         let stored = Rc::new(Stored::new(&path, file, metadata));
-        let now = Instant::now();
         if self.files.len() >= FILES {
             self.files.retain(|_, (_, valid)| *valid >= now);
         }
         if self.files.len() < FILES {
-            self.files.insert(path, (stored.clone(), now + VALID));
+            let place = (stored.clone(), now + VALID);
+            self.files.insert(path.into_os_string(), place);
         }
         stored
     }
@@ -119,7 +141,7 @@ mod tests {
     fn keep(store: &mut Store, path: &Path) -> Rc<Stored> {
         let file = File::open(path).unwrap();
         let metadata = file.metadata().unwrap();
-        store.keep(path.to_path_buf(), file, &metadata)
+        store.keep(path.to_path_buf(), (file, &metadata), Instant::now())
     }
 
     /// As if the time in which files are taken for unchanged was over.
@@ -136,27 +158,30 @@ mod tests {
         let path = folder.path().join("a.html");
         std::fs::write(&path, "one").unwrap();
         let mut store = Store::default();
-        assert!(store.get(&path).is_none());
+        assert!(store.get(&path, Instant::now()).is_none());
         let kept = keep(&mut store, &path);
         assert_eq!(kept.whole.as_deref(), Some(&b"one"[..]));
-        assert_eq!(kept.kind, "text/html; charset=utf-8");
+        assert!(kept.headers.ends_with("Type: text/html; charset=utf-8\r\n"));
         doubt(&mut store);
-        assert!(Rc::ptr_eq(&store.get(&path).unwrap(), &kept));
+        assert!(Rc::ptr_eq(
+            &store.get(&path, Instant::now()).unwrap(),
+            &kept
+        ));
 
         std::fs::write(&path, "another").unwrap();
         doubt(&mut store);
-        assert!(store.get(&path).is_none());
+        assert!(store.get(&path, Instant::now()).is_none());
         assert_eq!(keep(&mut store, &path).length, 7);
         // Another file of the same name and size.
         let new = folder.path().join("new");
         std::fs::write(&new, "third..").unwrap();
         std::fs::rename(&new, &path).unwrap();
         doubt(&mut store);
-        assert!(store.get(&path).is_none());
+        assert!(store.get(&path, Instant::now()).is_none());
         keep(&mut store, &path);
         std::fs::remove_file(&path).unwrap();
         doubt(&mut store);
-        assert!(store.get(&path).is_none());
+        assert!(store.get(&path, Instant::now()).is_none());
     }
 
     #[test]
@@ -168,7 +193,7 @@ mod tests {
         for number in 0..FILES + 5 {
             let file = File::open(&path).unwrap();
             let metadata = file.metadata().unwrap();
-            let kept = store.keep(number.to_string().into(), file, &metadata);
+            let kept = store.keep(number.to_string().into(), (file, &metadata), Instant::now());
             assert!(kept.whole.is_none());
         }
         assert_eq!(store.files.len(), FILES);

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// How long to measure, for each neighbour
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=3600))]
     seconds: u32,
-    /// Only beside these; all without it
+    /// Only beside these; all but stress-ng without it
     #[arg(long = "beside", value_name = "NAME,…", value_delimiter = ',')]
     beside: Vec<Antagonist>,
     /// Requests that the victim is asked for in a second

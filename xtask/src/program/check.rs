@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use vortex_resources::calls;
 use vortex_resources::errno::Errno;
-use vortex_resources::executable::Plan;
-use vortex_resources::files::Archive;
+use vortex_resources::executable::{self, Plan, Script};
+use vortex_resources::files::{Archive, Failure, Names};
 use vortex_resources::machine::Frame;
 use vortex_resources::object::References;
 
@@ -59,10 +60,27 @@ pub(super) fn program(
         Err(Errno::EACCES) => bail!("{path} is not an executable file; try chmod +x"),
         Err(error) => bail!("{path} cannot be started: {}", error.name().unwrap_or("?")),
     };
-    if let Err(refused) = Plan::of(&*object, 0) {
-        bail!("{path} cannot be started: {refused}");
+    let wants = if Script::is_one(&*object) {
+        Script::of(&*object).map(|script| script.interpreter)
+    } else {
+        match Plan::of(&*object, 0).and_then(|_| executable::interpreter(&*object)) {
+            Ok(wants) => wants,
+            Err(refused) => bail!("{path} cannot be started: {refused}"),
+        }
+    };
+    let names = Names {
+        archive: &archive,
+        disk: None,
+        procfs: None,
+    };
+    match calls::program::Program::find(names, (&names.root(), b""), path.as_bytes()) {
+        Err(Failure::Error(error)) => bail!(
+            "{path} cannot be started: it wants {}, which cannot be: {}",
+            String::from_utf8_lossy(&wants.unwrap_or_default()),
+            error.name().unwrap_or("?")
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -84,6 +102,7 @@ mod tests {
         fs::create_dir(dir.path().join("bin")).unwrap();
         put("bin/text", b"text", 0o644);
         put("bin/script", b"#!/bin/sh\n", 0o755);
+        put("bin/empty", b"#!\n", 0o755);
         // This test is linked dynamically, as Rust programs are.
         let own = fs::read(std::env::current_exe().unwrap()).unwrap();
         put("bin/dynamic", &own, 0o755);
@@ -97,8 +116,13 @@ mod tests {
         assert!(wrong("/bin/none").contains("there is no /bin/none in "));
         assert!(wrong("/bin/text").contains("chmod +x"));
         assert!(wrong("/bin").contains("not an executable file"));
-        assert!(wrong("/bin/script").contains("script"));
-        assert!(wrong("/bin/dynamic").contains("link it statically"));
-        assert!(wrong("/bin/link").contains("link it statically"));
+        assert!(wrong("/bin/script").contains("wants /bin/sh, which cannot be: ENOENT"));
+        assert!(wrong("/bin/empty").contains("names no program"));
+        for dynamic in ["/bin/dynamic", "/bin/link"] {
+            assert!(wrong(dynamic).contains("which cannot be: ENOENT"));
+        }
+        let libraries = crate::libraries::of_folder(dir.path()).unwrap();
+        let rootfs = rootfs::archive(&libraries, Some(dir.path())).unwrap();
+        program("/bin/dynamic", &rootfs, &[], Some(dir.path())).unwrap();
     }
 }

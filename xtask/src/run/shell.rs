@@ -21,7 +21,7 @@ use xtask::program::{self, Program};
 use xtask::qemu::{self, Guest, Next, Typist};
 use xtask::raw_mode::{self, RawMode};
 use xtask::userland::{self, GuestFile};
-use xtask::{disks, rootfs, ui, workspace};
+use xtask::{disks, libraries, rootfs, ui, workspace};
 
 use super::exec::Log;
 use super::{Args, TIMED_OUT};
@@ -120,8 +120,12 @@ fn make_disk(busybox: &GuestFile, over: Option<&Path>, folder: &Path, image: &Pa
     }
     let mut files = userland::build()?;
     files.push(busybox.clone());
+    if let Some(over) = over {
+        files.extend(libraries::of_folder(over)?);
+    }
     for file in &files {
         let to = root.join(file.path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap_or(&root))?;
         fs::copy(&file.file, &to).with_context(|| format!("cannot copy {}", file.path))?;
     }
     for tool in tools(busybox)? {

@@ -3,15 +3,17 @@
 //! Key types: [`Magazine`], one for each core and class; after Bonwick and Adams, "Magazines and
 //! Vmem" (2001).
 //!
-//! Invariants: a core's magazines are used on that core only, with interrupts off; one holds fewer
-//! than twice a batch ([`Class::batch`]) between two calls, so that what cores hold back is bounded.
+//! Invariants: a core's magazines are used on that core only, and by one at a time: an interrupt
+//! handler that finds them in use goes to the list of all. One holds fewer than twice a batch
+//! ([`Class::batch`]) between two calls, so that what cores hold back is bounded.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
 use super::classes::{CLASSES, Class, FreeList};
 use crate::cores::{self, MAX_CORES};
-use crate::sync::{InterruptsOff, Level, check_order};
+use crate::sync::{Level, check_order};
 
 /// Free blocks of one class.
 pub(super) struct Magazine {
@@ -21,27 +23,47 @@ pub(super) struct Magazine {
 
 /// The magazines of one core, one for each class.
 #[repr(align(128))]
-struct OfCore([UnsafeCell<Magazine>; CLASSES]);
+struct OfCore {
+    /// One of them is in use: who interrupts that takes none.
+    in_use: AtomicBool,
+    magazines: [UnsafeCell<Magazine>; CLASSES],
+}
 
 // SAFETY: `here` alone uses them, each on its core only and never twice at a time.
 unsafe impl Sync for OfCore {}
 
-static MAGAZINES: [OfCore; MAX_CORES] =
-    [const { OfCore([const { UnsafeCell::new(Magazine::new()) }; CLASSES]) }; MAX_CORES];
+static MAGAZINES: [OfCore; MAX_CORES] = [const {
+    OfCore {
+        in_use: AtomicBool::new(false),
+        magazines: [const { UnsafeCell::new(Magazine::new()) }; CLASSES],
+    }
+}; MAX_CORES];
 
-/// Does something with this core's magazine of a class, with interrupts off. `work` must not
-/// allocate.
+/// Does something with this core's magazine of a class; `None` if this has interrupted somebody who
+/// does, and nothing is done. `work` must not allocate.
+///
+/// Interrupts stay on: to turn them off and on again would cost more than all the rest.
 ///
 /// # Panics
 /// When this core may not lock the list of all ([`check_order`]), though that is seldom needed.
-pub(super) fn here<R>(class: Class, work: impl FnOnce(&mut Magazine) -> R) -> R {
-    let _off = InterruptsOff::new();
+#[inline]
+pub(super) fn here<R>(class: Class, work: impl FnOnce(&mut Magazine) -> R) -> Option<R> {
     let core = cores::current();
     check_order(core, Level::Heap);
-    let magazine = MAGAZINES[core.index().as_usize()].0[class.index()].get();
-    // SAFETY: no other core uses this core's, no interrupt comes between, and `work` does not come
-    // here again.
-    work(unsafe { &mut *magazine })
+    let OfCore { in_use, magazines } = &MAGAZINES[core.index().as_usize()];
+    // Who interrupts between the two is done with it, and leaves it as it was, when this goes on.
+    if in_use.load(Ordering::Relaxed) {
+        return None;
+    }
+    in_use.store(true, Ordering::Relaxed);
+    // Between this core and its own interrupts the order of the program is all that is needed.
+    compiler_fence(Ordering::Acquire);
+    // SAFETY: no other core uses this core's; who interrupts this sees that it is in use, and `work`
+    // does not come here again.
+    let result = work(unsafe { &mut *magazines[class.index()].get() });
+    compiler_fence(Ordering::Release);
+    in_use.store(false, Ordering::Relaxed);
+    Some(result)
 }
 
 impl Magazine {

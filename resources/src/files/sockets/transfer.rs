@@ -461,7 +461,7 @@ impl Streaming<'_> {
 
     /// Copies what is in buffers into frames.
     fn gather(&self, socket: &Socket, buffers: &[Buffer], total: usize) -> Result<Data, Failure> {
-        let owner = socket.paid.payer().owner;
+        let owner = socket.paid.owner();
         let mut cursor = Cursor::new(self.memory, buffers, 0);
         let made = Data::gathered(&socket.network.environment, owner, total, |part| {
             cursor.take(part)

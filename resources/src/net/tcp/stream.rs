@@ -132,7 +132,7 @@ impl Stream {
 
     /// Who has its frames.
     pub(crate) fn owner(&self) -> Owner {
-        self.paid.payer().owner
+        self.paid.owner()
     }
 
     /// Its labels.
@@ -262,7 +262,7 @@ impl Stream {
         };
         let length = cursor.left().min(room as u64).min(FRAME as u64) as usize;
         let mut from = cursor.clone();
-        let owner = self.paid.payer().owner;
+        let owner = self.paid.owner();
         let filled = Chunk::filled(&self.network.environment, owner, length, |part| {
             from.take(part)
         });
@@ -360,9 +360,13 @@ impl Stream {
         inner.is_corked = cork;
         inner.connection.set_keep_alive(keep_alive);
         inner.connection.set_user_timeout(user_timeout);
-        drop(inner);
         // A timer may have to be set, and what was held back to be sent.
-        self.expect_output();
+        let has_timer = keep_alive.is_some() || user_timeout.is_some();
+        let has_data = inner.connection.unacknowledged() > 0;
+        drop(inner);
+        if has_timer || has_data {
+            self.expect_output();
+        }
     }
 
     /// Bytes that can be read (`FIONREAD`), and bytes that are not acknowledged (`SIOCOUTQ`).

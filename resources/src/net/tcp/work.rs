@@ -5,8 +5,8 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::{
     Action, Buffer, Connection, Events as Happened, Expired, FourTuple, Instant,
@@ -124,7 +124,7 @@ fn follow<M: Machine>(
 ) -> Option<Instant> {
     let now = now(shared, context);
     let limits = shared.network.limits(stream.tuple().remote.0);
-    let mut packets = Vec::new();
+    let mut packets = ArrayVec::<_, BATCH>::new();
     let mut inner = stream.inner.lock();
     act(&mut inner.connection, now);
     let mut is_over = false;

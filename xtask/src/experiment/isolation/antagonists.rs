@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result};
 use vortex_sched_config::Process;
+use xtask::linux::Unpacked;
 use xtask::network::Link;
 use xtask::process::Running;
+use xtask::userland::GuestFile;
 
 use super::super::{grid, measure};
 use super::guest::{ANTAGONIST, FLOODED, server};
@@ -35,6 +37,9 @@ pub(super) enum Antagonist {
     ThreadBomb,
     /// Nothing but system calls
     CallStorm,
+    /// Debian's stress-ng, which computes, synchronises the disk, fills memory and forks; only if asked
+    /// for, since it is fetched
+    StressNg,
 }
 
 /// Where datagrams go that nobody waits for.
@@ -45,11 +50,13 @@ const REQUESTS: u32 = 1000;
 /// MiB that the writer writes again and again, and that the memory hog fills.
 pub(super) const WRITTEN: u32 = 32;
 const FILLED: u32 = 256;
+/// Where Debian's stress-ng is.
+const STRESS_NG: &str = "/usr/bin/stress-ng";
 /// The reader's file, in bytes.
 pub(super) const READ: u32 = 32 << 20;
 
 impl Antagonist {
-    /// All, as they are run without a choice.
+    /// Those that are run without a choice: all that is the project's own.
     pub(super) const ALL: [Self; 12] = [
         Self::CpuHogs,
         Self::UdpOutside,
@@ -69,6 +76,14 @@ impl Antagonist {
     pub(super) fn name(self) -> String {
         let value = clap::ValueEnum::to_possible_value(&self);
         value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// What it has on the disk besides the project's programs.
+    pub(super) fn files(self) -> Result<Vec<GuestFile>> {
+        match self {
+            Self::StressNg => Unpacked::program("stress-ng", STRESS_NG),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Its processes in the guest.
@@ -104,6 +119,14 @@ impl Antagonist {
                 .collect(),
             Self::ThreadBomb => one("/bin/stress", &["threads", "--amount", "1000"]),
             Self::CallStorm => one("/bin/stress", &["calls"]),
+            // Once for each core; for ever.
+            Self::StressNg => {
+                let each = smp.to_string();
+                let stressors = ["--cpu", "--io", "--vm", "--fork"];
+                let asked = stressors.iter().flat_map(|name| [*name, &each]);
+                let rest = ["--vm-bytes", "16M", "--timeout", "0", "--temp-path", "/tmp"];
+                one(STRESS_NG, &asked.chain(rest).collect::<Vec<_>>())
+            }
         }
     }
 

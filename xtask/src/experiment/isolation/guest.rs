@@ -122,8 +122,13 @@ pub(super) fn run(
     let link = Link::new(None)?;
     let configuration = configuration(args, antagonist, system)?;
     let (folder, page) = page()?;
+    let mut files = vec![page];
+    files.extend(match antagonist {
+        Some(antagonist) => antagonist.files()?,
+        None => Vec::new(),
+    });
     let room = u64::from(READ) * u64::from(args.smp) + (u64::from(WRITTEN) << 20);
-    let root = measure::Root::new(&configuration, vec![page], room)?;
+    let root = measure::Root::new(&configuration, files, room)?;
     drop(folder);
     let mut extra = root.arguments(CONTROLLER, None);
     extra.extend(link.device(args.nic.device()));

@@ -1,6 +1,6 @@
 //! The guest of the web experiment: its configuration, and what it serves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::Metric;
@@ -31,7 +31,8 @@ pub(super) const NETWORK: [(&str, Metric); 7] = [
 const PORT: u32 = 8000;
 const ROOT: &str = "/www";
 const PAGE: &str = "page";
-const SERVER: &str = "/bin/server";
+/// The folder of a server that is the user's.
+const SERVER: &str = "/server";
 /// Before a package's name and a path in it.
 const DEBIAN: &str = "debian:";
 /// The list of users, there and here.
@@ -77,7 +78,7 @@ impl Site {
         ];
         if let Some(server) = &self.server {
             files.push(GuestFile {
-                path: SERVER.into(),
+                path: place(server),
                 file: std::path::absolute(server)?,
             });
         }
@@ -99,6 +100,12 @@ fn program(name: &str) -> Result<PathBuf> {
         "--server: there is no program {name}; expected a static Linux program, or {DEBIAN}PACKAGE/PATH"
     );
     Ok(file)
+}
+
+/// Where it is in the guest: under its own name, which some look at, such as BusyBox.
+fn place(server: &Path) -> String {
+    let name = server.file_name().unwrap_or_default();
+    format!("{SERVER}/{}", name.to_string_lossy())
 }
 
 /// A page with so many bytes, of lines.
@@ -130,7 +137,7 @@ pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result
     for (number, (name, _)) in activities.iter().enumerate() {
         let (path, arguments) = server(args, number);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let process = grid::process(name, path, &arguments);
+        let process = grid::process(name, &path, &arguments);
         configuration.processes.push(process);
     }
     let sampler = grid::sampler(&args.common, SETTLE, &["--resources"]);
@@ -139,17 +146,19 @@ pub(super) fn configuration(args: &Args, activities: &[(String, u32)]) -> Result
 }
 
 /// The program of a server and its arguments.
-fn server(args: &Args, number: usize) -> (&'static str, Vec<String>) {
+fn server(args: &Args, number: usize) -> (String, Vec<String>) {
     let port = port(number).to_string();
     match args.server.split_first() {
         None => {
             let listen = format!("0.0.0.0:{port}");
-            ("/bin/httpd", vec![ROOT.into(), "--listen".into(), listen])
+            let arguments = vec![ROOT.into(), "--listen".into(), listen];
+            ("/bin/httpd".into(), arguments)
         }
-        Some((_, arguments)) => {
+        Some((program, arguments)) => {
             let filled =
                 |argument: &String| argument.replace("{port}", &port).replace("{root}", ROOT);
-            (SERVER, arguments.iter().map(filled).collect())
+            let arguments = arguments.iter().map(filled).collect();
+            (place(Path::new(program)), arguments)
         }
     }
 }
