@@ -166,7 +166,7 @@ impl<M: Machine> StreamIo<M> {
         let outcome = self.transfer(&mut work);
         let now = context.now();
         let is_late = self.never_waits || work.late.is_some_and(|late| late.deadline() <= now);
-        let step = self.judge(shared, context, outcome, work.done);
+        let step = self.judge(shared, context, &outcome, work.done);
         let moved = match step {
             Step::Ended(Ok(bytes)) => bytes,
             _ => work.done,
@@ -216,12 +216,12 @@ impl<M: Machine> StreamIo<M> {
         &self,
         shared: &Arc<Shared<M>>,
         context: &mut Context<'_, Vortex<M>>,
-        outcome: Outcome,
+        outcome: &Outcome,
         done: u64,
     ) -> Step {
         match outcome {
-            Ok(bytes) => Step::Ended(Ok(bytes)),
-            Err(Failure::Blocks(_, events)) => Step::Waits(events),
+            Ok(bytes) => Step::Ended(Ok(*bytes)),
+            Err(Failure::Blocks(_, events)) => Step::Waits(*events),
             Err(Failure::Pauses) => Step::Pauses,
             Err(Failure::Broken) => {
                 if let Some(process) = self.process.upgrade() {
@@ -232,7 +232,7 @@ impl<M: Machine> StreamIo<M> {
                     done => Ok(done),
                 })
             }
-            Err(Failure::Error(error)) => Step::Ended(Err(error)),
+            Err(Failure::Error(error)) => Step::Ended(Err(*error)),
             // The buffers are pinned, and streams leave nothing to others.
             Err(Failure::User(_) | Failure::Signals(..) | Failure::Left(_)) => {
                 Step::Ended(Err(Errno::EFAULT))
