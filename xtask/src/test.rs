@@ -184,14 +184,11 @@ fn doc_tests() -> Result<()> {
     process::run_quietly("trying the examples", tests.args(HOST_CRATES))
 }
 
-/// The tests under loom, of a build of their own: optimised, since they try many thousands of cases, but
-/// not as a whole, which would take longer than they do.
+/// The tests under loom, of a build of their own.
 fn loom() -> Result<()> {
     for package in ["vortex-queue", "vortex-toolkit"] {
         let mut command = cargo(&["test", "--quiet", "--release", "--test", "loom"]);
         command
-            .args(["--config", "profile.release.lto=\"off\""])
-            .args(["--config", "profile.release.codegen-units=16"])
             .args(["--package", package, "--target-dir"])
             .arg(workspace::target_subdir("loom")?);
         let label = format!("trying the interleavings of {package}");
