@@ -10,7 +10,7 @@ use vortex_resources::system::{Kind, Message};
 use vortex_toolkit::ids::ActivityId;
 
 use crate::devices;
-use crate::grid::{self, interrupts};
+use crate::grid::{self, interrupts, interrupts::Waiting};
 use crate::processes::{self, System};
 
 /// Makes the console a terminal of this size, before the first process starts. What is typed becomes
@@ -24,7 +24,8 @@ pub(crate) fn attach(wired: &grid::Shared<System>, size: TerminalSize) {
         .call_once(|| Terminal::new(size.columns, size.rows));
     let payer = ActivityId::INFRASTRUCTURE;
     let resource = shared.destination(Kind::Process, payer);
-    let vector = match interrupts::register(wired, resource, |_| Message::Console) {
+    let registered = interrupts::register(wired, resource, |_| Message::Console, Waiting::All);
+    let vector = match registered {
         Ok(vector) => vector,
         Err(error) => return log::warn!("nothing can be typed: {error}"),
     };

@@ -12,7 +12,7 @@ use vortex_hal::{clock, cpu, ioapic};
 use vortex_toolkit::Asker;
 use vortex_toolkit::ids::{CoreId, ResourceId};
 
-use crate::grid::{self, interrupts};
+use crate::grid::{self, interrupts, interrupts::Waiting};
 use crate::processes::System;
 
 /// The vendor of virtio devices.
@@ -57,7 +57,7 @@ pub(crate) fn interrupt(
     bus: &mut PciBus,
 ) -> Option<(u8, Interrupts)> {
     let address = bus.function().address;
-    let vector = interrupts::register(wired, resource, describe)
+    let vector = interrupts::register(wired, resource, describe, Waiting::One)
         .inspect_err(|error| log::warn!("{address} is polled: {error}"))
         .ok()?;
     let apic_id = apic_id_for(wired, resource);

@@ -2,6 +2,7 @@
 //! thousands of times.
 
 use vortex_tests::{Exit, Machine, RunningMachine};
+use xtask::network::{Link, Namespace};
 use xtask::nic::{Nic, arguments};
 
 /// What the check asks.
@@ -41,6 +42,24 @@ fn all_are_answered(machine: &mut RunningMachine, name: &str) {
     assert_eq!((sent, lost, resets), (QUESTIONS, 0, 0), "{line}");
     assert!(received >= QUESTIONS, "{line}");
     assert!(full > 0, "the ring was never full: {line}");
+    interrupts_are_few(machine, name);
+}
+
+/// Under load a device interrupts less often than it has something to say, and an interrupt for which a
+/// request waits already makes no other one.
+#[track_caller]
+fn interrupts_are_few(machine: &mut RunningMachine, name: &str) {
+    let line = machine.wait_for(&format!(
+        "net: {name}: interrupts for {} packets: ",
+        QUESTIONS - 1
+    ));
+    let line = line.text;
+    let all = numbers(line.rsplit_once(": ").map_or("", |(_, rest)| rest));
+    let [interrupts, requests] = all[..] else {
+        panic!("another line: {line}");
+    };
+    assert!((1..QUESTIONS / 2).contains(&interrupts), "{line}");
+    assert!((1..=interrupts).contains(&requests), "{line}");
 }
 
 #[track_caller]
@@ -72,6 +91,35 @@ fn e1000e_sends_and_receives() {
 fn both_at_the_same_time() {
     let both = [(Nic::VirtioNet, "virtio-net"), (Nic::E1000e, "e1000e")];
     checks_itself(&both, 2);
+}
+
+/// Where QEMU's network has several queues, there is a pair of rings for each processor.
+#[test]
+fn virtio_net_has_a_pair_of_rings_for_each_processor() {
+    if let Some(obstacle) = Link::obstacle() {
+        println!("not tested: {obstacle}");
+        return;
+    }
+    // The gateway is the machine that this is, in a namespace of its own.
+    let host = Namespace::new().unwrap();
+    for arguments in [
+        &["tuntap", "add", "tap0", "mode", "tap", "multi_queue"][..],
+        &["address", "add", "10.0.2.2/24", "dev", "tap0"],
+        &["link", "set", "tap0", "up"],
+    ] {
+        host.run("ip", arguments).unwrap();
+    }
+    let network = "tap,id=net0,ifname=tap0,queues=4,script=no,downscript=no";
+    let device = "virtio-net-pci,netdev=net0,mq=on,vectors=10,romfile=";
+    let machine = Machine::new().smp(4).option("selftest=net");
+    let machine = machine.launcher(host.launcher());
+    let arguments = ["-netdev", network, "-device", device];
+    let mut machine = machine.qemu_args(&arguments).start();
+    let line = machine.wait_for("net: interface 0 (virtio-net): ").text;
+    assert!(line.contains(", 4 pairs of rings"), "{line}");
+    all_are_answered(&mut machine, "virtio-net");
+    machine.wait_for("selftest net: ok");
+    machine.expect_exit(&Exit::PowerOff);
 }
 
 /// Polled until the first interrupt comes, and from there on only if no more of them came.

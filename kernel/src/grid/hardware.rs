@@ -247,6 +247,10 @@ impl Machine for Hardware {
     type Tables = Tables;
     type Registers = Registers;
 
+    fn interrupt_begins(&self, vector: u8) {
+        interrupts::begins(vector);
+    }
+
     fn interrupt_seen_to(&self, vector: u8) {
         interrupts::seen_to(vector);
     }

@@ -9,7 +9,8 @@
 //! from the interrupt to then ([`seen_to`]).
 //!
 //! Invariants: the handler allocates nothing, and takes no lock but that of the I/O APICs, to mask a
-//! line; an interrupt for which the core's inbox has no room is latched and becomes a request later,
+//! line; of a device that is seen to by whatever request comes next, one request at most waits
+//! ([`Waiting::One`], [`begins`]); an interrupt for which the core's inbox has no room is latched and becomes a request later,
 //! so none is lost (two of one vector that wait at the same time are one, as in the hardware).
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use spin::Once;
 use vortex_hal::cores::MAX_CORES;
 use vortex_hal::interrupts::{self, VectorError};
 use vortex_hal::ioapic;
+use vortex_queue::Marks;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::{Platform, Request, System};
 
@@ -29,8 +31,18 @@ const NAME: &str = "resource.interrupt";
 /// What a resource wants to be told of an interrupt: the message for the vector.
 pub(crate) type Describe<Y> = fn(u8) -> <Y as System>::Message;
 
+/// How many requests of a vector may wait to be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// One for each interrupt.
+    All,
+    /// One: whoever executes it says so first ([`begins`]), and then sees to all that has come before.
+    One,
+}
+
 /// What becomes of a vector's interrupts.
 struct Route<Y: System> {
+    waiting: Waiting,
     destination: ResourceId,
     source: ResourceId,
     describe: Describe<Y>,
@@ -50,12 +62,24 @@ pub(super) struct Interrupts<Y: System> {
 /// For each vector the input of the I/O APICs that raises it, and 1; 0 for messages.
 static INPUTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 
+/// Vectors of [`Waiting::One`] of which a request is on its way.
+static ON_THEIR_WAY: Marks = Marks::new();
+
+/// Interrupts of [`Waiting::One`] that have come, and those of them that have become requests.
+static CAME: AtomicU64 = AtomicU64::new(0);
+static SENT: AtomicU64 = AtomicU64::new(0);
+
 /// How often an interrupt had to be latched.
 static LATCHED: AtomicU64 = AtomicU64::new(0);
 
 /// How often an interrupt found no room and had to wait.
 pub(crate) fn times_latched() -> u64 {
     LATCHED.load(Ordering::Relaxed)
+}
+
+/// Interrupts of [`Waiting::One`] that have come, and how many requests have come of them.
+pub(crate) fn counted() -> (u64, u64) {
+    (CAME.load(Ordering::Relaxed), SENT.load(Ordering::Relaxed))
 }
 
 /// Has the interrupts of a device become requests to `destination`. The device is to be told the
@@ -67,10 +91,12 @@ pub(crate) fn register<Y: Wired>(
     shared: &Shared<Y>,
     destination: ResourceId,
     describe: Describe<Y>,
+    waiting: Waiting,
 ) -> Result<u8, VectorError> {
     let vector = interrupts::allocate_vector(handle::<Y>)?;
     let source = shared.grid.resource_named(NAME);
     Y::wiring().interrupts.routes[usize::from(vector)].call_once(|| Route {
+        waiting,
         destination,
         source: source.unwrap_or(ResourceId::OUTSIDE),
         describe,
@@ -81,6 +107,11 @@ pub(crate) fn register<Y: Wired>(
 /// This vector is raised by a line, at this input of the I/O APICs.
 pub(crate) fn is_of_line(vector: u8, input: u32) {
     INPUTS[usize::from(vector)].store(input + 1, Ordering::Release);
+}
+
+/// A request of this vector is executed: what interrupts from now on makes another one.
+pub(crate) fn begins(vector: u8) {
+    ON_THEIR_WAY.take(vector);
 }
 
 /// The device that has interrupted by this vector has been seen to.
@@ -104,7 +135,7 @@ fn handle<Y: Wired>(vector: u8) {
     let wiring = Y::wiring();
     if let Some(shared) = wiring.shared.get() {
         let platform = Processor::new(&shared.places);
-        wiring.interrupts.submit(shared, &platform, vector);
+        wiring.interrupts.come(shared, &platform, vector);
     }
 }
 
@@ -119,6 +150,19 @@ impl<Y: System> Interrupts<Y> {
 }
 
 impl<Y: Wired> Interrupts<Y> {
+    /// An interrupt has come: a request, unless one that will do for it has not begun yet.
+    fn come(&self, shared: &Shared<Y>, platform: &Processor, vector: u8) {
+        let route = self.routes[usize::from(vector)].get();
+        if route.is_some_and(|route| route.waiting == Waiting::One) {
+            CAME.fetch_add(1, Ordering::Relaxed);
+            if !ON_THEIR_WAY.set(vector) {
+                return;
+            }
+            SENT.fetch_add(1, Ordering::Relaxed);
+        }
+        self.submit(shared, platform, vector);
+    }
+
     /// Makes a request of an interrupt; latches it where that is not possible now.
     fn submit(&self, shared: &Shared<Y>, platform: &Processor, vector: u8) {
         let Some(route) = self.routes[usize::from(vector)].get() else {

@@ -16,7 +16,7 @@ use vortex_toolkit::Request;
 use vortex_toolkit::ids::ActivityId;
 
 use super::{Failure, ensure};
-use crate::grid::{self, Hardware, Local};
+use crate::grid::{self, Hardware, Local, interrupts};
 use crate::processes::{self, System};
 
 /// Who is asked, and who asks.
@@ -113,11 +113,17 @@ fn check_one(
     };
     ask(wired, local, shared, id, (mac, 1))?;
     logging::print_line(format_args!("net: {name} {mac}: an answer"));
-    let begin = clock::now_ns();
+    let (begin, before) = (clock::now_ns(), interrupts::counted());
     ask(wired, local, shared, id, (mac, BURST))?;
     let counters = shared.nics.describe(id).map(|(_, _, counters, _)| counters);
     let counters = counters.unwrap_or_default();
     report(name, &counters, clock::now_ns() - begin);
+    let after = interrupts::counted();
+    logging::print_line(format_args!(
+        "net: {name}: interrupts for {BURST} packets: {} ({} requests)",
+        after.0 - before.0,
+        after.1 - before.1
+    ));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //!   [`Sender`]s and one [`Receiver`]. A push is one locked operation and says whether the receiver
 //!   was asleep and must be woken; a pop has no locked operation.
 //! - [`Counter`]: a number that one core counts up and every core may read.
+//! - [`Marks`]: of sources that have something to say, at most one word each until somebody listens.
 //! - [`published`]: several such numbers that are read as they were at one instant.
 //!
 //! Nobody waits for anybody here: no operation spins until another party has done something.
@@ -26,6 +27,7 @@ extern crate alloc;
 
 mod counter;
 mod inbox;
+mod marks;
 mod published;
 mod slot;
 #[cfg(loom)]
@@ -35,4 +37,5 @@ mod sync;
 
 pub use counter::Counter;
 pub use inbox::{Full, Receiver, Sender, Wake, channel};
+pub use marks::Marks;
 pub use published::{Published, Publisher, published};

@@ -76,6 +76,11 @@ mod modelled {
         }
 
         /// As `core`'s.
+        pub fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+            self.word.fetch_or(value, order)
+        }
+
+        /// As `core`'s.
         pub fn compare_exchange(
             &self,
             current: u64,

@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use loom::thread::{self, Thread};
 
-use vortex_queue::{Full, Receiver, Sender, Wake, channel, published};
+use vortex_queue::{Full, Marks, Receiver, Sender, Wake, channel, published};
 
 /// Explores all runs with at most `preemptions` forced switches between threads.
 fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -393,5 +393,38 @@ fn published_words_are_as_new_as_the_reader_knows() {
             assert!(word >= known);
         }
         writer.join().unwrap();
+    });
+}
+
+/// A device says something and interrupts, twice; a request looks what it has said. Only an interrupt
+/// that finds no request on its way makes one.
+#[test]
+fn no_interrupt_is_missed_though_requests_are_few() {
+    const SOURCE: u8 = 65;
+    loom::model(|| {
+        let (sender, mut requests) = channel(2);
+        let (marks, said) = (Arc::new(Marks::default()), Arc::new(AtomicU64::new(0)));
+        let device = {
+            let (marks, said) = (marks.clone(), said.clone());
+            thread::spawn(move || {
+                for word in 1..=2 {
+                    said.store(word, Ordering::Relaxed);
+                    if marks.set(SOURCE) {
+                        assert!(sender.push(SOURCE).is_ok(), "at most one is on its way");
+                    }
+                }
+            })
+        };
+        let heard = Arc::new(AtomicU64::new(0));
+        let look = |requests: &mut Receiver<u8>| {
+            while let Some(source) = requests.pop() {
+                marks.take(source);
+                heard.store(said.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        };
+        look(&mut requests);
+        device.join().unwrap();
+        look(&mut requests);
+        assert_eq!(heard.load(Ordering::Relaxed), 2, "the last word is heard");
     });
 }

@@ -19,6 +19,7 @@ use vortex_toolkit::statistics::Usage;
 use vortex_toolkit::{Outcome, Reason, Request, SchedulerSpec, System};
 
 use super::{Received, Shared, core_id, worker_name};
+use crate::grid::interrupts::Waiting;
 use crate::grid::{Processor, Wired, Wiring, interrupts, wake_boot_core};
 use crate::selftest::Failure;
 
@@ -148,7 +149,7 @@ impl Load {
         let workers = (0..count).map(worker).collect();
         let meeting = grid.add_resource("selftest.meeting", on(0..count));
         let interrupt = |_vector| Message::Interrupt;
-        let vector = interrupts::register(shared, meeting, interrupt)
+        let vector = interrupts::register(shared, meeting, interrupt, Waiting::All)
             .map_err(|error| Failure::new(format_args!("{error}")))?;
         let tokens = count * activities.len() * (STAYING + TRAVELLERS);
         Ok(LOAD.call_once(|| Self {
