@@ -393,3 +393,58 @@ fn packets_may_be_anything() {
     let (connections, half_open, ..) = network.len();
     assert_eq!(connections, 0, "{half_open} half open");
 }
+
+/// A datagram without data, from the peer to one of our ports.
+fn datagram_to(port: u16) -> Vec<u8> {
+    let Mac(ours) = EndSettings::number(1).properties.mac;
+    let [high, low] = port.to_be_bytes();
+    let mut frame = [&ours[..], &[2, 0, 0, 0, 0, 2], &[8, 0]].concat();
+    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend([THEIRS, OURS].concat());
+    frame.extend([0x30, 0x39, high, low, 0, 8, 0, 0]);
+    smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..34]).fill_checksum();
+    frame
+}
+
+/// A flood at a closed port: all of it is dropped and counted, few are answered, no buffer is kept;
+/// and who comes to the port then gets what is sent to it.
+#[test]
+fn a_closed_port_costs_little() {
+    const FLOOD: u64 = 500;
+    let mut program = Program::new();
+    program.internet(R14, net::SOCK_DGRAM);
+    program.sleep(900 * MS, BUFFER);
+    program.end([0; 4], 9);
+    program.with_end(linux::__NR_bind, R14);
+    program.call(
+        linux::__NR_read,
+        &[register(R14), value(BUFFER), value(100)],
+    );
+    program.note_register(RAX);
+    program.exit_group(0);
+    let mut pair = Pair::new(1, program, EndSettings::number(1));
+    let out = pair.world.shared.packets().out();
+    for _ in 0..FLOOD {
+        pair.cable.inject(0, &datagram_to(9));
+        pair.world.run_for(100 * US);
+        pair.exchange();
+    }
+    // Without interrupts the interface is looked at every millisecond.
+    pair.world.run_for(3 * MS);
+    let shared = pair.world.shared.clone();
+    let dropped = || shared.network.dropped(crate::net::Reason::NoSocket);
+    assert_eq!(dropped(), FLOOD);
+    assert_eq!(shared.packets().out(), out);
+    let infrastructure = ActivityId::INFRASTRUCTURE;
+    let usage = |kind| {
+        let resource = shared.destination(kind, infrastructure);
+        shared.grid.usage(resource, infrastructure)
+    };
+    assert_eq!(usage(Kind::Icmp).requests, 6, "as many at once as one gets");
+    assert!(usage(Kind::NetRead).bytes >= FLOOD * 28);
+    pair.until(|pair| {
+        pair.cable.inject(0, &datagram_to(9));
+        pair.world.has_ended()
+    });
+    assert_eq!(values(&pair.world), [0], "a datagram without data");
+}
