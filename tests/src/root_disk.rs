@@ -121,6 +121,18 @@ impl RootDisk {
         qemu.into_iter().chain(disk).map(Into::into).collect()
     }
 
+    /// QEMU's arguments for it as the second disk of a guest that has another one for its root.
+    #[must_use]
+    pub fn second(&self) -> Vec<OsString> {
+        let drive = format!(
+            "file={},if=none,id=second,format=raw,cache=unsafe",
+            self.image().display()
+        );
+        let disk = ["-device", "scsi-hd,bus=scsi.0,drive=second"];
+        let qemu = ["-drive", &drive];
+        qemu.into_iter().chain(disk).map(Into::into).collect()
+    }
+
     /// Runs a program of the disk's.
     #[must_use]
     #[track_caller]

@@ -47,7 +47,23 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("\n1\r\n", "top -b -n 1 | grep -c '^CPU:'\r"),
     ("\n1\r\n", "uptime | grep -c load\r"),
     ("\n1\r\n", "grep -c processor /proc/cpuinfo\r"),
-    ("\n2\r\n", "exit 7\r"),
+    // The second disk.
+    ("\n2\r\n", "mount /dev/sdb /mnt && cat /mnt/bin/greeting\r"),
+    ("\nfrom the second disk\r\n", "mount | grep sdb\r"),
+    (
+        "/dev/sdb on /mnt type ext2 (rw)",
+        "cd /mnt/tmp; echo kept > made; umount /mnt || echo busy: $?\r",
+    ),
+    ("\nbusy: 1\r\n", "cd /; umount /mnt && ls /mnt\r"),
+    (
+        "\nhidden\r\n",
+        "mount -r -t ext2 /dev/sdb /mnt; cat /mnt/tmp/made\r",
+    ),
+    (
+        "\nkept\r\n",
+        "echo not > /mnt/tmp/made || echo failed: $?\r",
+    ),
+    ("\nfailed: 1\r\n", "umount /mnt; exit 7\r"),
 ];
 
 #[test]
@@ -83,15 +99,20 @@ fn a_session_of_a_hundred_commands_is_as_on_linux() {
 }
 
 /// A shell on the terminal: keys that edit, interrupt, stop and end; jobs in the foreground and in the
-/// background; what tools find in `/proc`.
+/// background; what tools find in `/proc`; a second disk, mounted and taken away again.
 #[test]
 fn a_shell_is_typed_at() {
     let Some(busybox) = busybox() else { return };
     let disk = RootDisk::new(
         64,
-        &[("/bin/busybox", &std::fs::read(&busybox.file).unwrap())],
+        &[
+            ("/bin/busybox", &std::fs::read(&busybox.file).unwrap()),
+            ("/mnt/hidden/file", b""),
+        ],
     );
+    let second = RootDisk::new(64, &[("/bin/greeting", b"from the second disk\n")]);
     let mut program = disk.program("/bin/busybox", &["sh", "-i"]);
+    program.extra.extend(second.second());
     program.files.push(busybox);
     program.options.push("terminal=99x33".into());
     program.environment = [("PS1", "ready>"), ("TERM", "dumb")]
@@ -99,6 +120,8 @@ fn a_shell_is_typed_at() {
         .into();
     let ran = run_and_type(&program, DIALOGUE);
     ran.expect_status(7);
+    assert_eq!(second.contents("/tmp/made"), b"kept\n");
+    second.check();
 }
 
 /// Debian's BusyBox; `None`, and it is said, where packages cannot be fetched.

@@ -5,8 +5,8 @@
 //! An operation begins as the blocking call does and completes into its ring instead of waking its
 //! thread: the blocking call is this one and a wait. What a file of the archive can do at once is
 //! completed when it is submitted. On sockets, pipes, event counters and timers, where Linux's
-//! io_submit(2) itself waits, it returns here, and the operation waits (see [`stream`]). A wait that
-//! times out gets the events there are, even if those are fewer than were asked for.
+//! io_submit(2) itself waits, it returns here, and the operation waits (`asynchronous/stream.rs`). A
+//! wait that times out gets the events there are, even if those are fewer than were asked for.
 
 mod poll;
 mod stream;
