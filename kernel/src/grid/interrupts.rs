@@ -10,8 +10,9 @@
 //!
 //! Invariants: the handler allocates nothing, and takes no lock but that of the I/O APICs, to mask a
 //! line; of a device that is seen to by whatever request comes next, one request at most waits
-//! ([`Waiting::One`], [`begins`]); an interrupt for which the core's inbox has no room is latched and becomes a request later,
-//! so none is lost (two of one vector that wait at the same time are one, as in the hardware).
+//! ([`Waiting::One`], [`begins`]); an interrupt for which the core's inbox has no room is latched and
+//! becomes a request later, so none is lost (two of one vector that wait at the same time are one, as in
+//! the hardware).
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
