@@ -92,10 +92,29 @@ struct Work<M: Machine> {
 /// What comes of an attempt.
 enum Step {
     Ended(Result<u64, Errno>),
+    /// Nobody is there to take it: what ends it so is a signal to the process, too.
+    Broken,
     /// The file must become ready for this.
     Waits(Events),
     /// Others go first.
     Pauses,
+}
+
+impl Step {
+    /// What is to become of an operation after an attempt.
+    fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Ok(bytes) => Self::Ended(Ok(*bytes)),
+            Err(Failure::Blocks(_, events)) => Self::Waits(*events),
+            Err(Failure::Pauses) => Self::Pauses,
+            Err(Failure::Broken) => Self::Broken,
+            Err(Failure::Error(error)) => Self::Ended(Err(*error)),
+            // The buffers are pinned, and streams leave nothing to others.
+            Err(Failure::User(_) | Failure::Signals(..) | Failure::Left(_)) => {
+                Self::Ended(Err(Errno::EFAULT))
+            }
+        }
+    }
 }
 
 /// An operation on a stream.
@@ -166,7 +185,7 @@ impl<M: Machine> StreamIo<M> {
         let outcome = self.transfer(&mut work);
         let now = context.now();
         let is_late = self.never_waits || work.late.is_some_and(|late| late.deadline() <= now);
-        let step = self.judge(shared, context, &outcome, work.done);
+        let step = Step::of(&outcome);
         let moved = match step {
             Step::Ended(Ok(bytes)) => bytes,
             _ => work.done,
@@ -181,6 +200,7 @@ impl<M: Machine> StreamIo<M> {
                 self.end(shared, context, work, late);
             }
             Step::Ended(result) => self.end(shared, context, work, result),
+            Step::Broken => self.end_broken(shared, context, work),
             Step::Waits(events) => self.wait(shared, context, work, events),
             Step::Pauses => {
                 self.put_back(shared, context, work);
@@ -211,32 +231,21 @@ impl<M: Machine> StreamIo<M> {
         outcome
     }
 
-    /// What is to become of it.
-    fn judge(
+    /// Ends since nobody is there to take more. The event comes before the signal, so that who waits for
+    /// it has it, and is not interrupted instead.
+    fn end_broken(
         &self,
         shared: &Arc<Shared<M>>,
         context: &mut Context<'_, Vortex<M>>,
-        outcome: &Outcome,
-        done: u64,
-    ) -> Step {
-        match outcome {
-            Ok(bytes) => Step::Ended(Ok(*bytes)),
-            Err(Failure::Blocks(_, events)) => Step::Waits(*events),
-            Err(Failure::Pauses) => Step::Pauses,
-            Err(Failure::Broken) => {
-                if let Some(process) = self.process.upgrade() {
-                    signals::send(shared, context, &process, Signal::PIPE);
-                }
-                Step::Ended(match done {
-                    0 => Err(Errno::EPIPE),
-                    done => Ok(done),
-                })
-            }
-            Err(Failure::Error(error)) => Step::Ended(Err(*error)),
-            // The buffers are pinned, and streams leave nothing to others.
-            Err(Failure::User(_) | Failure::Signals(..) | Failure::Left(_)) => {
-                Step::Ended(Err(Errno::EFAULT))
-            }
+        work: Work<M>,
+    ) {
+        let result = match work.done {
+            0 => Err(Errno::EPIPE),
+            done => Ok(done),
+        };
+        self.end(shared, context, work, result);
+        if let Some(process) = self.process.upgrade() {
+            signals::send(shared, context, &process, Signal::PIPE);
         }
     }
 
