@@ -288,6 +288,7 @@ impl<B: Bus> Running<B> {
         if let Some((_, control)) = &mut self.control
             && let Some(pairs) = control.answer()
         {
+            log::info!("virtio-net: {pairs} pairs of rings in use");
             self.in_use = pairs;
             self.control = None;
         }
