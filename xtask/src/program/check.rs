@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use vortex_resources::calls;
 use vortex_resources::errno::Errno;
-use vortex_resources::executable::{self, Plan, Script};
+use vortex_resources::executable::{self, Plan, Refused, Script};
 use vortex_resources::files::{Archive, Failure, Names};
 use vortex_resources::machine::Frame;
 use vortex_resources::object::References;
@@ -61,12 +61,14 @@ pub(super) fn program(
         Err(error) => bail!("{path} cannot be started: {}", error.name().unwrap_or("?")),
     };
     let wants = if Script::is_one(&*object) {
-        Script::of(&*object).map(|script| script.interpreter)
+        let script = Script::of(&*object).ok_or(Refused::Script);
+        script.map(|script| Some(script.interpreter))
     } else {
-        match Plan::of(&*object, 0).and_then(|_| executable::interpreter(&*object)) {
-            Ok(wants) => wants,
-            Err(refused) => bail!("{path} cannot be started: {refused}"),
-        }
+        Plan::of(&*object, 0).and_then(|_| executable::interpreter(&*object))
+    };
+    let wants = match wants {
+        Ok(wants) => wants,
+        Err(refused) => bail!("{path} cannot be started: {refused}"),
     };
     let names = Names {
         archive: &archive,
