@@ -46,7 +46,6 @@ pub struct Machine {
     ramdisk: Ramdisk,
     debug_exit: bool,
     alone: bool,
-    launcher: Vec<OsString>,
     extra: Vec<OsString>,
 }
 
@@ -68,7 +67,6 @@ impl Machine {
             ramdisk: Ramdisk::Options(Vec::new()),
             debug_exit: true,
             alone: false,
-            launcher: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -138,12 +136,6 @@ impl Machine {
         self
     }
 
-    /// Started by this command, such as one that enters a namespace.
-    pub fn launcher(mut self, launcher: Vec<OsString>) -> Self {
-        self.launcher = launcher;
-        self
-    }
-
     /// While no other guest runs: for tests that look at the time.
     pub fn alone(mut self) -> Self {
         self.alone = true;
@@ -174,7 +166,6 @@ impl Machine {
         config.machine = self.mainboard;
         config.cpu = self.cpu;
         config.debug_exit = self.debug_exit;
-        config.launcher = self.launcher;
         config.extra = self.extra;
         let slots = if self.alone {
             Slots::all()?

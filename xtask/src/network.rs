@@ -51,7 +51,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When there are no such namespaces here, or no right to make them.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let has_users = !rustix::process::geteuid().is_root();
         let mut unshare = Command::new(tool("unshare")?);
         if has_users {
