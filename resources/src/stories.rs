@@ -3,10 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use linux_raw_sys::general as linux;
+use linux_raw_sys::{general as linux, net as socket};
 
 use crate::errno::Errno;
-use crate::fake::program::register::{R12, R13, R14, RAX, RDI, RSI};
+use crate::fake::program::register::{R12, R13, R14, R15, RAX, RDI, RSI};
 use crate::fake::program::{Condition, DATA, Instruction, Label, Operand, Program};
 use crate::fake::world::World;
 use crate::process::ExitStatus;
@@ -52,6 +52,9 @@ fn register(number: usize) -> Operand {
 fn value(value: u64) -> Operand {
     Operand::Value(value)
 }
+
+/// `sockaddr_in` of port 80 at the loop-back interface, its first half.
+const WEB: u64 = u64::from_le_bytes([2, 0, 0, 80, 127, 0, 0, 1]);
 
 /// What programs do often.
 impl Program {
@@ -108,6 +111,34 @@ impl Program {
     fn wake(&mut self, word: u64, count: u64) {
         let wake = u64::from(linux::FUTEX_WAKE) | PRIVATE;
         self.call(linux::__NR_futex, &[word, wake, count].map(value));
+    }
+
+    /// A connection over the loop-back interface, with an address at `place`: who connects has R14, who
+    /// accepts R15.
+    fn web_pair(&mut self, place: u64) {
+        let (internet, stream) = (u64::from(socket::AF_INET), u64::from(socket::SOCK_STREAM));
+        self.store_long(value(place), value(WEB));
+        self.store_long(value(place + 8), value(0));
+        for fd in [R13, R14] {
+            self.call(linux::__NR_socket, &[internet, stream, 0].map(value));
+            self.push(Instruction::Set(fd, register(RAX)));
+        }
+        let named = |fd| [register(fd), value(place), value(16)];
+        self.call(linux::__NR_bind, &named(R13));
+        self.call(linux::__NR_listen, &[register(R13), value(8)]);
+        self.call(linux::__NR_connect, &named(R14));
+        self.call(linux::__NR_accept, &[register(R13), value(0), value(0)]);
+        self.push(Instruction::Set(R15, register(RAX)));
+        self.call(linux::__NR_close, &[register(R13)]);
+    }
+
+    fn fork(&mut self, child: Label) {
+        self.call(linux::__NR_fork, &[]);
+        self.jump_if(RAX, Condition::Equal, 0, child);
+    }
+
+    fn wait_for_child(&mut self) {
+        self.call(linux::__NR_wait4, &[u64::MAX, 0, 0, 0].map(value));
     }
 
     /// Sleeps; the time is written at an address first.

@@ -1,7 +1,6 @@
 //! Native asynchronous I/O on what has no position.
 
 use super::*;
-use crate::fake::program::register::R15;
 use linux_raw_sys::net;
 
 /// Where programs keep what calls take and give.
@@ -18,8 +17,6 @@ const EVENT: u64 = 32;
 /// `IOCB_CMD_…` of linux/aio_abi.h.
 const PREAD: u64 = 0;
 const PWRITE: u64 = 1;
-/// Port 80 and 127.0.0.1, as `struct sockaddr_in` begins.
-const WEB: u64 = u64::from_le_bytes([2, 0, 0, 80, 127, 0, 0, 1]);
 
 const fn block(number: u64) -> u64 {
     BLOCKS + number * BLOCK
@@ -87,34 +84,6 @@ impl Program {
         self.load(R14, value(FDS)).load(R15, value(FDS + 4));
     }
 
-    /// A connection over the loop-back interface, of which each end is in a register.
-    fn tcp_pair(&mut self) {
-        let (internet, stream) = (u64::from(net::AF_INET), u64::from(net::SOCK_STREAM));
-        self.store_long(value(FDS), value(WEB));
-        self.store_long(value(FDS + 8), value(0));
-        for fd in [R13, R14] {
-            self.call(linux::__NR_socket, &[internet, stream, 0].map(value));
-            self.push(Instruction::Set(fd, register(RAX)));
-        }
-        let place = [register(R13), value(FDS), value(16)];
-        self.call(linux::__NR_bind, &place);
-        self.call(linux::__NR_listen, &[register(R13), value(8)]);
-        let place = [register(R14), value(FDS), value(16)];
-        self.call(linux::__NR_connect, &place);
-        self.call(linux::__NR_accept, &[register(R13), value(0), value(0)]);
-        self.push(Instruction::Set(R15, register(RAX)));
-        self.call(linux::__NR_close, &[register(R13)]);
-    }
-
-    fn forks(&mut self, child: Label) {
-        self.call(linux::__NR_fork, &[]);
-        self.jump_if(RAX, Condition::Equal, 0, child);
-    }
-
-    fn child_has_ended(&mut self) {
-        self.call(linux::__NR_wait4, &[u64::MAX, 0, 0, 0].map(value));
-    }
-
     fn plain(&mut self, number: u32, fd: usize, at: u64, bytes: u64) {
         self.call(number, &[register(fd), value(at), value(bytes)]);
     }
@@ -133,10 +102,10 @@ fn reads_complete_in_order() {
         let mut program = Program::new();
         let child = program.label();
         match tcp {
-            true => program.tcp_pair(),
+            true => program.web_pair(FDS),
             false => program.unix_pair(),
         }
-        program.forks(child);
+        program.fork(child);
         program.set_up(8);
         for number in 0..3 {
             program.prepare(number, PREAD, R14, (BUFFER + number * 64, 4));
@@ -149,7 +118,7 @@ fn reads_complete_in_order() {
                 .load(R12, value(BUFFER + number * 64))
                 .note_register(R12);
         }
-        program.child_has_ended();
+        program.wait_for_child();
         program.exit_group(0);
         program.bind(child);
         program.compute(2 * MS);
@@ -173,15 +142,15 @@ fn a_write_goes_on_when_there_is_room() {
     for cores in [1, 2] {
         let mut program = Program::new();
         let (child, end) = (program.label(), program.label());
-        program.tcp_pair();
-        program.forks(child);
+        program.web_pair(FDS);
+        program.fork(child);
         program.call(linux::__NR_close, &[register(R15)]);
         program.set_up(2);
         program.prepare(0, PWRITE, R14, (BUFFER, ALL));
         program.submit(0, 1);
         program.events(1);
         program.call(linux::__NR_close, &[register(R14)]);
-        program.child_has_ended();
+        program.wait_for_child();
         program.exit_group(0);
         program.bind(child);
         program.call(linux::__NR_close, &[register(R14)]);
@@ -249,13 +218,13 @@ fn who_is_killed_leaves_nothing() {
     for cores in [1, 2] {
         let mut program = Program::new();
         let child = program.label();
-        program.tcp_pair();
-        program.forks(child);
+        program.web_pair(FDS);
+        program.fork(child);
         program.push(Instruction::Set(R13, register(RAX)));
         program.call(linux::__NR_close, &[register(R14)]);
         program.compute(5 * MS);
         program.call(linux::__NR_kill, &[register(R13), value(9)]);
-        program.child_has_ended();
+        program.wait_for_child();
         let top = program.here();
         let end = program.label();
         program.plain(linux::__NR_read, R15, BUFFER, 100_000);
@@ -356,7 +325,7 @@ fn an_operation_fails_as_the_call_would() {
 #[test]
 fn attempts_are_paid_by_the_sockets_activity() {
     let mut program = Program::new();
-    program.tcp_pair();
+    program.web_pair(FDS);
     program.call(
         vortex_abi::calls::SOCKET_ASSIGN as u32,
         &[register(R14), value(2)],

@@ -1,38 +1,16 @@
 //! What sockets may hold, and what their timers cost.
 
 use super::*;
-use crate::fake::program::register::R15;
 use crate::net::{Bill, Paid};
 use crate::system::{Kind, SOCKET_LIMIT};
-use linux_raw_sys::net;
 use vortex_tcp::Account;
 
 const PLACE: u64 = DATA + 0x3000;
 const BUFFER: u64 = DATA + 0x8000;
-/// Port 80 and 127.0.0.1, as `struct sockaddr_in` begins.
-const WEB: u64 = u64::from_le_bytes([2, 0, 0, 80, 127, 0, 0, 1]);
 
 impl Program {
     fn move_bytes(&mut self, number: u32, fd: usize, bytes: u64) {
         self.call(number, &[register(fd), value(BUFFER), value(bytes)]);
-    }
-
-    /// A connection over the loop-back interface: who connects has R14, who accepts R15.
-    fn web_pair(&mut self) {
-        let (internet, stream) = (u64::from(net::AF_INET), u64::from(net::SOCK_STREAM));
-        self.store_long(value(PLACE), value(WEB));
-        self.store_long(value(PLACE + 8), value(0));
-        for fd in [R13, R14] {
-            self.call(linux::__NR_socket, &[internet, stream, 0].map(value));
-            self.push(Instruction::Set(fd, register(RAX)));
-        }
-        let place = |fd| [register(fd), value(PLACE), value(16)];
-        self.call(linux::__NR_bind, &place(R13));
-        self.call(linux::__NR_listen, &[register(R13), value(8)]);
-        self.call(linux::__NR_connect, &place(R14));
-        self.call(linux::__NR_accept, &[register(R13), value(0), value(0)]);
-        self.push(Instruction::Set(R15, register(RAX)));
-        self.call(linux::__NR_close, &[register(R13)]);
     }
 
     /// Writes without waiting until that fails; how many bytes that were, and the failure, are noted.
@@ -68,7 +46,7 @@ fn leave_bytes(world: &World, room: u64) -> Bill {
 fn what_an_activitys_sockets_hold_is_limited() {
     const ROOM: u64 = 100_000;
     let mut program = Program::new();
-    program.web_pair();
+    program.web_pair(PLACE);
     program.fill(R14);
     program.fill(R15);
     program.exit_group(0);
@@ -95,7 +73,7 @@ fn a_busy_connection_seldom_has_a_timer_set() {
     const ROUNDS: u64 = 300;
     let mut program = Program::new();
     let child = program.label();
-    program.web_pair();
+    program.web_pair(PLACE);
     program.call(linux::__NR_fork, &[]);
     program.jump_if(RAX, Condition::Equal, 0, child);
     program.repeat(R12, ROUNDS, |program| {

@@ -1,7 +1,6 @@
 //! Pipes, event counters and epolls.
 
 use super::*;
-use crate::fake::program::register::R15;
 
 /// Where programs keep descriptors, buffers and structures.
 const FDS: u64 = DATA + 0x3000;
@@ -27,15 +26,6 @@ impl Program {
 
     fn close(&mut self, fd: usize) {
         self.call(linux::__NR_close, &[register(fd)]);
-    }
-
-    fn fork(&mut self, child: Label) {
-        self.call(linux::__NR_fork, &[]);
-        self.jump_if(RAX, Condition::Equal, 0, child);
-    }
-
-    fn wait_for_child(&mut self) {
-        self.call(linux::__NR_wait4, &[u64::MAX, 0, 0, 0].map(value));
     }
 
     /// Has an epoll (in a register) watch a descriptor.

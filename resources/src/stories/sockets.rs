@@ -1,7 +1,6 @@
 //! Sockets over the loop-back interface, and inside the machine.
 
 use super::*;
-use crate::fake::program::register::R15;
 use crate::net::Reason;
 use linux_raw_sys::net;
 

@@ -14,7 +14,6 @@ use vortex_toolkit::ids::CoreId;
 
 use super::*;
 use crate::fake::processor::FakeMachine;
-use crate::fake::program::register::R15;
 use crate::machine::Machine;
 use crate::net::buffer::{Buffer, Pool};
 use crate::net::cable::{Cable, End, Settings as EndSettings};
