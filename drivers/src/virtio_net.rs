@@ -324,8 +324,8 @@ impl<B: Bus> Running<B> {
 
     /// Whether there is a link.
     fn link(&self, transport: &mut impl Transport) -> bool {
-        let status = transport.configuration(configuration::MAC_AND_STATUS) >> 16;
-        !self.reports_link || status as u16 & configuration::LINK_UP != 0
+        !self.reports_link
+            || transport.configuration16(configuration::STATUS) & configuration::LINK_UP != 0
     }
 }
 

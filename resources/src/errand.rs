@@ -80,6 +80,13 @@ impl<M: Machine> Here<M> {
         self.port.head().destination
     }
 
+    /// Lets others go first in the middle of much work, which would keep the core from them as long as it
+    /// takes: goes on when a request of this activity's to a resource of this kind has had its turn.
+    pub(crate) async fn give_way(&self, kind: Kind) {
+        // Who cannot even ask has ended, and has no others to keep waiting.
+        let _ = self.visit(kind, self.activity(), |_| async {}).await;
+    }
+
     /// Has a resource of this kind do a piece of work, on the account of `payer`, and waits for what
     /// comes of it.
     ///

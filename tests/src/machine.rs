@@ -46,6 +46,7 @@ pub struct Machine {
     ramdisk: Ramdisk,
     debug_exit: bool,
     alone: bool,
+    launcher: Vec<OsString>,
     extra: Vec<OsString>,
 }
 
@@ -67,6 +68,7 @@ impl Machine {
             ramdisk: Ramdisk::Options(Vec::new()),
             debug_exit: true,
             alone: false,
+            launcher: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -136,6 +138,12 @@ impl Machine {
         self
     }
 
+    /// Started by this command, such as one that enters a namespace.
+    pub fn launcher(mut self, launcher: Vec<OsString>) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// While no other guest runs: for tests that look at the time.
     pub fn alone(mut self) -> Self {
         self.alone = true;
@@ -166,6 +174,7 @@ impl Machine {
         config.machine = self.mainboard;
         config.cpu = self.cpu;
         config.debug_exit = self.debug_exit;
+        config.launcher = self.launcher;
         config.extra = self.extra;
         let slots = if self.alone {
             Slots::all()?

@@ -2,6 +2,7 @@
 //! thousands of times.
 
 use vortex_tests::{Exit, Machine, RunningMachine};
+use xtask::network::{Link, Namespace};
 use xtask::nic::{Nic, arguments};
 
 /// What the check asks.
@@ -90,6 +91,35 @@ fn e1000e_sends_and_receives() {
 fn both_at_the_same_time() {
     let both = [(Nic::VirtioNet, "virtio-net"), (Nic::E1000e, "e1000e")];
     checks_itself(&both, 2);
+}
+
+/// Where QEMU's network has several queues, there is a pair of rings for each processor.
+#[test]
+fn virtio_net_has_a_pair_of_rings_for_each_processor() {
+    if let Some(obstacle) = Link::obstacle() {
+        println!("not tested: {obstacle}");
+        return;
+    }
+    // The gateway is the machine that this is, in a namespace of its own.
+    let host = Namespace::new().unwrap();
+    for arguments in [
+        &["tuntap", "add", "tap0", "mode", "tap", "multi_queue"][..],
+        &["address", "add", "10.0.2.2/24", "dev", "tap0"],
+        &["link", "set", "tap0", "up"],
+    ] {
+        host.run("ip", arguments).unwrap();
+    }
+    let network = "tap,id=net0,ifname=tap0,queues=4,script=no,downscript=no";
+    let device = "virtio-net-pci,netdev=net0,mq=on,vectors=10,romfile=";
+    let machine = Machine::new().smp(4).option("selftest=net");
+    let machine = machine.launcher(host.launcher());
+    let arguments = ["-netdev", network, "-device", device];
+    let mut machine = machine.qemu_args(&arguments).start();
+    let line = machine.wait_for(" pairs of rings in use").text;
+    assert!(line.contains("virtio-net: 4 pairs"), "{line}");
+    all_are_answered(&mut machine, "virtio-net");
+    machine.wait_for("selftest net: ok");
+    machine.expect_exit(&Exit::PowerOff);
 }
 
 /// Polled until the first interrupt comes, and from there on only if no more of them came.

@@ -15,6 +15,7 @@ pub mod apachebench;
 pub mod boot_image;
 pub mod boot_server;
 mod console;
+pub mod counts;
 pub mod disks;
 pub mod endurance;
 pub mod firmware;

@@ -51,7 +51,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When there are no such namespaces here, or no right to make them.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let has_users = !rustix::process::geteuid().is_root();
         let mut unshare = Command::new(tool("unshare")?);
         if has_users {
@@ -237,6 +237,17 @@ impl Link {
         Ok(address)
     }
 
+    /// Frames that have passed between the guest and its end of the link by now, both ways; one that is
+    /// cut into segments later counts once.
+    ///
+    /// # Errors
+    /// When the host does not tell.
+    pub fn frames(&self) -> Result<u64> {
+        let file = format!("/proc/{}/net/dev", self.guest.holder.id());
+        let devices = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        frames(&devices, TAP).with_context(|| format!("{file} does not tell of {TAP}"))
+    }
+
     /// QEMU's arguments for a network card of this kind at the guest's end.
     #[must_use]
     pub fn device(&self, kind: &str) -> [OsString; 4] {
@@ -245,6 +256,16 @@ impl Link {
         let device = format!("{kind},netdev=link0,romfile=");
         ["-netdev", &tap, "-device", &device].map(OsString::from)
     }
+}
+
+/// What a device has received and sent, as `/proc/net/dev` has it: after its name eight figures each, the
+/// second of which are frames.
+fn frames(devices: &str, device: &str) -> Option<u64> {
+    let mut lines = devices.lines().filter_map(|line| line.split_once(':'));
+    let (_, figures) = lines.find(|(name, _)| name.trim() == device)?;
+    let figures: Vec<&str> = figures.split_whitespace().collect();
+    let figure = |index: usize| figures.get(index)?.parse::<u64>().ok();
+    Some(figure(1)? + figure(9)?)
 }
 
 /// Holds what a device sends to a rate.

@@ -5,6 +5,7 @@
 //! anybody gets who runs that command.
 
 mod page;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -17,6 +18,8 @@ use xtask::{ui, workspace};
 use page::{Origin, Page};
 
 /// Run the experiments beside Linux in the same QEMU, and write what came out as a page of tables
+///
+/// If all are run, the table in README.md is made anew, too.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these; all without it
@@ -104,6 +107,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let out = workspace::root().join(&args.out);
     workspace::write_whole(&out, page.to_string().as_bytes())?;
     ui::done(&format!("wrote {}", out.display()));
+    if args.only.is_empty() {
+        let readme = workspace::root().join("README.md");
+        let text = std::fs::read_to_string(&readme)
+            .with_context(|| format!("cannot read {}", readme.display()))?;
+        let text = summary::put(&text, &page.summary())
+            .with_context(|| format!("cannot put the table into {}", readme.display()))?;
+        workspace::write_whole(&readme, text.as_bytes())?;
+        ui::done(&format!("put the table into {}", readme.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -99,8 +99,11 @@ pub trait Transport: Send + 'static {
     fn acknowledge(&mut self);
     /// Tells the device that there is something in a queue that was set up.
     fn notify(&mut self, queue: u16);
-    /// Reads 32 bits of the device's own configuration; `offset` is a multiple of 4.
+    /// Reads 32 bits of the device's own configuration; `offset` is a multiple of 4. A field is read as
+    /// wide as it is (section 4.1.3.1): what goes beyond the end of what a device has may read as ones.
     fn configuration(&mut self, offset: usize) -> u32;
+    /// Reads 16 bits of it; `offset` is a multiple of 2.
+    fn configuration16(&mut self, offset: usize) -> u16;
     /// Writes 32 bits of the device's own configuration.
     fn set_configuration(&mut self, offset: usize, value: u32);
 }
@@ -289,6 +292,13 @@ impl<R: Registers + Send + 'static> Transport for PciTransport<R> {
     fn configuration(&mut self, offset: usize) -> u32 {
         match &self.device {
             Some(device) if offset + 4 <= self.device_bytes => device.read32(offset),
+            _ => 0,
+        }
+    }
+
+    fn configuration16(&mut self, offset: usize) -> u16 {
+        match &self.device {
+            Some(device) if offset + 2 <= self.device_bytes => device.read16(offset),
             _ => 0,
         }
     }

@@ -19,7 +19,7 @@ const LOOK_NS: u64 = 1_000_000;
 /// Descriptors of a ring: more are of no use, and fewer do not hold a frame in parts.
 const RING_SIZE: u16 = 256;
 const LEAST_SIZE: u16 = 32;
-/// MTUs, where the device does not say a sensible one.
+/// MTUs: where the device says none, and the least.
 const MTU: u16 = 1500;
 const LEAST_MTU: u16 = 576;
 /// A tag of a virtual network is not cut off a received packet.
@@ -151,15 +151,18 @@ impl<B: Bus, T: Transport> VirtioNet<B, T> {
         if features & feature::MAC == 0 {
             return Err(SetupError::NoAddress);
         }
-        let sizes = transport.configuration(configuration::PAIRS_AND_MTU);
         let offered = match features & FOR_PAIRS {
-            FOR_PAIRS => (sizes as u16).max(1),
+            FOR_PAIRS => transport.configuration16(configuration::PAIRS).max(1),
             _ => 1,
         };
         let count = offered.min(self.most_pairs);
         self.bus.set_master(true);
         self.transport.interrupt_on_change(Some(0));
-        let mtu = mtu(features, (sizes >> 16) as u16);
+        let mtu = match features & feature::MTU {
+            0 => MTU,
+            _ => self.transport.configuration16(configuration::MTU),
+        };
+        let mtu = sensible(mtu, features);
         let pairs: Result<Vec<_>, _> = (0..count)
             .map(|pair| self.make_pair(pair, features, mtu))
             .collect();
@@ -184,12 +187,11 @@ impl<B: Bus, T: Transport> VirtioNet<B, T> {
     }
 
     fn properties(&mut self, features: u64, mtu: u16) -> Properties {
-        let low = self.transport.configuration(configuration::MAC);
-        let high = self.transport.configuration(configuration::MAC_AND_STATUS);
+        let mac = [0, 2, 4].map(|at| self.transport.configuration16(configuration::MAC + at));
         let checksum = features & feature::CHECKSUM != 0;
         let cuts = checksum && features & feature::SEGMENTATION != 0;
         Properties {
-            mac: wire::mac(low, high),
+            mac: wire::mac(mac),
             mtu,
             queues: 1,
             checksum,
@@ -252,11 +254,8 @@ impl<B: Bus> Running<B> {
 
 /// The most bytes of a packet: what the device says, but no more than fits a buffer if one cannot be
 /// in several.
-fn mtu(features: u64, said: u16) -> u16 {
-    let said = match features & feature::MTU {
-        0 => MTU,
-        _ => said.max(LEAST_MTU),
-    };
+fn sensible(mtu: u16, features: u64) -> u16 {
+    let said = mtu.max(LEAST_MTU);
     match features & feature::MERGEABLE {
         0 => said.min((BUFFER - wire::HEADER - ETHERNET - TAG) as u16),
         _ => said,

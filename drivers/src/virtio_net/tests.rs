@@ -117,12 +117,19 @@ impl Transport for Link {
     }
 
     fn configuration(&mut self, offset: usize) -> u32 {
+        panic!("there are no 32 bits at {offset}")
+    }
+
+    fn configuration16(&mut self, offset: usize) -> u16 {
         let device = self.device();
         match offset {
-            0 => u32::from_le_bytes([2, 0, 0, 1]),
-            4 => u32::from_le_bytes([2, 3, u8::from(device.has_link), 0]),
-            8 => u32::from(device.mtu) << 16 | u32::from(PAIRS),
-            _ => panic!("there is nothing at {offset}"),
+            0 | 4 => u16::from_le_bytes([2, if offset == 0 { 0 } else { 3 }]),
+            2 => u16::from_le_bytes([0, 1]),
+            6 => device.has_link.into(),
+            8 if device.features & wire::feature::PAIRS != 0 => PAIRS,
+            10 if device.features & wire::feature::MTU != 0 => device.mtu,
+            // As from QEMU, beyond what belongs to the features it offers.
+            _ => u16::MAX,
         }
     }
 
@@ -627,6 +634,15 @@ fn several_pairs_are_used_once_the_device_has_agreed() {
         assert_eq!(rig.host.received().len(), pairs);
         assert_eq!(rig.host.sent.len(), 6);
     }
+}
+
+/// Its configuration ends before the MTU then: two bytes are there, four are not.
+#[test]
+fn there_are_several_pairs_without_an_mtu() {
+    let rig = Rig::with(ALL & !feature::MTU, 2, |_| {});
+    assert_eq!(rig.driver.properties().mtu, 1500);
+    assert!(rig.link.device().queues.contains_key(&3));
+    assert!(!rig.link.device().queues.contains_key(&5));
 }
 
 #[test]

@@ -24,14 +24,15 @@ pub(super) mod feature {
     pub(in super::super) const PAIRS: u64 = 1 << 22;
 }
 
-/// Offsets in the device's configuration (section 5.1.4), of 32-bit words.
+/// Offsets in the device's configuration (section 5.1.4), of 16 bits each. One that belongs to a feature
+/// that the device does not offer may lie beyond its end.
 pub(super) mod configuration {
-    /// The first four bytes of the address.
+    /// The six bytes of the address.
     pub(in super::super) const MAC: usize = 0;
-    /// The last two, and above them the status.
-    pub(in super::super) const MAC_AND_STATUS: usize = 4;
-    /// The most pairs of queues, and above them the MTU.
-    pub(in super::super) const PAIRS_AND_MTU: usize = 8;
+    pub(in super::super) const STATUS: usize = 6;
+    /// The most pairs of queues.
+    pub(in super::super) const PAIRS: usize = 8;
+    pub(in super::super) const MTU: usize = 10;
     /// Bit of the status: there is a link.
     pub(in super::super) const LINK_UP: u16 = 1;
 }
@@ -51,9 +52,9 @@ pub(super) const SET_PAIRS: [u8; 2] = [4, 0];
 /// The answer to a command: well done.
 pub(super) const OK: u8 = 0;
 
-/// The address, by the first two words of the configuration.
-pub(super) fn mac(low: u32, high: u32) -> Mac {
-    let ([a, b, c, d], [e, f, ..]) = (low.to_le_bytes(), high.to_le_bytes());
+/// The address, by its halves of 16 bits.
+pub(super) fn mac(parts: [u16; 3]) -> Mac {
+    let [[a, b], [c, d], [e, f]] = parts.map(u16::to_le_bytes);
     Mac([a, b, c, d, e, f])
 }
 

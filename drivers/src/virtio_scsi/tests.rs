@@ -93,6 +93,10 @@ impl Transport for Link {
         }
     }
 
+    fn configuration16(&mut self, offset: usize) -> u16 {
+        panic!("there are no 16 bits at {offset}")
+    }
+
     fn set_configuration(&mut self, _: usize, _: u32) {}
 }
 

@@ -219,14 +219,14 @@ async fn perform<M: Machine>(
         }
         Operation::SyncAll => cache::sync(here).await?,
         Operation::Evict(inode) => {
-            return Ok(cache::evict_file(&here.shared, &inode, 0..u64::MAX, None));
+            return Ok(cache::evict_file(here, &inode, 0..u64::MAX, None).await);
         }
         Operation::Discard(inode, pages) => {
-            cache::evict_file(&here.shared, &inode, pages, None);
+            cache::evict_file(here, &inode, pages, None).await;
         }
         Operation::Mount(mounting) => mounts::mount(here, *mounting).await?,
         Operation::Unmount(system) => mounts::unmount(here, system).await?,
-        Operation::EvictOf(activity) => return Ok(cache::evict_of(here, activity)),
+        Operation::EvictOf(activity) => return Ok(cache::evict_of(here, activity).await),
         Operation::List(file, inode, buffer) => {
             return list::list_on_disk(here, thread, &file, &inode, buffer).await;
         }

@@ -1,8 +1,9 @@
 //! `cargo xtask bench web`: how fast a web server is in the guest, beside nginx on Linux in the same
 //! QEMU.
 //!
-//! [`vortex`] and [`linux`] are the two guests; [`measure`] asks them.
+//! [`vortex`] and [`linux`] are the two guests; [`measure`] asks them; [`counted`] has what they executed.
 
+mod counted;
 mod linux;
 mod measure;
 mod vortex;
@@ -14,10 +15,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use comfy_table::CellAlignment;
 use serde::Serialize;
-use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::ui;
 
+use counted::Meter;
 use measure::{Measured, WORKLOADS};
 
 use crate::experiment::table;
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: u32,
+    /// Count the instructions that each answer takes, and the locked ones among them. Needs emulation,
+    /// which is slower then
+    #[arg(long)]
+    count: bool,
     /// Write the table to this file, too
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
@@ -69,14 +74,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         });
     }
     if args.baseline.is_some() {
-        let link = Link::new(None)?;
-        let mut linux = linux::start(args, &link)?;
+        let meter = Meter::new(args.count)?;
+        let mut linux = linux::start(args, &meter)?;
         systems.push(System {
             name: format!("nginx on Linux {}", linux.version),
-            rows: measure::all(args, &link, &mut linux.guest, linux::load)?,
+            rows: measure::all(args, &meter, &mut linux.guest, linux::load)?,
         });
     }
     print(&systems)?;
+    if args.count {
+        counted::print(&systems)?;
+    }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&systems)? + "\n";
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -86,9 +94,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn on_vortex(args: &Args, algorithm: &str) -> Result<Vec<Measured>> {
-    let link = Link::new(None)?;
-    let mut guest = vortex::start(args, &link, algorithm)?;
-    measure::all(args, &link, &mut guest, vortex::load)
+    let meter = Meter::new(args.count)?;
+    let mut guest = vortex::start(args, &meter, algorithm)?;
+    measure::all(args, &meter, &mut guest, vortex::load)
 }
 
 fn print(systems: &[System]) -> Result<()> {

@@ -70,10 +70,11 @@ pub(super) fn accel(smp: u32) -> Result<Accel> {
     }
 }
 
-/// The same where packets come from outside, at so many a second of the host's clock.
+/// The same where packets come from outside, at so many a second of the host's clock: as slow as the host
+/// executes what boots, so that the guest has nothing to catch up on.
 pub(super) fn accel_with_network(smp: u32) -> Result<Accel> {
     match accel::detect()? {
-        Accel::Tcg if smp == 1 => Ok(Accel::Paced { shift: 2 }),
+        Accel::Tcg if smp == 1 => Ok(Accel::Paced { shift: 3 }),
         other => Ok(other),
     }
 }

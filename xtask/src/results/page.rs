@@ -22,10 +22,10 @@ pub(super) struct Origin {
 
 /// The page, as far as it is there.
 pub(super) struct Page {
-    origin: Origin,
+    pub(super) origin: Origin,
     /// What was run, and what came out.
-    compared: Vec<(String, Comparison)>,
-    isolated: Vec<(String, Vec<Of>)>,
+    pub(super) compared: Vec<(String, Comparison)>,
+    pub(super) isolated: Vec<(String, Vec<Of>)>,
 }
 
 /// What is needed of an experiment's JSON.
@@ -58,16 +58,24 @@ impl Page {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Made by `cargo xtask results` on {}, from commit {}: Vortex and Linux in {}, by {}, on {} \
+             processors ({}).",
+            self.date, self.commit, self.qemu, self.accel, self.processors, self.model
+        )
+    }
+}
+
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origin = &self.origin;
         writeln!(f, "# Results\n")?;
         writeln!(
             f,
-            "Made by `cargo xtask results` on {}, from commit {}: Vortex and Linux in {}, by {}, on {} \
-             processors ({}). What each experiment is and how Linux is set up is in \
-             [experiments](experiments.md).",
-            origin.date, origin.commit, origin.qemu, origin.accel, origin.processors, origin.model
+            "{} What each experiment is and how Linux is set up is in [experiments](experiments.md).",
+            self.origin
         )?;
         for (run, comparison) in &self.compared {
             shares(f, run, comparison)?;
@@ -80,12 +88,12 @@ impl fmt::Display for Page {
 }
 
 /// A row of a table.
-fn row(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
+pub(super) fn row(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
     writeln!(f, "| {} |", cells.join(" | "))
 }
 
 /// The first row; the first column is of words, the others of numbers.
-fn header(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
+pub(super) fn header(f: &mut fmt::Formatter<'_>, cells: &[String]) -> fmt::Result {
     row(f, cells)?;
     writeln!(f, "| --- |{}", " ---: |".repeat(cells.len() - 1))
 }

@@ -102,13 +102,13 @@ fn reclaim<M: Machine>(
     (given.count(), found.looked)
 }
 
-/// Pages looked at in one step.
+/// Pages looked at in one step; then others have their turn.
 const STEP: usize = 64;
 
 /// Gives back those of some pages of a file that are clean and that nobody has mapped, of one
 /// activity or of all; how many.
-pub(crate) fn evict_file<M: Machine>(
-    shared: &Shared<M>,
+pub(crate) async fn evict_file<M: Machine>(
+    here: &Here<M>,
     inode: &Inode,
     range: Range<u64>,
     whose: Option<ActivityId>,
@@ -125,22 +125,23 @@ pub(crate) fn evict_file<M: Machine>(
         for page in pages {
             let is_meant = whose.is_none_or(|activity| {
                 let frame = inode.pages.lock().get(page);
-                let owner = frame.and_then(|frame| shared.memory.owner(frame));
+                let owner = frame.and_then(|frame| here.shared.memory.owner(frame));
                 owner.is_some_and(|owner| owner.activity == activity)
             });
             evicted += u64::from(is_meant && inode.evict(page));
         }
+        here.give_way(Kind::FileCache).await;
     }
 }
 
 /// Gives back all pages of all files that an activity has brought in, as [`evict_file`]; how many.
-pub(crate) fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 {
+pub(crate) async fn evict_of<M: Machine>(here: &Here<M>, activity: ActivityId) -> u64 {
     let Some(disk) = here.shared.disk.get().cloned() else {
         return 0;
     };
     let mut evicted = 0;
     for inode in disk.tree.all() {
-        evicted += evict_file(&here.shared, &inode, 0..u64::MAX, Some(activity));
+        evicted += evict_file(here, &inode, 0..u64::MAX, Some(activity)).await;
     }
     evicted
 }
@@ -154,10 +155,14 @@ pub(super) fn unmap<M: Machine>(shared: &Shared<M>, inode: &Inode, page: u64, fr
 }
 
 /// Forgets pages of a file from one on, wherever they are mapped: the file has become shorter.
-pub(crate) fn shrink<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, first: u64) {
+pub(crate) async fn shrink<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, first: u64) {
+    let shared = &here.shared;
     let cut = inode.pages.lock().cut(first);
     inode.arrival.notify(usize::MAX);
-    for (page, frame, dirt) in cut {
+    for (number, (page, frame, dirt)) in cut.into_iter().enumerate() {
+        if number % STEP == STEP - 1 {
+            here.give_way(Kind::FileCache).await;
+        }
         if let Some(dirt) = dirt {
             shared.cache.settle(dirt.activity, 1);
             let disk = shared.disk.get();

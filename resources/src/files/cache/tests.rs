@@ -410,7 +410,8 @@ fn all_that_an_activity_has_brought_in_can_be_given_back() {
         let evicted = Arc::new(Mutex::new(None));
         let told = evicted.clone();
         let work = move |here: Here<FakeMachine>| async move {
-            *told.lock().unwrap() = Some(evict_of(&here, POOR));
+            let evicted = evict_of(&here, POOR).await;
+            *told.lock().unwrap() = Some(evicted);
         };
         let destination = rig.world.shared.destination(Kind::FileCache, POOR);
         submit(
@@ -428,6 +429,43 @@ fn all_that_an_activity_has_brought_in_can_be_given_back() {
         assert!(matches!(inode.pages.lock().find(page), Found::Here(_)));
     }
     assert_eq!(evict(&mut rig), 0);
+}
+
+/// Nobody is to wait for as long as it takes to give a large file back.
+#[test]
+fn a_page_is_read_while_a_large_file_is_given_back() {
+    let mut rig = Rig::new();
+    let (shared, other) = (rig.shared.clone(), rig.other.clone());
+    let all: Vec<_> = (0..PAGES)
+        .map(|page| rig.read(POOR, &shared, page))
+        .chain([rig.read(RICH, &other, 0)])
+        .collect();
+    for read in &all {
+        assert!(rig.wait(read).is_ok());
+    }
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let send = |activity, message| {
+        let destination = rig.world.shared.destination(Kind::FileCache, activity);
+        submit(&rig.world, Request::new(destination, activity, message));
+    };
+    let told = ended.clone();
+    send(
+        POOR,
+        Errand::message(move |here: Here<FakeMachine>| async move {
+            let evicted = evict_file(&here, &shared, 0..u64::MAX, None).await;
+            told.lock().unwrap().push((POOR, evicted));
+        }),
+    );
+    let told = ended.clone();
+    send(
+        RICH,
+        Errand::message(move |here: Here<FakeMachine>| async move {
+            assert!(pages_of(&here, &other, 0..1).await.is_ok());
+            told.lock().unwrap().push((RICH, 1));
+        }),
+    );
+    until(&mut rig.world, |_| ended.lock().unwrap().len() == 2);
+    assert_eq!(*ended.lock().unwrap(), [(RICH, 1), (POOR, PAGES)]);
 }
 
 #[test]

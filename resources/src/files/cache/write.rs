@@ -268,7 +268,7 @@ pub(crate) async fn cut<M: Machine>(
     clear_tail(here, inode, size.min(old));
     if size < old {
         inode.update(|attributes| attributes.size = size);
-        space::shrink(&here.shared, inode, size.div_ceil(PAGE_SIZE));
+        space::shrink(here, inode, size.div_ceil(PAGE_SIZE)).await;
     }
     let number = InodeNumber(inode.number());
     let truncate = move |system: Arc<System<M>>| async move {

@@ -9,6 +9,7 @@ use xtask::userland::GuestFile;
 use xtask::workspace;
 
 use super::Args;
+use super::counted::Meter;
 use super::measure::{EVERY, Load, pages};
 
 /// Packages, and what is needed of them.
@@ -97,7 +98,7 @@ pub(super) struct Running {
 }
 
 /// Starts the guest, in which nginx listens at port 80.
-pub(super) fn start(args: &Args, link: &Link) -> Result<Running> {
+pub(super) fn start(args: &Args, meter: &Meter) -> Result<Running> {
     let linux = Linux::fetch()?;
     let packages = Unpacked::fetch(&FILES.map(|(package, _)| package))?;
     let mut files = linux.modules(&["virtio_pci", "virtio_net"])?;
@@ -122,8 +123,8 @@ pub(super) fn start(args: &Args, link: &Link) -> Result<Running> {
     let boot = Boot::Linux(linux.kernel.clone(), initramfs, command_line);
     let mut config = GuestConfig::new(boot, accel::detect()?);
     config.smp = args.smp;
-    config.extra = link.device("virtio-net-pci").to_vec();
-    config.launcher = link.guest().launcher();
+    config.extra = meter.devices();
+    config.launcher = meter.link.guest().launcher();
     Ok(Running {
         guest: Guest::start(&config)?,
         version: linux.version,
@@ -152,6 +153,7 @@ fn parse(text: &str) -> Option<Load> {
         busy: (user + nice + system + hard + soft) / HERTZ,
         infrastructure: None,
         scheduling: None,
+        work: None,
     })
 }
 

@@ -13,6 +13,7 @@ use xtask::ui;
 use xtask::userland::GuestFile;
 
 use super::Args;
+use super::counted::{Each, Meter, Work};
 use crate::experiment::measure::wait_for;
 
 /// What is asked for.
@@ -69,6 +70,8 @@ pub(super) struct Measured {
     /// Parts of the busy time, where the guest tells.
     pub(super) infrastructure: Option<f64>,
     pub(super) scheduling: Option<f64>,
+    /// What was executed for each request, if it was counted.
+    pub(super) work: Option<Each>,
 }
 
 /// What a guest's processors have done since it began, in seconds of one processor.
@@ -78,6 +81,8 @@ pub(super) struct Load {
     pub(super) busy: f64,
     pub(super) infrastructure: Option<f64>,
     pub(super) scheduling: Option<f64>,
+    /// What they have executed, if it is counted; the guest does not know.
+    pub(super) work: Option<Work>,
 }
 
 /// Reads a line of the guest's output, if it is about the load.
@@ -86,16 +91,16 @@ pub(super) type Read = fn(&str) -> Option<Result<Load>>;
 /// All workloads, one after the other.
 pub(super) fn all(
     args: &Args,
-    link: &Link,
+    meter: &Meter,
     guest: &mut Guest,
     read: Read,
 ) -> Result<Vec<Measured>> {
     let spinner = ui::Spinner::start("waiting for the server");
     for (page, _) in PAGES {
-        wait_for(link, guest, &url(page), &spinner)?;
+        wait_for(&meter.link, guest, &url(page), &spinner)?;
     }
     drop(spinner);
-    let each = |workload| one(args, link, guest, read, workload);
+    let each = |workload| one(args, meter, guest, read, workload);
     WORKLOADS.iter().map(each).collect()
 }
 
@@ -105,7 +110,7 @@ fn url(page: &str) -> String {
 
 fn one(
     args: &Args,
-    link: &Link,
+    meter: &Meter,
     guest: &mut Guest,
     read: Read,
     workload: &Workload,
@@ -117,7 +122,7 @@ fn one(
         keep_alive: workload.keep_alive,
         seconds: args.seconds,
     };
-    let mut client = bench.start(link.clients().command("ab"))?;
+    let mut client = bench.start(meter.link.clients().command("ab"))?;
     let (mut lines, mut loads) = (Lines::default(), Vec::new());
     while !client.is_over()? {
         let text = match guest.next(Instant::now() + PATIENCE) {
@@ -128,7 +133,11 @@ fn one(
         };
         for line in text {
             if let Some(load) = read(&line) {
-                loads.push(load?);
+                let load = Load {
+                    work: meter.read()?,
+                    ..load?
+                };
+                loads.push(load);
                 spinner.detail(&format!("{} s", loads.len()));
             }
         }
@@ -150,6 +159,8 @@ fn measured(outcome: &Outcome, loads: &[Load]) -> Result<Measured> {
             .zip(of(first))
             .map(|(last, first)| (last - first) / busy)
     };
+    let requests = outcome.rate() * seconds;
+    let work = first.work.zip(last.work);
     Ok(Measured {
         rate: outcome.rate(),
         failed: outcome.failed,
@@ -157,6 +168,7 @@ fn measured(outcome: &Outcome, loads: &[Load]) -> Result<Measured> {
         cpu_us: busy / seconds / outcome.rate().max(f64::MIN_POSITIVE) * 1e6,
         infrastructure: part(|load| load.infrastructure),
         scheduling: part(|load| load.scheduling),
+        work: work.map(|(first, last)| Each::of(first, last, requests)),
     })
 }
 
@@ -177,6 +189,7 @@ mod tests {
             busy,
             infrastructure: Some(infrastructure),
             scheduling: None,
+            work: None,
         };
         let outcome = Outcome {
             requests: 1000,

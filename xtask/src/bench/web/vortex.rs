@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use vortex_sched_config::value::Metric;
-use xtask::network::Link;
 use xtask::program::{self, Program};
 use xtask::qemu::Guest;
 use xtask::samples::Sample;
 use xtask::workspace;
 
 use super::Args;
+use super::counted::Meter;
 use super::measure::{Load, pages};
 use crate::experiment::grid;
 
@@ -24,7 +24,7 @@ pub(super) const FAIR: &str = "propshare.wfq";
 pub(super) const FIFO: &str = "fifo";
 
 /// Starts the guest, in which the server listens at port 80.
-pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> {
+pub(super) fn start(args: &Args, meter: &Meter, algorithm: &str) -> Result<Guest> {
     let mut configuration = grid::begin(&[(SERVER.into(), 100)], args.smp);
     for multiplexor in &mut configuration.multiplexors {
         multiplexor.algorithm = algorithm.into();
@@ -50,8 +50,8 @@ pub(super) fn start(args: &Args, link: &Link, algorithm: &str) -> Result<Guest> 
         smp: args.smp,
         memory: "512M".into(),
         files: pages(folder.path(), ROOT)?,
-        extra: link.device("virtio-net-pci").to_vec(),
-        launcher: link.guest().launcher(),
+        extra: meter.devices(),
+        launcher: meter.link.guest().launcher(),
         ..Program::default()
     })
 }
@@ -75,5 +75,6 @@ fn of(sample: &Sample) -> Load {
         busy: seconds(elapsed - idle),
         infrastructure: Some(seconds(infrastructure)),
         scheduling: Some(seconds(scheduling)),
+        work: None,
     }
 }
