@@ -11,6 +11,7 @@ mod aio;
 mod archive;
 mod boot;
 mod cache;
+mod console;
 mod control;
 mod copy;
 mod cursor;
@@ -54,6 +55,7 @@ pub(crate) use boot::mounting;
 pub use boot::{First, boot};
 pub use cache::{FileCache, Frames};
 pub(crate) use cache::{flush, soil_page};
+pub use console::Console;
 pub use copy::Copying;
 pub use cursor::Buffer;
 pub(crate) use cursor::Cursor;
@@ -221,6 +223,8 @@ pub struct Call<'a> {
     pub memory: &'a dyn UserMemory,
     /// The devices.
     pub devices: &'a dyn Devices,
+    /// Who writes to the console.
+    pub console: &'a Console,
     /// The archive.
     pub archive: &'a Archive,
     /// The disk, if there is one: its files are over the archive's.

@@ -14,7 +14,7 @@ use vortex_toolkit::Grid;
 use vortex_toolkit::ids::CoreId;
 use vortex_toolkit::memory::Multiplexor;
 
-use crate::files::{Archive, Disk, FileCache, Locks, Names, Procfs, Terminal};
+use crate::files::{Archive, Console, Disk, FileCache, Locks, Names, Procfs, Terminal};
 use crate::machine::Machine;
 use crate::net::Nics;
 use crate::net::{Network, OfMachine};
@@ -64,6 +64,8 @@ pub struct Shared<M: Machine> {
     pub archive: Archive,
     /// The disk's file system, once it is mounted.
     pub disk: Once<Arc<Disk<M>>>,
+    /// Who writes to the console.
+    pub console: Console,
     /// The terminal, if the console is one.
     pub terminal: Once<Arc<Terminal>>,
     /// What is dirty of files.
@@ -127,6 +129,7 @@ impl<M: Machine> Shared<M> {
             woken: Woken::new(machine.clone(), cores),
             clock: Clock::new(machine.hertz(), machine.epoch_ns()),
             machine,
+            console: Console::new(),
             cache: FileCache::new(memory.available()),
             memory,
             archive,

@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// What the programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The programs, by their names in `/bin`.
-const PROGRAMS: [&str; 24] = [
+const PROGRAMS: [&str; 25] = [
     "cases",
     "cgrun",
     "cgsampler",
@@ -20,6 +20,7 @@ const PROGRAMS: [&str; 24] = [
     "flood",
     "httpd",
     "latency",
+    "later",
     "microbench",
     "neighbours",
     "reactor",

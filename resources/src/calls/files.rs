@@ -18,6 +18,7 @@ pub(super) fn of<'a, M: Machine>(caller: &'a Caller<'_, '_, M>) -> Call<'a> {
     Call {
         memory: caller.process.space().as_ref(),
         devices: &caller.shared.machine,
+        console: &caller.shared.console,
         archive: &caller.shared.archive,
         disk: caller.shared.disk.get().map(|disk| &**disk as &dyn Mounted),
         descriptors: caller.process.descriptors(),

@@ -99,6 +99,8 @@ pub enum Operation {
     Mount(Box<Mounting>),
     /// Take a mounted file system away.
     Unmount(SystemId),
+    /// Write these bytes to the console, for a call whose result is then this.
+    Print(Vec<u8>, u64),
     /// List a directory into a buffer.
     List(Arc<OpenFile>, Arc<Inode>, Buffer),
 }

@@ -224,6 +224,10 @@ async fn perform<M: Machine>(
         Operation::Discard(inode, pages) => {
             cache::evict_file(here, &inode, pages, None).await;
         }
+        Operation::Print(bytes, count) => {
+            super::console::print(here, &bytes).await;
+            return Ok(count);
+        }
         Operation::Mount(mounting) => mounts::mount(here, *mounting).await?,
         Operation::Unmount(system) => mounts::unmount(here, system).await?,
         Operation::EvictOf(activity) => return Ok(cache::evict_of(here, activity).await),

@@ -23,10 +23,9 @@ use crate::space::UserError;
 
 /// The most that one call copies from a file or a device.
 pub(super) const MAX_COPIED: u64 = 1 << 20;
-/// The most that one call writes to the console: it takes 87 µs a byte on a serial line.
+/// The most that one call writes to the console, and reads from it.
 const MAX_WRITTEN: u64 = 16 << 10;
-/// What goes to the console without anybody else's bytes in between.
-const WHOLE: usize = 4096;
+const MAX_TYPED: usize = 4096;
 /// What is made at a time by a device that makes its data.
 const CHUNK: usize = 512;
 /// The most that a call on Linux moves; counts beyond it are cut.
@@ -324,7 +323,7 @@ impl Call<'_> {
         let Some(buffer) = buffers.iter().find(|buffer| buffer.length > 0) else {
             return Ok(0);
         };
-        let length = buffer.length.min(WHOLE as u64);
+        let length = buffer.length.min(MAX_TYPED as u64);
         for page in [buffer.address, buffer.address + length - 1] {
             let mut byte = [0];
             self.memory.read(page, &mut byte)?;
@@ -408,10 +407,8 @@ impl Call<'_> {
                 .read(buffer.address, &mut bytes[start..start + length])?;
             start += length;
         }
-        for whole in bytes[..start].chunks(WHOLE) {
-            self.devices.write_console(whole);
-        }
-        Ok(start as u64)
+        bytes.truncate(start);
+        self.console.write(self.devices, bytes, start as u64)
     }
 }
 
@@ -424,4 +421,4 @@ pub(super) fn wait_for(file: &Arc<OpenFile>, events: Events) -> Failure {
 }
 
 // A buffer of one whole write lies in at most two pages.
-const _: () = assert!(WHOLE as u64 <= PAGE_SIZE);
+const _: () = assert!(MAX_TYPED as u64 <= PAGE_SIZE);

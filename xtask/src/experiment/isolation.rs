@@ -2,7 +2,8 @@
 //!
 //! The victim serves a small page on a few connections, at a rate that takes less than what it is
 //! entitled to: so it is to serve as many requests beside any neighbour as alone, about as fast. Each
-//! neighbour is in an activity of equal weight, in a guest of its own.
+//! neighbour is in an activity of equal weight, in a guest of its own, in which the victim is alone at
+//! first.
 //!
 //! [`antagonists`] has the neighbours, [`guest`] one run, [`compared`] what to compare with.
 
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     /// The number of processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
-    /// How long to measure, for each neighbour
+    /// How long to measure, for each neighbour: as long alone as beside it
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=3600))]
     seconds: u32,
     /// Only beside these; all but stress-ng without it
@@ -78,6 +79,8 @@ pub(crate) struct Of {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Run {
     pub(crate) beside: String,
+    /// Before it came; where it is packets, they end outside of the guest meanwhile.
+    pub(crate) alone: Served,
     pub(crate) served: Served,
     /// Requests in a second, and the 99th percentile, as parts of those alone.
     pub(crate) kept: f64,
@@ -137,25 +140,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the victim alone and beside each of these on a system.
+/// Runs the victim beside each of these on a system.
 fn of(args: &Args, chosen: &[Antagonist], system: System) -> Result<Of> {
     let name = match system {
         System::Vortex => "Vortex".into(),
         System::Linux => baseline::name(&Linux::fetch()?.version),
     };
     let mut runs: Vec<Run> = Vec::new();
-    for antagonist in std::iter::once(None).chain(chosen.iter().copied().map(Some)) {
-        let beside = antagonist.map_or_else(|| "alone".into(), Antagonist::name);
-        ui::header(&format!("the victim on {name}, {beside}"));
-        let (served, samples) =
-            guest::run(args, antagonist, system).with_context(|| format!("beside {beside}"))?;
-        let alone = runs.first().map_or(&served, |run| &run.served);
+    for &antagonist in chosen {
+        let beside = antagonist.name();
+        ui::header(&format!("the victim on {name}, and {beside}"));
+        let outcome = guest::run(args, antagonist, system)
+            .with_context(|| format!("the victim beside {beside}"))?;
+        let (alone, served) = (outcome.alone, outcome.beside);
         runs.push(Run {
             kept: served.rate() / alone.rate().max(f64::MIN_POSITIVE),
             p99_of_alone: served.p99_us / alone.p99_us.max(f64::MIN_POSITIVE),
             beside,
+            alone,
             served,
-            cycles: cycles(&samples)?,
+            cycles: cycles(&outcome.samples)?,
         });
     }
     Ok(Of { system: name, runs })
@@ -199,8 +203,11 @@ fn show(runs: &[Run]) -> Result<()> {
         "Kept",
         "Failed",
         "p50, ms",
+        "alone",
         "p99, ms",
+        "alone",
         "p99.9, ms",
+        "alone",
         "p99 of alone",
         "Verdict",
     ]);
@@ -212,8 +219,11 @@ fn show(runs: &[Run]) -> Result<()> {
             format!("{:.1} %", run.kept * 100.0),
             run.served.failed.to_string(),
             ms(run.served.p50_us),
+            ms(run.alone.p50_us),
             ms(run.served.p99_us),
+            ms(run.alone.p99_us),
             ms(run.served.p999_us),
+            ms(run.alone.p999_us),
             format!("{:.2}", run.p99_of_alone),
             table::verdict(run.holds()).to_string(),
         ]);

@@ -13,6 +13,7 @@ use xtask::accel::{self, Accel};
 use xtask::disks::{self, Controller, Disk};
 use xtask::network::Link;
 use xtask::packages::{self, Package};
+use xtask::process::Running;
 use xtask::program::{self, Ended, Lines, Program};
 use xtask::qemu::{Guest, Next};
 use xtask::samples::{Entitled, Sample};
@@ -105,31 +106,58 @@ pub(super) fn collect_watching(
     seconds: u32,
     settle: u32,
     may_end: impl Fn(&Ended) -> bool,
+    watch: impl FnMut(&str) -> Result<()>,
+) -> Result<Vec<Sample>> {
+    let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
+    let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
+    let is_enough = |samples: &[Sample]| Ok(samples.len() > seconds as usize);
+    take_in(guest, limit, &spinner, is_enough, may_end, watch)
+}
+
+/// Takes in samples, which the guest writes when they are taken, until a client has ended.
+pub(super) fn collect_beside(
+    guest: &mut Guest,
+    client: &mut Running,
+    seconds: u32,
+    label: &str,
+    may_end: impl Fn(&Ended) -> bool,
+) -> Result<Vec<Sample>> {
+    let limit = Duration::from_secs(seconds.into()) * 2 + PATIENCE;
+    let spinner = ui::Spinner::start(&format!("measuring {seconds} s, {label}"));
+    let is_over = |_: &[Sample]| Ok(client.wait_until(Instant::now())?.is_some());
+    take_in(guest, limit, &spinner, is_over, may_end, |_| Ok(()))
+}
+
+/// Takes in samples until there are enough of them.
+fn take_in(
+    guest: &mut Guest,
+    limit: Duration,
+    spinner: &ui::Spinner,
+    mut is_enough: impl FnMut(&[Sample]) -> Result<bool>,
+    may_end: impl Fn(&Ended) -> bool,
     mut watch: impl FnMut(&str) -> Result<()>,
 ) -> Result<Vec<Sample>> {
-    let spinner = ui::Spinner::start(&format!("measuring {seconds} s"));
-    let limit = Duration::from_secs(u64::from(seconds + settle)) * 2 + PATIENCE;
     let deadline = Instant::now() + limit;
     let (mut samples, mut lines) = (Vec::new(), Lines::default());
     let mut words = LastWords::default();
-    while samples.len() <= seconds as usize {
+    while !is_enough(&samples)? {
         match guest.next(deadline) {
             Next::Output(bytes) => {
                 for line in lines.push(&bytes) {
                     match Sample::parse(&line) {
                         Some(Ok(sample)) => samples.push(sample),
                         Some(Err(error)) => {
-                            words.hear_out(guest, &spinner);
+                            words.hear_out(guest, spinner);
                             return Err(error.context(words.to_string()));
                         }
                         None => {
                             watch(&line)?;
-                            words.hear(line, &may_end, &spinner)?;
+                            words.hear(line, &may_end, spinner)?;
                         }
                     }
                 }
             }
-            Next::Line(line) => words.hear(line.text, &may_end, &spinner)?,
+            Next::Line(line) => words.hear(line.text, &may_end, spinner)?,
             Next::Over => bail!("the guest ended after {} samples; {words}", samples.len()),
             Next::Deadline => bail!("only {} samples within {limit:?}; {words}", samples.len()),
         }

@@ -106,18 +106,19 @@ mod tests {
             "sides": [side("Vortex", 0.004), side("Linux 6.1", 2.0)],
         }});
         page.add("experiment cpu", &cpu.to_string()).unwrap();
+        let served = serde_json::json!({
+            "requests": 1, "failed": 0, "seconds": 1.0, "p50_us": 1.0, "p99_us": 1.0, "p999_us": 1.0,
+            "max_us": 1.0,
+        });
         let beside = |kept: f64, p99: f64| {
             serde_json::json!({
                 "beside": "somebody", "kept": kept, "p99_of_alone": p99, "cycles": {},
-                "served": {
-                    "requests": 1, "failed": 0, "seconds": 1.0, "p50_us": 1.0, "p99_us": 1.0,
-                    "p999_us": 1.0, "max_us": 1.0,
-                },
+                "alone": served, "served": served,
             })
         };
         let isolation = serde_json::json!({ "systems": [
-            { "system": "Vortex", "runs": [beside(1.0, 1.0), beside(0.99, 1.25)] },
-            { "system": "Linux 6.1", "runs": [beside(1.0, 1.0), beside(0.5, 7.0)] },
+            { "system": "Vortex", "runs": [beside(1.0, 1.25), beside(0.99, 1.0)] },
+            { "system": "Linux 6.1", "runs": [beside(1.0, 7.0), beside(0.5, 2.0)] },
         ]});
         let isolation = isolation.to_string();
         page.add("experiment isolation", &isolation).unwrap();

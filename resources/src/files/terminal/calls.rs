@@ -21,8 +21,6 @@ use crate::signals::Signal;
 
 /// The most that one call writes: it takes 87 µs a byte on a serial line.
 const MOST: u64 = 16 << 10;
-/// What goes out without anybody else's bytes in between.
-const WHOLE: usize = 4096;
 
 impl Call<'_> {
     /// What opening the console gives. A leader of a session that has no controlling terminal gets
@@ -79,10 +77,7 @@ impl Call<'_> {
         cursor.take(&mut bytes)?;
         let mut sent = Vec::with_capacity(bytes.len());
         terminal.state.lock().discipline.written(&bytes, &mut sent);
-        for whole in sent.chunks(WHOLE) {
-            self.devices.write_console(whole);
-        }
-        Ok(bytes.len() as u64)
+        self.console.write(self.devices, sent, bytes.len() as u64)
     }
 
     /// Has a background process stopped that reads, or changes the terminal.

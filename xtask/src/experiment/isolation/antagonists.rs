@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use vortex_sched_config::Process;
 use xtask::linux::Unpacked;
 use xtask::network::Link;
-use xtask::process::Running;
+use xtask::process::{self, Running};
 use xtask::userland::GuestFile;
 
 use super::super::{grid, measure};
@@ -44,6 +44,8 @@ pub(super) enum Antagonist {
 
 /// Where datagrams go that nobody waits for.
 const CLOSED: u16 = 9999;
+/// Where the first of its processes waits to be woken; each has a port of its own.
+const WAKING: u16 = 9000;
 /// SYN segments, and requests, in a second.
 const SYNS: u32 = 10_000;
 const REQUESTS: u32 = 1000;
@@ -86,8 +88,51 @@ impl Antagonist {
         }
     }
 
-    /// Its processes in the guest.
+    /// Its processes in the guest: those that wait for packets, and those that wait to be woken.
     pub(super) fn processes(self, smp: u32) -> Vec<Process> {
+        let mut processes = self.at_work(smp);
+        if self.is_woken() {
+            for (process, port) in processes.iter_mut().zip(WAKING..) {
+                let words = [
+                    "run".into(),
+                    port.to_string(),
+                    std::mem::take(&mut process.path),
+                ];
+                process.args.splice(0..0, words);
+                process.path = "/bin/later".into();
+            }
+        }
+        processes
+    }
+
+    /// Whether it begins only when it is woken. The others do nothing before packets come.
+    const fn is_woken(self) -> bool {
+        !matches!(
+            self,
+            Self::UdpClosed
+                | Self::UdpRead
+                | Self::UdpUnread
+                | Self::UdpOutside
+                | Self::SynFlood
+                | Self::RequestFlood
+        )
+    }
+
+    /// Has its processes begin, if they wait for that.
+    pub(super) fn wake(self, link: &Link, smp: u32) -> Result<()> {
+        if !self.is_woken() {
+            return Ok(());
+        }
+        let mut waker = link.clients().command(measure::program_here("later")?);
+        waker.arg("wake");
+        for (port, _) in (WAKING..).zip(self.at_work(smp)) {
+            waker.arg(format!("{}:{port}", Link::GUEST));
+        }
+        process::run(&mut waker).context("the neighbour does not begin")
+    }
+
+    /// Its processes, at work.
+    fn at_work(self, smp: u32) -> Vec<Process> {
         let port = FLOODED.to_string();
         let [filled, written, read] = [FILLED, WRITTEN, READ].map(|number| number.to_string());
         let one = |path: &str, arguments: &[&str]| vec![process(0, path, arguments)];
@@ -132,31 +177,49 @@ impl Antagonist {
 
     /// Starts what it sends from outside, `packets` a second for so many seconds.
     pub(super) fn start(self, link: &Link, packets: u32, seconds: u32) -> Result<Option<Running>> {
-        let flood = |what: &str, to: String, rate: u32| -> Result<Option<Running>> {
-            let mut command = link.clients().command(measure::program_here("flood")?);
-            command.args([what, &to, "--rate", &rate.to_string()]);
-            command.args(["--seconds", &seconds.to_string()]);
-            command.stdout(std::process::Stdio::null());
-            Running::start(&mut command).map(Some)
-        };
         let guest = Link::GUEST;
-        match self {
-            Self::UdpClosed => flood("udp", format!("{guest}:{CLOSED}"), packets),
-            Self::UdpRead | Self::UdpUnread => flood("udp", format!("{guest}:{FLOODED}"), packets),
-            Self::UdpOutside => {
-                let outside = link.outside().context("a place for packets to end at")?;
-                flood("udp", format!("{outside}:{CLOSED}"), packets)
+        let (what, to, rate) = match self {
+            Self::UdpClosed => ("udp", format!("{guest}:{CLOSED}"), packets),
+            Self::UdpRead | Self::UdpUnread => ("udp", format!("{guest}:{FLOODED}"), packets),
+            Self::UdpOutside => return self.control(link, packets, seconds),
+            Self::SynFlood => ("syn", format!("{guest}:{FLOODED}"), SYNS),
+            Self::RequestFlood => ("requests", format!("{guest}:{FLOODED}"), REQUESTS),
+            _ => return Ok(None),
+        };
+        flood(link, what, &to, rate, seconds).map(Some)
+    }
+
+    /// Starts the same packets, where it sends any, to an address at which they end before they get to the
+    /// guest: to make them costs the host something, too.
+    pub(super) fn control(
+        self,
+        link: &Link,
+        packets: u32,
+        seconds: u32,
+    ) -> Result<Option<Running>> {
+        let (what, rate) = match self {
+            Self::UdpClosed | Self::UdpRead | Self::UdpUnread | Self::UdpOutside => {
+                ("udp", packets)
             }
-            Self::SynFlood => flood("syn", format!("{guest}:{FLOODED}"), SYNS),
-            Self::RequestFlood => flood("requests", format!("{guest}:{FLOODED}"), REQUESTS),
-            _ => Ok(None),
-        }
+            Self::SynFlood => ("syn", SYNS),
+            _ => return Ok(None),
+        };
+        let outside = link.outside().context("a place for packets to end at")?;
+        flood(link, what, &format!("{outside}:{CLOSED}"), rate, seconds).map(Some)
     }
 
     /// The server of its that is to be there before it begins, if it has one.
     pub(super) fn awaits(self) -> Option<u16> {
         matches!(self, Self::SynFlood | Self::RequestFlood).then_some(FLOODED)
     }
+}
+
+fn flood(link: &Link, what: &str, to: &str, rate: u32, seconds: u32) -> Result<Running> {
+    let mut command = link.clients().command(measure::program_here("flood")?);
+    command.args([what, to, "--rate", &rate.to_string()]);
+    command.args(["--seconds", &seconds.to_string()]);
+    command.stdout(std::process::Stdio::null());
+    Running::start(&mut command)
 }
 
 fn process(number: u32, path: &str, arguments: &[&str]) -> Process {

@@ -30,8 +30,8 @@ const ROOT: &str = "/www";
 const PAGE: &str = "index.html";
 /// Bytes of the page.
 const PAGE_BYTES: usize = 2048;
-/// Seconds from the start of the guest's programs to the first sample: the clients have begun then.
-const SETTLE: u32 = 8;
+/// For how long the guest goes on: more than it takes.
+const SECONDS: u32 = 86_400;
 /// Seconds of the clients' that do not count: an emulator translates what has not run yet, on both
 /// sides of the first requests and of the first packets of a flood.
 const WARM: u32 = 3;
@@ -74,13 +74,13 @@ fn url(port: u16) -> String {
     format!("http://{}:{port}/{PAGE}", Link::GUEST)
 }
 
-/// The victim beside an antagonist, or alone.
-fn configuration(args: &Args, antagonist: Option<Antagonist>, system: System) -> Result<String> {
+/// The victim beside an antagonist.
+fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<String> {
     let activities = [VICTIM, ANTAGONIST].map(|name| (name.to_owned(), 50));
     let mut configuration = grid::begin(&activities, args.smp);
     if system == System::Linux {
-        let antagonist = &mut configuration.activities[1];
-        antagonist.memory = Bytes::new(LINUX_BUDGET);
+        let activity = &mut configuration.activities[1];
+        activity.memory = Bytes::new(LINUX_BUDGET);
     }
     configuration.activities.push(grid::infrastructure(100));
     // Of each core half is for threads.
@@ -88,9 +88,8 @@ fn configuration(args: &Args, antagonist: Option<Antagonist>, system: System) ->
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
     configuration.processes.push(server(VICTIM, PORT));
-    let others = antagonist.map(|one| one.processes(args.smp));
-    configuration.processes.extend(others.unwrap_or_default());
-    let sampler = grid::sampler_of(args.seconds, SETTLE, &["--resources"]);
+    (configuration.processes).extend(antagonist.processes(args.smp));
+    let sampler = grid::sampler_of(SECONDS, 0, &["--live", "--resources"]);
     configuration.processes.push(sampler);
     grid::xml(&configuration)
 }
@@ -113,20 +112,23 @@ fn page() -> Result<(tempfile::TempDir, GuestFile)> {
     Ok((folder, GuestFile { path, file }))
 }
 
-/// Runs the victim beside an antagonist, or alone: what its clients saw, and the samples.
-pub(super) fn run(
-    args: &Args,
-    antagonist: Option<Antagonist>,
-    system: System,
-) -> Result<(Served, Vec<Sample>)> {
+/// What came of a run.
+pub(super) struct Outcome {
+    /// What the victim's clients saw before the antagonist came, and beside it.
+    pub(super) alone: Served,
+    pub(super) beside: Served,
+    /// Of the time beside it.
+    pub(super) samples: Vec<Sample>,
+}
+
+/// Runs the victim alone, and then beside an antagonist, in one guest: from guest to guest, and from minute
+/// to minute, the host is not the same.
+pub(super) fn run(args: &Args, antagonist: Antagonist, system: System) -> Result<Outcome> {
     let link = Link::new(None)?;
     let configuration = configuration(args, antagonist, system)?;
     let (folder, page) = page()?;
     let mut files = vec![page];
-    files.extend(match antagonist {
-        Some(antagonist) => antagonist.files()?,
-        None => Vec::new(),
-    });
+    files.extend(antagonist.files()?);
     let room = u64::from(READ) * u64::from(args.smp) + (u64::from(WRITTEN) << 20);
     let root = measure::Root::new(&configuration, files, room)?;
     drop(folder);
@@ -151,31 +153,42 @@ pub(super) fn run(
 }
 
 /// Asks the victim in a guest that has been started.
-fn ask(
-    args: &Args,
-    antagonist: Option<Antagonist>,
-    link: &Link,
-    guest: &mut Guest,
-) -> Result<(Served, Vec<Sample>)> {
+fn ask(args: &Args, antagonist: Antagonist, link: &Link, guest: &mut Guest) -> Result<Outcome> {
     let spinner = ui::Spinner::start("waiting for the servers");
-    for port in [PORT]
-        .into_iter()
-        .chain(antagonist.and_then(Antagonist::awaits))
-    {
+    for port in [PORT].into_iter().chain(antagonist.awaits()) {
         measure::wait_for(link, guest, &url(port), &spinner)?;
     }
     drop(spinner);
-    let seconds = args.seconds + SETTLE;
-    let flood = antagonist.map(|one| one.start(link, args.packets, seconds));
-    let flood = flood.transpose()?.flatten();
-    let client = start_client(args, link, seconds)?;
-    let samples = measure::collect(guest, args.seconds, SETTLE, |ended| {
-        // The kernel ends who takes all the memory that there is.
-        ended.path.ends_with("/stress")
-    })?;
-    let served = outcome(client)?;
+    let seconds = args.seconds + WARM;
+    let control = antagonist.control(link, args.packets, seconds)?;
+    let (alone, _) = served(args, link, guest, "alone")?;
+    drop(control);
+    antagonist.wake(link, args.smp)?;
+    let flood = antagonist.start(link, args.packets, seconds)?;
+    let (beside, samples) = served(args, link, guest, "beside it")?;
     drop(flood);
-    Ok((served, samples))
+    Ok(Outcome {
+        alone,
+        beside,
+        samples,
+    })
+}
+
+/// What the victim's clients see, and the samples meanwhile.
+fn served(
+    args: &Args,
+    link: &Link,
+    guest: &mut Guest,
+    label: &str,
+) -> Result<(Served, Vec<Sample>)> {
+    let seconds = args.seconds + WARM;
+    let mut client = start_client(args, link, seconds)?;
+    let mut samples = measure::collect_beside(guest, &mut client, seconds, label, |ended| {
+        // The kernel ends who takes all the memory that there is.
+        ended.path.ends_with("/later")
+    })?;
+    samples.drain(..samples.len().min(WARM as usize));
+    Ok((outcome(client)?, samples))
 }
 
 /// Starts the victim's clients.
