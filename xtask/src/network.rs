@@ -233,7 +233,7 @@ impl Link {
         let address = Ipv4Addr::new(10, 77, 0, 3);
         let own = format!("{address}/24");
         self.guest
-            .run("ip", &["address", "add", &own, "dev", BRIDGE])?;
+            .run("ip", &["address", "replace", &own, "dev", BRIDGE])?;
         Ok(address)
     }
 
