@@ -105,7 +105,8 @@ fn virtio_net_has_a_pair_of_rings_for_each_processor() {
     for arguments in [
         &["tuntap", "add", "tap0", "mode", "tap", "multi_queue"][..],
         &["address", "add", "10.0.2.2/24", "dev", "tap0"],
-        &["link", "set", "tap0", "up"],
+        // Room for all answers at once: a full queue loses some.
+        &["link", "set", "tap0", "txqueuelen", "10000", "up"],
     ] {
         host.run("ip", arguments).unwrap();
     }

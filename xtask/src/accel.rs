@@ -47,6 +47,20 @@ impl Accel {
         }
     }
 
+    /// The argument of QEMU's `-smp` for so many processors.
+    ///
+    /// Before version 8.1 QEMU leaves out a guest's memory barriers if it can never have but one emulated
+    /// processor. Its devices run beside that one all the same: a driver that lets a device interrupt, and
+    /// then looks whether there is something already, misses it once in a million times, and is not
+    /// interrupted. So there is room for a second processor, which never comes.
+    #[must_use]
+    pub fn processors(self, number: u32) -> String {
+        match (self, number) {
+            (Self::Tcg, 1) => "1,maxcpus=2".into(),
+            _ => number.to_string(),
+        }
+    }
+
     /// The argument of QEMU's `-icount`, if it counts.
     #[must_use]
     pub fn counting(self) -> Option<String> {

@@ -114,7 +114,8 @@ impl GuestConfig {
             "-cpu",
             self.cpu.as_deref().unwrap_or(self.accel.default_cpu()),
         ]);
-        qemu.args(["-smp", &self.smp.to_string(), "-m", &self.memory]);
+        let processors = self.accel.processors(self.smp);
+        qemu.args(["-smp", &processors, "-m", &self.memory]);
         self.boot.add_to(&mut qemu)?;
         qemu.args([
             "-chardev",
