@@ -49,10 +49,10 @@ impl Accel {
 
     /// The argument of QEMU's `-smp` for so many processors.
     ///
-    /// Before version 8.1 QEMU leaves out a guest's memory barriers if it can never have but one emulated
-    /// processor. Its devices run beside that one all the same: a driver that lets a device interrupt, and
-    /// then looks whether there is something already, misses it once in a million times, and is not
-    /// interrupted. So there is room for a second processor, which never comes.
+    /// QEMU 7.2 leaves out a guest's memory barriers if it can never have but one emulated processor. Its
+    /// devices run beside that one all the same: a driver that lets a device interrupt, and then looks
+    /// whether there is something already, now and then misses it, and is not interrupted either. So there
+    /// is room for a second processor, which never comes.
     #[must_use]
     pub fn processors(self, number: u32) -> String {
         match (self, number) {
