@@ -89,7 +89,8 @@ fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<
     configuration.networks.push(grid::network(None));
     configuration.processes.push(server(VICTIM, PORT));
     (configuration.processes).extend(antagonist.processes(args.smp));
-    let sampler = grid::sampler_of(SECONDS, 0, &["--live", "--resources"]);
+    // As little as can be: what it takes each second, it takes from one request in a hundred.
+    let sampler = grid::sampler_of(SECONDS, 0, &["--live"]);
     configuration.processes.push(sampler);
     grid::xml(&configuration)
 }
