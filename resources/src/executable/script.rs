@@ -52,11 +52,7 @@ impl Script {
         let line = match line.iter().find(|byte| matches!(byte, b'\n' | 0)) {
             Some(b'\n') => {
                 let line = line.split(|&byte| byte == b'\n').next()?;
-                let line = trim_end(skip_spaces(line));
-                if line.is_empty() {
-                    return None;
-                }
-                line
+                trim_end(skip_spaces(line))
             }
             // Without an end of the line, the name at least must have one.
             _ => {
@@ -68,6 +64,9 @@ impl Script {
                 trim_end(&line[..line.len() - 1])
             }
         };
+        if line.is_empty() {
+            return None;
+        }
         let end = line.iter().position(|&byte| is_space(byte) || byte == 0);
         let (interpreter, rest) = line.split_at(end.unwrap_or(line.len()));
         // Behind spaces there is an argument, be it an empty one where the file ends.

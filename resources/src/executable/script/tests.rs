@@ -56,6 +56,20 @@ fn a_first_line_is_a_program_and_one_argument() {
     }
 }
 
+/// The end of the file is the last byte that is looked at, or the one before it.
+#[test]
+fn spaces_up_to_the_end_name_no_program() {
+    for spaces in 250..260 {
+        let bytes = [&b"#!"[..], &vec![b' '; spaces]].concat();
+        let named = (spaces < LINE - 3).then(|| script("", None)).flatten();
+        assert_eq!(read(&bytes), named, "{spaces}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let linux = on_linux(&folder.path().join("script"), &bytes);
+        let refused = linux == Err(Errno::ENOEXEC.number().into());
+        assert_eq!(refused, named.is_none(), "{spaces}");
+    }
+}
+
 /// What becomes of an executable file on the Linux that this runs on: what it writes, or the error.
 fn on_linux(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, i32> {
     const BUSY: i32 = Errno::ETXTBSY.number() as i32;
