@@ -102,7 +102,7 @@ const CONTROLLER: Controller = Controller::VirtioScsi;
 const MEMORY: &str = "512M";
 const LINUX_BUDGET: u64 = 256 << 20;
 /// How long a thread runs at a time, in microseconds.
-const TIMESLICE_US: u32 = 1000;
+const TIMESLICE_US: u32 = 300;
 
 /// The victim's page, for the guest's file system.
 fn page() -> Result<(tempfile::TempDir, GuestFile)> {
