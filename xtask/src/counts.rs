@@ -10,9 +10,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process;
 use crate::qemu::escape_commas;
-use crate::workspace;
+use crate::{userland, workspace};
 
 /// Numbers of 64 bits that the plugin keeps for each processor: instructions and locked ones, first of
 /// programs and then of the kernel, and room.
@@ -74,21 +73,8 @@ impl Counter {
     pub fn new() -> Result<Self> {
         let source = workspace::root().join("xtask/plugin/counts.c");
         let plugin = workspace::target_subdir("plugin")?.join("counts.so");
-        let changed = |file: &PathBuf| file.metadata().and_then(|about| about.modified());
-        let is_current =
-            changed(&plugin).is_ok_and(|made| changed(&source).is_ok_and(|written| written < made));
-        if !is_current {
-            // Others may be using what is there.
-            let fresh = plugin.with_extension(std::process::id().to_string());
-            let mut compiler = process::command("cc");
-            compiler
-                .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"])
-                .args(["-fvisibility=hidden", "-o"])
-                .args([&fresh, &source]);
-            process::run_quietly("compiling counts.c", &mut compiler)?;
-            fs::rename(&fresh, &plugin)
-                .with_context(|| format!("cannot make {}", plugin.display()))?;
-        }
+        let options = ["-shared", "-fPIC", "-O2", "-fvisibility=hidden"];
+        userland::compile_c(&[source], &options, &plugin)?;
         Ok(Self {
             plugin,
             folder: tempfile::tempdir_in(workspace::target_subdir("bench")?)?,

@@ -99,32 +99,32 @@ fn compile(name: &str) -> Result<PathBuf> {
     let source = userland.join("c").join(name).with_extension("c");
     let headers = userland.join("vortex/include");
     let program = workspace::target_subdir("userland-c")?.join(name);
-    let changed = |file: &Path| file.metadata().and_then(|metadata| metadata.modified());
-    let sources = [
-        source.clone(),
-        headers.join("vortex.h"),
-        userland.join("c/say.h"),
-    ];
-    if let Ok(made) = changed(&program)
-        && sources
-            .iter()
-            .all(|file| changed(file).is_ok_and(|time| time < made))
-    {
-        return Ok(program);
-    }
-    // Others may be running what is there, or compiling at the same time.
-    let fresh = program.with_extension(std::process::id().to_string());
-    let mut compiler = process::command("cc");
-    compiler
-        .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror"])
-        // That it never ends is what the case is for.
-        .args(["-Wno-infinite-recursion", "-pthread", "-I"])
-        .arg(&headers)
-        .arg("-o")
-        .arg(&fresh)
-        .arg(&source);
-    process::run_quietly(&format!("compiling {name}.c"), &mut compiler)?;
-    std::fs::rename(&fresh, &program)
-        .with_context(|| format!("cannot make {}", program.display()))?;
+    let sources = [source, headers.join("vortex.h"), userland.join("c/say.h")];
+    // That it never ends is what one of the cases is for.
+    let options = ["-static", "-O1", "-Wno-infinite-recursion", "-pthread"];
+    let headers = format!("-I{}", headers.display());
+    compile_c(&sources, &[&options[..], &[&headers]].concat(), &program)?;
     Ok(program)
+}
+
+/// Compiles the first of these files, if any of them has changed.
+///
+/// # Errors
+/// When it cannot be compiled, without a warning.
+pub(crate) fn compile_c(sources: &[PathBuf], options: &[&str], result: &Path) -> Result<()> {
+    let changed = |file: &Path| file.metadata().and_then(|metadata| metadata.modified());
+    let is_current = changed(result).is_ok_and(|made| {
+        let is_older = |file: &PathBuf| changed(file).is_ok_and(|time| time < made);
+        sources.iter().all(is_older)
+    });
+    let Some(source) = sources.first().filter(|_| !is_current) else {
+        return Ok(());
+    };
+    // Others may be using what is there, or compiling at the same time.
+    let fresh = result.with_extension(std::process::id().to_string());
+    let mut compiler = process::command("cc");
+    compiler.args(["-Wall", "-Wextra", "-Werror"]).args(options);
+    compiler.arg("-o").arg(&fresh).arg(source);
+    process::run_quietly(&format!("compiling {}", source.display()), &mut compiler)?;
+    std::fs::rename(&fresh, result).with_context(|| format!("cannot make {}", result.display()))
 }

@@ -175,10 +175,11 @@ fn kept(f: &mut fmt::Formatter<'_>, run: &str, systems: &[Of]) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn page() -> Page {
+    /// Of some machine, with nothing on it.
+    pub(in super::super) fn page() -> Page {
         Page::new(Origin {
             date: "2026-01-02".into(),
             commit: "abc1234".into(),

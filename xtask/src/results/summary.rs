@@ -80,18 +80,11 @@ fn kept(run: &str, systems: &[Of]) -> [String; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::Origin;
+    use super::super::page;
     use super::*;
 
     fn page() -> Page {
-        let mut page = Page::new(Origin {
-            date: "2026-01-02".into(),
-            commit: "abc1234".into(),
-            processors: 2,
-            model: "Some Processor".into(),
-            accel: "KVM".into(),
-            qemu: "QEMU emulator version 7.2".into(),
-        });
+        let mut page = page::tests::page();
         let side = |system: &str, deviation: f64| {
             serde_json::json!({
                 "system": system,

@@ -88,7 +88,8 @@ fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<
     configuration.schedulers.push(threads);
     configuration.networks.push(grid::network(None));
     configuration.processes.push(server(VICTIM, PORT));
-    (configuration.processes).extend(antagonist.processes(args.smp));
+    let processes = antagonist.processes(args.smp);
+    configuration.processes.extend(processes);
     // As little as can be: what it takes each second, it takes from one request in a hundred.
     let sampler = grid::sampler_of(SECONDS, 0, &["--live"]);
     configuration.processes.push(sampler);
