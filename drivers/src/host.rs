@@ -1,7 +1,6 @@
 //! Who is told by the driver of a network interface, in tests.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use vortex_bus::fake::Ram;
@@ -57,6 +56,7 @@ impl FakeHost {
         let mut frame = Box::<Outgoing>::default();
         frame.head.try_extend_from_slice(head).expect("it fits");
         frame.offload = offload;
+        let mut keep = Vec::new();
         for part in parts {
             let buffer = self.pool.take().expect("there is one");
             self.ram.write(buffer.address(), part);
@@ -64,9 +64,10 @@ impl FakeHost {
                 frame: buffer.frame(),
                 offset: buffer.offset() as u32,
                 length: part.len() as u32,
-                keep: Arc::new(buffer),
             });
+            keep.push(buffer);
         }
+        frame.keep = Some(Box::new(keep));
         frame
     }
 

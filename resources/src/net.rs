@@ -24,6 +24,7 @@ mod arp;
 pub mod buffer;
 #[cfg(any(test, feature = "fake"))]
 pub mod cable;
+mod chunk;
 mod credit;
 pub mod data;
 mod demultiplex;
@@ -57,9 +58,11 @@ mod udp;
 mod work;
 
 pub use address::{Address, MAX_ADDRESS};
+pub use chunk::Chunk;
+pub(crate) use chunk::RUN;
 #[cfg(test)]
 pub(crate) use data::{Bill, Paid};
-pub use data::{Chunk, Data, Part, Payer, Purse, WORKERS};
+pub use data::{Data, Part, Payer, Purse, WORKERS};
 pub use environment::Environment;
 pub(crate) use environment::OfMachine;
 pub use flow::{Flow, Labels};
@@ -115,7 +118,7 @@ const LOSSES: [&str; 3] = [
 /// All of the network that cores share.
 #[derive(Debug)]
 pub struct Network {
-    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) environment: &'static dyn Environment,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Endpoints,
     /// Sockets inside the machine, by name.
@@ -141,11 +144,11 @@ pub struct Network {
 impl Network {
     /// Of a machine with so many cores.
     #[must_use]
-    pub fn new(cores: usize, environment: Arc<dyn Environment>) -> Arc<Self> {
+    pub fn new(cores: usize, environment: &'static dyn Environment) -> Arc<Self> {
         let mut key = [0; 16];
         environment.random(&mut key);
         Arc::new(Self {
-            tcp: Tcp::new(cores, &*environment),
+            tcp: Tcp::new(cores, environment),
             labels: Labels::new(key),
             links: Links::default(),
             addressing: Once::new(),

@@ -88,6 +88,8 @@ pub struct Shared<M: Machine> {
     pub nics: Nics,
     layout: Layout,
     homes: Homes,
+    /// The infrastructure's home, which stays: it is asked for with each packet.
+    infrastructure: Once<Arc<Home>>,
     timers: Vec<Timers<M>>,
     /// Threads that have been told of what they wait for.
     pub(crate) woken: Arc<Woken<M>>,
@@ -119,11 +121,12 @@ impl<M: Machine> Shared<M> {
         let core = |number| CoreId(u16::try_from(number).unwrap_or(u16::MAX));
         let network = Network::new(
             cores,
-            Arc::new(OfMachine {
+            // As long as the machine, so that data need not count for it.
+            Box::leak(Box::new(OfMachine {
                 machine: machine.clone(),
                 memory: memory.clone(),
                 clock: Clock::new(machine.hertz(), machine.epoch_ns()),
-            }),
+            })),
         );
         Arc::new(Self {
             woken: Woken::new(machine.clone(), cores),
@@ -139,6 +142,7 @@ impl<M: Machine> Shared<M> {
             processes: Directory::new(),
             futexes: Futexes::new(cores),
             homes: Mutex::default(),
+            infrastructure: Once::new(),
             storage: Storage::default(),
             network,
             nics: Nics::default(),

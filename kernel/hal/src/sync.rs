@@ -45,6 +45,15 @@ pub(crate) fn check_order(core: &cores::Core, level: Level) {
     );
 }
 
+/// That this core holds a lock of this level from now on, or no more. Interrupts are off: no other code
+/// of this core changes it meanwhile, and no other core ever does.
+fn note_level(level: Level, holds: bool) {
+    let levels = &cores::current().held_levels;
+    let (bit, held) = (1 << level as u8, levels.load(Ordering::Relaxed));
+    let now = if holds { held | bit } else { held & !bit };
+    levels.store(now, Ordering::Relaxed);
+}
+
 /// No core: the lock is free.
 const FREE: u32 = u32::MAX;
 
@@ -118,8 +127,7 @@ impl<T> IrqLock<T> {
         interrupts: InterruptsOff,
     ) -> IrqGuard<'a, T> {
         self.owner.store(me, Ordering::Relaxed);
-        let held = &cores::current().held_levels;
-        held.fetch_or(1 << self.level as u8, Ordering::Relaxed);
+        note_level(self.level, true);
         IrqGuard {
             lock: self,
             inner: Some(inner),
@@ -153,8 +161,7 @@ impl<T> DerefMut for IrqGuard<'_, T> {
 
 impl<T> Drop for IrqGuard<'_, T> {
     fn drop(&mut self) {
-        let held = &cores::current().held_levels;
-        held.fetch_and(!(1 << self.lock.level as u8), Ordering::Relaxed);
+        note_level(self.lock.level, false);
         self.lock.owner.store(FREE, Ordering::Relaxed);
         drop(self.inner.take());
     }

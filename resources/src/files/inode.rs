@@ -15,10 +15,12 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use event_listener::Event;
 
 use super::cache::{Dirt, Pages};
 use crate::machine::Frame;
+use crate::net::RUN;
 use crate::object::{FrameStore, Object, References};
 use vortex_toolkit::memory::Refusal;
 
@@ -373,6 +375,16 @@ impl fmt::Debug for Inode {
             .field("number", &self.number)
             .field("kind", &self.kind)
             .finish_non_exhaustive()
+    }
+}
+
+impl Inode {
+    /// As [`Object::cached`], for these pages up to the first that is not in memory, and no more than
+    /// a chunk takes.
+    pub(super) fn cached_run(&self, wanted: Range<u64>) -> ArrayVec<Frame, RUN> {
+        let pages = self.pages.lock();
+        let run = pages.run(wanted).take(RUN);
+        run.inspect(|frame| self.references.share(*frame)).collect()
     }
 }
 

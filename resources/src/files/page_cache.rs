@@ -9,10 +9,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
+use arrayvec::ArrayVec;
 use vortex_toolkit::memory::Refusal;
 
 use crate::machine::{Frame, PAGE_SIZE};
+use crate::net::RUN;
 use crate::object::{FrameStore, Object, References, cookie};
 
 /// A file of the archive.
@@ -51,6 +54,17 @@ impl ArchiveFile {
     pub fn from(&self, offset: u64) -> &'static [u8] {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         self.content.get(offset..).unwrap_or_default()
+    }
+
+    /// As [`Object::cached`], for these pages up to the first that is not in memory, and no more than
+    /// a chunk takes.
+    pub(super) fn cached_run(&self, wanted: Range<u64>) -> ArrayVec<Frame, RUN> {
+        let [first, end] =
+            [wanted.start, wanted.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        let pages = self.pages.lock();
+        let here = pages.get(first..end.min(pages.len())).unwrap_or_default();
+        let run = here.iter().map_while(|page| *page).take(RUN);
+        run.inspect(|frame| self.references.share(*frame)).collect()
     }
 }
 

@@ -141,6 +141,7 @@ impl WaitQueue {
             return;
         }
         let mut entries = self.entries.lock();
+        let before = entries.by_key.len();
         entries.by_key.retain(|_, entry| {
             let told = entry.interest & events;
             if told.is_empty() || !whom(entry.span) {
@@ -149,7 +150,9 @@ impl WaitQueue {
             entry.observer.clone().notify(entry.token, told);
             entry.span == Span::Always
         });
-        self.count.store(entries.by_key.len(), Ordering::SeqCst);
+        if entries.by_key.len() != before {
+            self.count.store(entries.by_key.len(), Ordering::SeqCst);
+        }
     }
 
     /// How many subscriptions there are.

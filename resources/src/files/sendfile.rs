@@ -11,7 +11,7 @@ use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::{Owner, Refusal};
 
 use super::descriptors::{OpenFile, Opened};
-use super::inode::Wanted;
+use super::inode::{Inode, Wanted};
 use super::operation::Operation;
 use super::page_cache::ArchiveFile;
 use super::ready::Events;
@@ -68,11 +68,9 @@ impl Call<'_> {
                     Err(failure) => return Err(failure),
                 },
             };
-            let in_page = PAGE_SIZE - at % PAGE_SIZE;
-            let length = in_page.min(end - at).min(room);
-            let part = self.part(sending, at, length, end)?;
+            let part = self.part(sending, at, room.min(end - at), end)?;
             let how = Transfer {
-                more: at + length < end,
+                more: at + (part.len() as u64) < end,
                 ..Transfer::default()
             };
             match sending.stream.append(part, how) {
@@ -90,48 +88,60 @@ impl Call<'_> {
         Ok(done)
     }
 
-    /// Bytes of a file that lie in one page, of a transfer up to `end`.
+    /// Some of the `length` bytes at `at`, of a transfer up to `end`: those in a run of pages that are
+    /// in memory.
     fn part(&self, sending: &Sending<'_>, at: u64, length: u64, end: u64) -> Result<Part, Failure> {
         let (page, start) = (at / PAGE_SIZE, (at % PAGE_SIZE) as usize);
+        let pages = page..(at + length).div_ceil(PAGE_SIZE);
         let environment = sending.stream.environment();
-        let frame = match &sending.source.opened {
+        let frames = match &sending.source.opened {
             Opened::Disk(inode) => {
-                let Some(frame) = inode.cached(page) else {
-                    let pages = page..end.div_ceil(PAGE_SIZE);
-                    let length = inode.size().div_ceil(PAGE_SIZE);
-                    let ahead = sending.source.ahead.lock().read(pages, length);
-                    let wanted = Wanted::Pages(inode.clone(), page..ahead.end.max(page + 1));
-                    return Err(Operation::BringIn(wanted).into());
-                };
-                frame
+                let run = inode.cached_run(pages);
+                if run.is_empty() {
+                    return Err(bring_in(sending.source, inode, page, end));
+                }
+                run
             }
-            Opened::File(content) => match self.page_of_archive(content, page, &**environment) {
-                Some(frame) => frame,
-                None => return copied(sending, content.from(at), length as usize),
-            },
+            Opened::File(content) => {
+                let mut run = content.cached_run(pages);
+                if run.is_empty() {
+                    match self.load(content, page, environment) {
+                        Some(frame) => run.push(frame),
+                        None => return copied(sending, content.from(at), length),
+                    }
+                }
+                run
+            }
             _ => return Err(Errno::EINVAL.into()),
         };
-        let chunk = Chunk::of_frame(environment.clone(), frame, start, length as usize);
+        let chunk = Chunk::of_frames(environment, &frames, start, length as usize);
         Ok(Piece::whole(Arc::new(chunk)))
     }
 
     /// A page of a file of the archive, with a reference to it; `None` if there is no room for it.
-    fn page_of_archive(
+    fn load(
         &self,
         content: &ArchiveFile,
         page: u64,
         environment: &dyn Environment,
     ) -> Option<Frame> {
-        if let Some(frame) = content.cached(page) {
-            return Some(frame);
-        }
         let owner = self.pages.owner()?;
         content.load(page, &Pages { environment, owner }).ok()
     }
 }
 
-/// Bytes of a file in a frame of their own.
-fn copied(sending: &Sending<'_>, mut left: &[u8], length: usize) -> Result<Part, Failure> {
+/// What brings in a page of a file on a disk, and what a transfer up to `end` wants soon.
+fn bring_in(source: &OpenFile, inode: &Arc<Inode>, page: u64, end: u64) -> Failure {
+    let pages = page..end.div_ceil(PAGE_SIZE);
+    let length = inode.size().div_ceil(PAGE_SIZE);
+    let ahead = source.ahead.lock().read(pages, length);
+    let wanted = Wanted::Pages(inode.clone(), page..ahead.end.max(page + 1));
+    Operation::BringIn(wanted).into()
+}
+
+/// At most so many bytes of a file in a frame of their own.
+fn copied(sending: &Sending<'_>, mut left: &[u8], length: u64) -> Result<Part, Failure> {
+    let length = length.min(PAGE_SIZE) as usize;
     let owner = sending.stream.owner();
     let filled = Chunk::filled(sending.stream.environment(), owner, length, |part| {
         let (now, later) = left.split_at(part.len().min(left.len()));

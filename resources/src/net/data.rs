@@ -1,7 +1,6 @@
 //! Data on its way: frames that are referred to, and who pays for what is held.
 //!
-//! Key types: [`Chunk`] (data in a frame, which is given back when the last reference is dropped),
-//! [`Data`] (a packet's payload: parts of chunks), [`Purse`] and [`Payer`] (who pays).
+//! Key types: [`Data`] (a packet's payload: parts of [`Chunk`]s), [`Purse`] and [`Payer`] (who pays).
 //!
 //! Data is not copied between the call that writes it and the call that reads it: packets refer to
 //! it. What a program writes is copied into frames first, because it may change its memory when the
@@ -9,7 +8,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
@@ -17,117 +15,11 @@ use vortex_tcp::{Account, Buffer, Piece};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::Owner;
 
+use super::chunk::{Chunk, FRAME};
 use super::environment::Environment;
-use super::interface;
 use crate::errno::Errno;
 use crate::files::Quota;
-use crate::machine::{Frame, PAGE_SIZE};
 use crate::system::Kind;
-
-/// Bytes of a frame.
-pub(crate) const FRAME: usize = PAGE_SIZE as usize;
-
-/// Data in a frame.
-pub struct Chunk {
-    frame: Frame,
-    start: usize,
-    length: usize,
-    environment: Arc<dyn Environment>,
-    /// The packet in whose buffers it is; `None` if the frame is its own.
-    packet: Option<Arc<interface::Packet>>,
-}
-
-impl Chunk {
-    /// `length` bytes from `start` on of a frame, of which the caller's reference is taken over.
-    pub(crate) fn of_frame(
-        environment: Arc<dyn Environment>,
-        frame: Frame,
-        start: usize,
-        length: usize,
-    ) -> Self {
-        Self {
-            frame,
-            start: start.min(FRAME),
-            length: length.min(FRAME - start.min(FRAME)),
-            environment,
-            packet: None,
-        }
-    }
-
-    /// A part of a packet that an interface has received, which keeps its buffers.
-    pub(crate) fn of_packet(
-        environment: Arc<dyn Environment>,
-        packet: Arc<interface::Packet>,
-        (frame, start, length): (Frame, usize, usize),
-    ) -> Self {
-        let packet = Some(packet);
-        let mut chunk = Self::of_frame(environment, frame, start, length);
-        chunk.packet = packet;
-        chunk
-    }
-
-    /// A new frame that `fill` writes `length` bytes into, with the place and the bytes of each step.
-    ///
-    /// # Errors
-    /// ENOBUFS without memory, or what `fill` says.
-    pub(crate) fn filled<F>(
-        environment: &Arc<dyn Environment>,
-        owner: Owner,
-        length: usize,
-        mut fill: impl FnMut(&mut [u8]) -> Result<(), F>,
-    ) -> Result<Result<Self, F>, Errno> {
-        const STEP: usize = 1024;
-        let frame = environment.allocate(owner).map_err(|_| Errno::ENOBUFS)?;
-        let chunk = Self::of_frame(environment.clone(), frame, 0, length);
-        let mut bytes = [0; STEP];
-        for at in (0..chunk.length).step_by(STEP) {
-            let part = &mut bytes[..STEP.min(chunk.length - at)];
-            if let Err(error) = fill(part) {
-                return Ok(Err(error));
-            }
-            environment.write(frame, at, part);
-        }
-        Ok(Ok(chunk))
-    }
-
-    /// Reads from `offset` on; `into` lies within the data.
-    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
-        self.environment.read(self.frame, self.start + offset, into);
-    }
-
-    /// The frame, and where in it the data begins.
-    #[must_use]
-    pub fn place(&self) -> (Frame, usize) {
-        (self.frame, self.start)
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        if self.packet.is_none() {
-            self.environment.release(self.frame);
-        }
-    }
-}
-
-impl fmt::Debug for Chunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Chunk").field(&self.length).finish()
-    }
-}
-
-impl Buffer for Chunk {
-    fn length(&self) -> usize {
-        self.length
-    }
-
-    fn footprint(&self) -> usize {
-        match self.packet {
-            Some(_) => interface::BUFFER,
-            None => FRAME,
-        }
-    }
-}
 
 /// A part of a chunk.
 pub type Part = Piece<Arc<Chunk>>;
@@ -151,7 +43,7 @@ impl Data {
     /// # Errors
     /// ENOBUFS without memory, or what `fill` says.
     pub(crate) fn gathered<F>(
-        environment: &Arc<dyn Environment>,
+        environment: &'static dyn Environment,
         owner: Owner,
         length: usize,
         mut fill: impl FnMut(&mut [u8]) -> Result<(), F>,
@@ -371,8 +263,9 @@ impl Paid {
 #[derive(Debug)]
 pub struct Bill {
     paid: Paid,
-    /// Where what is held has been taken from.
+    /// Where what is held has been taken from, and whose that is.
     purse: Arc<Purse>,
+    activity: ActivityId,
     held: u64,
 }
 
@@ -380,10 +273,11 @@ impl Bill {
     /// Nothing held yet.
     #[must_use]
     pub fn new(paid: Paid) -> Self {
-        let purse = paid.purse();
+        let (activity, purse) = (paid.activity(), paid.purse());
         Self {
             paid,
             purse,
+            activity,
             held: 0,
         }
     }
@@ -391,8 +285,10 @@ impl Bill {
 
 impl Account for Bill {
     fn charge(&mut self, bytes: usize) -> bool {
-        if self.held == 0 {
-            self.purse = self.paid.purse();
+        // Whoever pays has one purse: another is asked for only when it is somebody else.
+        let activity = self.paid.activity();
+        if self.held == 0 && self.activity != activity {
+            (self.activity, self.purse) = (activity, self.paid.purse());
         }
         let taken = self.purse.take(bytes as u64);
         self.held += if taken { bytes as u64 } else { 0 };

@@ -91,7 +91,7 @@ fn received_ip<M: Machine>(
         context.add_bytes(headers.length() as u64);
         Reason::NoSocket
     } else {
-        let packet_of = Packet::received(&network.environment, headers, packet);
+        let packet_of = Packet::received(network.environment, headers, packet);
         if !is_dhcp(headers) {
             return demultiplex(shared, context, packet_of);
         }

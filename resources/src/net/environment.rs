@@ -21,8 +21,8 @@ pub trait Environment: fmt::Debug + Send + Sync {
     fn allocate(&self, owner: Owner) -> Result<Frame, Refusal>;
     /// One more reference to a frame.
     fn share(&self, frame: Frame);
-    /// One reference fewer.
-    fn release(&self, frame: Frame);
+    /// One reference fewer to each of these frames.
+    fn release(&self, frames: &[Frame]);
     /// Reads from a frame, within it.
     fn read(&self, frame: Frame, offset: usize, into: &mut [u8]);
     /// Writes into a frame, within it.
@@ -57,8 +57,10 @@ impl<M: Machine> Environment for OfMachine<M> {
         self.memory.share(frame);
     }
 
-    fn release(&self, frame: Frame) {
-        self.memory.release(frame);
+    fn release(&self, frames: &[Frame]) {
+        for frame in frames {
+            self.memory.release(*frame);
+        }
     }
 
     fn read(&self, frame: Frame, offset: usize, into: &mut [u8]) {

@@ -9,7 +9,8 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet};
 use vortex_tcp::{Buffer, Piece, Seq};
 use vortex_toolkit::Context;
 
-use super::data::{Chunk, Data};
+use super::chunk::Chunk;
+use super::data::Data;
 use super::message::NetMessage;
 use super::packet::{IP_HEADER, MAX_HEADER, Packet, Reason, UDP_HEADER};
 use super::tcp::Found;
@@ -116,7 +117,7 @@ pub(crate) fn refused<M: Machine>(
     let quoted = &packet.header()[..ip_header + QUOTED];
     let owner = shared.own_frames();
     let mut left = quoted;
-    let filled = Chunk::filled(&network.environment, owner, quoted.len(), |part| {
+    let filled = Chunk::filled(network.environment, owner, quoted.len(), |part| {
         let (now, later) = left.split_at(part.len());
         part.copy_from_slice(now);
         left = later;

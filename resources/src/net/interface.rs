@@ -14,7 +14,6 @@
 //! then `arm`; where that finds something to do already, once more from the start.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
@@ -83,7 +82,7 @@ impl Properties {
 }
 
 /// A part of an outgoing frame's memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// The frame.
     pub frame: Frame,
@@ -91,9 +90,6 @@ pub struct Part {
     pub offset: u32,
     /// Its length in bytes, not 0; it ends within the frame.
     pub length: u32,
-    /// What sees to it that the frame is not used otherwise, until it is dropped: a pinned page, a
-    /// [`Buffer`].
-    pub keep: Arc<dyn Any + Send + Sync>,
 }
 
 impl Part {
@@ -144,6 +140,8 @@ pub struct Outgoing {
     pub head: ArrayVec<u8, HEAD>,
     /// The rest, which is not.
     pub parts: ArrayVec<Part, PARTS>,
+    /// What sees to it that the parts' memory is not used otherwise, until it is dropped.
+    pub keep: Option<Box<dyn Any + Send + Sync>>,
     /// What is left to do.
     pub offload: Offload,
 }

@@ -147,7 +147,7 @@ fn send<M: Machine>(
     let network = &shared.network;
     let mut left = message;
     let owner = shared.own_frames();
-    let filled = Data::gathered(&network.environment, owner, message.len(), |part| {
+    let filled = Data::gathered(network.environment, owner, message.len(), |part| {
         let (now, later) = left.split_at(part.len());
         part.copy_from_slice(now);
         left = later;

@@ -7,16 +7,15 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Mutex;
-use vortex_toolkit::ids::{ActivityId, CoreId};
+use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 
 use super::label::Lane;
 use super::message::NetMessage;
-use crate::system::Kind;
 
 /// A request that is to be sent.
 #[derive(Debug)]
 pub(crate) struct Post {
-    pub(crate) kind: Kind,
+    pub(crate) destination: ResourceId,
     /// Who pays.
     pub(crate) payer: ActivityId,
     pub(crate) lane: Lane,

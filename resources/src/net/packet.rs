@@ -15,8 +15,9 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet};
 use vortex_tcp::checksum::Sum;
 use vortex_tcp::{Buffer, Piece};
 
+use super::chunk::Chunk;
 use super::credit::Credit;
-use super::data::{Chunk, Data};
+use super::data::Data;
 use super::environment::Environment;
 use super::interface::{self, ETHERNET};
 
@@ -253,7 +254,7 @@ impl Packet {
 
     /// A packet that an interface has received, with these headers.
     pub(crate) fn received(
-        environment: &Arc<dyn Environment>,
+        environment: &'static dyn Environment,
         headers: &Headers<'_>,
         received: interface::Packet,
     ) -> Box<Self> {
@@ -376,7 +377,7 @@ impl Packet {
 
 /// The payload of a packet that has been received, where it lies.
 fn parts_of(
-    environment: &Arc<dyn Environment>,
+    environment: &'static dyn Environment,
     received: interface::Packet,
     layout: &Layout,
 ) -> Data {
@@ -392,7 +393,7 @@ fn parts_of(
         let to = end.saturating_sub(before).min(length);
         if from < to {
             let place = (frame, at + from, to - from);
-            let chunk = Chunk::of_packet(environment.clone(), received.clone(), place);
+            let chunk = Chunk::of_packet(environment, received.clone(), place);
             payload.push(Piece::whole(Arc::new(chunk)));
         }
         before += length;

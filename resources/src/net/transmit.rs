@@ -2,16 +2,12 @@
 //! section 4.4).
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::any::Any;
 
 use smoltcp::wire::IpProtocol;
 use vortex_toolkit::Context;
 use vortex_toolkit::Request;
 use vortex_toolkit::ids::ActivityId;
 
-use super::credit::Credit;
-use super::data::Chunk;
 use super::interface::{Mac, Offload, Outgoing, Part, Properties};
 use super::link::Route;
 use super::message::NetMessage;
@@ -77,7 +73,7 @@ pub(crate) fn put<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     id: InterfaceId,
     to: Mac,
-    mut packet: Box<Packet>,
+    packet: Box<Packet>,
     activity: ActivityId,
 ) {
     let Some(properties) = shared
@@ -88,7 +84,7 @@ pub(crate) fn put<M: Machine>(
     else {
         return shared.network.drop_for(Reason::Unreachable);
     };
-    match frame(properties, to, &mut packet) {
+    match frame(properties, to, packet) {
         Some(frame) => insert(shared, context, id, frame, Some(activity)),
         None => shared.network.drop_for(Reason::Unreachable),
     }
@@ -121,15 +117,9 @@ pub(crate) fn ethernet(frame: &mut Outgoing, to: Mac, from: Mac, kind: u16) {
     frame.head.extend(kind.to_be_bytes());
 }
 
-/// A packet that is sent keeps its memory until the device is done; one with a credit counts for its
-/// sender until then, too.
-struct Kept {
-    _chunk: Arc<Chunk>,
-    _credit: Arc<Credit>,
-}
-
-/// A packet as a frame; `None` if the interface cannot send it.
-fn frame(properties: &Properties, to: Mac, packet: &mut Packet) -> Option<Box<Outgoing>> {
+/// A packet as a frame, which keeps it until the device is done; `None` if the interface cannot send
+/// it.
+fn frame(properties: &Properties, to: Mac, mut packet: Box<Packet>) -> Option<Box<Outgoing>> {
     let segments = packet.segment.is_some();
     packet.complete(properties.checksum || segments);
     let mut frame = Box::new(Outgoing::default());
@@ -146,25 +136,17 @@ fn frame(properties: &Properties, to: Mac, packet: &mut Packet) -> Option<Box<Ou
         (None, Some(field)) if properties.checksum => Offload::Checksum { start, field },
         _ => Offload::Nothing,
     };
-    let credit = packet.credit.take().map(Arc::new);
     for part in packet.payload.parts() {
-        let (place, offset) = part.buffer.place();
-        let chunk = part.buffer.clone();
-        let keep: Arc<dyn Any + Send + Sync> = match &credit {
-            None => chunk,
-            Some(credit) => Arc::new(Kept {
-                _chunk: chunk,
-                _credit: credit.clone(),
-            }),
-        };
-        let part = Part {
-            frame: place,
-            offset: (offset + part.start) as u32,
-            length: part.len() as u32,
-            keep,
-        };
-        frame.parts.try_push(part).ok()?;
+        for (place, offset, length) in part.buffer.fragments(part.start, part.end) {
+            let part = Part {
+                frame: place,
+                offset: offset as u32,
+                length: length as u32,
+            };
+            frame.parts.try_push(part).ok()?;
+        }
     }
+    frame.keep = Some(packet);
     frame.fits(properties).then_some(frame)
 }
 
@@ -192,7 +174,7 @@ mod tests {
     #[test]
     fn checksums_are_right_or_left_to_the_device() {
         let mac = Mac([2; 6]);
-        let frame_by = |checksum| frame(&properties(checksum), mac, &mut packet());
+        let frame_by = |checksum| frame(&properties(checksum), mac, packet());
         let whole = frame_by(false).expect("it fits");
         assert_eq!(whole.head.len(), 14 + 20 + 8);
         assert_eq!(whole.offload, Offload::Nothing);

@@ -371,7 +371,7 @@ impl Endpoint {
             credit,
         }));
         self.network.post(Post {
-            kind: Kind::Udp,
+            destination: self.paid.destination(Kind::Udp),
             payer: self.paid.activity(),
             lane: self.network.lane(IpProtocol::Udp, from, to),
             message,

@@ -101,12 +101,11 @@ impl<M: Machine> Shared<M> {
     fn send_all_posts(&self, context: &mut Context<'_, Vortex<M>>) {
         for post in self.network.outbox.take(context.core()) {
             let Post {
-                kind,
+                destination,
                 payer,
                 lane,
                 message,
             } = post;
-            let destination = self.destination(kind, payer);
             let request = Request::new(destination, payer, Message::Net(message));
             context.send(lane.mark(request));
         }

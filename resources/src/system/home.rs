@@ -250,8 +250,13 @@ impl<M: Machine> Shared<M> {
     /// configuration gives it a scheduler; else to the activity's own, which works within the
     /// activity's share and is made at first use.
     ///
-    /// Takes a lock; who has the process at hand asks [`crate::process::Process::destination`].
+    /// Takes a lock, but for the infrastructure; who has the process at hand asks
+    /// [`crate::process::Process::destination`].
     pub fn destination(&self, kind: Kind, activity: ActivityId) -> ResourceId {
+        if activity == ActivityId::INFRASTRUCTURE {
+            let home = self.infrastructure.call_once(|| self.home(activity));
+            return self.destination_at(home, kind);
+        }
         self.destination_at(&self.home(activity), kind)
     }
 

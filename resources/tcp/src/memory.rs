@@ -14,6 +14,12 @@ pub trait Buffer {
     fn footprint(&self) -> usize {
         self.length()
     }
+
+    /// Where the fragment of memory ends that byte `at` is in: after `at`, and at most at
+    /// [`Buffer::length`]. A device takes each fragment by itself.
+    fn fragment_end(&self, _at: usize) -> usize {
+        self.length()
+    }
 }
 
 impl<T: Buffer> Buffer for alloc::sync::Arc<T> {
@@ -23,6 +29,10 @@ impl<T: Buffer> Buffer for alloc::sync::Arc<T> {
 
     fn footprint(&self) -> usize {
         (**self).footprint()
+    }
+
+    fn fragment_end(&self, at: usize) -> usize {
+        (**self).fragment_end(at)
     }
 }
 

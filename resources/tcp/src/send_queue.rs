@@ -81,12 +81,21 @@ impl<B: Buffer> SendQueue<B> {
         before - self.footprint
     }
 
-    /// How many of the `length` bytes at `offset` fit into `most` pieces.
+    /// How many of the `length` bytes at `offset` lie in at most `most` fragments of memory.
     pub(crate) fn fitting(&self, offset: u64, length: usize, most: usize) -> usize {
-        self.pieces(offset, length)
-            .take(most)
-            .map(|(_, start, end)| end - start)
-            .sum()
+        let (mut bytes, mut left) = (0, most);
+        for (buffer, start, end) in self.pieces(offset, length) {
+            let mut at = start;
+            while at < end && left > 0 {
+                at = buffer.fragment_end(at).min(end);
+                left -= 1;
+            }
+            bytes += at - start;
+            if left == 0 {
+                break;
+            }
+        }
+        bytes
     }
 
     /// The `length` bytes at `offset`, as far as they are here.
@@ -155,6 +164,33 @@ mod tests {
         pieces
             .flat_map(|(buffer, start, end)| buffer[start..end].to_vec())
             .collect()
+    }
+
+    /// Bytes in fragments of three.
+    struct Scattered(usize);
+
+    impl Buffer for Scattered {
+        fn length(&self) -> usize {
+            self.0
+        }
+
+        fn fragment_end(&self, at: usize) -> usize {
+            (at / 3 * 3 + 3).min(self.0)
+        }
+    }
+
+    #[test]
+    fn what_fits_is_counted_in_fragments() {
+        let mut queue = SendQueue::default();
+        queue.push(Piece::part(Scattered(10), 2, 10));
+        queue.push(Piece::whole(Scattered(2)));
+        let fitting = |offset, length| {
+            let by_most = (0..=5).map(|most| queue.fitting(offset, length, most));
+            by_most.collect::<Vec<_>>()
+        };
+        assert_eq!(fitting(0, 100), [0, 1, 4, 7, 8, 10]);
+        assert_eq!(fitting(2, 100), [0, 2, 5, 6, 8, 8]);
+        assert_eq!(fitting(0, 5), [0, 1, 4, 5, 5, 5]);
     }
 
     #[test]

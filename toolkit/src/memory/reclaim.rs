@@ -26,8 +26,10 @@ impl<F: Frames> Multiplexor<F> {
     /// That it has been written stays known until the frame is free.
     pub fn inform(&self, frame: Frame, referenced: bool, modified: bool) {
         let marks = u64::from(referenced) * REFERENCED + u64::from(modified) * MODIFIED;
-        if marks != 0 {
-            self.entry(frame).state.fetch_or(marks, Ordering::Relaxed);
+        let state = &self.entry(frame).state;
+        // Most frames have been used since the last search: to look costs less than to lock.
+        if state.load(Ordering::Relaxed) & marks != marks {
+            state.fetch_or(marks, Ordering::Relaxed);
         }
     }
 

@@ -11,6 +11,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use vortex_toolkit::ids::ActivityId;
 
@@ -74,6 +75,19 @@ impl Pages {
             Found::Here(frame) => Some(frame),
             _ => None,
         }
+    }
+
+    /// The frames of these pages, up to the first that is not here.
+    pub(crate) fn run(&self, pages: Range<u64>) -> impl Iterator<Item = Frame> {
+        let mut next = pages.start;
+        self.pages.range(pages).map_while(move |(page, state)| {
+            let is_next = *page == next;
+            next += 1;
+            match state {
+                Page::Here { frame, .. } if is_next => Some(*frame),
+                _ => None,
+            }
+        })
     }
 
     /// What is known of a page.

@@ -463,7 +463,7 @@ impl Streaming<'_> {
     fn gather(&self, socket: &Socket, buffers: &[Buffer], total: usize) -> Result<Data, Failure> {
         let owner = socket.paid.owner();
         let mut cursor = Cursor::new(self.memory, buffers, 0);
-        let made = Data::gathered(&socket.network.environment, owner, total, |part| {
+        let made = Data::gathered(socket.network.environment, owner, total, |part| {
             cursor.take(part)
         });
         Ok(made??)

@@ -94,6 +94,7 @@ impl Rig {
     fn frame(&self, head: &[u8], rest: &[u8]) -> Box<Outgoing> {
         let mut frame = Box::<Outgoing>::default();
         frame.head.try_extend_from_slice(head).expect("it fits");
+        let mut keep = Vec::new();
         for part in rest.chunks(BUFFER) {
             let buffer = self.told[0].pool.take().expect("there is one");
             self.machine
@@ -102,9 +103,10 @@ impl Rig {
                 frame: buffer.frame(),
                 offset: buffer.offset() as u32,
                 length: part.len() as u32,
-                keep: Arc::new(buffer),
             });
+            keep.push(buffer);
         }
+        frame.keep = Some(Box::new(keep));
         frame
     }
 }

@@ -27,7 +27,6 @@ fn what_does_not_fit_the_interface_is_known() {
             frame: Frame(1),
             offset: 100,
             length,
-            keep: Arc::new(()),
         })
         .collect();
         assert_eq!(frame.fits(&properties()), length == 1460, "{length}");

@@ -15,12 +15,14 @@ use crate::errno::Errno;
 use crate::files::{Cursor, Events, Share, WaitQueue};
 use crate::lock::Lock;
 use crate::net::Network;
-use crate::net::data::{Chunk, FRAME, Paid, Part, Types};
+use crate::net::chunk::{Chunk, FRAME};
+use crate::net::data::{Paid, Part, Types};
 use crate::net::environment::Environment;
 use crate::net::label::Lane;
 use crate::net::message::NetMessage;
 use crate::net::outbox::Post;
 use crate::space::UserError;
+use crate::system::Kind;
 use vortex_toolkit::memory::Owner;
 
 /// Bytes of packets that may wait to be dealt with, beyond which they are dropped.
@@ -126,8 +128,8 @@ impl Stream {
     }
 
     /// Where its frames come from.
-    pub(crate) fn environment(&self) -> &Arc<dyn Environment> {
-        &self.network.environment
+    pub(crate) fn environment(&self) -> &'static dyn Environment {
+        self.network.environment
     }
 
     /// Who has its frames.
@@ -151,7 +153,7 @@ impl Stream {
             return;
         }
         self.network.post(Post {
-            kind: crate::system::Kind::Tcp,
+            destination: self.paid.destination(Kind::Tcp),
             payer: self.paid.activity(),
             lane: self.lane,
             message: NetMessage::Output(self.clone()),
@@ -263,7 +265,7 @@ impl Stream {
         let length = cursor.left().min(room as u64).min(FRAME as u64) as usize;
         let mut from = cursor.clone();
         let owner = self.paid.owner();
-        let filled = Chunk::filled(&self.network.environment, owner, length, |part| {
+        let filled = Chunk::filled(self.network.environment, owner, length, |part| {
             from.take(part)
         });
         let chunk = match filled {

@@ -241,7 +241,7 @@ fn tell(stream: &Stream, happened: Happened) {
 
 fn outgoing_packet(
     tuple: &FourTuple,
-    outgoing: vortex_tcp::Outgoing<'_, Arc<crate::net::data::Chunk>>,
+    outgoing: vortex_tcp::Outgoing<'_, Arc<crate::net::chunk::Chunk>>,
 ) -> Box<Packet> {
     let mut payload = Data::default();
     for (buffer, start, end) in outgoing.payload {
