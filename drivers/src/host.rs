@@ -60,11 +60,12 @@ impl FakeHost {
         for part in parts {
             let buffer = self.pool.take().expect("there is one");
             self.ram.write(buffer.address(), part);
-            frame.parts.push(Part {
+            let added = frame.push(Part {
                 frame: buffer.frame(),
                 offset: buffer.offset() as u32,
                 length: part.len() as u32,
             });
+            assert!(added, "it fits");
             keep.push(buffer);
         }
         frame.keep = Some(Box::new(keep));

@@ -91,11 +91,15 @@ use core::cell::Cell;
 
 use crate::calls::Verdict;
 use crate::errno::Errno;
-use crate::machine::Machine;
+use crate::machine::{Frame, Machine};
+use crate::net::Environment;
 use crate::signals::Signal;
 use crate::space::{Space, UserError};
 
 use vortex_toolkit::ids::{ActivityId, ResourceId};
+
+/// Bytes that go through the kernel's memory at a time.
+const STEP: usize = 1024;
 
 /// A program's memory, as far as files need it.
 pub trait UserMemory {
@@ -109,6 +113,45 @@ pub trait UserMemory {
     /// # Errors
     /// [`UserError`]; some of `from` may have been written.
     fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError>;
+    /// Reads `length` bytes into a frame, from a place in it on. By way of the kernel's own memory,
+    /// where there is no shorter one.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been read.
+    fn read_to(
+        &self,
+        address: u64,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let mut bytes = [0; STEP];
+        for at in (0..length).step_by(STEP) {
+            let part = &mut bytes[..STEP.min(length - at)];
+            self.read(address + at as u64, part)?;
+            environment.write(frame, offset + at, part);
+        }
+        Ok(())
+    }
+    /// Writes `length` bytes that lie in a frame, as [`Self::read_to`] reads them.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been written.
+    fn write_from(
+        &self,
+        address: u64,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let mut bytes = [0; STEP];
+        for at in (0..length).step_by(STEP) {
+            let part = &mut bytes[..STEP.min(length - at)];
+            environment.read(frame, offset + at, part);
+            self.write(address + at as u64, part)?;
+        }
+        Ok(())
+    }
     /// As [`Space::read_string`].
     ///
     /// # Errors
@@ -123,6 +166,26 @@ impl<M: Machine> UserMemory for Space<M> {
 
     fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError> {
         Self::write(self, address, from)
+    }
+
+    fn read_to(
+        &self,
+        address: u64,
+        to: (Frame, usize),
+        length: usize,
+        _: &dyn Environment,
+    ) -> Result<(), UserError> {
+        Self::read_to(self, address, to, length)
+    }
+
+    fn write_from(
+        &self,
+        address: u64,
+        from: (Frame, usize),
+        length: usize,
+        _: &dyn Environment,
+    ) -> Result<(), UserError> {
+        Self::write_from(self, address, from, length)
     }
 
     fn read_string(&self, address: u64, limit: usize) -> Result<Option<Vec<u8>>, UserError> {

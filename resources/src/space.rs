@@ -348,6 +348,32 @@ impl<M: Machine> Space<M> {
         self.write_user(address, from)
     }
 
+    /// Reads `length` bytes into a frame, from a place in it on; all of them are to be in it.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been read.
+    pub fn read_to(
+        &self,
+        address: u64,
+        to: (Frame, usize),
+        length: usize,
+    ) -> Result<(), UserError> {
+        self.read_user_to(address, to, length)
+    }
+
+    /// Writes `length` bytes that lie in a frame, from a place in it on.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been written.
+    pub fn write_from(
+        &self,
+        address: u64,
+        from: (Frame, usize),
+        length: usize,
+    ) -> Result<(), UserError> {
+        self.write_user_from(address, from, length)
+    }
+
     /// Reads a string that ends with a zero byte, of at most `limit` bytes without it.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl<B: Bus> TransmitRing<B> {
         now_ns: u64,
     ) -> Result<usize, Box<Outgoing>> {
         let context = descriptor::context(&frame);
-        let needed = usize::from(context.is_some()) + 1 + frame.parts.len();
+        let needed = usize::from(context.is_some()) + 1 + frame.parts().len();
         if self.free < needed {
             return Err(frame);
         }
@@ -69,8 +69,11 @@ impl<B: Bus> TransmitRing<B> {
         let at = self.tail * HEAD;
         self.heads.write(at, &frame.head);
         let head = (self.heads.address() + at as u64, frame.head.len() as u32);
-        let parts = frame.parts.iter().map(|part| (part.address(), part.length));
-        let count = 1 + frame.parts.len();
+        let parts = frame
+            .parts()
+            .iter()
+            .map(|part| (part.address(), part.length));
+        let count = 1 + frame.parts().len();
         for ((address, length), number) in core::iter::once(head).chain(parts).zip(1..) {
             let data = descriptor::data(frame.offload, address, length, number == count);
             self.push(descriptor::data_bytes(data));

@@ -306,9 +306,9 @@ fn a_frame_is_sent_as_it_is_and_comes_back_once() {
 fn neighbours_in_memory_are_one_part() {
     let mut rig = Rig::new();
     let mut frame = rig.host.frame(&[1; 54], &[&[2; 500]], Offload::Nothing);
-    let mut second = frame.parts[0].clone();
+    let mut second = frame.parts()[0];
     second.offset += 500;
-    frame.parts.push(second);
+    assert!(frame.push(second));
     rig.transmit(frame).expect("there is room");
     let chain = rig.take(TRANSMIT).expect("it was sent");
     let lengths: Vec<u32> = chain.readable.iter().map(|part| part.length).collect();

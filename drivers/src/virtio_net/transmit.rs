@@ -65,7 +65,7 @@ impl<B: Bus> TransmitRing<B> {
             address: self.memory.address() + at as u64,
             length: (wire::HEADER + frame.head.len()) as u32,
         });
-        for part in &frame.parts {
+        for part in frame.parts() {
             let (address, length) = (part.address(), part.length);
             match chain.last_mut() {
                 Some(last) if last.address + u64::from(last.length) == address => {

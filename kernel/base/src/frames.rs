@@ -267,8 +267,8 @@ impl<'a> FrameAllocator<'a> {
         let (found, block) = larger
             .filter_map(|o| self.blocks[o.index()].free.last().map(|b| (o, b)))
             .next()?;
-        // The highest part of the block found.
-        let part = ((block + 1) << (found.0 - order.0)) - 1;
+        // From its lowest part on: what is allocated in a row lies in a row.
+        let part = block << (found.0 - order.0);
         Some(self.carve(found, block, order, part))
     }
 

@@ -27,6 +27,7 @@ use super::inode::Inode;
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
+use crate::net::Environment;
 use crate::space::{Pinned, UserError};
 use crate::system::{Kind, Message, Shared, Vortex};
 
@@ -109,6 +110,30 @@ impl<M: Machine> UserMemory for PinnedBuffers<M> {
         self.each(offset, from.len(), |piece, at, done, length| {
             piece.write(at, &from[done..done + length]);
         });
+        Ok(())
+    }
+
+    fn read_to(
+        &self,
+        address: u64,
+        to: (Frame, usize),
+        length: usize,
+        _: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let offset = self.check(address, length)?;
+        self.copy_to(offset, to, length);
+        Ok(())
+    }
+
+    fn write_from(
+        &self,
+        address: u64,
+        from: (Frame, usize),
+        length: usize,
+        _: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let offset = self.check(address, length)?;
+        self.copy_from(offset, from, length);
         Ok(())
     }
 

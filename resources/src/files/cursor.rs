@@ -3,6 +3,8 @@
 //! Key types: [`Cursor`], [`Buffer`].
 
 use super::UserMemory;
+use crate::machine::Frame;
+use crate::net::Environment;
 use crate::space::UserError;
 
 /// A part of the program's memory: address and length.
@@ -65,35 +67,75 @@ impl<'a> Cursor<'a> {
         Some((first.address + self.offset, usize::try_from(length).ok()?))
     }
 
+    /// Goes through the next `bytes` bytes, as far as there are so many: `act` gets each part's place
+    /// in them, address and length.
+    fn each(
+        &mut self,
+        bytes: usize,
+        mut act: impl FnMut(usize, u64, usize) -> Result<(), UserError>,
+    ) -> Result<(), UserError> {
+        let mut done = 0;
+        while let Some((address, length)) = self.part(bytes - done)
+            && length > 0
+        {
+            act(done, address, length)?;
+            self.advance(length as u64);
+            done += length;
+        }
+        Ok(())
+    }
+
     /// Writes bytes to the program's memory, as many as there is room for, and goes on behind them.
     ///
     /// # Errors
     /// [`UserError`]; some may have been written.
-    pub fn put(&mut self, mut bytes: &[u8]) -> Result<(), UserError> {
-        while let Some((address, length)) = self.part(bytes.len())
-            && length > 0
-        {
-            let (now, later) = bytes.split_at(length);
-            self.memory.write(address, now)?;
-            self.advance(length as u64);
-            bytes = later;
-        }
-        Ok(())
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), UserError> {
+        let memory = self.memory;
+        self.each(bytes.len(), |done, address, length| {
+            memory.write(address, &bytes[done..done + length])
+        })
+    }
+
+    /// As [`Self::put`], bytes that lie in a frame.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been written.
+    pub(crate) fn put_from(
+        &mut self,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let memory = self.memory;
+        self.each(length, |done, address, length| {
+            memory.write_from(address, (frame, offset + done), length, environment)
+        })
     }
 
     /// Reads bytes from the program's memory, as many as there are, and goes on behind them.
     ///
     /// # Errors
     /// [`UserError`]; some may have been read.
-    pub fn take(&mut self, mut bytes: &mut [u8]) -> Result<(), UserError> {
-        while let Some((address, length)) = self.part(bytes.len())
-            && length > 0
-        {
-            let (now, later) = bytes.split_at_mut(length);
-            self.memory.read(address, now)?;
-            self.advance(length as u64);
-            bytes = later;
-        }
-        Ok(())
+    pub fn take(&mut self, bytes: &mut [u8]) -> Result<(), UserError> {
+        let memory = self.memory;
+        self.each(bytes.len(), |done, address, length| {
+            memory.read(address, &mut bytes[done..done + length])
+        })
+    }
+
+    /// As [`Self::take`], into a frame.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been read.
+    pub(crate) fn take_to(
+        &mut self,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let memory = self.memory;
+        self.each(length, |done, address, length| {
+            memory.read_to(address, (frame, offset + done), length, environment)
+        })
     }
 }

@@ -111,7 +111,7 @@ fn say<M: Machine>(
         target_hardware_addr: EthernetAddress(target_mac.0),
         target_protocol_addr: target,
     };
-    let mut frame = Box::new(Outgoing::default());
+    let mut frame = Box::<Outgoing>::default();
     ethernet(&mut frame, to, properties.mac, TYPE);
     let mut bytes = [0; LENGTH];
     repr.emit(&mut ArpPacket::new_unchecked(&mut bytes[..]));

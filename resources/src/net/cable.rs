@@ -220,7 +220,7 @@ impl<M: Machine> End<M> {
     /// The bytes of a frame.
     fn bytes(&self, frame: &Outgoing) -> Vec<u8> {
         let mut bytes = frame.head.to_vec();
-        for part in &frame.parts {
+        for part in frame.parts() {
             let at = bytes.len();
             bytes.resize(at + part.length as usize, 0);
             let offset = part.offset as usize;

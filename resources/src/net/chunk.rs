@@ -13,7 +13,9 @@ use vortex_toolkit::memory::Owner;
 use super::environment::Environment;
 use super::interface;
 use crate::errno::Errno;
+use crate::files::Cursor;
 use crate::machine::{Frame, PAGE_SIZE};
+use crate::space::UserError;
 
 /// Bytes of a frame.
 pub(crate) const FRAME: usize = PAGE_SIZE as usize;
@@ -116,6 +118,22 @@ impl Chunk {
             environment.write(frame, at, part);
         }
         Ok(Ok(chunk))
+    }
+
+    /// A new frame with `length` bytes from where a cursor is, which goes on.
+    ///
+    /// # Errors
+    /// ENOBUFS without memory, or that the program's cannot be used, or not yet.
+    pub(crate) fn copied(
+        environment: &'static dyn Environment,
+        owner: Owner,
+        length: usize,
+        from: &mut Cursor<'_>,
+    ) -> Result<Result<Self, UserError>, Errno> {
+        let frame = environment.allocate(owner).map_err(|_| Errno::ENOBUFS)?;
+        let chunk = Self::of_frames(environment, &[frame], 0, length);
+        let taken = from.take_to((frame, 0), chunk.length, environment);
+        Ok(taken.map(|()| chunk))
     }
 
     /// Reads from `offset` on; `into` lies within the data.

@@ -18,7 +18,8 @@ use vortex_toolkit::memory::Owner;
 use super::chunk::{Chunk, FRAME};
 use super::environment::Environment;
 use crate::errno::Errno;
-use crate::files::Quota;
+use crate::files::{Cursor, Quota};
+use crate::space::UserError;
 use crate::system::Kind;
 
 /// A part of a chunk.
@@ -52,6 +53,27 @@ impl Data {
         while data.length < length {
             let part = FRAME.min(length - data.length);
             match Chunk::filled(environment, owner, part, &mut fill)? {
+                Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(data))
+    }
+
+    /// `length` bytes in new frames, from where a cursor is, which goes on.
+    ///
+    /// # Errors
+    /// ENOBUFS without memory, or that the program's cannot be used, or not yet.
+    pub(crate) fn copied(
+        environment: &'static dyn Environment,
+        owner: Owner,
+        length: usize,
+        from: &mut Cursor<'_>,
+    ) -> Result<Result<Self, UserError>, Errno> {
+        let mut data = Self::default();
+        while data.length < length {
+            let part = FRAME.min(length - data.length);
+            match Chunk::copied(environment, owner, part, from)? {
                 Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
                 Err(error) => return Ok(Err(error)),
             }
@@ -99,6 +121,29 @@ impl Data {
                 let step = &mut bytes[..STEP.min(to - at)];
                 part.buffer.read(part.start + at, step);
                 act(step)?;
+            }
+            before += part.len();
+        }
+        Ok(())
+    }
+
+    /// Writes the bytes of `start..end` to where a cursor is, and goes on with it.
+    ///
+    /// # Errors
+    /// [`UserError`]; some may have been written.
+    pub(crate) fn copy_out(
+        &self,
+        start: usize,
+        end: usize,
+        to: &mut Cursor<'_>,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let mut before = 0;
+        for part in &self.parts {
+            let from = part.start + start.saturating_sub(before).min(part.len());
+            let upto = part.start + end.saturating_sub(before).min(part.len());
+            for (frame, offset, length) in part.buffer.fragments(from, upto) {
+                to.put_from((frame, offset), length, environment)?;
             }
             before += part.len();
         }

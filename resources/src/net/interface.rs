@@ -139,7 +139,9 @@ pub struct Outgoing {
     /// Its first bytes: all its headers, Ethernet's first. They are copied.
     pub head: ArrayVec<u8, HEAD>,
     /// The rest, which is not.
-    pub parts: ArrayVec<Part, PARTS>,
+    parts: ArrayVec<Part, PARTS>,
+    /// Its bytes.
+    rest: usize,
     /// What sees to it that the parts' memory is not used otherwise, until it is dropped.
     pub keep: Option<Box<dyn Any + Send + Sync>>,
     /// What is left to do.
@@ -147,11 +149,25 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Adds a part behind the others. False, and it is not added, if there are too many, or it is not
+    /// within its frame.
+    #[must_use]
+    pub fn push(&mut self, part: Part) -> bool {
+        let added = part.is_sound() && self.parts.try_push(part).is_ok();
+        self.rest += if added { part.length as usize } else { 0 };
+        added
+    }
+
+    /// What follows the head.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
-        let parts = self.parts.iter().map(|part| part.length as usize);
-        self.head.len() + parts.sum::<usize>()
+        self.head.len() + self.rest
     }
 
     /// Its length on the link in bytes: with the headers of each segment that it is cut into.
@@ -187,7 +203,7 @@ impl Outgoing {
             }
             Offload::Checksum { .. } | Offload::Segmentation { .. } => 0,
         };
-        head >= ETHERNET && length <= limit && self.parts.iter().all(Part::is_sound)
+        head >= ETHERNET && length <= limit
     }
 }
 

@@ -122,7 +122,7 @@ pub(crate) fn ethernet(frame: &mut Outgoing, to: Mac, from: Mac, kind: u16) {
 fn frame(properties: &Properties, to: Mac, mut packet: Box<Packet>) -> Option<Box<Outgoing>> {
     let segments = packet.segment.is_some();
     packet.complete(properties.checksum || segments);
-    let mut frame = Box::new(Outgoing::default());
+    let mut frame = Box::<Outgoing>::default();
     ethernet(&mut frame, to, properties.mac, IPV4);
     let start = (frame.head.len() + packet.header().len() - packet.transport().len()) as u16;
     frame.head.try_extend_from_slice(packet.header()).ok()?;
@@ -143,7 +143,9 @@ fn frame(properties: &Properties, to: Mac, mut packet: Box<Packet>) -> Option<Bo
                 offset: offset as u32,
                 length: length as u32,
             };
-            frame.parts.try_push(part).ok()?;
+            if !frame.push(part) {
+                return None;
+            }
         }
     }
     frame.keep = Some(packet);

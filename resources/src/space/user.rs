@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::fault::page_of;
 use super::region::Content;
 use super::{Fault, Inner, Pinned, Space, UserError};
-use crate::machine::{Access, Frame, Machine, PAGE_SIZE, USER_END};
+use crate::machine::{Access, Frame, Machine, PAGE_SIZE, PageTables, USER_END};
 
 impl From<(Fault, u64, bool)> for UserError {
     fn from((fault, address, write): (Fault, u64, bool)) -> Self {
@@ -52,6 +52,12 @@ impl<M: Machine> Inner<M> {
             write,
             execute: false,
         };
+        // What is mapped may be used by whoever asks: most of what is asked for is.
+        if let Some(mapped) = self.pages.tables.lookup(page_of(address))
+            && (mapped.access.write || !write)
+        {
+            return Ok(mapped.frame);
+        }
         match self.bring_in(address, wanted) {
             Ok(mapped) => Ok(mapped.frame),
             Err(fault) => Err(UserError::from((fault, address, write))),
@@ -77,6 +83,41 @@ impl<M: Machine> Space<M> {
             let mut inner = self.inner.lock();
             let frame = inner.frame(to, true)?;
             self.machine.write_frame(frame, offset(to), &bytes[part]);
+            self.memory.inform(frame, true, true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_user_to(
+        &self,
+        address: u64,
+        (to, start): (Frame, usize),
+        length: usize,
+    ) -> Result<(), UserError> {
+        check(address, length)?;
+        for (from, part) in by_page(address, length) {
+            let mut inner = self.inner.lock();
+            let frame = inner.frame(from, false)?;
+            let to = (to, start + part.start);
+            self.machine
+                .copy_part((frame, offset(from)), to, part.len());
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_user_from(
+        &self,
+        address: u64,
+        (from, start): (Frame, usize),
+        length: usize,
+    ) -> Result<(), UserError> {
+        check(address, length)?;
+        for (to, part) in by_page(address, length) {
+            let mut inner = self.inner.lock();
+            let frame = inner.frame(to, true)?;
+            let from = (from, start + part.start);
+            self.machine
+                .copy_part(from, (frame, offset(to)), part.len());
             self.memory.inform(frame, true, true);
         }
         Ok(())

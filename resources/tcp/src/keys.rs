@@ -1,10 +1,9 @@
 //! Secrets: initial sequence numbers (RFC 6528), the clocks of timestamps, the table's hash, and the
 //! codes of SYN cookies. Each is a SipHash of what it is for, under a key that nobody else knows.
 
-use core::hash::Hasher;
 use core::net::Ipv4Addr;
 
-use siphasher::sip::SipHasher24;
+use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::seq::Seq;
 use crate::time::Instant;
@@ -30,7 +29,9 @@ enum Purpose {
 /// The secrets of one machine. The key must be random, and new at every start.
 #[derive(Clone)]
 pub struct Keys {
-    key: [u8; 16],
+    secrets: SipHasher24,
+    /// Who cannot see a hash cannot find another with the same: fewer rounds do.
+    table: SipHasher13,
 }
 
 impl core::fmt::Debug for Keys {
@@ -43,7 +44,10 @@ impl Keys {
     /// Secrets from a random key.
     #[must_use]
     pub fn new(key: [u8; 16]) -> Self {
-        Self { key }
+        Self {
+            secrets: SipHasher24::new_with_key(&key),
+            table: SipHasher13::new_with_key(&key),
+        }
     }
 
     /// An initial sequence number: RFC 6528's clock of 4 µs and a hash of the tuple, so that a
@@ -64,7 +68,7 @@ impl Keys {
 
     /// The hash that a table files a tuple under.
     pub(crate) fn table(&self, tuple: &FourTuple) -> u64 {
-        self.hash(Purpose::Table, tuple, 0)
+        self.table.hash(&message(Purpose::Table, tuple, 0))
     }
 
     /// The code of a SYN cookie over a tuple and `more`.
@@ -73,17 +77,20 @@ impl Keys {
     }
 
     fn hash(&self, purpose: Purpose, tuple: &FourTuple, more: u64) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        let mut message = [0; 21];
-        message[0] = purpose as u8;
-        message[1..5].copy_from_slice(&tuple.local.0.octets());
-        message[5..9].copy_from_slice(&tuple.remote.0.octets());
-        message[9..11].copy_from_slice(&tuple.local.1.to_be_bytes());
-        message[11..13].copy_from_slice(&tuple.remote.1.to_be_bytes());
-        message[13..].copy_from_slice(&more.to_be_bytes());
-        hasher.write(&message);
-        hasher.finish()
+        self.secrets.hash(&message(purpose, tuple, more))
     }
+}
+
+/// What is hashed.
+fn message(purpose: Purpose, tuple: &FourTuple, more: u64) -> [u8; 21] {
+    let mut message = [0; 21];
+    message[0] = purpose as u8;
+    message[1..5].copy_from_slice(&tuple.local.0.octets());
+    message[5..9].copy_from_slice(&tuple.remote.0.octets());
+    message[9..11].copy_from_slice(&tuple.local.1.to_be_bytes());
+    message[11..13].copy_from_slice(&tuple.remote.1.to_be_bytes());
+    message[13..].copy_from_slice(&more.to_be_bytes());
+    message
 }
 
 #[cfg(test)]

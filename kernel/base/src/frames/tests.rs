@@ -174,10 +174,21 @@ fn a_tebibyte_is_set_up_as_large_blocks() {
     assert_eq!(fresh, [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, (1 << 18) - 1]);
     assert_eq!(
         allocator.allocate(),
-        Some(Frame::new(0x1ff)),
+        Some(Frame::new(0x100)),
         "the best fit"
     );
     assert_eq!(allocator.statistics().free, (1 << 28) - 0x100 - 1);
+}
+
+#[test]
+fn what_is_allocated_in_a_row_lies_in_a_row_and_leaves_low_memory() {
+    let ranges = [range(0x400, 0xc00)];
+    let mut words = storage(&ranges);
+    let mut allocator = FrameAllocator::new(&ranges, &mut words).expect("it fits");
+    for number in 0x800..0xc00 {
+        assert_eq!(allocator.allocate(), Some(Frame::new(number)));
+    }
+    assert_eq!(allocator.allocate(), Some(Frame::new(0x400)));
 }
 
 #[test]

@@ -349,7 +349,8 @@ impl Streaming<'_> {
         let length = datagram.data.total();
         let mut cursor = Cursor::new(self.memory, buffers, 0);
         let fits = length.min(usize::try_from(cursor.left()).unwrap_or(usize::MAX));
-        let copied = datagram.data.each(0, fits, |bytes| cursor.put(bytes));
+        let environment = socket.network.environment;
+        let copied = datagram.data.copy_out(0, fits, &mut cursor, environment);
         let (address, port) = datagram.from;
         let told = match copied {
             Ok(()) => tell(&Address::Internet(address, port)),
@@ -463,9 +464,7 @@ impl Streaming<'_> {
     fn gather(&self, socket: &Socket, buffers: &[Buffer], total: usize) -> Result<Data, Failure> {
         let owner = socket.paid.owner();
         let mut cursor = Cursor::new(self.memory, buffers, 0);
-        let made = Data::gathered(socket.network.environment, owner, total, |part| {
-            cursor.take(part)
-        });
+        let made = Data::copied(socket.network.environment, owner, total, &mut cursor);
         Ok(made??)
     }
 }

@@ -99,11 +99,12 @@ impl Rig {
             let buffer = self.told[0].pool.take().expect("there is one");
             self.machine
                 .write_frame(buffer.frame(), buffer.offset(), part);
-            frame.parts.push(Part {
+            let added = frame.push(Part {
                 frame: buffer.frame(),
                 offset: buffer.offset() as u32,
                 length: part.len() as u32,
             });
+            assert!(added, "it fits");
             keep.push(buffer);
         }
         frame.keep = Some(Box::new(keep));

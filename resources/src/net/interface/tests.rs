@@ -22,24 +22,32 @@ fn what_does_not_fit_the_interface_is_known() {
     assert!(!frame.fits(&properties()), "it has no header");
     frame.head.try_extend_from_slice(&[0; 54]).expect("it fits");
     assert!(frame.fits(&properties()));
-    for length in [0, 1500 - 40, 1500 - 39] {
-        frame.parts = core::iter::once(Part {
-            frame: Frame(1),
-            offset: 100,
-            length,
-        })
-        .collect();
-        assert_eq!(frame.fits(&properties()), length == 1460, "{length}");
+    let part = |offset, length| Part {
+        frame: Frame(1),
+        offset,
+        length,
+    };
+    for unsound in [part(100, 0), part(4000, 97), part(u32::MAX, 1)] {
+        assert!(!frame.push(unsound), "it is not within its frame");
     }
+    assert!(frame.push(part(100, 1460)));
+    assert!(frame.fits(&properties()));
+    assert!(frame.push(part(4095, 1)));
+    assert_eq!(frame.length(), 54 + 1461);
+    assert!(
+        !frame.fits(&properties()),
+        "a byte more than the link takes"
+    );
     frame.offload = Offload::Segmentation {
         start: 34,
         mss: 1460,
     };
     assert!(frame.fits(&properties()));
     assert_eq!(frame.length_on_link(), 54 + 1461 + 54, "two segments");
-    frame.parts[0].offset = 4000;
-    assert!(!frame.fits(&properties()), "it ends beyond its frame");
-    frame.parts.clear();
+    while frame.parts().len() < PARTS {
+        assert!(frame.push(part(0, 1)));
+    }
+    assert!(!frame.push(part(0, 1)), "there are too many");
     for (start, mss) in [(34, 0), (40, 1460), (20, 1460)] {
         frame.offload = Offload::Segmentation { start, mss };
         assert!(!frame.fits(&properties()), "{start}, {mss}");

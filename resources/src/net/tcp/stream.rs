@@ -229,7 +229,7 @@ impl Stream {
         let (mut to, mut left) = (cursor.clone(), length);
         for (data, start, end) in inner.connection.received() {
             let end = end.min(start + left);
-            data.each(start, end, |bytes| to.put(bytes))?;
+            data.copy_out(start, end, &mut to, self.network.environment)?;
             left -= end - start;
             if left == 0 {
                 break;
@@ -265,10 +265,7 @@ impl Stream {
         let length = cursor.left().min(room as u64).min(FRAME as u64) as usize;
         let mut from = cursor.clone();
         let owner = self.paid.owner();
-        let filled = Chunk::filled(self.network.environment, owner, length, |part| {
-            from.take(part)
-        });
-        let chunk = match filled {
+        let chunk = match Chunk::copied(self.network.environment, owner, length, &mut from) {
             Ok(chunk) => chunk?,
             Err(error) => return Ok(Moved::Failed(error)),
         };
