@@ -33,21 +33,29 @@ struct Place {
 /// An address as it was given.
 type Bytes = ArrayVec<u8, MAX_ADDRESS>;
 
+impl OpenFile {
+    /// The socket that it is.
+    ///
+    /// # Errors
+    /// EBADF, ENOTSOCK.
+    fn socket(&self) -> Result<&Arc<Socket>, Errno> {
+        match &self.opened {
+            Opened::Socket(socket) => Ok(socket),
+            Opened::Place => Err(Errno::EBADF),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+}
+
 impl Call<'_> {
     /// A socket.
     ///
     /// # Errors
     /// EBADF, ENOTSOCK.
-    fn socket(&self, descriptor: i32) -> Result<(Arc<OpenFile>, Arc<Socket>), Errno> {
+    fn socket(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
         let file = self.descriptors.lock().get(descriptor)?;
-        match &file.opened {
-            Opened::Socket(socket) => {
-                let socket = socket.clone();
-                Ok((file, socket))
-            }
-            Opened::Place => Err(Errno::EBADF),
-            _ => Err(Errno::ENOTSOCK),
-        }
+        file.socket()?;
+        Ok(file)
     }
 
     /// An address that the program gives.
@@ -102,7 +110,8 @@ impl Call<'_> {
     /// # Errors
     /// As bind(2).
     pub fn bind(&self, descriptor: i32, address: u64, length: u32) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         socket.bind(&self.address(address, length)?)?;
         Ok(0)
     }
@@ -112,7 +121,8 @@ impl Call<'_> {
     /// # Errors
     /// As listen(2).
     pub fn listen(&self, descriptor: i32, backlog: i32) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         socket.listen(backlog)?;
         Ok(0)
     }
@@ -130,7 +140,8 @@ impl Call<'_> {
     /// # Errors
     /// As accept4(2).
     pub fn accept_with(&self, descriptor: i32, address: u64, length: u64, flags: u32) -> Outcome {
-        let (file, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         if flags & !(O_NONBLOCK | linux_raw_sys::general::O_CLOEXEC) != 0 {
             return Err(Errno::EINVAL.into());
         }
@@ -173,7 +184,8 @@ impl Call<'_> {
         // As on Linux, the address comes first.
         self.descriptors.lock().get(descriptor)?;
         let bytes = self.address_bytes(address, length)?;
-        let (file, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         let address = Address::decode(&bytes)?;
         let again = self.done.replace(0) != 0;
         match socket.connect(&address, again)? {
@@ -191,7 +203,8 @@ impl Call<'_> {
     /// # Errors
     /// As shutdown(2).
     pub fn shut_down(&self, descriptor: i32, how: u32) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         socket.shut_down(how)?;
         Ok(0)
     }
@@ -201,7 +214,8 @@ impl Call<'_> {
     /// # Errors
     /// As getsockname(2).
     pub fn socket_name(&self, descriptor: i32, at: u64, length_at: u64) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         self.tell_address(&socket.name(), Place { at, length_at })?;
         Ok(0)
     }
@@ -211,7 +225,8 @@ impl Call<'_> {
     /// # Errors
     /// As getpeername(2).
     pub fn peer_name(&self, descriptor: i32, at: u64, length_at: u64) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         self.tell_address(&socket.peer()?, Place { at, length_at })?;
         Ok(0)
     }
@@ -228,7 +243,8 @@ impl Call<'_> {
         value: u64,
         length: u32,
     ) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         let length = i32::try_from(length).map_err(|_| Errno::EINVAL)?;
         let mut bytes = [0; MAX_OPTION];
         let bytes = &mut bytes[..(length.unsigned_abs() as usize).min(MAX_OPTION)];
@@ -249,7 +265,8 @@ impl Call<'_> {
         value: u64,
         length: u64,
     ) -> Outcome {
-        let (_, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         let mut room = [0; 4];
         self.memory.read(length, &mut room)?;
         let room = usize::try_from(i32::from_ne_bytes(room)).map_err(|_| Errno::EINVAL)?;

@@ -4,14 +4,14 @@
 //! acknowledgment is then not done for each page.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::fmt;
 
-use vortex_tcp::Buffer;
+use arrayvec::ArrayVec;
+use vortex_tcp::Buffer as _;
 use vortex_toolkit::memory::Owner;
 
 use super::environment::Environment;
-use super::interface;
+use super::interface::{self, Buffer};
 use crate::errno::Errno;
 use crate::files::Cursor;
 use crate::machine::{Frame, PAGE_SIZE};
@@ -36,18 +36,25 @@ enum Frames {
     One(Frame),
     /// In these, in this order.
     Run(Box<[Frame]>),
-    /// In a buffer of a packet, which keeps it.
-    Packet {
-        frame: Frame,
-        _keeps: Arc<interface::Packet>,
-    },
+    /// In a buffer that a packet was received into.
+    Buffer(Buffer),
 }
 
 impl Frames {
-    fn all(&self) -> &[Frame] {
+    /// How many there are.
+    fn len(&self) -> usize {
         match self {
-            Self::One(frame) | Self::Packet { frame, .. } => core::slice::from_ref(frame),
-            Self::Run(frames) => frames,
+            Self::One(_) | Self::Buffer(_) => 1,
+            Self::Run(frames) => frames.len(),
+        }
+    }
+
+    /// One of them, by its number.
+    fn get(&self, number: usize) -> Option<Frame> {
+        match self {
+            Self::One(frame) => (number == 0).then_some(*frame),
+            Self::Buffer(buffer) => (number == 0).then(|| buffer.frame()),
+            Self::Run(frames) => frames.get(number).copied(),
         }
     }
 }
@@ -59,7 +66,7 @@ impl Chunk {
         start: usize,
         length: usize,
     ) -> Self {
-        let most = frames.all().len() * FRAME;
+        let most = frames.len() * FRAME;
         Self {
             frames,
             start: start.min(most),
@@ -83,17 +90,15 @@ impl Chunk {
         Self::new(environment, frames, start, length)
     }
 
-    /// A part of a packet that an interface has received, which keeps its buffers.
-    pub(crate) fn of_packet(
+    /// A part of a packet that an interface has received into this buffer: `length` bytes from `start`
+    /// of its frame on.
+    pub(crate) fn of_buffer(
         environment: &'static dyn Environment,
-        packet: Arc<interface::Packet>,
-        (frame, start, length): (Frame, usize, usize),
+        buffer: Buffer,
+        start: usize,
+        length: usize,
     ) -> Self {
-        let frames = Frames::Packet {
-            frame,
-            _keeps: packet,
-        };
-        Self::new(environment, frames, start, length)
+        Self::new(environment, Frames::Buffer(buffer), start, length)
     }
 
     /// A new frame that `fill` writes `length` bytes into, with the place and the bytes of each step.
@@ -120,7 +125,8 @@ impl Chunk {
         Ok(Ok(chunk))
     }
 
-    /// A new frame with `length` bytes from where a cursor is, which goes on.
+    /// New frames with bytes from where a cursor is, which goes on: `length` of them, or fewer if there
+    /// is no memory for more, or the program's cannot be used further on.
     ///
     /// # Errors
     /// ENOBUFS without memory, or that the program's cannot be used, or not yet.
@@ -130,10 +136,39 @@ impl Chunk {
         length: usize,
         from: &mut Cursor<'_>,
     ) -> Result<Result<Self, UserError>, Errno> {
+        let mut frames = ArrayVec::<Frame, RUN>::new();
+        let mut done = 0;
+        while done < length && !frames.is_full() {
+            let part = FRAME.min(length - done);
+            let taken = match Self::copied_one(environment, owner, part, from) {
+                Err(error) if frames.is_empty() => return Err(error),
+                Ok(Err(error)) if frames.is_empty() => return Ok(Err(error)),
+                taken => taken,
+            };
+            let Ok(Ok(frame)) = taken else {
+                break;
+            };
+            frames.push(frame);
+            done += part;
+        }
+        Ok(Ok(Self::of_frames(environment, &frames, 0, done)))
+    }
+
+    /// A new frame with `length` bytes from where a cursor is, which goes on if nothing fails.
+    fn copied_one(
+        environment: &'static dyn Environment,
+        owner: Owner,
+        length: usize,
+        from: &mut Cursor<'_>,
+    ) -> Result<Result<Frame, UserError>, Errno> {
         let frame = environment.allocate(owner).map_err(|_| Errno::ENOBUFS)?;
-        let chunk = Self::of_frames(environment, &[frame], 0, length);
-        let taken = from.take_to((frame, 0), chunk.length, environment);
-        Ok(taken.map(|()| chunk))
+        let mut next = from.clone();
+        if let Err(error) = next.take_to((frame, 0), length, environment) {
+            environment.release(&[frame]);
+            return Ok(Err(error));
+        }
+        *from = next;
+        Ok(Ok(frame))
     }
 
     /// Reads from `offset` on; `into` lies within the data.
@@ -158,7 +193,7 @@ impl Chunk {
             if at >= end {
                 return None;
             }
-            let frame = *self.frames.all().get(at / FRAME)?;
+            let frame = self.frames.get(at / FRAME)?;
             let within = at % FRAME;
             let length = (FRAME - within).min(end - at);
             at += length;
@@ -170,8 +205,9 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         match &self.frames {
-            Frames::Packet { .. } => {}
-            own => self.environment.release(own.all()),
+            Frames::One(frame) => self.environment.release(&[*frame]),
+            Frames::Run(frames) => self.environment.release(frames),
+            Frames::Buffer(_) => {}
         }
     }
 }
@@ -182,15 +218,15 @@ impl fmt::Debug for Chunk {
     }
 }
 
-impl Buffer for Chunk {
+impl vortex_tcp::Buffer for Chunk {
     fn length(&self) -> usize {
         self.length
     }
 
     fn footprint(&self) -> usize {
         match &self.frames {
-            Frames::Packet { .. } => interface::BUFFER,
-            own => own.all().len() * FRAME,
+            Frames::Buffer(_) => interface::BUFFER,
+            own => own.len() * FRAME,
         }
     }
 

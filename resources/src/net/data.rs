@@ -72,8 +72,7 @@ impl Data {
     ) -> Result<Result<Self, UserError>, Errno> {
         let mut data = Self::default();
         while data.length < length {
-            let part = FRAME.min(length - data.length);
-            match Chunk::copied(environment, owner, part, from)? {
+            match Chunk::copied(environment, owner, length - data.length, from)? {
                 Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
                 Err(error) => return Ok(Err(error)),
             }

@@ -277,6 +277,18 @@ impl Packet {
         core::iter::once(first).chain(more)
     }
 
+    /// As [`Self::parts`], each with the buffer itself.
+    pub fn into_parts(self) -> impl Iterator<Item = (Buffer, usize, usize)> {
+        let start = self.first.offset() + usize::from(self.start);
+        let first = (self.first, start, self.length.into());
+        let more = self.more.into_iter().flat_map(|more| more.0);
+        let more = more.map(|(buffer, length)| {
+            let start = buffer.offset();
+            (buffer, start, length.into())
+        });
+        core::iter::once(first).chain(more)
+    }
+
     /// Copies from it, from byte `at` on; how many bytes, which are fewer than there is room for only
     /// at its end.
     pub fn read<M: Machine>(&self, machine: &M, at: usize, into: &mut [u8]) -> usize {

@@ -385,15 +385,13 @@ fn parts_of(
     if start == end {
         return Data::default();
     }
-    let received = Arc::new(received);
     let mut payload = Data::default();
     let mut before = 0;
-    for (frame, at, length) in received.parts() {
+    for (buffer, at, length) in received.into_parts() {
         let from = start.saturating_sub(before).min(length);
         let to = end.saturating_sub(before).min(length);
         if from < to {
-            let place = (frame, at + from, to - from);
-            let chunk = Chunk::of_packet(environment, received.clone(), place);
+            let chunk = Chunk::of_buffer(environment, buffer, at + from, to - from);
             payload.push(Piece::whole(Arc::new(chunk)));
         }
         before += length;

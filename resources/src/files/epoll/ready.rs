@@ -70,10 +70,10 @@ impl Ready {
     pub(super) fn enter(&self, watch: &Arc<Watch>) -> bool {
         let mut list = self.list.lock();
         watch.is_fresh.store(true, Ordering::Relaxed);
-        if watch.has_ended.load(Ordering::Relaxed) || watch.is_listed.swap(true, Ordering::Relaxed)
-        {
+        if watch.has_ended.load(Ordering::Relaxed) || watch.is_listed.load(Ordering::Relaxed) {
             return false;
         }
+        watch.is_listed.store(true, Ordering::Relaxed);
         list.watches.push_back(watch.clone());
         true
     }

@@ -58,13 +58,14 @@ impl Call<'_> {
         length: u32,
     ) -> Outcome {
         let buffers = self.only_buffer(buffer)?;
-        let (file, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         let to = match address {
             0 => None,
             address => Some(self.address(address, length)?),
         };
         self.streaming()
-            .send(&file, &socket, &buffers, flags, to.as_ref())
+            .send(&file, socket, &buffers, flags, to.as_ref())
     }
 
     /// `recvfrom(descriptor, buffer, count, flags, address, length)`.
@@ -80,7 +81,8 @@ impl Call<'_> {
         length: u64,
     ) -> Outcome {
         let buffers = self.only_buffer(buffer)?;
-        let (file, socket) = self.socket(descriptor)?;
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
         let place = (address != 0).then_some(Place {
             at: address,
             length_at: length,
@@ -91,7 +93,7 @@ impl Call<'_> {
         };
         let received = self
             .streaming()
-            .receive(&file, &socket, &buffers, flags, tell)?;
+            .receive(&file, socket, &buffers, flags, tell)?;
         Ok(received.0)
     }
 
@@ -120,8 +122,9 @@ impl Call<'_> {
     /// # Errors
     /// As sendmsg(2); EOPNOTSUPP for control messages, which are not there.
     pub fn send_message(&self, descriptor: i32, message: u64, flags: u32) -> Outcome {
-        let (file, socket) = self.socket(descriptor)?;
-        self.send_one(&file, &socket, message, flags)
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
+        self.send_one(&file, socket, message, flags)
     }
 
     fn send_one(
@@ -149,8 +152,9 @@ impl Call<'_> {
     /// # Errors
     /// As recvmsg(2).
     pub fn receive_message(&self, descriptor: i32, message: u64, flags: u32) -> Outcome {
-        let (file, socket) = self.socket(descriptor)?;
-        self.receive_one(&file, &socket, message, flags)
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
+        self.receive_one(&file, socket, message, flags)
     }
 
     fn receive_one(
@@ -190,8 +194,9 @@ impl Call<'_> {
     /// # Errors
     /// As sendmmsg(2).
     pub fn send_messages(&self, descriptor: i32, messages: u64, count: u32, flags: u32) -> Outcome {
-        let (file, socket) = self.socket(descriptor)?;
-        let send = |at, flags| self.send_one(&file, &socket, at, flags);
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
+        let send = |at, flags| self.send_one(&file, socket, at, flags);
         self.several(messages, count, flags, send)
     }
 
@@ -207,8 +212,9 @@ impl Call<'_> {
         count: u32,
         flags: u32,
     ) -> Outcome {
-        let (file, socket) = self.socket(descriptor)?;
-        let receive = |at, flags| self.receive_one(&file, &socket, at, flags);
+        let file = self.socket(descriptor)?;
+        let socket = file.socket()?;
+        let receive = |at, flags| self.receive_one(&file, socket, at, flags);
         self.several(messages, count, flags, receive)
     }
 
@@ -310,6 +316,8 @@ impl Streaming<'_> {
             return Ok(0);
         }
         let waits_for_all = flags & linux::MSG_WAITALL != 0 && !how.peeks;
+        // A connection gives all it has at once; another look would find nothing.
+        let is_whole = matches!(socket.kind, Kind::Stream(_)) && !waits_for_all;
         while cursor.left() > 0 && done - before < PORTION {
             match socket.read(&mut cursor, how) {
                 Ok(Moving::Bytes(bytes)) => done += bytes,
@@ -326,6 +334,9 @@ impl Streaming<'_> {
                 return Ok(done);
             }
             self.done.set(done);
+            if is_whole {
+                break;
+            }
         }
         Ok(done)
     }

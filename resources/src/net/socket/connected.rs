@@ -238,7 +238,6 @@ impl StreamSocket {
 
     pub(super) fn write(&self, cursor: &mut Cursor<'_>, how: Transfer) -> Result<Moved, UserError> {
         match self.connection() {
-            Some(stream) if stream.state() == Tcp::SynSent => Ok(Moved::Blocks),
             Some(stream) => stream.write(cursor, how),
             None => Ok(Moved::Broken),
         }

@@ -15,7 +15,7 @@ use crate::errno::Errno;
 use crate::files::{Cursor, Events, Share, WaitQueue};
 use crate::lock::Lock;
 use crate::net::Network;
-use crate::net::chunk::{Chunk, FRAME};
+use crate::net::chunk::{Chunk, FRAME, RUN};
 use crate::net::data::{Paid, Part, Types};
 use crate::net::environment::Environment;
 use crate::net::label::Lane;
@@ -249,7 +249,7 @@ impl Stream {
         Ok(Moved::Bytes(length as u64))
     }
 
-    /// Moves bytes from where the cursor is to what is to be sent, at most a frame.
+    /// Moves bytes from where the cursor is to what is to be sent, as many as a packet carries.
     ///
     /// # Errors
     /// The program's memory cannot be used, or not yet; then nothing has been put in.
@@ -262,7 +262,8 @@ impl Stream {
             Ok(room) => room,
             Err(moved) => return Ok(moved),
         };
-        let length = cursor.left().min(room as u64).min(FRAME as u64) as usize;
+        let most = room.min(RUN * FRAME) as u64;
+        let length = cursor.left().min(most) as usize;
         let mut from = cursor.clone();
         let owner = self.paid.owner();
         let chunk = match Chunk::copied(self.network.environment, owner, length, &mut from) {
@@ -444,7 +445,11 @@ impl Inner {
         if let Some(error) = self.error.take() {
             return Moved::Failed(error);
         }
-        if !self.connection.state().can_send() || self.connection.is_shut_down() {
+        let state = self.connection.state();
+        if state == State::SynSent {
+            return Moved::Blocks;
+        }
+        if !state.can_send() || self.connection.is_shut_down() {
             return Moved::Broken;
         }
         self.connection.expect_room();
