@@ -130,6 +130,17 @@ impl Client {
         self.tag += u128::from(amount) * u128::from(self.step);
     }
 
+    /// Brings the tag up to date: nothing is saved up, nor held against anyone from an earlier busy
+    /// period.
+    fn settle(&mut self, period: u32, virtual_time: u128) {
+        if self.period != period {
+            self.period = period;
+            self.tag = virtual_time;
+        } else if self.tag < virtual_time {
+            self.tag = self.tag.max(self.least_tag(virtual_time));
+        }
+    }
+
     /// The least tag that a client may have that becomes ready at this virtual time.
     fn least_tag(&self, virtual_time: u128) -> u128 {
         let average = self.statistics.charged / self.statistics.decisions.max(1);
@@ -171,14 +182,9 @@ impl Core {
     /// Brings the tag of a client that is not in the order up to date.
     fn settle(&mut self, id: ClientId) {
         let (period, virtual_time) = (self.period, self.virtual_time);
-        let Some(client) = self.client(id) else {
-            return;
-        };
-        client.tag = match client.period == period {
-            true => client.tag.max(client.least_tag(virtual_time)),
-            false => virtual_time,
-        };
-        client.period = period;
+        if let Some(client) = self.client(id) {
+            client.settle(period, virtual_time);
+        }
     }
 
     /// Puts a ready client, whose tag is up to date, where it belongs. One whose tag is behind the
@@ -264,17 +270,26 @@ impl Core {
     /// `client_ready` for a client that cannot simply be inserted by its tag.
     #[inline(never)]
     fn ready_slowly(&mut self, id: ClientId) {
-        let Some(client) = self.client(id) else {
-            return;
-        };
-        match client.state {
-            State::Absent | State::Ready => return,
-            State::Unpaid => client.advance(1),
-            State::Idle => {}
+        let (period, virtual_time) = (self.period, self.virtual_time);
+        let mut beyond_reach = None;
+        self.wheel.insert_by(id.0, |client| {
+            match client.state {
+                State::Absent | State::Ready => return None,
+                State::Unpaid => client.advance(1),
+                State::Idle => {}
+            }
+            client.state = State::Ready;
+            client.settle(period, virtual_time);
+            let tag = client.tag.max(virtual_time);
+            if tag - virtual_time < WINDOW {
+                return Some((tag >> KEY_SHIFT) as u64);
+            }
+            beyond_reach = Some(tag);
+            None
+        });
+        if let Some(tag) = beyond_reach {
+            self.far.insert(id.0, tag);
         }
-        client.state = State::Ready;
-        self.settle(id);
-        self.enqueue(id);
     }
 
     /// `resource_record` for a client that is not in service, or has been charged since it was

@@ -182,7 +182,7 @@ fn to_tcp<M: Machine>(
             None
         }
         // For who has gone, or never was: a reset, unless there were many.
-        Found::Nobody => tcp::work::handshake(shared, context, *packet),
+        Found::Nobody => tcp::work::handshake(shared, context, packet),
     }
 }
 

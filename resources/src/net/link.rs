@@ -159,13 +159,17 @@ impl Links {
 
     /// The way to an address: by the interface whose neighbour it is, else by one with a gateway.
     pub(crate) fn route(&self, destination: Ipv4Addr) -> Option<Route> {
-        let ways = self.ready().filter_map(|(id, link)| {
-            let next = link.next(destination)?;
-            let source = link.address()?;
-            Some(Route { id, source, next })
-        });
-        // Of several, one that need not go by a gateway.
-        ways.min_by_key(|route| route.next != destination)
+        let mut by_gateway = None;
+        for (id, link) in self.ready() {
+            if let (Some(next), Some(source)) = (link.next(destination), link.address()) {
+                let route = Route { id, source, next };
+                if next == destination {
+                    return Some(route);
+                }
+                by_gateway.get_or_insert(route);
+            }
+        }
+        by_gateway
     }
 }
 

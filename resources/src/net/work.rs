@@ -21,12 +21,10 @@ pub(crate) fn handle<M: Machine>(
 ) -> Option<Instant> {
     match message {
         NetMessage::Arrived(packet) => demultiplex::demultiplex(shared, context, packet),
-        NetMessage::Segment(stream, packet) => {
-            tcp::work::segment(shared, context, &stream, *packet)
-        }
+        NetMessage::Segment(stream, packet) => tcp::work::segment(shared, context, &stream, packet),
         NetMessage::Handshake(listener, packet) => {
             listener.dealt_with();
-            tcp::work::handshake(shared, context, *packet)
+            tcp::work::handshake(shared, context, packet)
         }
         NetMessage::Output(stream) => tcp::work::output(shared, context, &stream),
         NetMessage::Alarm(stream) => tcp::work::alarm(shared, context, &stream),

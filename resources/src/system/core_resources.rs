@@ -263,10 +263,12 @@ impl<M: Machine> CoreResources<M> {
         Outcome::Done
     }
 
-    /// Timers of the network end by then.
+    /// Timers of the network end by then. Those of one millisecond are seen to together: thousands of
+    /// connections a second have several each, of which most have become needless meanwhile.
     fn expect_network(&mut self, due: Option<Instant>) {
         if let Some(Instant(micros)) = due {
-            let at = self.shared.clock.cycles(micros.saturating_mul(1_000));
+            let millis = micros.div_ceil(1_000);
+            let at = self.shared.clock.cycles(millis.saturating_mul(1_000_000));
             self.network_due = self.network_due.min(at);
         }
     }

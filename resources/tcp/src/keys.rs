@@ -1,6 +1,7 @@
 //! Secrets: initial sequence numbers (RFC 6528), the clocks of timestamps, the table's hash, and the
 //! codes of SYN cookies. Each is a SipHash of what it is for, under a key that nobody else knows.
 
+use core::hash::Hasher;
 use core::net::Ipv4Addr;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
@@ -68,7 +69,7 @@ impl Keys {
 
     /// The hash that a table files a tuple under.
     pub(crate) fn table(&self, tuple: &FourTuple) -> u64 {
-        self.table.hash(&message(Purpose::Table, tuple, 0))
+        hash(self.table, Purpose::Table, tuple, 0)
     }
 
     /// The code of a SYN cookie over a tuple and `more`.
@@ -77,20 +78,19 @@ impl Keys {
     }
 
     fn hash(&self, purpose: Purpose, tuple: &FourTuple, more: u64) -> u64 {
-        self.secrets.hash(&message(purpose, tuple, more))
+        hash(self.secrets, purpose, tuple, more)
     }
 }
 
-/// What is hashed.
-fn message(purpose: Purpose, tuple: &FourTuple, more: u64) -> [u8; 21] {
-    let mut message = [0; 21];
-    message[0] = purpose as u8;
-    message[1..5].copy_from_slice(&tuple.local.0.octets());
-    message[5..9].copy_from_slice(&tuple.remote.0.octets());
-    message[9..11].copy_from_slice(&tuple.local.1.to_be_bytes());
-    message[11..13].copy_from_slice(&tuple.remote.1.to_be_bytes());
-    message[13..].copy_from_slice(&more.to_be_bytes());
-    message
+/// By words: what SipHash mixes in at once.
+fn hash(mut hasher: impl Hasher, purpose: Purpose, tuple: &FourTuple, more: u64) -> u64 {
+    let FourTuple { local, remote } = tuple;
+    let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+    let ports = u32::from(local.1) << 16 | u32::from(remote.1);
+    hasher.write_u64(pair(local.0.to_bits(), remote.0.to_bits()));
+    hasher.write_u64(pair(ports, purpose as u32));
+    hasher.write_u64(more);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -230,9 +230,10 @@ impl StreamSocket {
     }
 
     pub(super) fn read(&self, cursor: &mut Cursor<'_>, how: Transfer) -> Result<Moved, UserError> {
-        match self.connection() {
-            Some(stream) => stream.read(cursor, how),
-            None => Ok(Moved::Failed(Errno::ENOTCONN)),
+        // The connection is locked while bytes are moved out of it anyway.
+        match &*self.state.lock() {
+            State::Open { stream, .. } => stream.read(cursor, how),
+            State::Idle | State::Listening(_) => Ok(Moved::Failed(Errno::ENOTCONN)),
         }
     }
 

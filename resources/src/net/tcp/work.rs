@@ -63,7 +63,7 @@ pub(crate) fn segment<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     stream: &Arc<Stream>,
-    packet: Packet,
+    packet: Box<Packet>,
 ) -> Option<Instant> {
     stream.dealt_with(packet.length());
     context.add_bytes(packet.length() as u64);
@@ -269,7 +269,7 @@ fn transmit<M: Machine>(
 pub(crate) fn handshake<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
-    packet: Packet,
+    packet: Box<Packet>,
 ) -> Option<Instant> {
     context.add_bytes(packet.length() as u64);
     let segment = match parse(&packet) {
