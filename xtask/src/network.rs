@@ -237,15 +237,14 @@ impl Link {
         Ok(address)
     }
 
-    /// Frames that have passed between the guest and its end of the link by now, both ways; one that is
-    /// cut into segments later counts once.
+    /// What has passed between the guest and its end of the link by now.
     ///
     /// # Errors
     /// When the host does not tell.
-    pub fn frames(&self) -> Result<u64> {
+    pub fn traffic(&self) -> Result<Traffic> {
         let file = format!("/proc/{}/net/dev", self.guest.holder.id());
         let devices = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        frames(&devices, TAP).with_context(|| format!("{file} does not tell of {TAP}"))
+        traffic(&devices, TAP).with_context(|| format!("{file} does not tell of {TAP}"))
     }
 
     /// QEMU's arguments for a network card of this kind at the guest's end.
@@ -258,14 +257,31 @@ impl Link {
     }
 }
 
+/// What has passed, both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames as cards have them: one that is cut into segments later counts once.
+    pub frames: u64,
+    /// Packets of the link, for which they are cut: as many as the bytes fill, if that is more.
+    pub packets: u64,
+}
+
+/// Bytes of the largest frame of the link.
+const LARGEST_FRAME: u64 = 1514;
+
 /// What a device has received and sent, as `/proc/net/dev` has it: after its name eight figures each, the
-/// second of which are frames.
-fn frames(devices: &str, device: &str) -> Option<u64> {
+/// first of which are bytes and the second frames.
+fn traffic(devices: &str, device: &str) -> Option<Traffic> {
     let mut lines = devices.lines().filter_map(|line| line.split_once(':'));
     let (_, figures) = lines.find(|(name, _)| name.trim() == device)?;
     let figures: Vec<&str> = figures.split_whitespace().collect();
     let figure = |index: usize| figures.get(index)?.parse::<u64>().ok();
-    Some(figure(1)? + figure(9)?)
+    let ways = [(figure(0)?, figure(1)?), (figure(8)?, figure(9)?)];
+    let packets = ways.map(|(bytes, frames)| frames.max(bytes.div_ceil(LARGEST_FRAME)));
+    Some(Traffic {
+        frames: ways.iter().map(|(_, frames)| frames).sum(),
+        packets: packets.iter().sum(),
+    })
 }
 
 /// Holds what a device sends to a rate.
@@ -277,4 +293,25 @@ fn shape(namespace: &Namespace, device: &str, megabits: u32) -> Result<()> {
     let shaper = ["tbf", "rate", &rate, "burst", &burst, "limit", &limit];
     let arguments = [&["qdisc", "add", "dev", device, "root"][..], &shaper].concat();
     namespace.run("tc", &arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_count_for_the_packets_that_they_are_cut_into() {
+        let devices = "Inter-| Receive | Transmit
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop
+   lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0
+guest0: 151401 10 0 0 0 0 0 0 600 10 0 0 0 0 0 0
+";
+        let expected = Traffic {
+            frames: 20,
+            packets: 101 + 10,
+        };
+        assert_eq!(traffic(devices, "guest0"), Some(expected));
+        assert_eq!(traffic(devices, "guest1"), None);
+        assert_eq!(traffic("guest0: 1 2 3", "guest0"), None);
+    }
 }

@@ -7,7 +7,6 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use arrayvec::ArrayVec;
-use vortex_tcp::Buffer as _;
 use vortex_toolkit::memory::Owner;
 
 use super::environment::Environment;

@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use xtask::counts::{Counter, Counts};
-use xtask::network::Link;
+use xtask::network::{Link, Traffic};
 
 use super::System;
 use super::measure::WORKLOADS;
@@ -22,7 +22,7 @@ pub(super) struct Meter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     counts: Counts,
-    frames: u64,
+    traffic: Traffic,
 }
 
 /// What it does for a request, or for a frame that it receives or sends.
@@ -31,8 +31,11 @@ pub(super) struct Each {
     pub(super) kernel_instructions: f64,
     pub(super) program_instructions: f64,
     pub(super) frames: f64,
-    /// The kernel's locked operations for each frame, and the programs' for each request.
+    pub(super) packets: f64,
+    /// The kernel's locked operations for each frame and each packet, and the programs' for each
+    /// request.
     pub(super) kernel_locked_by_frame: f64,
+    pub(super) kernel_locked_by_packet: f64,
     pub(super) program_locked: f64,
 }
 
@@ -59,7 +62,7 @@ impl Meter {
         let read = |counter: &Counter| {
             Ok(Work {
                 counts: counter.read()?,
-                frames: self.link.frames()?,
+                traffic: self.link.traffic()?,
             })
         };
         self.counter.as_ref().map(read).transpose()
@@ -70,13 +73,16 @@ impl Each {
     /// From `first` to `last`, when so many requests were answered.
     pub(super) fn of(first: Work, last: Work, requests: f64) -> Self {
         let counts = last.counts - first.counts;
-        let frames = (last.frames - first.frames) as f64;
+        let frames = (last.traffic.frames - first.traffic.frames) as f64;
+        let packets = (last.traffic.packets - first.traffic.packets) as f64;
         let part = |count: u64, of: f64| count as f64 / of.max(f64::MIN_POSITIVE);
         Self {
             kernel_instructions: part(counts.kernel, requests),
             program_instructions: part(counts.programs, requests),
             frames: frames / requests.max(f64::MIN_POSITIVE),
+            packets: packets / requests.max(f64::MIN_POSITIVE),
             kernel_locked_by_frame: part(counts.kernel_locked, frames),
+            kernel_locked_by_packet: part(counts.kernel_locked, packets),
             program_locked: part(counts.programs_locked, requests),
         }
     }
@@ -90,7 +96,9 @@ pub(super) fn print(systems: &[System]) -> Result<()> {
         "Kernel",
         "Programs",
         "Frames",
+        "Packets",
         "Locked by the kernel, a frame",
+        "A packet",
         "Locked by programs",
     ]);
     for (index, workload) in WORKLOADS.iter().enumerate() {
@@ -104,13 +112,15 @@ pub(super) fn print(systems: &[System]) -> Result<()> {
                 format!("{:.0}", each.kernel_instructions),
                 format!("{:.0}", each.program_instructions),
                 format!("{:.2}", each.frames),
+                format!("{:.2}", each.packets),
                 format!("{:.1}", each.kernel_locked_by_frame),
+                format!("{:.1}", each.kernel_locked_by_packet),
                 format!("{:.1}", each.program_locked),
             ]);
         }
     }
-    let note =
-        "Instructions, frames and locked operations for each request; frames as the card has them.";
+    let note = "Instructions, frames, packets and locked operations for each request; frames as the card has \
+        them, packets as a link has that carries 1500 bytes, for which the card cuts them.";
     writeln!(anstream::stdout(), "{}\n\n{note}\n", table.trim_fmt())
         .context("cannot print the table")
 }
