@@ -18,6 +18,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::Ipv4Addr;
+use std::ops::Sub;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -257,17 +258,48 @@ impl Link {
     }
 }
 
-/// What has passed, both ways.
+/// What has passed, each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames as cards have them: one that is cut into segments later counts once.
-    pub frames: u64,
-    /// Packets of the link, for which they are cut: as many as the bytes fill, if that is more.
-    pub packets: u64,
+pub struct Traffic([Passed; 2]);
+
+/// What has passed one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passed {
+    bytes: u64,
+    frames: u64,
 }
 
 /// Bytes of the largest frame of the link.
 const LARGEST_FRAME: u64 = 1514;
+
+impl Traffic {
+    /// Frames as cards have them: one that is cut into segments later counts once.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.0.iter().map(|way| way.frames).sum()
+    }
+
+    /// Packets of the link, for which frames are cut: as many as the bytes fill, if that is more.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        let ways = self.0.iter();
+        ways.map(|way| way.frames.max(way.bytes.div_ceil(LARGEST_FRAME)))
+            .sum()
+    }
+}
+
+impl Sub for Traffic {
+    type Output = Self;
+
+    /// What has passed since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        let ways = [0, 1].map(|way| Passed {
+            bytes: self.0[way].bytes - earlier.0[way].bytes,
+            frames: self.0[way].frames - earlier.0[way].frames,
+        });
+        Self(ways)
+    }
+}
 
 /// What a device has received and sent, as `/proc/net/dev` has it: after its name eight figures each, the
 /// first of which are bytes and the second frames.
@@ -276,12 +308,13 @@ fn traffic(devices: &str, device: &str) -> Option<Traffic> {
     let (_, figures) = lines.find(|(name, _)| name.trim() == device)?;
     let figures: Vec<&str> = figures.split_whitespace().collect();
     let figure = |index: usize| figures.get(index)?.parse::<u64>().ok();
-    let ways = [(figure(0)?, figure(1)?), (figure(8)?, figure(9)?)];
-    let packets = ways.map(|(bytes, frames)| frames.max(bytes.div_ceil(LARGEST_FRAME)));
-    Some(Traffic {
-        frames: ways.iter().map(|(_, frames)| frames).sum(),
-        packets: packets.iter().sum(),
-    })
+    let way = |first: usize| {
+        Some(Passed {
+            bytes: figure(first)?,
+            frames: figure(first + 1)?,
+        })
+    };
+    Some(Traffic([way(0)?, way(8)?]))
 }
 
 /// Holds what a device sends to a rate.
@@ -301,17 +334,16 @@ mod tests {
 
     #[test]
     fn frames_count_for_the_packets_that_they_are_cut_into() {
-        let devices = "Inter-| Receive | Transmit
- face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop
-   lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0
-guest0: 151401 10 0 0 0 0 0 0 600 10 0 0 0 0 0 0
-";
-        let expected = Traffic {
-            frames: 20,
-            packets: 101 + 10,
+        let devices = |bytes: u64, frames: u64| {
+            let line = format!("link0: {bytes} {frames} 0 0 0 0 0 0 600 10 0 0 0 0 0 0");
+            format!("Inter-| Receive | Transmit\n face |bytes packets\n    lo: 9 9 9 9\n{line}\n")
         };
-        assert_eq!(traffic(devices, "guest0"), Some(expected));
-        assert_eq!(traffic(devices, "guest1"), None);
-        assert_eq!(traffic("guest0: 1 2 3", "guest0"), None);
+        let [small, large] = [(6_000, 100), (6_000 + 151_401, 110)]
+            .map(|(bytes, frames)| traffic(&devices(bytes, frames), "link0").expect("it is there"));
+        assert_eq!((small.frames(), small.packets()), (110, 110));
+        let since = large - small;
+        assert_eq!((since.frames(), since.packets()), (10, 101));
+        assert_eq!(traffic(&devices(0, 0), "link1"), None);
+        assert_eq!(traffic("link0: 1 2 3", "link0"), None);
     }
 }

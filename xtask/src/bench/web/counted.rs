@@ -73,8 +73,8 @@ impl Each {
     /// From `first` to `last`, when so many requests were answered.
     pub(super) fn of(first: Work, last: Work, requests: f64) -> Self {
         let counts = last.counts - first.counts;
-        let frames = (last.traffic.frames - first.traffic.frames) as f64;
-        let packets = (last.traffic.packets - first.traffic.packets) as f64;
+        let traffic = last.traffic - first.traffic;
+        let (frames, packets) = (traffic.frames() as f64, traffic.packets() as f64);
         let part = |count: u64, of: f64| count as f64 / of.max(f64::MIN_POSITIVE);
         Self {
             kernel_instructions: part(counts.kernel, requests),
