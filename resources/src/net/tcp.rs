@@ -21,6 +21,7 @@ pub use listener::Listener;
 pub(crate) use stream::{Information, Transfer};
 pub use stream::{Moved, Stream};
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -263,6 +264,7 @@ impl Opening<'_> {
         let config = network.fit(self.config, tuple.remote.0);
         let account = super::data::Bill::new(self.paid.clone());
         let connection = vortex_tcp::Connection::connect(config, identity, account, now);
+        let connection = Box::new(connection);
         let stream = Stream::new(network.clone(), tuple, connection, paid, self.queue.clone());
         let entered = locked.table.insert(tuple, stream.clone());
         drop(locked);

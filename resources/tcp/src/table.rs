@@ -18,7 +18,6 @@ use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Place;
 
 use self::listening::Listeners;
 use self::timers::Timer;
@@ -59,6 +58,8 @@ enum Entry<C> {
 
 struct Slot<C> {
     tuple: FourTuple,
+    /// Of the tuple: when the table grows, all are filed anew.
+    hash: u64,
     entry: Entry<C>,
     /// The number of the timer that counts for it, and when it ends.
     timer: Option<(u64, Instant)>,
@@ -289,35 +290,29 @@ impl<C, L> Table<C, L> {
     }
 
     fn put(&mut self, tuple: FourTuple, entry: Entry<C>) {
-        self.take(&tuple);
+        let hash = self.keys.table(&tuple);
+        self.take_by(hash, &tuple);
         match &entry {
             Entry::Connection(_) => {}
             Entry::HalfOpen(_) => self.half_open += 1,
             Entry::TimeWait(_) => self.time_wait += 1,
         }
-        let keys = &self.keys;
-        let hash = keys.table(&tuple);
         let slot = Slot {
             tuple,
+            hash,
             entry,
             timer: None,
         };
-        self.slots
-            .insert_unique(hash, slot, |slot| keys.table(&slot.tuple));
+        self.slots.insert_unique(hash, slot, |slot| slot.hash);
     }
 
     fn take(&mut self, tuple: &FourTuple) -> Option<Entry<C>> {
-        let keys = &self.keys;
-        let hash = keys.table(tuple);
-        let place = self.slots.entry(
-            hash,
-            |slot| slot.tuple == *tuple,
-            |slot| keys.table(&slot.tuple),
-        );
-        let Place::Occupied(occupied) = place else {
-            return None;
-        };
-        let (Slot { entry, .. }, _) = occupied.remove();
+        self.take_by(self.keys.table(tuple), tuple)
+    }
+
+    fn take_by(&mut self, hash: u64, tuple: &FourTuple) -> Option<Entry<C>> {
+        let found = self.slots.find_entry(hash, |slot| slot.tuple == *tuple);
+        let (Slot { entry, .. }, _) = found.ok()?.remove();
         match &entry {
             Entry::Connection(_) => {}
             Entry::HalfOpen(_) => self.half_open -= 1,

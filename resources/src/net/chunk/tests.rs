@@ -2,6 +2,7 @@ use std::vec::Vec;
 
 use arrayvec::ArrayVec;
 use proptest::prelude::*;
+use vortex_tcp::Buffer as _;
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 use vortex_toolkit::memory::Owner;
 

@@ -2,6 +2,7 @@
 //!
 //! Key types: [`Listener`]: it listens until it is closed; those who then still wait are reset.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::net::Ipv4Addr;
@@ -97,7 +98,7 @@ impl Listener {
         accept: impl FnOnce(Bill) -> Connection<Types>,
     ) -> Option<Arc<Stream>> {
         let place = self.paid.connections().take()?;
-        let connection = accept(Bill::new(self.paid.clone()));
+        let connection = Box::new(accept(Bill::new(self.paid.clone())));
         let (network, paid) = (self.network.clone(), self.paid.apart());
         let queue = WaitQueue::new();
         Some(Stream::new(

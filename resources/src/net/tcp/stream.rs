@@ -2,6 +2,7 @@
 //!
 //! Key types: [`Stream`], [`Transfer`] (how bytes are moved), [`Moved`] (how far that came).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,7 +31,8 @@ const MAX_ARRIVING: usize = 1 << 20;
 
 /// What changes.
 pub(super) struct Inner {
-    pub(super) connection: Connection<Types>,
+    /// Apart, for it is large: where it has been made it stays.
+    pub(super) connection: Box<Connection<Types>>,
     /// When the table's timer for it ends.
     pub(super) armed: Option<Instant>,
     /// What nobody has been told of yet.
@@ -95,7 +97,7 @@ impl Stream {
     pub(super) fn new(
         network: Arc<Network>,
         tuple: FourTuple,
-        connection: Connection<Types>,
+        connection: Box<Connection<Types>>,
         (paid, place): (Paid, Share),
         queue: Arc<WaitQueue>,
     ) -> Arc<Self> {
