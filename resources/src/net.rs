@@ -10,7 +10,7 @@
 //! | `icmp`, `arp`, `leases` | the ICMP, ARP and DHCP Resources |
 //! | `link`, `neighbours`, `dhcp` | interfaces as the protocols see them: addresses and ways |
 //! | [`interface`], [`buffer`], `nic`, `nics` | what drivers are; memory for packets that arrive; the interfaces there are |
-//! | [`packet`], [`data`] | packets, and the data in them |
+//! | [`packet`], [`data`], `chunk` | packets, the data in them, and the frames that it lies in |
 //! | `socket`, `local`, `address`, `options` | sockets as open files |
 //! | `label`, `outbox`, `ports`, `credit`, `refusals` | labels of requests, requests of who has no context, ports, limits of senders, and of answers to what is for nobody |
 //!

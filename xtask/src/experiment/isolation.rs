@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long = "beside", value_name = "NAME,…", value_delimiter = ',')]
     beside: Vec<Antagonist>,
     /// Requests that the victim is asked for in a second
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
     /// Connections of the victim's clients
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
