@@ -59,23 +59,29 @@ impl Call<'_> {
     fn send_pages(&self, sending: &Sending<'_>, start: u64, end: u64) -> Outcome {
         let before = self.done.get();
         let mut done = before;
+        let mut room = 0;
         while start + done < end {
             let at = start + done;
-            let room = match sending.stream.room() {
-                Ok(room) => room as u64,
-                Err(moved) => match sending.stop(moved, done) {
-                    Ok(()) => break,
-                    Err(failure) => return Err(failure),
-                },
-            };
-            let part = self.part(sending, at, room.min(end - at), end)?;
+            if room == 0 {
+                room = match sending.stream.room() {
+                    Ok(room) => room,
+                    Err(moved) => match sending.stop(moved, done) {
+                        Ok(()) => break,
+                        Err(failure) => return Err(failure),
+                    },
+                };
+            }
+            let part = self.part(sending, at, (end - at).min(room as u64), end)?;
             let how = Transfer {
                 more: at + (part.len() as u64) < end,
                 ..Transfer::default()
             };
             match sending.stream.append(part, how) {
-                Moving::Bytes(bytes) => done += bytes,
-                moved => match sending.stop(moved, done) {
+                (Moving::Bytes(bytes), left) => {
+                    done += bytes;
+                    room = left;
+                }
+                (moved, _) => match sending.stop(moved, done) {
                     Ok(()) => break,
                     Err(failure) => return Err(failure),
                 },

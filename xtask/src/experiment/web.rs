@@ -1,9 +1,11 @@
 //! The web server experiment: section 4.4, figures 12 to 14 of the paper.
 //!
 //! [`servers`] is the guest's side: the configuration, as `sched-config/examples/web.xml`;
-//! [`clients`] the other; [`linux`] what Linux is told to compare with.
+//! [`clients`] the other; [`linux`] what Linux is told to compare with; [`counted`] has what the kernel
+//! executes for a packet.
 
 mod clients;
+mod counted;
 mod linux;
 mod servers;
 
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::BitRate;
 use xtask::apachebench::Outcome;
+use xtask::counts::Counter;
 use xtask::linux::guest;
 use xtask::network::Link;
 use xtask::packages::{self, Package};
@@ -21,6 +24,7 @@ use xtask::qemu::Guest;
 use xtask::samples::{AtResource, CoreReport, Counted, Sample, analyse, at_resource, received};
 use xtask::ui;
 
+use self::counted::Work;
 use self::servers::{NETWORK, THREADS, WRITE};
 use super::at_resources::Results;
 use super::baseline::{self, Comparison, Figure, Side};
@@ -55,6 +59,10 @@ pub(crate) struct Args {
     /// Ask again on the same connections
     #[arg(long)]
     keep_alive: bool,
+    /// Count the instructions that the kernel executes for a packet, and the locked ones among them. Needs
+    /// emulation, which is slower then
+    #[arg(long)]
+    count: bool,
     /// Servers that nobody asks, counted from 0; their shares fall to the others
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     idle: Vec<usize>,
@@ -134,6 +142,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         interface.show(&results.resources[0])?;
     }
     show_link(args, &results.resources[0])?;
+    if let Some(work) = vortex.work {
+        work.show()?;
+    }
     if common.baseline.is_some() {
         let linux = on_linux(args, &activities, &asked)?;
         results.comparison = Some(compare(args, &competing, &vortex, &linux)?);
@@ -147,54 +158,75 @@ struct Run {
     system: String,
     samples: Vec<Sample>,
     outcomes: Vec<Outcome>,
+    /// If it was counted.
+    work: Option<Work>,
 }
 
-/// What is to be started, at which link, and the files that it has.
-fn program(args: &Args, activities: &[(String, u32)]) -> Result<(Link, servers::Site, Program)> {
+/// What a guest needs while it runs: a link, the files that it has, and what counts its instructions.
+struct Surroundings {
+    link: Link,
+    _site: servers::Site,
+    counter: Option<Counter>,
+}
+
+/// What is to be started, and in which surroundings.
+fn program(args: &Args, activities: &[(String, u32)]) -> Result<(Surroundings, Program)> {
     let link = Link::new(Some(args.rate))?;
     let site = servers::Site::new(args)?;
+    let counter = args.count.then(Counter::new).transpose()?;
+    let counting = counter.as_ref().map(Counter::arguments);
+    let card = link.device(args.nic.device()).into_iter();
     let program = Program {
         configuration: servers::configuration(args, activities)?,
         smp: args.common.smp(),
         memory: "512M".into(),
         files: site.files()?,
-        extra: link.device(args.nic.device()).to_vec(),
+        extra: card.chain(counting.into_iter().flatten()).collect(),
         launcher: link.guest().launcher(),
         ..Program::default()
     };
-    Ok((link, site, program))
+    let surroundings = Surroundings {
+        link,
+        _site: site,
+        counter,
+    };
+    Ok((surroundings, program))
 }
 
 fn on_vortex(args: &Args, activities: &[(String, u32)], asked: &[usize]) -> Result<Run> {
-    let (link, _site, program) = program(args, activities)?;
+    let (surroundings, program) = program(args, activities)?;
     let mut guest = program::start(&program)?;
-    measured(args, "Vortex".into(), &link, &mut guest, asked)
+    measured(args, "Vortex".into(), &surroundings, &mut guest, asked)
 }
 
 fn on_linux(args: &Args, activities: &[(String, u32)], asked: &[usize]) -> Result<Run> {
     let setup = linux::setup(args, activities)?;
-    let (link, _site, program) = program(args, activities)?;
+    let (surroundings, program) = program(args, activities)?;
     let mut started = guest::start(&program, &setup)?;
     let system = baseline::name(&started.version);
     ui::header(&format!("the same on {system}"));
-    measured(args, system, &link, &mut started.guest, asked)
+    measured(args, system, &surroundings, &mut started.guest, asked)
 }
 
 /// Asks the servers of a guest that has been started.
 fn measured(
     args: &Args,
     system: String,
-    link: &Link,
+    Surroundings { link, counter, .. }: &Surroundings,
     guest: &mut Guest,
     asked: &[usize],
 ) -> Result<Run> {
     let clients = clients::start(args, link, guest, asked)?;
+    let work = || counter.as_ref().map(|counter| Work::read(counter, link));
+    let before = work().transpose()?;
     let samples = measure::collect(guest, args.common.seconds, SETTLE, |_| false)?;
+    let after = work().transpose()?;
     let outcomes = clients::outcomes(clients)?;
     Ok(Run {
         system,
         samples,
         outcomes,
+        work: after.zip(before).map(|(after, before)| after.since(before)),
     })
 }
 

@@ -22,7 +22,7 @@ fn chunk(world: &World, frames: usize, start: usize, length: usize) -> (Chunk, V
     let mut bytes = Vec::new();
     for number in 0..frames {
         let content: Vec<u8> = (0..FRAME)
-            .map(|at| (at ^ at >> 8 ^ number * 37) as u8)
+            .map(|at| (at ^ (at >> 8) ^ (number * 37)) as u8)
             .collect();
         let frame = environment.allocate(OWNER).expect("there is one");
         environment.write(frame, 0, &content);

@@ -59,13 +59,31 @@ pub struct Stream {
     pub(super) inner: Lock<Inner>,
     /// A request to look what is to be sent is on its way.
     is_expected: AtomicBool,
-    /// Bytes on their way from the demultiplexer.
-    arriving: AtomicUsize,
+    /// Bytes on their way from the demultiplexer: those that have set out, and those that have come.
+    /// Both count on without end.
+    admitted: Tally,
+    dealt_with: Tally,
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Stream").field(&self.tuple).finish()
+    }
+}
+
+/// A count that only the requests of one connection to one resource add to: one after another, for they
+/// have its dependency label. So nothing need be locked for it.
+#[derive(Debug, Default)]
+struct Tally(AtomicUsize);
+
+impl Tally {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, amount: usize) {
+        self.0
+            .store(self.get().wrapping_add(amount), Ordering::Relaxed);
     }
 }
 
@@ -119,7 +137,8 @@ impl Stream {
                 is_corked: false,
             }),
             is_expected: AtomicBool::new(false),
-            arriving: AtomicUsize::new(0),
+            admitted: Tally::default(),
+            dealt_with: Tally::default(),
         })
     }
 
@@ -151,7 +170,10 @@ impl Stream {
 
     /// Has the resource see what is to be sent.
     pub(crate) fn expect_output(self: &Arc<Self>) {
-        if self.is_expected.swap(true, Ordering::AcqRel) {
+        // Whoever looks sets it back before locking the connection, which the caller has had locked: so
+        // if it is set, what the caller has done will be seen.
+        if self.is_expected.load(Ordering::Relaxed) || self.is_expected.swap(true, Ordering::AcqRel)
+        {
             return;
         }
         self.network.post(Post {
@@ -169,17 +191,17 @@ impl Stream {
 
     /// A packet of so many bytes is to be dealt with; false if there are too many.
     pub(crate) fn admit(&self, bytes: usize) -> bool {
-        let before = self.arriving.fetch_add(bytes, Ordering::Relaxed);
-        let admitted = before < MAX_ARRIVING;
-        if !admitted {
-            self.dealt_with(bytes);
+        let arriving = self.admitted.get().wrapping_sub(self.dealt_with.get());
+        let is_admitted = arriving < MAX_ARRIVING;
+        if is_admitted {
+            self.admitted.add(bytes);
         }
-        admitted
+        is_admitted
     }
 
     /// A packet has been dealt with.
     pub(crate) fn dealt_with(&self, bytes: usize) {
-        self.arriving.fetch_sub(bytes, Ordering::Relaxed);
+        self.dealt_with.add(bytes);
     }
 
     /// What it is ready for, as `tcp_poll` of Linux says.
@@ -272,7 +294,7 @@ impl Stream {
             Ok(chunk) => chunk?,
             Err(error) => return Ok(Moved::Failed(error)),
         };
-        let moved = self.append(Piece::whole(Arc::new(chunk)), how);
+        let (moved, _) = self.append(Piece::whole(Arc::new(chunk)), how);
         if matches!(moved, Moved::Bytes(_)) {
             *cursor = from;
         }
@@ -288,8 +310,8 @@ impl Stream {
         }
     }
 
-    /// Adds data to what is to be sent.
-    pub(crate) fn append(self: &Arc<Self>, part: Part, how: Transfer) -> Moved {
+    /// Adds data to what is to be sent. Also how many bytes can be written then.
+    pub(crate) fn append(self: &Arc<Self>, part: Part, how: Transfer) -> (Moved, usize) {
         let length = part.len() as u64;
         let mut inner = self.inner.lock();
         let now = self.network.environment.now();
@@ -304,11 +326,12 @@ impl Stream {
             }
             Err(_) => inner.nothing_to_write(),
         };
+        let room = inner.connection.writable();
         drop(inner);
         if matches!(moved, Moved::Bytes(_)) {
             self.expect_output();
         }
-        moved
+        (moved, room)
     }
 
     /// No more is read, or written, or both.
