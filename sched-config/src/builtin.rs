@@ -27,6 +27,7 @@ impl Configuration {
             tag: tag(core),
             core: Core(core),
             algorithm: String::from(ALGORITHM),
+            burst: None,
         });
         Self {
             activities: vec![Activity {

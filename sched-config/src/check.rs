@@ -14,7 +14,7 @@ use alloc::format;
 use crate::config::Configuration;
 use crate::finding::{Findings, Kind, Place};
 use crate::graph::{Graph, activity_names};
-use crate::known::{Algorithm, Known};
+use crate::known::{Algorithm, Known, Takes};
 use crate::scan::Limits;
 
 /// Looks for everything that is wrong with a configuration.
@@ -70,7 +70,15 @@ impl<'a> Checker<'a, '_> {
         for (index, multiplexor) in self.configuration.multiplexors.iter().enumerate() {
             let place = root.item("cpumultiplexor", index);
             self.defines(&mut tags, &multiplexor.tag, place.field("@tag"), "tag");
-            self.algorithm(&multiplexor.algorithm, place.field("algorithm"));
+            let algorithm = self.algorithm(&multiplexor.algorithm, place.field("algorithm"));
+            if multiplexor.burst.is_some()
+                && let Some(algorithm) = algorithm.filter(|known| known.takes != Takes::Share)
+            {
+                let message = format!("`<burst>` has no effect under `{}`", algorithm.name);
+                let expected = "it where schedulers have shares";
+                self.findings
+                    .warning(Kind::NoEffect, place.field("burst"), message, expected);
+            }
             let (core, at) = (multiplexor.core, place.field("core"));
             if self.findings.is_faulty(at) {
                 continue;

@@ -91,6 +91,10 @@ pub struct Multiplexor {
     pub core: Core,
     /// `<algorithm>`: the dotted name of its algorithm.
     pub algorithm: String,
+    /// `<burst>`: how long a scheduler that has been without work may be served first, in microseconds;
+    /// not at all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Microseconds>,
 }
 
 /// `<resourcescheduler>`, or `<scheduler>` when it has no resource.

@@ -101,6 +101,8 @@ pub struct CorePlan {
     pub tag: String,
     /// The dotted name of its algorithm.
     pub algorithm: String,
+    /// How long a scheduler that has been without work may be served first; `None` for not at all.
+    pub burst: Option<Microseconds>,
     /// The schedulers that ask it, and what each gets.
     pub clients: Vec<(Asker, Parameters)>,
 }

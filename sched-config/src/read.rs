@@ -58,6 +58,7 @@ fn multiplexor(mut element: Element<'_, '_>) -> Multiplexor {
         tag: element.attribute("tag"),
         core: element.value("core").unwrap_or(Core::MAX),
         algorithm: element.word("algorithm").unwrap_or_default(),
+        burst: element.value("burst"),
     }
 }
 

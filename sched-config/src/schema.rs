@@ -129,7 +129,7 @@ static CPU: ElementRule = ElementRule {
 static MULTIPLEXOR: ElementRule = ElementRule {
     name: "cpumultiplexor",
     attributes: TAGGED,
-    content: Elements(&[once(&CORE), once(&ALGORITHM)]),
+    content: Elements(&[once(&CORE), once(&ALGORITHM), optional(&text("burst"))]),
 };
 
 const ASKED: Content = Elements(&[

@@ -234,7 +234,11 @@ impl<'a, Y: System<Policy = Policy>> Work<'a, Y> {
         }
         let multiplexors = plan.cores.iter().map(|core| {
             let policy = policy(&core.tag, &core.algorithm)?;
-            Ok((policy, SchedulerParams::default()))
+            let params = SchedulerParams {
+                burst: core.burst.map_or(0, |burst| cycles(burst, hertz)),
+                ..SchedulerParams::default()
+            };
+            Ok((policy, params))
         });
         let mut builder = Builder::new(multiplexors.collect::<Result<Vec<_>, _>>()?);
         for (index, activity) in plan.activities.iter().enumerate() {

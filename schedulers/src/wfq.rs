@@ -22,6 +22,10 @@
 //!   they are on average), it may stay behind by up to one, as its *arrears*: otherwise who needs
 //!   several resources in turn would lose its place at each of them, and the more so the larger its
 //!   share is. Arrears never exceed what the client would have received had it stayed.
+//! - An instance may have a *burst*: so much a client that is a scheduler may be behind the virtual time
+//!   whenever it comes back, of what it has not used. Who uses less than its share then does not wait
+//!   for those who use more, before it has used so much at a time (as with the warp of Duda and
+//!   Cheriton's borrowed virtual time, SOSP 1999).
 //! - A new weight counts from the next decision: what the client is ahead of the virtual time is
 //!   rescaled to it.
 //!
@@ -29,7 +33,8 @@
 //! For two clients that are both busy throughout an interval, the amounts they are charged in it
 //! satisfy |charged_i / w_i − charged_j / w_j| ≤ l_i / w_i + l_j / w_j, where l is the largest
 //! amount charged between two decisions for the client. For clients that are schedulers, arrears add
-//! the greater of the two terms once more.
+//! the greater of the two terms once more, or burst / w, if that is more: once, however often they
+//! come back.
 //!
 //! # Numbers
 //! A tag counts 2^-64 of an amount per unit of weight, and one unit of the metric raises it by the
@@ -132,25 +137,26 @@ impl Client {
 
     /// Brings the tag up to date: nothing is saved up, nor held against anyone from an earlier busy
     /// period.
-    fn settle(&mut self, period: u32, virtual_time: u128) {
+    fn settle(&mut self, period: u32, virtual_time: u128, burst: u64) {
         if self.period != period {
             self.period = period;
             self.tag = virtual_time;
         } else if self.tag < virtual_time {
-            self.tag = self.tag.max(self.least_tag(virtual_time));
+            self.tag = self.tag.max(self.least_tag(virtual_time, burst));
         }
     }
 
     /// The least tag that a client may have that becomes ready at this virtual time.
-    fn least_tag(&self, virtual_time: u128) -> u128 {
-        let average = self.statistics.charged / self.statistics.decisions.max(1);
-        let charge = u128::from(average) * u128::from(self.step);
-        let is_back =
-            self.schedules && self.tag.saturating_add(charge.saturating_mul(GRACE)) >= virtual_time;
-        match is_back {
-            true => virtual_time.saturating_sub(charge),
-            false => virtual_time,
+    fn least_tag(&self, virtual_time: u128, burst: u64) -> u128 {
+        if !self.schedules {
+            return virtual_time;
         }
+        let step = u128::from(self.step);
+        let average = self.statistics.charged / self.statistics.decisions.max(1);
+        let charge = u128::from(average) * step;
+        let is_back = self.tag.saturating_add(charge.saturating_mul(GRACE)) >= virtual_time;
+        let arrears = if is_back { charge } else { 0 };
+        virtual_time.saturating_sub(arrears.max(u128::from(burst) * step))
     }
 }
 
@@ -168,6 +174,8 @@ pub struct Core {
     /// The client chosen last.
     in_service: u32,
     metric: Metric,
+    /// See [`SchedulerParams::burst`].
+    burst: u64,
     /// Ready clients whose tags the wheel does not reach.
     far: Heap<u128>,
 }
@@ -181,9 +189,9 @@ impl Core {
 
     /// Brings the tag of a client that is not in the order up to date.
     fn settle(&mut self, id: ClientId) {
-        let (period, virtual_time) = (self.period, self.virtual_time);
+        let (period, virtual_time, burst) = (self.period, self.virtual_time, self.burst);
         if let Some(client) = self.client(id) {
-            client.settle(period, virtual_time);
+            client.settle(period, virtual_time, burst);
         }
     }
 
@@ -270,7 +278,7 @@ impl Core {
     /// `client_ready` for a client that cannot simply be inserted by its tag.
     #[inline(never)]
     fn ready_slowly(&mut self, id: ClientId) {
-        let (period, virtual_time) = (self.period, self.virtual_time);
+        let (period, virtual_time, burst) = (self.period, self.virtual_time, self.burst);
         let mut beyond_reach = None;
         self.wheel.insert_by(id.0, |client| {
             match client.state {
@@ -279,7 +287,7 @@ impl Core {
                 State::Idle => {}
             }
             client.state = State::Ready;
-            client.settle(period, virtual_time);
+            client.settle(period, virtual_time, burst);
             let tag = client.tag.max(virtual_time);
             if tag - virtual_time < WINDOW {
                 return Some((tag >> KEY_SHIFT) as u64);
@@ -331,6 +339,7 @@ impl Scheduler for Wfq {
             period: 0,
             in_service: u32::MAX,
             metric: shared.metric,
+            burst: shared.burst,
             far: Heap::new(),
         })
     }

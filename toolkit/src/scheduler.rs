@@ -116,6 +116,9 @@ pub struct SchedulerParams {
     /// All cores together give no more than this: for policies that know it. The toolkit lets an
     /// instance with a limit choose nobody for as long as it says.
     pub limit: Option<Reservation>,
+    /// How much a scheduler that comes back without having been served may get before the others, of
+    /// what it has not used meanwhile, in the metric: for policies that know it.
+    pub burst: u64,
 }
 
 impl Default for SchedulerParams {
@@ -125,6 +128,7 @@ impl Default for SchedulerParams {
             load_sharing: LoadSharing::AffinityHash,
             lifetime: Lifetime::Forever,
             limit: None,
+            burst: 0,
         }
     }
 }

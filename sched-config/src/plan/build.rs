@@ -269,6 +269,7 @@ fn cores(configuration: &Configuration) -> Vec<CorePlan> {
         core: multiplexor.core,
         tag: multiplexor.tag.clone(),
         algorithm: multiplexor.algorithm.clone(),
+        burst: multiplexor.burst,
         clients: Vec::new(),
     };
     let mut cores: Vec<_> = configuration.multiplexors.iter().map(plan).collect();

@@ -62,10 +62,13 @@ fn activity() -> impl Strategy<Value = Activity> {
 }
 
 fn multiplexor() -> impl Strategy<Value = Multiplexor> {
-    (word(), core(), algorithm()).prop_map(|(tag, core, algorithm)| Multiplexor {
-        tag,
-        core,
-        algorithm,
+    (word(), core(), algorithm(), option::of(time())).prop_map(|(tag, core, algorithm, burst)| {
+        Multiplexor {
+            tag,
+            core,
+            algorithm,
+            burst,
+        }
     })
 }
 

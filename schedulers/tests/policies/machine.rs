@@ -108,7 +108,15 @@ impl Machine {
 
     /// With clients of this kind.
     pub(crate) fn with_clients(policy: Policy, kind: ClientKind) -> Self {
-        let shared = policy.init(&SchedulerParams::default());
+        Self::with_burst(policy, kind, 0)
+    }
+
+    /// With clients of this kind, and a burst.
+    pub(crate) fn with_burst(policy: Policy, kind: ClientKind, burst: u64) -> Self {
+        let shared = policy.init(&SchedulerParams {
+            burst,
+            ..SchedulerParams::default()
+        });
         Self {
             core: Policy::init_core(&shared, CoreId(0)),
             kind,

@@ -36,6 +36,7 @@ struct Apart {
 /// A machine under fair queueing whose every pair of clients is watched.
 struct Watched {
     kind: ClientKind,
+    burst: u64,
     machine: Machine,
     accounts: Vec<Account>,
     pairs: Vec<Option<Apart>>,
@@ -43,10 +44,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(clients: usize, kind: ClientKind) -> Self {
+    fn new(clients: usize, kind: ClientKind, burst: u64) -> Self {
         Self {
             kind,
-            machine: Machine::with_clients(Policy::Wfq, kind),
+            burst,
+            machine: Machine::with_burst(Policy::Wfq, kind, burst),
             accounts: vec![Account::default(); clients],
             pairs: vec![None; clients * clients],
             in_service: None,
@@ -91,7 +93,10 @@ impl Watched {
                 let each = [one.largest * other.weight, other.largest * one.weight];
                 let arrears = match self.kind {
                     ClientKind::Queue { .. } => 0,
-                    ClientKind::Scheduler => each[0].max(each[1]),
+                    ClientKind::Scheduler => {
+                        let burst = i128::from(self.burst) * one.weight.max(other.weight);
+                        each[0].max(each[1]).max(burst)
+                    }
                 };
                 let bound = each[0] + each[1] + arrears + resolution;
                 assert!(
@@ -252,15 +257,16 @@ proptest! {
     fn busy_clients_stay_within_the_bound(
         weights in prop::collection::vec(weight(), CLIENTS),
         steps in prop::collection::vec(step(), 1..200),
+        burst in 0_u64..100_000,
     ) {
-        for kind in [KIND, ClientKind::Scheduler] {
-            stay_within_the_bound(kind, &weights, &steps);
+        for (kind, burst) in [(KIND, burst), (ClientKind::Scheduler, 0), (ClientKind::Scheduler, burst)] {
+            stay_within_the_bound(kind, burst, &weights, &steps);
         }
     }
 }
 
-fn stay_within_the_bound(kind: ClientKind, weights: &[u32], steps: &[Step]) {
-    let mut watched = Watched::new(CLIENTS, kind);
+fn stay_within_the_bound(kind: ClientKind, burst: u64, weights: &[u32], steps: &[Step]) {
+    let mut watched = Watched::new(CLIENTS, kind, burst);
     for (client, &weight) in weights.iter().enumerate() {
         watched.apply(Step::Add(client, weight));
     }
@@ -390,6 +396,37 @@ fn a_scheduler_that_is_back_soon_keeps_its_place() {
             "away for {turns} turns"
         );
     }
+}
+
+/// How often a client that has been away for long is chosen at once, and how often of 1000 times.
+fn chosen_after_long(kind: ClientKind, burst: u64) -> (usize, usize) {
+    let mut machine = Machine::with_burst(Policy::Wfq, kind, burst);
+    machine.add(0, &weighing(100));
+    machine.add(1, &weighing(100));
+    for _ in 0..100 {
+        machine.send(0, 1000);
+        machine.send(0, 1000);
+        assert_eq!(machine.serve(), Some(0));
+    }
+    machine.send(1, 1000);
+    let mut chosen = Vec::new();
+    for _ in 0..1000 {
+        let client = machine.serve().expect("both are busy");
+        machine.send(client, 1000);
+        chosen.push(client);
+    }
+    let at_once = chosen.iter().take_while(|client| **client == 1).count();
+    (
+        at_once,
+        chosen.iter().filter(|client| **client == 1).count(),
+    )
+}
+
+#[test]
+fn a_scheduler_that_comes_back_has_its_burst_once() {
+    assert_eq!(chosen_after_long(ClientKind::Scheduler, 0), (1, 500));
+    assert_eq!(chosen_after_long(ClientKind::Scheduler, 5_000), (6, 503));
+    assert_eq!(chosen_after_long(KIND, 5_000), (1, 500));
 }
 
 /// The file read experiment (section 4.3 of the paper) on one core: three processes with a thread

@@ -237,6 +237,7 @@ fn scheduler_params<P>(scenario: &Scenario<P>, rng: &mut fastrand::Rng) -> Sched
             .lifetime_cycles
             .map_or(Lifetime::Forever, Lifetime::Cycles),
         limit: scenario.reservations.then(|| reservation(rng)),
+        burst: rng.u64(..10_000),
     }
 }
 

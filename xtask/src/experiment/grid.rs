@@ -36,6 +36,7 @@ pub(crate) fn begin(activities: &[(String, u32)], smp: u32) -> Configuration {
         tag: tag(core),
         core: Core(core),
         algorithm: WFQ.into(),
+        burst: None,
     };
     Configuration {
         activities: all

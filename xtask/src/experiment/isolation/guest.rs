@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use vortex_sched_config::Process;
-use vortex_sched_config::value::Bytes;
+use vortex_sched_config::value::{Bytes, Microseconds};
 use xtask::disks::Controller;
 use xtask::linux::guest;
 use xtask::network::Link;
@@ -78,6 +78,9 @@ fn url(port: u16) -> String {
 fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<String> {
     let activities = [VICTIM, ANTAGONIST].map(|name| (name.to_owned(), 50));
     let mut configuration = grid::begin(&activities, args.smp);
+    for multiplexor in &mut configuration.multiplexors {
+        multiplexor.burst = Some(Microseconds::of(BURST_US));
+    }
     if system == System::Linux {
         let activity = &mut configuration.activities[1];
         activity.memory = Bytes::new(LINUX_BUDGET);
@@ -102,8 +105,9 @@ const CONTROLLER: Controller = Controller::VirtioScsi;
 /// hold what there is.
 const MEMORY: &str = "512M";
 const LINUX_BUDGET: u64 = 256 << 20;
-/// How long a thread runs at a time, in microseconds.
+/// How long a thread runs at a time, and how long who comes back is served first, in microseconds.
 const TIMESLICE_US: u32 = 300;
+const BURST_US: u64 = 2000;
 
 /// The victim's page, for the guest's file system.
 fn page() -> Result<(tempfile::TempDir, GuestFile)> {
