@@ -175,7 +175,12 @@ impl<M: Machine> Jobs for Caller<'_, '_, M> {
     }
 
     fn is_group(&self, group: u32, session: u32) -> bool {
-        let is_in = |member: &Arc<Process<M>>| member.family.lock().session == session;
-        members(self.shared, group).iter().any(is_in)
+        // It lasts until the last of it has been waited for: a shell may name it when the first of a
+        // pipeline has ended already.
+        let all = self.shared.processes.with_zombies();
+        all.iter().any(|member| {
+            let family = member.family.lock();
+            group != 0 && family.group == group && family.session == session
+        })
     }
 }

@@ -122,6 +122,31 @@ fn who_reads_in_the_background_is_stopped() {
 }
 
 #[test]
+fn a_group_of_which_all_have_ended_is_there_until_they_are_waited_for() {
+    const GROUP: u64 = DATA + 0x3800;
+    let mut program = Program::new();
+    let child = program.label();
+    program.call(linux::__NR_fork, &[]);
+    program.set(R14, register(RAX));
+    program.jump_if(RAX, Condition::Equal, 0, child);
+    program.store_long(value(GROUP), register(R14));
+    let left = u64::from(linux::WEXITED | linux::WNOWAIT);
+    let of_child = [value(1), register(R14), value(0), value(left), value(0)];
+    program.call(linux::__NR_waitid, &of_child);
+    program.note_register(RAX);
+    let set = u64::from(linux_raw_sys::ioctl::TIOCSPGRP);
+    program.call(linux::__NR_ioctl, &[0, set, GROUP].map(value));
+    program.note_register(RAX);
+    program.exit_group(0);
+    program.bind(child);
+    program.call(linux::__NR_setpgid, &[value(0), value(0)]);
+    program.exit_group(0);
+    let mut world = at_terminal(program);
+    assert_eq!(world.run(1000 * MS), ExitStatus::Exited(0));
+    assert_eq!(values(&world), [0, 0]);
+}
+
+#[test]
 fn of_much_input_nothing_is_lost_while_nobody_reads() {
     const LINES: usize = 200;
     let mut program = Program::new();
