@@ -98,9 +98,6 @@ use crate::space::{Space, UserError};
 
 use vortex_toolkit::ids::{ActivityId, ResourceId};
 
-/// Bytes that go through the kernel's memory at a time.
-const STEP: usize = 1024;
-
 /// A program's memory, as far as files need it.
 pub trait UserMemory {
     /// As [`Space::read`].
@@ -113,45 +110,28 @@ pub trait UserMemory {
     /// # Errors
     /// [`UserError`]; some of `from` may have been written.
     fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError>;
-    /// Reads `length` bytes into a frame, from a place in it on. By way of the kernel's own memory,
-    /// where there is no shorter one.
+    /// As [`Space::read_to`]; the frame is one of this environment.
     ///
     /// # Errors
     /// [`UserError`]; some may have been read.
     fn read_to(
         &self,
         address: u64,
-        (frame, offset): (Frame, usize),
+        to: (Frame, usize),
         length: usize,
         environment: &dyn Environment,
-    ) -> Result<(), UserError> {
-        let mut bytes = [0; STEP];
-        for at in (0..length).step_by(STEP) {
-            let part = &mut bytes[..STEP.min(length - at)];
-            self.read(address + at as u64, part)?;
-            environment.write(frame, offset + at, part);
-        }
-        Ok(())
-    }
-    /// Writes `length` bytes that lie in a frame, as [`Self::read_to`] reads them.
+    ) -> Result<(), UserError>;
+    /// As [`Space::write_from`]; the frame is one of this environment.
     ///
     /// # Errors
     /// [`UserError`]; some may have been written.
     fn write_from(
         &self,
         address: u64,
-        (frame, offset): (Frame, usize),
+        from: (Frame, usize),
         length: usize,
         environment: &dyn Environment,
-    ) -> Result<(), UserError> {
-        let mut bytes = [0; STEP];
-        for at in (0..length).step_by(STEP) {
-            let part = &mut bytes[..STEP.min(length - at)];
-            environment.read(frame, offset + at, part);
-            self.write(address + at as u64, part)?;
-        }
-        Ok(())
-    }
+    ) -> Result<(), UserError>;
     /// As [`Space::read_string`].
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What a guest under emulation executes, counted by a plugin of QEMU's (`xtask/plugin/counts.c`):
 //! figures that do not depend on how busy the host is.
 //!
-//! Key types: [`Counter`], [`Counts`].
+//! Key types: [`Counter`], [`Counts`], [`Work`] (with what has passed the guest's link).
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::network::{Link, Traffic};
 use crate::qemu::escape_commas;
 use crate::{userland, workspace};
 
@@ -55,6 +56,40 @@ impl Sub for Counts {
             kernel_locked: self.kernel_locked - earlier.kernel_locked,
             programs: self.programs - earlier.programs,
             programs_locked: self.programs_locked - earlier.programs_locked,
+        }
+    }
+}
+
+/// What a guest has done: what was executed, and what has passed its link.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// What was executed.
+    pub counts: Counts,
+    /// What has passed the link.
+    pub traffic: Traffic,
+}
+
+impl Work {
+    /// What has been done by now.
+    ///
+    /// # Errors
+    /// When QEMU does not count, or the host does not tell.
+    pub fn read(counter: &Counter, link: &Link) -> Result<Self> {
+        Ok(Self {
+            counts: counter.read()?,
+            traffic: link.traffic()?,
+        })
+    }
+}
+
+impl Sub for Work {
+    type Output = Self;
+
+    /// What has been done since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            counts: self.counts - earlier.counts,
+            traffic: self.traffic - earlier.traffic,
         }
     }
 }

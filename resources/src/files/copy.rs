@@ -26,6 +26,7 @@ use super::{Call, Failure, Outcome, UserMemory};
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
+use crate::net::Environment;
 use crate::space::UserError;
 use crate::system::Kind;
 use crate::thread::Thread;
@@ -78,6 +79,28 @@ impl UserMemory for Staged {
 
     /// Nobody writes to it.
     fn write(&self, _: u64, _: &[u8]) -> Result<(), UserError> {
+        Err(UserError::Bad)
+    }
+
+    fn read_to(
+        &self,
+        address: u64,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        environment.write(frame, offset, &self.0[self.range(address, length)?]);
+        Ok(())
+    }
+
+    /// Nobody writes to it.
+    fn write_from(
+        &self,
+        _: u64,
+        _: (Frame, usize),
+        _: usize,
+        _: &dyn Environment,
+    ) -> Result<(), UserError> {
         Err(UserError::Bad)
     }
 

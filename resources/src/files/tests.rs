@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::Frame;
+use crate::net::Environment;
 use crate::object::{FrameStore, References, page_of};
 use vortex_toolkit::memory::Refusal;
 
@@ -80,6 +81,30 @@ impl UserMemory for Memory {
     fn write(&self, address: u64, from: &[u8]) -> Result<(), UserError> {
         let at = self.range(address, from.len(), true)?;
         self.bytes.borrow_mut()[at..at + from.len()].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn read_to(
+        &self,
+        address: u64,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let at = self.range(address, length, false)?;
+        environment.write(frame, offset, &self.bytes.borrow()[at..at + length]);
+        Ok(())
+    }
+
+    fn write_from(
+        &self,
+        address: u64,
+        (frame, offset): (Frame, usize),
+        length: usize,
+        environment: &dyn Environment,
+    ) -> Result<(), UserError> {
+        let at = self.range(address, length, true)?;
+        environment.read(frame, offset, &mut self.bytes.borrow_mut()[at..at + length]);
         Ok(())
     }
 

@@ -49,15 +49,9 @@ impl Data {
         length: usize,
         mut fill: impl FnMut(&mut [u8]) -> Result<(), F>,
     ) -> Result<Result<Self, F>, Errno> {
-        let mut data = Self::default();
-        while data.length < length {
-            let part = FRAME.min(length - data.length);
-            match Chunk::filled(environment, owner, part, &mut fill)? {
-                Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        Ok(Ok(data))
+        Self::of_chunks(length, |left| {
+            Chunk::filled(environment, owner, left.min(FRAME), &mut fill)
+        })
     }
 
     /// `length` bytes in new frames, from where a cursor is, which goes on.
@@ -70,9 +64,17 @@ impl Data {
         length: usize,
         from: &mut Cursor<'_>,
     ) -> Result<Result<Self, UserError>, Errno> {
+        Self::of_chunks(length, |left| Chunk::copied(environment, owner, left, from))
+    }
+
+    /// `length` bytes in chunks, each made with at most so many as are left.
+    fn of_chunks<F>(
+        length: usize,
+        mut make: impl FnMut(usize) -> Result<Result<Chunk, F>, Errno>,
+    ) -> Result<Result<Self, F>, Errno> {
         let mut data = Self::default();
         while data.length < length {
-            match Chunk::copied(environment, owner, length - data.length, from)? {
+            match make(length - data.length)? {
                 Ok(chunk) => data.push(Piece::whole(Arc::new(chunk))),
                 Err(error) => return Ok(Err(error)),
             }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::BitRate;
 use xtask::apachebench::Outcome;
-use xtask::counts::Counter;
+use xtask::counts::{Counter, Work};
 use xtask::linux::guest;
 use xtask::network::Link;
 use xtask::packages::{self, Package};
@@ -24,7 +24,6 @@ use xtask::qemu::Guest;
 use xtask::samples::{AtResource, CoreReport, Counted, Sample, analyse, at_resource, received};
 use xtask::ui;
 
-use self::counted::Work;
 use self::servers::{NETWORK, THREADS, WRITE};
 use super::at_resources::Results;
 use super::baseline::{self, Comparison, Figure, Side};
@@ -143,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     show_link(args, &results.resources[0])?;
     if let Some(work) = vortex.work {
-        work.show()?;
+        counted::show(&work)?;
     }
     if common.baseline.is_some() {
         let linux = on_linux(args, &activities, &asked)?;
@@ -226,7 +225,7 @@ fn measured(
         system,
         samples,
         outcomes,
-        work: after.zip(before).map(|(after, before)| after.since(before)),
+        work: after.zip(before).map(|(after, before)| after - before),
     })
 }
 

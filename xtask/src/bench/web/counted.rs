@@ -5,8 +5,8 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use xtask::counts::{Counter, Counts};
-use xtask::network::{Link, Traffic};
+use xtask::counts::{Counter, Work};
+use xtask::network::Link;
 
 use super::System;
 use super::measure::WORKLOADS;
@@ -16,13 +16,6 @@ use crate::experiment::table;
 pub(super) struct Meter {
     pub(super) link: Link,
     counter: Option<Counter>,
-}
-
-/// What a guest has done since it began.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
-    counts: Counts,
-    traffic: Traffic,
 }
 
 /// What it does for a request, or for a frame that it receives or sends.
@@ -59,12 +52,7 @@ impl Meter {
 
     /// What has been done by now, if it is counted.
     pub(super) fn read(&self) -> Result<Option<Work>> {
-        let read = |counter: &Counter| {
-            Ok(Work {
-                counts: counter.read()?,
-                traffic: self.link.traffic()?,
-            })
-        };
+        let read = |counter: &Counter| Work::read(counter, &self.link);
         self.counter.as_ref().map(read).transpose()
     }
 }
@@ -72,8 +60,7 @@ impl Meter {
 impl Each {
     /// From `first` to `last`, when so many requests were answered.
     pub(super) fn of(first: Work, last: Work, requests: f64) -> Self {
-        let counts = last.counts - first.counts;
-        let traffic = last.traffic - first.traffic;
+        let Work { counts, traffic } = last - first;
         let (frames, packets) = (traffic.frames() as f64, traffic.packets() as f64);
         let part = |count: u64, of: f64| count as f64 / of.max(f64::MIN_POSITIVE);
         Self {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use xtask::apachebench::{Bench, Outcome};
+use xtask::counts::Work;
 use xtask::network::Link;
 use xtask::program::Lines;
 use xtask::qemu::{Guest, Next};
@@ -13,7 +14,7 @@ use xtask::ui;
 use xtask::userland::GuestFile;
 
 use super::Args;
-use super::counted::{Each, Meter, Work};
+use super::counted::{Each, Meter};
 use crate::experiment::measure::wait_for;
 
 /// What is asked for.
