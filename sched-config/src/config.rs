@@ -91,8 +91,8 @@ pub struct Multiplexor {
     pub core: Core,
     /// `<algorithm>`: the dotted name of its algorithm.
     pub algorithm: String,
-    /// `<burst>`: how long a scheduler that has been without work may be served first, in microseconds;
-    /// not at all when left out.
+    /// `<burst>`: of how much of the core's time a scheduler that has been without work may get its share
+    /// first, in microseconds; of none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Microseconds>,
 }

@@ -7,13 +7,14 @@
 //! - Each client has a *tag*. When it becomes ready, its tag is raised to the virtual time if it is
 //!   behind, so nothing is saved up while idle or suspended.
 //! - The ready client with the least tag is served, ties in the order of readiness; the virtual
-//!   time is the tag of the client in service.
+//!   time is the greatest tag of a client that was in service.
 //! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
 //!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
 //!   waiting client moves back in the order at once.
-//! - When nobody is ready and nobody in service, the busy period ends, and all start the next one
-//!   level (SFQ sets the virtual time to the greatest tag; here the tags count as no more than the
-//!   virtual time): what was used while no one else wanted it is not held against anyone.
+//! - When nobody is ready and nobody in service, the busy period ends: the virtual time goes on to the
+//!   tag of the client that it was taken from last, after the service (SFQ: to the greatest of all), and
+//!   all start the next one level, for tags ahead of it come down to it: what was used while no one else
+//!   wanted it is not held against anyone.
 //! - A decision that has consumed nothing by the time its client is ready again is charged one
 //!   unit of the metric, so that no one can hold the resource with requests that cost nothing.
 //! - A client that is a scheduler (at a CPU multiplexor, say) is without work now and then because
@@ -22,10 +23,11 @@
 //!   they are on average), it may stay behind by up to one, as its *arrears*: otherwise who needs
 //!   several resources in turn would lose its place at each of them, and the more so the larger its
 //!   share is. Arrears never exceed what the client would have received had it stayed.
-//! - An instance may have a *burst*: so much a client that is a scheduler may be behind the virtual time
-//!   whenever it comes back, of what it has not used. Who uses less than its share then does not wait
-//!   for those who use more, before it has used so much at a time (as with the warp of Duda and
-//!   Cheriton's borrowed virtual time, SOSP 1999).
+//! - An instance may have a *burst*: a client that is a scheduler may be behind the virtual time by its
+//!   share of so much, in proportion to all weights, whenever it comes back, in a new busy period too, if
+//!   it has used so much less. Who uses less than its share then does not wait for those who use more,
+//!   before it has used so much at a time (as with the warp of Duda and Cheriton's borrowed virtual time,
+//!   SOSP 1999).
 //! - A new weight counts from the next decision: what the client is ahead of the virtual time is
 //!   rescaled to it.
 //!
@@ -33,8 +35,8 @@
 //! For two clients that are both busy throughout an interval, the amounts they are charged in it
 //! satisfy |charged_i / w_i − charged_j / w_j| ≤ l_i / w_i + l_j / w_j, where l is the largest
 //! amount charged between two decisions for the client. For clients that are schedulers, arrears add
-//! the greater of the two terms once more, or burst / w, if that is more: once, however often they
-//! come back.
+//! the greater of the two terms once more, or burst / sum of all w, if that is more: once, however often
+//! they come back.
 //!
 //! # Numbers
 //! A tag counts 2^-64 of an amount per unit of weight, and one unit of the metric raises it by the
@@ -43,9 +45,9 @@
 //! adds up. Tags have 128 bits: even at weight 1 they last for 2^64 units (200 years of cycles).
 //!
 //! The ready clients lie in a `Wheel` by the 64 bits of their tags from 2^40 on; tags that differ
-//! in lower bits only, by less than one unit of the metric at any weight, count as equal. A client
-//! that is further ahead than the wheel reaches, 2^38 units at weight 1, waits in a heap until the
-//! virtual time has come closer.
+//! in lower bits only, by less than one unit of the metric at any weight, count as equal. The few that
+//! the wheel does not reach are in a heap: who is behind the virtual time, until it is served, and who is
+//! further ahead than 2^38 units at weight 1, until the virtual time has come closer.
 
 use alloc::boxed::Box;
 use core::mem;
@@ -65,7 +67,7 @@ use crate::wheel::Wheel;
 const KEY_SHIFT: u32 = 40;
 const _: () = assert!((Weight::MAX as u64) < 1 << (u64::BITS - KEY_SHIFT));
 
-/// A tag that is less than this ahead of the virtual time lies in the wheel.
+/// The wheel reaches a tag that is not behind the virtual time, and less than this ahead of it.
 const WINDOW: u128 = (Wheel::<Client>::WINDOW as u128) << KEY_SHIFT;
 
 /// The policy; see the module.
@@ -135,28 +137,39 @@ impl Client {
         self.tag += u128::from(amount) * u128::from(self.step);
     }
 
-    /// Brings the tag up to date: nothing is saved up, nor held against anyone from an earlier busy
-    /// period.
-    fn settle(&mut self, period: u32, virtual_time: u128, burst: u64) {
-        if self.period != period {
+    /// Brings the tag up to date: nothing but the burst is saved up, and nothing is held against anyone
+    /// from an earlier busy period.
+    fn settle(&mut self, period: u32, virtual_time: u128, saved: u128) {
+        let is_back = self.period == period;
+        if !is_back {
             self.period = period;
-            self.tag = virtual_time;
-        } else if self.tag < virtual_time {
-            self.tag = self.tag.max(self.least_tag(virtual_time, burst));
+            self.tag = self.tag.min(virtual_time);
+        }
+        if self.tag < virtual_time {
+            let behind = match (self.schedules, is_back) {
+                (false, _) => 0,
+                (true, false) => saved,
+                (true, true) => saved.max(self.arrears(virtual_time)),
+            };
+            self.tag = self.tag.max(virtual_time.saturating_sub(behind));
         }
     }
 
-    /// The least tag that a client may have that becomes ready at this virtual time.
-    fn least_tag(&self, virtual_time: u128, burst: u64) -> u128 {
-        if !self.schedules {
-            return virtual_time;
-        }
-        let step = u128::from(self.step);
+    /// How far behind the virtual time a scheduler may be that is back soon.
+    fn arrears(&self, virtual_time: u128) -> u128 {
         let average = self.statistics.charged / self.statistics.decisions.max(1);
-        let charge = u128::from(average) * step;
-        let is_back = self.tag.saturating_add(charge.saturating_mul(GRACE)) >= virtual_time;
-        let arrears = if is_back { charge } else { 0 };
-        virtual_time.saturating_sub(arrears.max(u128::from(burst) * step))
+        let charge = u128::from(average) * u128::from(self.step);
+        let is_soon = self.tag.saturating_add(charge.saturating_mul(GRACE)) >= virtual_time;
+        if is_soon { charge } else { 0 }
+    }
+
+    /// Its weight, if it is a scheduler. It is less than 2^24, and so is what it comes to by its step.
+    fn scheduled_weight(&self) -> u64 {
+        if self.schedules && self.state != State::Absent {
+            u64::MAX / self.step
+        } else {
+            0
+        }
     }
 }
 
@@ -169,6 +182,8 @@ pub struct Core {
     /// The clients, and those that are ready by the low bits of their tags.
     wheel: Wheel<Client>,
     virtual_time: u128,
+    /// The client that it was taken from last.
+    leader: u32,
     /// The number of the current busy period.
     period: u32,
     /// The client chosen last.
@@ -176,8 +191,12 @@ pub struct Core {
     metric: Metric,
     /// See [`SchedulerParams::burst`].
     burst: u64,
+    /// The sum of the weights of all clients that are schedulers.
+    weights: u64,
+    /// How far their tags may be behind the virtual time by the burst.
+    saved: u128,
     /// Ready clients whose tags the wheel does not reach.
-    far: Heap<u128>,
+    outside: Heap<u128>,
 }
 
 impl Core {
@@ -187,26 +206,37 @@ impl Core {
         (client.state != State::Absent).then_some(client)
     }
 
+    /// Changes what is known of a client, whose weight in the sum may be another by that.
+    fn change(&mut self, id: ClientId, change: impl FnOnce(&mut Client)) {
+        let Some(client) = self.wheel.get_mut(id.0) else {
+            return;
+        };
+        let before = client.scheduled_weight();
+        change(client);
+        self.weights = self.weights + client.scheduled_weight() - before;
+        self.saved = (u128::from(self.burst) << u64::BITS) / u128::from(self.weights.max(1));
+    }
+
     /// Brings the tag of a client that is not in the order up to date.
     fn settle(&mut self, id: ClientId) {
-        let (period, virtual_time, burst) = (self.period, self.virtual_time, self.burst);
+        let (period, virtual_time, saved) = (self.period, self.virtual_time, self.saved);
         if let Some(client) = self.client(id) {
-            client.settle(period, virtual_time, burst);
+            client.settle(period, virtual_time, saved);
         }
     }
 
-    /// Puts a ready client, whose tag is up to date, where it belongs. One whose tag is behind the
-    /// virtual time counts as level with it.
+    /// Puts a ready client, whose tag is up to date, where it belongs.
     fn enqueue(&mut self, id: ClientId) {
         let virtual_time = self.virtual_time;
         let Some(client) = self.client(id) else {
             return;
         };
-        let tag = client.tag.max(virtual_time);
-        if tag - virtual_time < WINDOW {
-            self.wheel.insert(id.0, (tag >> KEY_SHIFT) as u64);
+        if client.is_within_reach(virtual_time) {
+            let key = client.key();
+            self.wheel.insert(id.0, key);
         } else {
-            self.far.insert(id.0, tag);
+            let tag = client.tag;
+            self.outside.insert(id.0, tag);
         }
     }
 
@@ -214,24 +244,38 @@ impl Core {
         if self.wheel.contains(id.0) {
             self.wheel.remove(id.0);
         } else {
-            self.far.remove(id.0);
+            self.outside.remove(id.0);
         }
     }
 
-    /// Brings those clients into the wheel that it reaches by now. If it is empty, the virtual
-    /// time leaps to the first of the others, for nobody is ready in between.
+    /// The first of those that the wheel does not reach, if it is behind the virtual time: so it is before
+    /// all others. If not, those are brought into the wheel that it reaches by now.
     #[cold]
-    fn gather(&mut self) {
-        if self.wheel.is_empty()
-            && let Some((_, tag)) = self.far.first()
-        {
-            self.virtual_time = self.virtual_time.max(tag);
+    fn first_behind(&mut self) -> Option<ClientId> {
+        let (first, tag) = self.outside.first()?;
+        if tag >= self.virtual_time {
+            self.gather(tag);
+            return None;
+        }
+        self.outside.pop();
+        let client = self.wheel.get_mut(first)?;
+        client.state = State::Unpaid;
+        client.statistics.decisions += 1;
+        self.in_service = first;
+        Some(ClientId(first))
+    }
+
+    /// Brings those clients into the wheel that it reaches by now, the first of which has this tag. If
+    /// the wheel is empty, the virtual time leaps to that, for nobody is ready in between.
+    fn gather(&mut self, first: u128) {
+        if self.wheel.is_empty() {
+            self.virtual_time = self.virtual_time.max(first);
             self.wheel.restart((self.virtual_time >> KEY_SHIFT) as u64);
         }
-        while let Some((client, tag)) = self.far.first()
-            && tag.saturating_sub(self.virtual_time) < WINDOW
+        while let Some((client, tag)) = self.outside.first()
+            && tag - self.virtual_time < WINDOW
         {
-            self.far.pop();
+            self.outside.pop();
             self.wheel.insert(client, (tag >> KEY_SHIFT) as u64);
         }
     }
@@ -240,9 +284,15 @@ impl Core {
     /// over.
     fn end_busy_period(&mut self) {
         let in_service = self.wheel.get(self.in_service);
-        if in_service.is_none_or(|client| client.state != State::Unpaid) {
-            self.period = self.period.wrapping_add(1);
+        if in_service.is_some_and(|client| client.state == State::Unpaid) {
+            return;
         }
+        let finished = self.wheel.get(self.leader).map_or(0, |client| client.tag);
+        if finished > self.virtual_time {
+            self.virtual_time = finished;
+            self.wheel.restart((finished >> KEY_SHIFT) as u64);
+        }
+        self.period = self.period.wrapping_add(1);
     }
 
     /// Makes an idle client ready: puts it into the wheel by its tag, if that counts as it is.
@@ -278,8 +328,8 @@ impl Core {
     /// `client_ready` for a client that cannot simply be inserted by its tag.
     #[inline(never)]
     fn ready_slowly(&mut self, id: ClientId) {
-        let (period, virtual_time, burst) = (self.period, self.virtual_time, self.burst);
-        let mut beyond_reach = None;
+        let (period, virtual_time, saved) = (self.period, self.virtual_time, self.saved);
+        let mut out_of_reach = None;
         self.wheel.insert_by(id.0, |client| {
             match client.state {
                 State::Absent | State::Ready => return None,
@@ -287,16 +337,15 @@ impl Core {
                 State::Idle => {}
             }
             client.state = State::Ready;
-            client.settle(period, virtual_time, burst);
-            let tag = client.tag.max(virtual_time);
-            if tag - virtual_time < WINDOW {
-                return Some((tag >> KEY_SHIFT) as u64);
+            client.settle(period, virtual_time, saved);
+            if client.is_within_reach(virtual_time) {
+                return Some(client.key());
             }
-            beyond_reach = Some(tag);
+            out_of_reach = Some(client.tag);
             None
         });
-        if let Some(tag) = beyond_reach {
-            self.far.insert(id.0, tag);
+        if let Some(tag) = out_of_reach {
+            self.outside.insert(id.0, tag);
         }
     }
 
@@ -336,22 +385,25 @@ impl Scheduler for Wfq {
         Box::new(Core {
             wheel: Wheel::new(),
             virtual_time: 0,
+            leader: u32::MAX,
             period: 0,
             in_service: u32::MAX,
             metric: shared.metric,
             burst: shared.burst,
-            far: Heap::new(),
+            weights: 0,
+            saved: 0,
+            outside: Heap::new(),
         })
     }
 
     fn add_client(core: &mut Self::Core, id: ClientId, kind: ClientKind, params: &ClientParams) {
         Self::remove_client(core, id);
         core.wheel.reserve(id.0);
-        core.far.reserve(id.0);
-        if let Some(client) = core.wheel.get_mut(id.0) {
-            let schedules = kind == ClientKind::Scheduler;
+        core.outside.reserve(id.0);
+        let schedules = kind == ClientKind::Scheduler;
+        core.change(id, |client| {
             *client = Client::new(State::Idle, schedules, params.weight);
-        }
+        });
     }
 
     fn update_client(core: &mut Self::Core, id: ClientId, params: &ClientParams) {
@@ -360,12 +412,14 @@ impl Scheduler for Wfq {
             return;
         };
         let ready = client.state == State::Ready;
-        let old = u128::from(mem::replace(&mut client.step, step(params.weight)));
-        if let Some(ahead) = client.tag.checked_sub(virtual_time) {
-            let new = u128::from(client.step);
-            // The amount it is ahead by, rounded down, and the rest; both times `new` / `old`.
-            client.tag = virtual_time + ahead / old * new + ahead % old * new / old;
-        }
+        core.change(id, |client| {
+            let old = u128::from(mem::replace(&mut client.step, step(params.weight)));
+            if let Some(ahead) = client.tag.checked_sub(virtual_time) {
+                let new = u128::from(client.step);
+                // The amount it is ahead by, rounded down, and the rest; both times `new` / `old`.
+                client.tag = virtual_time + ahead / old * new + ahead % old * new / old;
+            }
+        });
         if ready {
             core.dequeue(id);
             core.settle(id);
@@ -375,15 +429,15 @@ impl Scheduler for Wfq {
 
     fn remove_client(core: &mut Self::Core, id: ClientId) {
         Self::client_suspended(core, id);
-        if let Some(client) = core.client(id) {
-            client.state = State::Absent;
-        }
+        core.change(id, |client| client.state = State::Absent);
     }
 
     #[inline(always)]
     fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
-        if !core.far.is_empty() {
-            core.gather();
+        if !core.outside.is_empty()
+            && let Some(chosen) = core.first_behind()
+        {
+            return Some(chosen);
         }
         let Some((chosen, client)) = core.wheel.pop() else {
             core.end_busy_period();
@@ -391,11 +445,12 @@ impl Scheduler for Wfq {
         };
         client.state = State::Unpaid;
         client.statistics.decisions += 1;
-        // A branch, rather than a maximum that would be stored every time: arrears are rare.
+        // Those that count as equal come in any order. A branch, rather than a maximum that would be
+        // stored every time.
         if client.tag > core.virtual_time {
             core.virtual_time = client.tag;
         }
-        core.in_service = chosen;
+        (core.in_service, core.leader) = (chosen, chosen);
         Some(ClientId(chosen))
     }
 
@@ -419,7 +474,7 @@ impl Scheduler for Wfq {
 
     #[inline]
     fn poll_ready(core: &mut Self::Core, _now: u64) -> Ready {
-        if core.wheel.is_empty() && core.far.is_empty() {
+        if core.wheel.is_empty() && core.outside.is_empty() {
             core.end_busy_period();
             Ready::Never
         } else {

@@ -116,8 +116,8 @@ pub struct SchedulerParams {
     /// All cores together give no more than this: for policies that know it. The toolkit lets an
     /// instance with a limit choose nobody for as long as it says.
     pub limit: Option<Reservation>,
-    /// How much a scheduler that comes back without having been served may get before the others, of
-    /// what it has not used meanwhile, in the metric: for policies that know it.
+    /// A client that is a scheduler may get its share of so much before the others, when it comes back, of
+    /// what it has not used before; in the metric: for policies that know it.
     pub burst: u64,
 }
 
