@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use vortex_sched_config::Process;
-use vortex_sched_config::value::{Bytes, Microseconds};
+use vortex_sched_config::value::{Bytes, Metric, Microseconds};
 use xtask::disks::Controller;
 use xtask::linux::guest;
 use xtask::network::Link;
@@ -89,6 +89,9 @@ fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<
     // Of each core half is for threads.
     let threads = grid::threads(args.smp, Some(TIMESLICE_US), |_| 100);
     configuration.schedulers.push(threads);
+    // So much that packets for the victim come soon in a flood of others, too.
+    let interrupts = grid::resource("resource.dir", Metric::Bytes, 0..1);
+    configuration.schedulers.push(interrupts);
     configuration.networks.push(grid::network(None));
     configuration.processes.push(server(VICTIM, PORT));
     let processes = antagonist.processes(args.smp);
@@ -105,9 +108,10 @@ const CONTROLLER: Controller = Controller::VirtioScsi;
 /// hold what there is.
 const MEMORY: &str = "512M";
 const LINUX_BUDGET: u64 = 256 << 20;
-/// How long a thread runs at a time, and how long who comes back is served first, in microseconds.
+/// How long a thread runs at a time, and for how long shares are saved up, in microseconds: of the victim's,
+/// which is about a quarter, that is enough for some requests.
 const TIMESLICE_US: u32 = 300;
-const BURST_US: u64 = 2000;
+const BURST_US: u64 = 20_000;
 
 /// The victim's page, for the guest's file system.
 fn page() -> Result<(tempfile::TempDir, GuestFile)> {
