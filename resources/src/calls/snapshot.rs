@@ -27,7 +27,7 @@ use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 use vortex_toolkit::{AccountReading, Snapshot};
 
 /// Bytes that are written in one step.
-const WRITTEN_IN_A_STEP: usize = 64 << 10;
+const WRITTEN_IN_A_STEP: usize = 16 << 10;
 
 /// In records of unknown calls: all further numbers together.
 const OTHER_NUMBERS: u64 = u64::MAX;

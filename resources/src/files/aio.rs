@@ -33,6 +33,8 @@ use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Pages of one READ: 256 KiB.
 const PORTION: u64 = 64;
+/// Bytes that the sink consumes at a time: others are not to wait for longer.
+const AT_A_TIME: usize = 64 << 10;
 /// Pages that are brought in for a page fault: it is likely that the next ones are wanted too.
 const AROUND: u64 = 16;
 
@@ -163,9 +165,10 @@ pub struct Read {
 
 /// WRITE, to a sink: data for a program's memory.
 pub struct Put<M: Machine> {
-    frames: Frames<M>,
-    /// Where the data begins in the first frame.
+    frames: Arc<Frames<M>>,
+    /// Where the data begins in the frames.
     first: usize,
+    /// Not more than [`AT_A_TIME`].
     length: usize,
     buffers: Arc<PinnedBuffers<M>>,
     /// Where it goes in the buffers.
@@ -199,12 +202,16 @@ pub(crate) fn source<M: Machine>(
 
 /// The sink's work: the data goes into the program's memory.
 pub(crate) fn sink<M: Machine>(context: &mut Context<'_, Vortex<M>>, put: &Put<M>) {
+    const PAGE: usize = PAGE_SIZE as usize;
     let mut done = 0;
-    for (index, &frame) in put.frames.all().iter().enumerate() {
-        let from = if index == 0 { put.first } else { 0 };
-        let part = (PAGE_SIZE as usize - from).min(put.length - done);
+    for &frame in put.frames.all().iter().skip(put.first / PAGE) {
+        let from = (put.first + done) % PAGE;
+        let part = (PAGE - from).min(put.length - done);
         put.buffers.copy_from(put.at + done, (frame, from), part);
         done += part;
+        if done == put.length {
+            break;
+        }
     }
     context.add_bytes(done as u64);
     let head = *context.head();
@@ -291,20 +298,23 @@ async fn fill<M: Machine>(
         let end = range.end.min(current.end * PAGE_SIZE);
         // The source works on the next portion while the sink consumes this one.
         let following = (!next.is_empty()).then(|| ask(here, label, inode, next.clone()));
-        let put = Put {
-            frames,
-            first: (begin - current.start * PAGE_SIZE) as usize,
-            length: (end - begin) as usize,
-            buffers: buffers.clone(),
-            at: (begin - range.start) as usize,
-        };
-        let sink = here.shared.destination(Kind::AddressSpace, here.activity());
-        let request = here.port.request(sink, Message::Put(Box::new(put)));
-        let consumed = here.port.call(request.ordered(label)).await;
-        if consumed.is_err() {
-            return if done > 0 { Ok(done) } else { Err(Errno::EIO) };
+        let (first, frames) = (current.start * PAGE_SIZE, Arc::new(frames));
+        for part in (begin..end).step_by(AT_A_TIME) {
+            let put = Put {
+                frames: frames.clone(),
+                first: (part - first) as usize,
+                length: AT_A_TIME.min((end - part) as usize),
+                buffers: buffers.clone(),
+                at: (part - range.start) as usize,
+            };
+            let length = put.length as u64;
+            let sink = here.shared.destination(Kind::AddressSpace, here.activity());
+            let request = here.port.request(sink, Message::Put(Box::new(put)));
+            if here.port.call(request.ordered(label)).await.is_err() {
+                return if done > 0 { Ok(done) } else { Err(Errno::EIO) };
+            }
+            done += length;
         }
-        done += end - begin;
         match following {
             None => return Ok(done),
             Some(following) => (coming, current) = (following, next),

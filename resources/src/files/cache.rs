@@ -17,6 +17,7 @@ mod fetch;
 mod flush;
 mod frames;
 mod pages;
+mod run;
 mod space;
 mod write;
 
@@ -31,6 +32,7 @@ pub(crate) use write::{LARGEST, Written, cut, soil_page, write};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::{Event, EventListener};
@@ -38,12 +40,13 @@ use vortex_toolkit::ids::ActivityId;
 
 use super::inode::Inode;
 
-/// A dirty page in the order of writing.
+/// Pages of a file that follow each other, and became dirty one after the other.
 #[derive(Clone, Debug)]
 struct Owed {
     inode: Weak<Inode>,
-    page: u64,
-    /// When it was first written, in cycles.
+    /// Not more than [`run::LONGEST`].
+    pages: Range<u64>,
+    /// When the first was written, in cycles.
     since: u64,
 }
 
@@ -131,12 +134,26 @@ impl FileCache {
         self.settled.listen()
     }
 
-    /// A page that was clean is dirty.
-    fn owe(&self, activity: ActivityId, owed: Owed) {
+    /// A page that was clean is dirty since now.
+    fn owe(&self, activity: ActivityId, inode: &Arc<Inode>, page: u64, now: u64) {
         let mut debts = self.debts.lock();
         let debt = debts.entry(activity).or_default();
         debt.pages += 1;
-        debt.owed.push_back(owed);
+        match debt.owed.back_mut() {
+            Some(Owed {
+                inode: last, pages, ..
+            }) if pages.end == page
+                && page - pages.start < run::LONGEST
+                && core::ptr::eq(last.as_ptr(), Arc::as_ptr(inode)) =>
+            {
+                pages.end += 1;
+            }
+            _ => debt.owed.push_back(Owed {
+                inode: Arc::downgrade(inode),
+                pages: page..page + 1,
+                since: now,
+            }),
+        }
     }
 
     /// So many pages are not dirty any more.
@@ -157,15 +174,16 @@ impl FileCache {
         self.settled.notify(usize::MAX);
     }
 
-    /// The oldest page that an activity has written, if it was written before a time.
-    fn oldest(&self, activity: ActivityId, before: u64) -> Option<(Arc<Inode>, u64)> {
+    /// The oldest pages that an activity has written, if the first was written before a time; some may be
+    /// clean again.
+    fn oldest(&self, activity: ActivityId, before: u64) -> Option<(Arc<Inode>, Range<u64>)> {
         let mut debts = self.debts.lock();
         let owed = &mut debts.get_mut(&activity)?.owed;
         while owed.front()?.since <= before {
-            let Owed { inode, page, .. } = owed.pop_front()?;
+            let Owed { inode, pages, .. } = owed.pop_front()?;
             // What has been removed need not be written.
             if let Some(inode) = inode.upgrade() {
-                return Some((inode, page));
+                return Some((inode, pages));
             }
         }
         None

@@ -23,7 +23,7 @@ use crate::net::{Chunk, Environment, Moving, Part, Stream, Transfer};
 use crate::object::{FrameStore, Object};
 
 /// The most that one call sends before others go first, in bytes.
-const PORTION: u64 = 1 << 20;
+const PORTION: u64 = 256 << 10;
 
 /// What is sent: pages of a file, and where to.
 struct Sending<'a> {

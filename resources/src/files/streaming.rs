@@ -11,7 +11,7 @@ use super::descriptors::{OpenFile, Opened};
 use super::event::EventCounter;
 use super::pipe::{PipeEnd, Step};
 use super::ready::Events;
-use super::transfer::{MAX_COPIED, wait_for};
+use super::transfer::{AT_A_TIME, wait_for};
 use super::{Call, Failure, Outcome, UserMemory};
 use crate::errno::Errno;
 use crate::space::UserError;
@@ -147,7 +147,7 @@ impl Streaming<'_> {
             }
             self.done.set(done);
             // Somebody may take it out all the while.
-            if done - before >= MAX_COPIED {
+            if done - before >= AT_A_TIME {
                 return Err(Failure::Pauses);
             }
         }

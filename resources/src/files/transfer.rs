@@ -12,6 +12,7 @@ use linux_raw_sys::general::{
 
 use super::archive::Device;
 use super::cursor::Buffer;
+use super::cursor::Cursor;
 use super::descriptors::{OpenFile, Opened};
 use super::operation::Operation;
 use super::ready::Events;
@@ -21,8 +22,10 @@ use crate::machine::{PAGE_SIZE, USER_END};
 use crate::object::Object;
 use crate::space::UserError;
 
-/// The most that one call copies from a file or a device.
-pub(super) const MAX_COPIED: u64 = 1 << 20;
+/// The most that one call copies from a file in memory.
+const MAX_COPIED: u64 = 1 << 20;
+/// The most that is copied, to or from something that has no place to go on from, before others go first.
+pub(super) const AT_A_TIME: u64 = 64 << 10;
 /// The most that one call writes to the console, and reads from it.
 const MAX_WRITTEN: u64 = 16 << 10;
 const MAX_TYPED: usize = 4096;
@@ -335,21 +338,24 @@ impl Call<'_> {
         Ok(length as u64)
     }
 
-    /// Fills buffers, up to a limit, with what `make` makes of zeros.
+    /// Fills buffers with what `make` makes of zeros.
     fn fill(&self, buffers: &[Buffer], mut make: impl FnMut(&mut [u8])) -> Outcome {
-        let mut done = 0;
-        for buffer in buffers {
-            let length = buffer.length.min(MAX_COPIED - done);
-            for offset in (0..length).step_by(CHUNK) {
-                let mut chunk = [0; CHUNK];
-                let chunk = &mut chunk[..CHUNK.min((length - offset) as usize)];
-                make(chunk);
-                match self.memory.write(buffer.address + offset, chunk) {
-                    Err(UserError::Bad) if done + offset > 0 => return Ok(done + offset),
-                    written => written?,
-                }
+        let before = self.done.get();
+        let mut done = before;
+        let mut cursor = Cursor::new(self.memory, buffers, done);
+        while cursor.left() > 0 {
+            let mut chunk = [0; CHUNK];
+            let chunk = &mut chunk[..cursor.left().min(CHUNK as u64) as usize];
+            make(chunk);
+            match cursor.put(chunk) {
+                Err(UserError::Bad) if done > 0 => break,
+                put => put?,
             }
-            done += length;
+            done += chunk.len() as u64;
+            self.done.set(done);
+            if done - before >= AT_A_TIME && cursor.left() > 0 {
+                return Err(Failure::Pauses);
+            }
         }
         Ok(done)
     }

@@ -1,10 +1,12 @@
 //! Pages go to the disk: after a while, by `fsync` and `sync`, and when there are too many.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use super::super::disk::{Disk, Memory, System, context, errno};
 use super::super::inode::{Inode, Time};
-use super::{Dirt, Frames, Owed, space};
+use super::run::Run;
+use super::{Frames, space};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Machine, PAGE_SIZE};
@@ -13,9 +15,6 @@ use crate::thread::timers::Alarm;
 use vortex_ext2::{Error, InodeNumber};
 use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::{Context, Request};
-
-/// Pages that one request to the disk writes, at most.
-const RUN: usize = 128;
 
 /// How long a page stays dirty, in nanoseconds; and how often that is looked after.
 const DELAY_NS: u64 = 2_000_000_000;
@@ -83,7 +82,7 @@ pub(crate) async fn sync<M: Machine>(here: &Here<M>) -> Result<(), Errno> {
     sync_metadata(here).await
 }
 
-/// Writes back the oldest pages that an activity has written, at most so many and only those
+/// Writes back the oldest pages that an activity has written, until it is so many, and only those
 /// written before a time; on the account of that activity, whose this continuation is. How many.
 pub(super) async fn write_back<M: Machine>(
     here: &Here<M>,
@@ -93,11 +92,19 @@ pub(super) async fn write_back<M: Machine>(
 ) -> usize {
     let mut written = 0;
     while written < most
-        && let Some((inode, page)) = here.shared.cache.oldest(activity, before)
+        && let Some((inode, mut pages)) = here.shared.cache.oldest(activity, before)
     {
-        written += write_run(here, &inode, page, true).await.unwrap_or(1);
+        while let Some(first) = first_dirty(&inode, pages.clone()) {
+            let count = write_run(here, &inode, first, true).await.unwrap_or(1);
+            pages.start = first + count.max(1) as u64;
+            written += count;
+        }
     }
     written
+}
+
+fn first_dirty(inode: &Inode, pages: Range<u64>) -> Option<u64> {
+    inode.pages.lock().first_dirty(pages)
 }
 
 /// Writes back all of a file.
@@ -106,12 +113,10 @@ pub(super) async fn write_back<M: Machine>(
 /// EIO, ENOSPC: what could not be written is lost.
 async fn write_back_file<M: Machine>(here: &Here<M>, inode: &Arc<Inode>) -> Result<(), Errno> {
     let failures = inode.failures();
-    loop {
-        let first = inode.pages.lock().dirty_from(0, 1);
-        let Some(&first) = first.first() else {
-            break;
-        };
-        write_run(here, inode, first, true).await?;
+    let mut next = 0;
+    while let Some(first) = first_dirty(inode, next..u64::MAX) {
+        let count = write_run(here, inode, first, true).await?;
+        next = first + count.max(1) as u64;
     }
     // Somebody else's write-back may be under way.
     drop(inode.blocks.write().await);
@@ -146,38 +151,11 @@ pub(super) async fn write_run<M: Machine>(
 ) -> Result<usize, Errno> {
     let shared = &here.shared;
     let blocks = inode.blocks.write().await;
-    let mut frames = Frames::new(shared.memory.clone());
-    let (mut payer, mut set_aside) = (None, 0);
-    let mut pages = inode.pages.lock();
-    for page in (first..).take(RUN) {
-        let same = pages
-            .dirt(page)
-            .is_some_and(|dirt| payer.is_none_or(|payer| payer == dirt.activity));
-        if !same {
-            break;
-        }
-        if let Some((frame, dirt)) = pages.clean(page) {
-            shared.memory.share(frame);
-            frames.push(frame);
-            payer = Some(dirt.activity);
-            set_aside += dirt.reserved;
-        }
-    }
-    drop(pages);
-    let (count, Some(payer)) = (frames.all().len(), payer) else {
+    let run = Run::take(here, inode, first).await;
+    let (mut frames, set_aside) = (run.frames, run.set_aside);
+    let (count, Some(payer)) = (frames.all().len(), run.payer) else {
         return Ok(0);
     };
-    for (page, &frame) in (first..).zip(frames.all()) {
-        // The cache has a reference, and so have these frames. Who has mapped the page and writes
-        // to it from now on is noticed, since it has to be mapped again.
-        if shared.memory.references(frame) > 2 {
-            space::unmap(shared, inode, page, frame);
-        }
-        // A request writes to it without being noticed: what comes now is written back next time.
-        if shared.memory.is_pinned(frame) {
-            soil_again(shared, inode, page, payer);
-        }
-    }
     without_rest(here, inode, first, &mut frames);
     let written = write_frames(here, inode, first, &frames, payer, reserved).await;
     shared.cache.settle(payer, count);
@@ -188,6 +166,7 @@ pub(super) async fn write_run<M: Machine>(
     if written.is_err() {
         inode.count_failure();
     }
+    here.give_way_if_long(Kind::FileCache).await;
     written.map(|()| count)
 }
 
@@ -226,22 +205,6 @@ fn without_rest<M: Machine>(
         here.shared.memory.release(frame);
     }
     frames.push(copy);
-}
-
-/// A page whose blocks are there is dirty again.
-fn soil_again<M: Machine>(shared: &Shared<M>, inode: &Arc<Inode>, page: u64, activity: ActivityId) {
-    let dirt = Dirt {
-        activity,
-        reserved: 0,
-    };
-    if inode.pages.lock().soil(page, dirt) {
-        let owed = Owed {
-            inode: Arc::downgrade(inode),
-            page,
-            since: shared.machine.now(),
-        };
-        shared.cache.owe(activity, owed);
-    }
 }
 
 async fn write_frames<M: Machine>(

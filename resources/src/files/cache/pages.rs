@@ -8,7 +8,7 @@
 //! read it, fetches it as well, on that activity's account: the first that it comes to is for all
 //! (see [`Reading`]).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -65,7 +65,8 @@ pub(crate) enum Found {
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     pages: BTreeMap<u64, Page>,
-    dirty: usize,
+    /// Those that are dirty, so that they are found among many that are not.
+    dirty: BTreeSet<u64>,
 }
 
 impl Pages {
@@ -167,31 +168,22 @@ impl Pages {
         match self.pages.get_mut(&page) {
             Some(Page::Here { dirt, .. }) if dirt.is_none() => {
                 *dirt = Some(by);
-                self.dirty += 1;
+                self.dirty.insert(page);
                 true
             }
             _ => false,
         }
     }
 
-    /// A dirty page is about to be written back, or need not be any more: it is clean from now on.
-    /// Its frame, and who pays.
-    pub(crate) fn clean(&mut self, page: u64) -> Option<(Frame, Dirt)> {
+    /// A dirty page, if it is one that this activity has written, or anybody, is about to be written
+    /// back: it is clean from now on. Its frame, and who pays.
+    pub(crate) fn clean(&mut self, page: u64, by: Option<ActivityId>) -> Option<(Frame, Dirt)> {
         match self.pages.get_mut(&page) {
             Some(Page::Here { frame, dirt }) => {
-                let dirt = dirt.take()?;
-                self.dirty -= 1;
-                Some((*frame, dirt))
+                let cleaned = dirt.take_if(|dirt| by.is_none_or(|by| by == dirt.activity))?;
+                self.dirty.remove(&page);
+                Some((*frame, cleaned))
             }
-            _ => None,
-        }
-    }
-
-    /// Who is to pay for writing a page back; `None` if it is clean, or not here.
-    #[must_use]
-    pub(crate) fn dirt(&self, page: u64) -> Option<Dirt> {
-        match self.pages.get(&page) {
-            Some(Page::Here { dirt, .. }) => *dirt,
             _ => None,
         }
     }
@@ -199,18 +191,19 @@ impl Pages {
     /// Whether a page is dirty.
     #[must_use]
     pub(crate) fn is_dirty(&self, page: u64) -> bool {
-        self.dirt(page).is_some()
+        matches!(
+            self.pages.get(&page),
+            Some(Page::Here { dirt: Some(_), .. })
+        )
     }
 
-    /// Dirty pages from one on, in order, at most `limit`.
+    /// The first of these pages that is dirty.
     #[must_use]
-    pub(crate) fn dirty_from(&self, first: u64, limit: usize) -> Vec<u64> {
-        if self.dirty == 0 {
-            return Vec::new();
+    pub(crate) fn first_dirty(&self, pages: Range<u64>) -> Option<u64> {
+        if pages.is_empty() {
+            return None;
         }
-        let dirty = self.pages.range(first..);
-        let dirty = dirty.filter(|(_, page)| matches!(page, Page::Here { dirt: Some(_), .. }));
-        dirty.map(|(&number, _)| number).take(limit).collect()
+        self.dirty.range(pages).next().copied()
     }
 
     /// Takes out a clean page if `may` says so of its frame; the reference is the caller's.
@@ -237,7 +230,7 @@ impl Pages {
             Page::Coming(_) => None,
         });
         let here: Vec<_> = here.collect();
-        self.dirty -= here.iter().filter(|(_, _, dirt)| dirt.is_some()).count();
+        self.dirty.split_off(&first);
         here
     }
 

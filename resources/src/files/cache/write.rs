@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 use super::super::disk::{Disk, System, context};
 use super::super::inode::{Inode, Time};
 use super::pages::{Dirt, Found};
-use super::{Owed, Room, fetch, flush, space};
+use super::{Room, fetch, flush, space};
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
+use crate::system::Kind;
 use vortex_ext2::InodeNumber;
 
 /// Data that is to be written to a file.
@@ -62,6 +63,7 @@ pub(crate) async fn write<M: Machine>(
             Err(_) if done > 0 => break,
             Err(error) => return Err(error),
         }
+        here.give_way_if_long(Kind::FileCache).await;
     }
     drop(contents);
     Ok((start, done))
@@ -130,12 +132,8 @@ fn soil<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, page: u64, reserved: u64
     if !inode.pages.lock().soil(page, dirt) {
         return release_blocks(here, inode, reserved);
     }
-    let owed = Owed {
-        inode: Arc::downgrade(inode),
-        page,
-        since: shared.machine.now(),
-    };
-    shared.cache.owe(activity, owed);
+    let now = shared.machine.now();
+    shared.cache.owe(activity, inode, page, now);
     flush::arm(here);
 }
 

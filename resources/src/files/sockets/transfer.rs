@@ -17,7 +17,7 @@ use crate::net::{Address, Data, Kind, MAX_DATA, Moving, Socket, Transfer};
 use crate::space::UserError;
 
 /// The most that one call moves before others go first.
-const PORTION: u64 = 1 << 20;
+const PORTION: u64 = 64 << 10;
 /// Bytes of `struct msghdr`.
 const MESSAGE: usize = 56;
 /// Bytes of `struct mmsghdr`.
@@ -318,7 +318,7 @@ impl Streaming<'_> {
         let waits_for_all = flags & linux::MSG_WAITALL != 0 && !how.peeks;
         // A connection gives all it has at once; another look would find nothing.
         let is_whole = matches!(socket.kind, Kind::Stream(_)) && !waits_for_all;
-        while cursor.left() > 0 && done - before < PORTION {
+        while cursor.left() > 0 {
             match socket.read(&mut cursor, how) {
                 Ok(Moving::Bytes(bytes)) => done += bytes,
                 Ok(Moving::End | Moving::Broken) => break,
@@ -334,7 +334,11 @@ impl Streaming<'_> {
                 return Ok(done);
             }
             self.done.set(done);
-            if is_whole {
+            let is_much = done - before >= PORTION;
+            if is_much && waits_for_all && cursor.left() > 0 {
+                return Err(Failure::Pauses);
+            }
+            if is_much || is_whole {
                 break;
             }
         }

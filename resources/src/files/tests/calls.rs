@@ -389,12 +389,13 @@ fn devices_do_what_they_are_for() {
     assert_eq!(done(call.read(null, BUFFER, 10)), Ok(0));
     assert_eq!(done(call.write(null, BUFFER, 10)), Ok(10));
     assert_eq!(done(call.write(full, BUFFER, 10)), Err(Errno::ENOSPC));
-    assert_eq!(done(call.read(zero, BUFFER, 1500)), Ok(1500));
+    let read = |device, length| done(program.call().read(device, BUFFER, length));
+    assert_eq!(read(zero, 1500), Ok(1500));
     assert_eq!(
         program.bytes(BUFFER, 1501),
         [vec![0; 1500], vec![9]].concat()
     );
-    assert_eq!(done(call.read(random, BUFFER, 1000)), Ok(1000));
+    assert_eq!(read(random, 1000), Ok(1000));
     assert_eq!(
         program.bytes(BUFFER, 1001),
         [vec![0xa5; 1000], vec![0]].concat()
@@ -402,6 +403,26 @@ fn devices_do_what_they_are_for() {
     assert_eq!(done(call.stat_open(null, BUFFER)), Ok(0));
     let rdev = core::mem::offset_of!(linux::stat, st_rdev) as u64;
     assert_eq!(program.word(BUFFER + rdev), 0x103);
+}
+
+#[test]
+fn who_reads_much_of_a_device_lets_others_go_first() {
+    let program = Program::new();
+    let zero = program.open("/dev/zero", linux::O_RDONLY).unwrap();
+    let (vector, parts, length) = (START + 0x8000, 12, 0x3000);
+    for part in 0..parts {
+        let words = [BUFFER, length].map(u64::to_le_bytes).concat();
+        program.memory.write(vector + 16 * part, &words).unwrap();
+    }
+    let call = program.call();
+    let mut pauses = 0;
+    let read = loop {
+        match call.read_vector(zero, vector, parts) {
+            Err(Failure::Pauses) => pauses += 1,
+            read => break done(read),
+        }
+    };
+    assert_eq!((read, pauses), (Ok(parts * length), 2));
 }
 
 #[test]
