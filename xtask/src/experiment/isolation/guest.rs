@@ -109,7 +109,7 @@ const CONTROLLER: Controller = Controller::VirtioScsi;
 const MEMORY: &str = "512M";
 const LINUX_BUDGET: u64 = 256 << 20;
 /// How long a thread runs at a time, and for how long shares are saved up, in microseconds: of the victim's,
-/// which is about a quarter, that is enough for some requests.
+/// which is a ninth of all that is promised, that is enough for some requests.
 const TIMESLICE_US: u32 = 300;
 const BURST_US: u64 = 20_000;
 
