@@ -209,7 +209,9 @@ fn rest(until: u64) {
     }
     // An earlier deadline may have come since the timer was armed: then it has to be armed anew.
     let is_unarmed = || until < u64::MAX && !timer::is_armed();
-    wakeup::sleep_unless(|| cpu::timestamp() >= until || is_unarmed());
+    let over = || cpu::timestamp() >= until || is_unarmed();
+    // What interrupts the halt wakes the core if there is something to do for it. A timer may be early.
+    while !wakeup::sleep_unless(over) && !over() {}
 }
 
 /// Has the boot core look again at what it waits for in [`Local::run_until`].

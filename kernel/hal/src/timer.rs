@@ -107,7 +107,9 @@ fn expire() {
         start(deadline);
     } else {
         timer.deadline.store(NEVER, Ordering::Relaxed);
-        timer.ticks.fetch_add(1, Ordering::Relaxed);
+        // Written by this core's interrupt alone.
+        let ticks = timer.ticks.load(Ordering::Relaxed);
+        timer.ticks.store(ticks + 1, Ordering::Relaxed);
     }
 }
 

@@ -40,8 +40,9 @@ impl State {
 /// When its vector is taken.
 pub fn init() -> Result<(), VectorError> {
     interrupts::register(vector::WAKE_UP, |_vector| {
-        let state = &cores::current().wakeup;
-        state.interrupts.fetch_add(1, Ordering::Relaxed);
+        // Written by this core's interrupt alone.
+        let taken = &cores::current().wakeup.interrupts;
+        taken.store(taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     })
 }
 
@@ -87,18 +88,23 @@ pub fn sleep() -> bool {
 }
 
 /// As [`sleep`], but does not halt if `over` says so. It is asked with interrupts off, so that an
-/// interrupt which makes it true, such as the timer's, cannot come between the answer and the halt.
-pub fn sleep_unless(over: impl FnOnce() -> bool) -> bool {
+/// interrupt which makes it true, such as the timer's, cannot come between the answer and the halt; and
+/// before that, for who does not halt need not say so. One locked operation if it halts, one more if it
+/// is woken.
+pub fn sleep_unless(over: impl Fn() -> bool) -> bool {
     let state = &cores::current().wakeup;
-    cpu::disable_interrupts();
-    state.asleep.store(true, Ordering::SeqCst);
-    if state.wanted.load(Ordering::SeqCst) || over() {
-        cpu::enable_interrupts();
-    } else {
-        cpu::wait_for_interrupt();
+    if !is_wanted() && !over() {
+        cpu::disable_interrupts();
+        state.asleep.store(true, Ordering::SeqCst);
+        if state.wanted.load(Ordering::SeqCst) || over() {
+            cpu::enable_interrupts();
+        } else {
+            cpu::wait_for_interrupt();
+        }
+        // Who sees this late sends an interrupt in vain.
+        state.asleep.store(false, Ordering::Release);
     }
-    state.asleep.store(false, Ordering::SeqCst);
-    state.wanted.swap(false, Ordering::SeqCst)
+    take_wanted()
 }
 
 /// Whether this core was woken by [`wake`] since it last slept: it would not halt now.

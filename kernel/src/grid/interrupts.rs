@@ -17,7 +17,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
-use vortex_hal::cores::MAX_CORES;
+use vortex_hal::cores::{self, MAX_CORES};
 use vortex_hal::interrupts::{self, VectorError};
 use vortex_hal::ioapic;
 use vortex_queue::Marks;
@@ -66,9 +66,24 @@ static INPUTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 /// Vectors of [`Waiting::One`] of which a request is on its way.
 static ON_THEIR_WAY: Marks = Marks::new();
 
-/// Interrupts of [`Waiting::One`] that have come, and those of them that have become requests.
-static CAME: AtomicU64 = AtomicU64::new(0);
-static SENT: AtomicU64 = AtomicU64::new(0);
+/// Interrupts of [`Waiting::One`] that have come to a core.
+struct Counts {
+    came: AtomicU64,
+    /// Those of them that have become requests.
+    sent: AtomicU64,
+}
+
+/// By core; each is written in interrupts of that core alone.
+static COUNTS: [Counts; MAX_CORES] = [const {
+    Counts {
+        came: AtomicU64::new(0),
+        sent: AtomicU64::new(0),
+    }
+}; MAX_CORES];
+
+fn count(one: &AtomicU64) {
+    one.store(one.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
 
 /// How often an interrupt had to be latched.
 static LATCHED: AtomicU64 = AtomicU64::new(0);
@@ -80,7 +95,11 @@ pub(crate) fn times_latched() -> u64 {
 
 /// Interrupts of [`Waiting::One`] that have come, and how many requests have come of them.
 pub(crate) fn counted() -> (u64, u64) {
-    (CAME.load(Ordering::Relaxed), SENT.load(Ordering::Relaxed))
+    let all = |count: fn(&Counts) -> &AtomicU64| {
+        let each = COUNTS.iter().map(|one| count(one).load(Ordering::Relaxed));
+        each.sum()
+    };
+    (all(|one| &one.came), all(|one| &one.sent))
 }
 
 /// Has the interrupts of a device become requests to `destination`. The device is to be told the
@@ -155,11 +174,12 @@ impl<Y: Wired> Interrupts<Y> {
     fn come(&self, shared: &Shared<Y>, platform: &Processor, vector: u8) {
         let route = self.routes[usize::from(vector)].get();
         if route.is_some_and(|route| route.waiting == Waiting::One) {
-            CAME.fetch_add(1, Ordering::Relaxed);
+            let counts = &COUNTS[cores::current_index().as_usize()];
+            count(&counts.came);
             if !ON_THEIR_WAY.set(vector) {
                 return;
             }
-            SENT.fetch_add(1, Ordering::Relaxed);
+            count(&counts.sent);
         }
         self.submit(shared, platform, vector);
     }

@@ -132,7 +132,7 @@ impl Nic {
     /// Whether a request to look at it has to be sent, which is then on its way until
     /// [`Self::service`].
     pub(crate) fn is_to_be_sent_for(&self) -> bool {
-        !self.is_awaited.swap(true, Ordering::Relaxed)
+        !self.is_awaited.load(Ordering::Relaxed) && !self.is_awaited.swap(true, Ordering::Relaxed)
     }
 
     /// It has interrupted, and is seen to.

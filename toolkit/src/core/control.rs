@@ -136,10 +136,11 @@ impl<Y: System> CoreState<Y> {
         let (Some(local), Some(node)) = (self.local(resource), self.known_node(resource)) else {
             return;
         };
-        let shared = local.shared.clone();
+        let shared = &local.shared;
+        let is_full = shared.full[self.id.index()].load(Ordering::SeqCst);
         if shared.suspended.load(Ordering::SeqCst) {
             self.tree.suspend_node(&self.platform, node);
-        } else if !shared.full[self.id.index()].load(Ordering::SeqCst) {
+        } else if !is_full {
             let now = self.books.mark;
             self.tree.resume_node(&self.platform, node, now);
         }
@@ -277,12 +278,20 @@ impl<Y: System> CoreState<Y> {
 
     /// Resumes a resource on every core on which it is suspended.
     pub(crate) fn resume_resource(&mut self, resource: ResourceId) {
-        let Some(shared) = self.grid.resource(resource) else {
+        let Ok(local) = self.learn(resource) else {
             return;
         };
-        let everywhere = shared.suspended.swap(false, Ordering::SeqCst);
-        for core in self.all_cores() {
-            if shared.full[core.index()].swap(false, Ordering::SeqCst) || everywhere {
+        let (cores, everywhere) = (
+            local.shared.cores.len(),
+            local.shared.suspended.swap(false, Ordering::SeqCst),
+        );
+        for number in 0..cores {
+            let Some(shared) = self.local(resource).map(|local| &local.shared) else {
+                return;
+            };
+            let core = shared.cores[number];
+            let waits = shared.full[core.index()].swap(false, Ordering::SeqCst);
+            if waits || everywhere {
                 self.push(core, Envelope::Control(Control::ResumeResource(resource)));
             }
         }
