@@ -1,6 +1,7 @@
 //! The cache on a disk that takes its time, with activities of very different weight.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use vortex_toolkit::Request;
 use vortex_toolkit::ids::{CoreId, ResourceId};
@@ -466,6 +467,49 @@ fn a_page_is_read_while_a_large_file_is_given_back() {
     );
     until(&mut rig.world, |_| ended.lock().unwrap().len() == 2);
     assert_eq!(*ended.lock().unwrap(), [(RICH, 1), (POOR, PAGES)]);
+}
+
+/// Much data, each page of which takes 0.05 ms; how many have been written.
+struct Slow(FakeMachine, Arc<AtomicU64>);
+
+impl Slow {
+    const PAGES: u64 = 64;
+}
+
+impl Written for Slow {
+    fn len(&self) -> usize {
+        Self::PAGES as usize * PAGE
+    }
+
+    fn copy_to(&self, _offset: usize, _to: (Frame, usize), _length: usize) {
+        self.0.spend(50_000);
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Nor for as long as it takes to write much at once.
+#[test]
+fn a_page_is_read_while_much_is_written() {
+    let mut rig = Rig::new();
+    let other = rig.other.clone();
+    let known = rig.read(RICH, &other, 0);
+    assert!(rig.wait(&known).is_ok());
+    let file = find(&mut rig.world, WRITTEN[0]);
+    let written = Arc::new(AtomicU64::new(0));
+    let (machine, count) = (rig.world.machine.clone(), written.clone());
+    let work = |here: Here<FakeMachine>| async move {
+        let done = write(&here, &file, Some(0), &Slow(machine, count)).await;
+        assert_eq!(done, Ok((0, Slow::PAGES * PAGE_SIZE)));
+    };
+    let destination = rig.world.shared.destination(Kind::FileCache, POOR);
+    let request = Request::new(destination, POOR, Errand::message(work));
+    submit(&rig.world, request);
+    let so_far = || written.load(Ordering::Relaxed);
+    until(&mut rig.world, |_| so_far() > 0);
+    let read = rig.read(RICH, &other, 0);
+    assert!(rig.wait(&read).is_ok());
+    assert!(so_far() < 10, "{} pages were written first", so_far());
+    until(&mut rig.world, |_| so_far() == Slow::PAGES);
 }
 
 #[test]
