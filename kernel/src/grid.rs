@@ -200,7 +200,8 @@ impl<Y: Wired> Local<Y> {
     }
 }
 
-/// Polls for a while, then halts, until woken, interrupted, or the time is `until`.
+/// Polls for a while, then halts, until woken, or the time is `until`. Interrupts that have nothing for the
+/// core do not end it.
 fn rest(until: u64) {
     let poll = clock::rate().map_or(0, |rate| rate.cycles(POLL_NS));
     let end = cpu::timestamp().saturating_add(poll).min(until);

@@ -81,7 +81,8 @@ static COUNTS: [Counts; MAX_CORES] = [const {
     }
 }; MAX_CORES];
 
-fn count(one: &AtomicU64) {
+/// One more of what this core alone writes.
+fn count_up(one: &AtomicU64) {
     one.store(one.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
@@ -175,11 +176,11 @@ impl<Y: Wired> Interrupts<Y> {
         let route = self.routes[usize::from(vector)].get();
         if route.is_some_and(|route| route.waiting == Waiting::One) {
             let counts = &COUNTS[cores::current_index().as_usize()];
-            count(&counts.came);
+            count_up(&counts.came);
             if !ON_THEIR_WAY.set(vector) {
                 return;
             }
-            count(&counts.sent);
+            count_up(&counts.sent);
         }
         self.submit(shared, platform, vector);
     }

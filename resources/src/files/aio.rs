@@ -24,6 +24,7 @@ use super::UserMemory;
 use super::cache::{self, Frames, Written};
 use super::descriptors::OpenFile;
 use super::inode::Inode;
+use super::transfer::AT_A_TIME;
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::{Frame, Machine, PAGE_SIZE};
@@ -33,8 +34,6 @@ use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Pages of one READ: 256 KiB.
 const PORTION: u64 = 64;
-/// Bytes that the sink consumes at a time: others are not to wait for longer.
-const AT_A_TIME: usize = 64 << 10;
 /// Pages that are brought in for a page fault: it is likely that the next ones are wanted too.
 const AROUND: u64 = 16;
 
@@ -299,11 +298,11 @@ async fn fill<M: Machine>(
         // The source works on the next portion while the sink consumes this one.
         let following = (!next.is_empty()).then(|| ask(here, label, inode, next.clone()));
         let (first, frames) = (current.start * PAGE_SIZE, Arc::new(frames));
-        for part in (begin..end).step_by(AT_A_TIME) {
+        for part in (begin..end).step_by(AT_A_TIME as usize) {
             let put = Put {
                 frames: frames.clone(),
                 first: (part - first) as usize,
-                length: AT_A_TIME.min((end - part) as usize),
+                length: AT_A_TIME.min(end - part) as usize,
                 buffers: buffers.clone(),
                 at: (part - range.start) as usize,
             };

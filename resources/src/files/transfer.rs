@@ -24,7 +24,7 @@ use crate::space::UserError;
 
 /// The most that one call copies from a file in memory.
 const MAX_COPIED: u64 = 1 << 20;
-/// The most that is copied, to or from something that has no place to go on from, before others go first.
+/// Bytes that are copied, to a program's memory or from it, before others go first.
 pub(super) const AT_A_TIME: u64 = 64 << 10;
 /// The most that one call writes to the console, and reads from it.
 const MAX_WRITTEN: u64 = 16 << 10;

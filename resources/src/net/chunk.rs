@@ -1,7 +1,8 @@
 //! Data in frames, which are given back when the last reference to it is dropped.
 //!
 //! Key types: [`Chunk`]. A run of a file's pages is one: what is done for each write, packet and
-//! acknowledgment is then not done for each page.
+//! acknowledgment is then not done for each page. A chunk holds a reference to each of its frames, or
+//! its buffer, and its bytes lie in them without a gap, from `start` in the first on.
 
 use alloc::boxed::Box;
 use core::fmt;

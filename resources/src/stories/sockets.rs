@@ -217,6 +217,38 @@ fn what_is_held_back_goes_with_what_comes_after() {
     world.check_empty();
 }
 
+/// Who waits for all gets it in one call, though others go first when much of it has come.
+#[test]
+fn who_waits_for_all_gets_all() {
+    const ALL: u64 = 200_000;
+    let mut program = Program::new();
+    let child = program.label();
+    program.socket(R14, STREAM);
+    program.listen_at(R14, 80);
+    program.has_child(child);
+    program.accept_from(R14, R15);
+    program.on(linux::__NR_write, R15, BUFFER, ALL / 2);
+    program.sleep(100 * MS, BUFFER);
+    program.on(linux::__NR_write, R15, BUFFER, ALL / 2);
+    program.until_child_ends();
+    program.exit_group(0);
+    program.bind(child);
+    program.socket(R15, STREAM);
+    program.connect_to(R15, 80);
+    // Until much of it is there, but not all.
+    program.sleep(50 * MS, BUFFER);
+    let flags = value(net::MSG_WAITALL.into());
+    let rest = [value(BUFFER), value(ALL), flags, value(0), value(0)];
+    let arguments = [&[register(R15)], &rest[..]].concat();
+    program.call(linux::__NR_recvfrom, &arguments);
+    program.note_register(RAX);
+    program.exit_group(0);
+    let mut world = alone(1, program);
+    assert_eq!(world.run(2000 * MS), ExitStatus::Exited(0));
+    assert_eq!(values(&world), [ALL]);
+    world.check_empty();
+}
+
 #[test]
 fn nobody_listens_there() {
     let mut program = Program::new();

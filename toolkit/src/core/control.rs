@@ -276,15 +276,13 @@ impl<Y: System> CoreState<Y> {
         shared.is_none_or(|shared| shared.full[self.id.index()].swap(true, Ordering::SeqCst))
     }
 
-    /// Resumes a resource on every core on which it is suspended.
+    /// Resumes a resource on every core of its own on which it is suspended.
     pub(crate) fn resume_resource(&mut self, resource: ResourceId) {
         let Ok(local) = self.learn(resource) else {
             return;
         };
-        let (cores, everywhere) = (
-            local.shared.cores.len(),
-            local.shared.suspended.swap(false, Ordering::SeqCst),
-        );
+        let cores = local.shared.cores.len();
+        let everywhere = local.shared.suspended.swap(false, Ordering::SeqCst);
         for number in 0..cores {
             let Some(shared) = self.local(resource).map(|local| &local.shared) else {
                 return;

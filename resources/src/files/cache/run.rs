@@ -1,4 +1,7 @@
 //! Pages of a file that are written back together.
+//!
+//! Key type: [`Run`]. From the moment in which a page is taken it counts as clean, and who writes to it
+//! from then on is noticed: so nothing is lost that comes between that and the disk's reading it.
 
 use alloc::sync::Arc;
 use core::ops::Range;

@@ -9,15 +9,13 @@ use super::super::cursor::{Buffer, Cursor};
 use super::super::descriptors::OpenFile;
 use super::super::ready::Events;
 use super::super::streaming::Streaming;
-use super::super::transfer::MAX_COUNT;
+use super::super::transfer::{AT_A_TIME, MAX_COUNT};
 use super::super::{Call, Failure, Outcome};
 use super::{Place, must_not_wait, wait_for};
 use crate::errno::Errno;
 use crate::net::{Address, Data, Kind, MAX_DATA, Moving, Socket, Transfer};
 use crate::space::UserError;
 
-/// The most that one call moves before others go first.
-const PORTION: u64 = 64 << 10;
 /// Bytes of `struct msghdr`.
 const MESSAGE: usize = 56;
 /// Bytes of `struct mmsghdr`.
@@ -334,7 +332,7 @@ impl Streaming<'_> {
                 return Ok(done);
             }
             self.done.set(done);
-            let is_much = done - before >= PORTION;
+            let is_much = done - before >= AT_A_TIME;
             if is_much && waits_for_all && cursor.left() > 0 {
                 return Err(Failure::Pauses);
             }
@@ -433,7 +431,7 @@ impl Streaming<'_> {
                 Err(error) => return Err(error.into()),
             }
             self.done.set(done);
-            if done - before >= PORTION && cursor.left() > 0 {
+            if done - before >= AT_A_TIME && cursor.left() > 0 {
                 return Err(Failure::Pauses);
             }
         }
