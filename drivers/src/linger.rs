@@ -4,7 +4,7 @@
 //! something was sent, or when the ring is full. Only then is the device asked to interrupt for it.
 
 /// How long what was sent may stay there, in nanoseconds.
-const LINGER_NS: u64 = 2_000_000;
+const LINGER_NS: u64 = 10_000_000;
 /// How long the device may take for a frame, in nanoseconds.
 const STUCK_NS: u64 = 10_000_000_000;
 

@@ -69,7 +69,7 @@ pub use mounts::Mounting;
 pub use operation::{Changes, Operation};
 pub use page_cache::ArchiveFile;
 pub use perform::Completion;
-pub(crate) use perform::{begin, conclude, pin};
+pub(crate) use perform::{begin, clear_up, conclude, pin};
 pub use pipe::{Buffers, PipeEnd, Step};
 pub use poll::{Asked, Polled, Waits};
 pub use procfs::{Place as ProcfsPlace, ProcessFile, Processes, Procfs, SystemFile};

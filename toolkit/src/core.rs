@@ -68,11 +68,16 @@ impl<Y: System> Core<Y> {
 
     /// Receives what other cores have sent, and executes at most one request. Becomes part of the
     /// loop that calls it: for as little work, a call costs.
+    ///
+    /// A core that was woken for nothing goes on sleeping: that costs no locked operation.
     #[inline(always)]
     pub fn step(&mut self) -> Step {
         let state = &mut self.state;
         if state.asleep {
-            state.wake_up(&mut self.inbox);
+            if let Some(asleep) = state.sleep_on(&self.inbox) {
+                return asleep;
+            }
+            state.wake_up();
         }
         state.receive(&mut self.inbox);
         if state.needs_attention() {
@@ -119,6 +124,7 @@ impl<Y: System> Core<Y> {
     /// Sends a request from outside the grid, on this core.
     #[inline]
     pub fn send(&mut self, mut request: Request<Y::Message>) {
+        self.state.disturb();
         request.head.sent_at = self.state.books.mark;
         self.state.send(request);
     }
@@ -126,12 +132,16 @@ impl<Y: System> Core<Y> {
     /// A context for work outside any request, such as the first requests of all. Its time is
     /// booked as scheduling.
     pub fn context(&mut self) -> Context<'_, Y> {
+        self.state.disturb();
         Context::between(&mut self.state, &mut self.inbox, &Head::NONE)
     }
 
     /// Has the resources do something outside any request, such as what they have put off until a
-    /// certain time. It is booked as scheduling.
+    /// certain time. It is booked as scheduling. The core is awake then, until its next step.
     pub fn outside(&mut self, work: impl FnOnce(&mut Y::Resources, &mut Context<'_, Y>)) {
+        if self.state.asleep {
+            self.state.wake_up();
+        }
         let mut context = Context::between(&mut self.state, &mut self.inbox, &Head::NONE);
         work(&mut self.resources, &mut context);
     }

@@ -80,6 +80,8 @@ pub struct Virtqueue<B: Bus> {
     used: u16,
     /// What was available when it was last asked whether the device wants to be notified.
     notified: u16,
+    /// With the event index: at which chain the device was last told to interrupt.
+    armed_at: Option<u16>,
     has_events: bool,
     is_broken: bool,
 }
@@ -114,6 +116,7 @@ impl<B: Bus> Virtqueue<B> {
             available: 0,
             used: 0,
             notified: 0,
+            armed_at: None,
             has_events: false,
             is_broken: false,
         })
@@ -217,8 +220,13 @@ impl<B: Bus> Virtqueue<B> {
         let chains = chains.max(1);
         if self.has_events {
             let event = self.used.wrapping_add(chains - 1);
+            // It knows that already, unless it has said meanwhile that it is there.
+            if self.armed_at == Some(event) {
+                return self.ahead() >= chains;
+            }
             self.memory
                 .store16(ring + 4 + 2 * usize::from(self.size), event);
+            self.armed_at = Some(event);
         } else {
             self.memory.store16(ring, 0);
         }

@@ -44,14 +44,14 @@ impl<B: Bus> ReceiveRing<B> {
     /// Puts buffers into the ring. Behind the last, if there are more now: the device is to be told.
     pub(super) fn fill(&mut self, host: &mut dyn Host) -> Option<usize> {
         let before = self.tail;
-        while (self.tail + 1) % SIZE != self.next
-            && let Some(buffer) = host.buffer()
-        {
+        // One stays empty, as a full ring would look like an empty one.
+        let wanted = (self.next + SIZE - 1 - self.tail) % SIZE;
+        host.buffers(wanted, &mut |buffer| {
             let bytes = descriptor::receive(buffer.address());
             self.memory.write(self.tail * descriptor::BYTES, &bytes);
             self.buffers[self.tail] = Some(buffer);
             self.tail = (self.tail + 1) % SIZE;
-        }
+        });
         (self.tail != before).then_some(self.tail)
     }
 

@@ -11,6 +11,9 @@ use super::wire;
 /// The most buffers of a packet: 64 KiB, and one more for what begins and ends inside of one.
 const MOST: u16 = ((64 << 10) / BUFFER) as u16 + 1;
 
+/// In so many portions at the most the ring is filled.
+const PORTIONS: u16 = 16;
+
 /// The ring.
 #[derive(Debug)]
 pub(super) struct ReceiveRing<B: Bus> {
@@ -34,22 +37,23 @@ impl<B: Bus> ReceiveRing<B> {
         }
     }
 
-    /// Gives the device buffers. Whether it is to be told.
+    /// Gives the device buffers, many at a time. Whether it is to be told.
     pub(super) fn fill(&mut self, host: &mut dyn Host) -> bool {
-        let mut has_added = false;
-        while self.queue.free() > 0
-            && let Some(buffer) = host.buffer()
-        {
+        let wanted = self.queue.free();
+        if wanted < (self.queue.size() / PORTIONS).max(1) {
+            return false;
+        }
+        let (queue, buffers) = (&mut self.queue, &mut self.buffers);
+        host.buffers(wanted.into(), &mut |buffer| {
             let place = Place {
                 address: buffer.address(),
                 length: BUFFER as u32,
             };
-            if let Ok(token) = self.queue.add(&[], &[place]) {
-                self.buffers[usize::from(token.0)] = Some(buffer);
-                has_added = true;
+            if let Ok(token) = queue.add(&[], &[place]) {
+                buffers[usize::from(token.0)] = Some(buffer);
             }
-        }
-        has_added && self.queue.wants_notification()
+        });
+        self.queue.free() < wanted && self.queue.wants_notification()
     }
 
     /// Whether the device has no buffer at all, so that it will not interrupt.

@@ -6,7 +6,7 @@
 //!
 //! Invariant: the mode is chosen once and is the same on all cores.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use x86_64::registers::model_specific::Msr;
 
@@ -48,8 +48,6 @@ const COMMAND_POLLS: u64 = 1_000_000;
 const IN_MSRS: usize = 1;
 /// The address of the registers, [`IN_MSRS`], or 0 before [`init`].
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
-/// How many interrupts this kernel's cores sent each other.
-static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// What is sent to another core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +149,6 @@ pub fn broadcast(message: Message) {
 
 /// Writes the command register, which sends.
 fn write_command(destination: u32, command: u32) {
-    SENT.fetch_add(1, Ordering::Relaxed);
     match REGISTERS.load(Ordering::Acquire) {
         0 => {}
         IN_MSRS => {
@@ -175,12 +172,6 @@ fn write_command(destination: u32, command: u32) {
             }
         }
     }
-}
-
-/// How many messages have been sent with [`send`], by all cores.
-#[must_use]
-pub fn messages_sent() -> u64 {
-    SENT.load(Ordering::Relaxed)
 }
 
 fn wait_for_command() {

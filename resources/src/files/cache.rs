@@ -26,7 +26,7 @@ pub(crate) use fetch::{head, pages_of, read};
 pub(crate) use flush::{flush, sync, sync_file};
 pub use frames::Frames;
 pub(crate) use pages::{Dirt, Pages};
-pub(crate) use space::{evict_file, evict_of};
+pub(crate) use space::{discard, evict_file, evict_of};
 pub(crate) use write::{LARGEST, Written, cut, soil_page, write};
 
 use alloc::collections::{BTreeMap, VecDeque};

@@ -3,7 +3,7 @@
 //! Key types: [`Cursor`], [`Buffer`].
 
 use super::UserMemory;
-use crate::machine::Frame;
+use crate::machine::{Frame, PAGE_SIZE};
 use crate::net::Environment;
 use crate::space::UserError;
 
@@ -44,6 +44,15 @@ impl<'a> Cursor<'a> {
     #[must_use]
     pub const fn left(&self) -> u64 {
         self.left
+    }
+
+    /// Bytes from here to the end of the page or of the buffer, whichever comes first.
+    #[must_use]
+    pub(super) fn left_in_page(&self) -> usize {
+        let here = self.part(PAGE_SIZE as usize);
+        here.map_or(0, |(address, length)| {
+            length.min((PAGE_SIZE - address % PAGE_SIZE) as usize)
+        })
     }
 
     /// Goes on by so many bytes, at most to the end.

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arrayvec::ArrayVec;
 use event_listener::Event;
 
-use super::cache::{Dirt, Pages};
+use super::cache::Pages;
 use crate::machine::Frame;
 use crate::net::RUN;
 use crate::object::{FrameStore, Object, References};
@@ -316,16 +316,11 @@ impl Inode {
 
 impl Drop for Inode {
     fn drop(&mut self) {
-        let mut dirty = Vec::new();
-        for (_, frame, dirt) in self.pages.get_mut().cut(0) {
-            self.references.release(frame);
-            dirty.extend(dirt);
-        }
         self.gone.add(Left {
             system: self.system,
             number: self.number,
             object: self.number_as_object(),
-            dirty,
+            pages: core::mem::take(self.pages.get_mut()),
         });
     }
 }
@@ -339,8 +334,9 @@ pub(super) struct Left {
     pub(super) number: u32,
     /// Its number as an [`Object`].
     pub(super) object: u64,
-    /// Pages that need not be written any more, since it has no name.
-    pub(super) dirty: Vec<Dirt>,
+    /// Its pages, with a reference to each frame: to be given back without being written, since it has
+    /// no name.
+    pub(super) pages: Pages,
 }
 
 /// What inodes have left behind, to be cleared up by the File Cache Resource.

@@ -411,12 +411,7 @@ pub(super) async fn clear_up<M: Machine>(here: &Here<M>) {
     };
     for left in disk.tree.gone().take() {
         disk.tree.forget_object(left.object);
-        for dirt in &left.dirty {
-            here.shared.cache.settle(dirt.activity, 1);
-            if let Some(system) = disk.mounts.system(left.system) {
-                system.release(dirt.reserved);
-            }
-        }
+        cache::discard(here, left.system, left.pages).await;
         // Of what has just been unmounted, the root is the last.
         if disk.mounts.system(left.system).is_none() {
             continue;

@@ -7,6 +7,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use vortex_toolkit::Context;
+
 use super::aio::{self, PinnedBuffers};
 use super::cursor::Buffer;
 use super::operation::{Made, Operation};
@@ -16,10 +18,26 @@ use crate::calls::{Caller, Outcome, Verdict};
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
 use crate::machine::Machine;
-use crate::process::console;
+use crate::process::{Process, console};
 use crate::space::{Pinned, Space, UserError};
-use crate::system::{Kind, Message};
+use crate::system::{Kind, Message, Shared, Vortex};
 use crate::thread::{self, Resumption, Thread};
+
+/// Has what inodes have left behind cleared up, on the account of a process that may have been the last
+/// to use them.
+pub(crate) fn clear_up<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
+    process: &Process<M>,
+) {
+    if let Some(disk) = shared.disk.get()
+        && disk.tree.gone().any()
+    {
+        let message = Errand::message(|here: Here<M>| async move { names::clear_up(&here).await });
+        let request = process.request(shared, context, Kind::FileCache, message);
+        context.send(request);
+    }
+}
 
 /// What becomes of a thread whose call on files has got so far.
 ///
@@ -29,16 +47,7 @@ pub(crate) fn conclude<M: Machine>(
     caller: &mut Caller<'_, '_, M>,
     outcome: super::Outcome,
 ) -> Outcome {
-    if let Some(disk) = caller.shared.disk.get()
-        && disk.tree.gone().any()
-    {
-        let message = Errand::message(|here: Here<M>| async move { names::clear_up(&here).await });
-        let request =
-            caller
-                .process
-                .request(caller.shared, caller.context, Kind::FileCache, message);
-        caller.context.send(request);
-    }
+    clear_up(caller.shared, caller.context, caller.process);
     console::listen_again(caller.shared, caller.context);
     match outcome {
         Ok(result) => Ok(result),

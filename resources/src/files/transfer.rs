@@ -1,7 +1,7 @@
 //! System calls that move data: read, write and their kin, and lseek.
 //!
-//! One call moves a bounded number of bytes, so that it takes a bounded time; a program that wants
-//! more calls again, as it must anyway.
+//! A call that moves much lets others go first again and again, so that what it does at a time takes a
+//! bounded time.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,8 +22,6 @@ use crate::machine::{PAGE_SIZE, USER_END};
 use crate::object::Object;
 use crate::space::UserError;
 
-/// The most that one call copies from a file in memory.
-const MAX_COPIED: u64 = 1 << 20;
 /// Bytes that are copied, to a program's memory or from it, before others go first.
 pub(super) const AT_A_TIME: u64 = 64 << 10;
 /// The most that one call writes to the console, and reads from it.
@@ -273,6 +271,7 @@ impl Call<'_> {
         }
     }
 
+    /// Copies from what is in memory whole, up to its end; others go first in between.
     fn read_file(
         &self,
         file: &OpenFile,
@@ -280,45 +279,31 @@ impl Call<'_> {
         buffers: &[Buffer],
         at: Option<u64>,
     ) -> Outcome {
+        let before = self.done.get();
+        let mut done = before;
         let mut position = file.position.lock();
-        let start = at.unwrap_or(*position);
-        let mut done = 0;
-        for buffer in buffers {
-            let from = usize::try_from(start.saturating_add(done)).unwrap_or(usize::MAX);
-            let rest = content.get(from..).unwrap_or_default();
-            let length = (rest.len() as u64)
-                .min(buffer.length)
-                .min(MAX_COPIED - done);
-            let written = match self.write_part(buffer.address, &rest[..length as usize]) {
+        let start = at.map_or(*position, |at| at.saturating_add(done));
+        let start = usize::try_from(start).ok();
+        let mut rest = start.and_then(|start| content.get(start..));
+        let mut cursor = Cursor::new(self.memory, buffers, done);
+        while let Some(left) = rest.filter(|rest| !rest.is_empty() && cursor.left() > 0) {
+            if done - before >= AT_A_TIME {
+                return Err(Failure::Pauses);
+            }
+            let (piece, behind) = left.split_at(cursor.left_in_page().min(left.len()));
+            match cursor.put(piece) {
                 // What has been read before the fault counts.
                 Err(UserError::Bad) if done > 0 => break,
-                written => written?,
-            };
-            done += written;
-            if written < length {
-                break;
+                put => put?,
             }
-        }
-        if at.is_none() {
-            *position = start + done;
+            rest = Some(behind);
+            done += piece.len() as u64;
+            self.done.set(done);
+            if at.is_none() {
+                *position += piece.len() as u64;
+            }
         }
         Ok(done)
-    }
-
-    /// Writes to the program's memory as far as that can be done; the number of bytes.
-    fn write_part(&self, address: u64, bytes: &[u8]) -> Result<u64, UserError> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let place = address + done as u64;
-            let in_page = (PAGE_SIZE - place % PAGE_SIZE) as usize;
-            let end = bytes.len().min(done + in_page);
-            match self.memory.write(place, &bytes[done..end]) {
-                Err(UserError::Bad) if done > 0 => break,
-                written => written?,
-            }
-            done = end;
-        }
-        Ok(done as u64)
     }
 
     /// What there is on the console. It is gone once it is read, so the buffer comes first.

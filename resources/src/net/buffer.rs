@@ -1,13 +1,13 @@
 //! Memory for packets: buffers of half a frame, which a device writes and the stack reads.
 //!
 //! Key types: [`Pool`] (all of them; it is never given up), [`Buffer`] (one that is out, and goes back
-//! when it is dropped), [`Source`] (where frames come from).
+//! when it is dropped), [`Spent`] (those that go back together), [`Source`] (where frames come from).
 //!
 //! Buffers that are free are in a list in an array of numbers, whose head has a count that changes
 //! with every change of the list: taking and giving back are one compare-and-exchange each, on any
-//! core, and no lock.
+//! core, and no lock; of one buffer or of many.
 //!
-//! Invariant: a buffer's number is in the list, or one [`Buffer`] has it.
+//! Invariant: a buffer's number is in the list, or one [`Buffer`] or [`Spent`] has it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -68,12 +68,35 @@ impl Pool {
     /// A buffer; what is in it is whatever was in it before. `None` if all there may be are out, or
     /// the source has no frame.
     pub fn take(&'static self) -> Option<Buffer> {
-        let number = self.pop().or_else(|| self.grow())?;
-        Some(Buffer {
+        let (number, count) = self.pop(1);
+        let number = if count > 0 { number } else { self.grow()? };
+        Some(self.buffer(number))
+    }
+
+    /// As many buffers as there are, at most `most`, as by [`Self::take`], one after another to `give`.
+    /// Those that are free are taken by one locked operation.
+    pub fn take_many(&'static self, most: usize, give: &mut dyn FnMut(Buffer)) {
+        let (mut number, count) = self.pop(most);
+        for _ in 0..count {
+            // Read before it can be back in the list.
+            let next = self.next[number as usize].load(Ordering::Relaxed);
+            give(self.buffer(number));
+            number = next;
+        }
+        for _ in count..most {
+            match self.take() {
+                Some(buffer) => give(buffer),
+                None => return,
+            }
+        }
+    }
+
+    fn buffer(&'static self, number: u32) -> Buffer {
+        Buffer {
             pool: self,
             number,
             frame: Frame(self.frames[number as usize / 2].load(Ordering::Relaxed)),
-        })
+        }
     }
 
     /// Buffers that are out, as long as none is taken or given back meanwhile. Looks at every free
@@ -98,23 +121,34 @@ impl Pool {
         *self.made.lock() as usize
     }
 
-    fn pop(&self) -> Option<u32> {
+    /// Takes the first `most` numbers, or all, out of the list: the first of them, and how many.
+    fn pop(&self, most: usize) -> (u32, usize) {
         let mut head = self.head.load(Ordering::Acquire);
         loop {
-            let number = head as u32;
-            let next = self.next.get(number as usize)?.load(Ordering::Relaxed);
-            match self.exchange(head, next) {
-                Ok(_) => return Some(number),
+            let (first, mut rest, mut count) = (head as u32, head as u32, 0);
+            // What changes meanwhile changes the head, too: then none of this counts.
+            while count < most
+                && let Some(next) = self.next.get(rest as usize)
+            {
+                rest = next.load(Ordering::Relaxed);
+                count += 1;
+            }
+            if count == 0 {
+                return (first, 0);
+            }
+            match self.exchange(head, rest) {
+                Ok(_) => return (first, count),
                 Err(now) => head = now,
             }
         }
     }
 
-    fn push(&self, number: u32) {
+    /// Puts numbers into the list, which lead from the first to the last by [`Self::next`].
+    fn push(&self, first: u32, last: u32) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            self.next[number as usize].store(head as u32, Ordering::Relaxed);
-            match self.exchange(head, number) {
+            self.next[last as usize].store(head as u32, Ordering::Relaxed);
+            match self.exchange(head, first) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -137,7 +171,7 @@ impl Pool {
         place.store(self.source.frame()?.0, Ordering::Relaxed);
         let number = 2 * *made;
         *made += 1;
-        self.push(number + 1);
+        self.push(number + 1, number + 1);
         Some(number)
     }
 }
@@ -186,7 +220,44 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.push(self.number);
+        self.pool.push(self.number, self.number);
+    }
+}
+
+/// Buffers that go back to their pool all at once, by one locked operation, when this is dropped.
+#[derive(Debug, Default)]
+pub struct Spent(Option<Chain>);
+
+/// Buffers of one pool, each followed by the next.
+#[derive(Debug)]
+struct Chain {
+    pool: &'static Pool,
+    first: u32,
+    last: u32,
+}
+
+impl Spent {
+    /// One more.
+    pub fn add(&mut self, buffer: Buffer) {
+        let (pool, number) = (buffer.pool, buffer.number);
+        // It is this one's to give back.
+        core::mem::forget(buffer);
+        match &mut self.0 {
+            Some(chain) if core::ptr::eq(chain.pool, pool) => {
+                pool.next[number as usize].store(chain.first, Ordering::Relaxed);
+                chain.first = number;
+            }
+            other => {
+                let (first, last) = (number, number);
+                *other = Some(Chain { pool, first, last });
+            }
+        }
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.pool.push(self.first, self.last);
     }
 }
 

@@ -304,6 +304,10 @@ impl Paid {
     }
 }
 
+/// What a connection keeps of what it does not use any more, at most, in parts of what it uses: so it need
+/// not go to the purse, which many share, for each segment that is acknowledged.
+const SPARE: u64 = 8;
+
 /// The account of one connection. What it has charged stays with the purse that it came from until
 /// all of it has been given back.
 #[derive(Debug)]
@@ -313,6 +317,8 @@ pub struct Bill {
     purse: Arc<Purse>,
     activity: ActivityId,
     held: u64,
+    /// Of that.
+    used: u64,
 }
 
 impl Bill {
@@ -325,6 +331,7 @@ impl Bill {
             purse,
             activity,
             held: 0,
+            used: 0,
         }
     }
 }
@@ -336,14 +343,23 @@ impl Account for Bill {
         if self.held == 0 && self.activity != activity {
             (self.activity, self.purse) = (activity, self.paid.purse());
         }
-        let taken = self.purse.take(bytes as u64);
-        self.held += if taken { bytes as u64 } else { 0 };
-        taken
+        let used = self.used + bytes as u64;
+        let more = used.saturating_sub(self.held);
+        if more > 0 && !self.purse.take(more) {
+            return false;
+        }
+        self.used = used;
+        self.held += more;
+        true
     }
 
     fn release(&mut self, bytes: usize) {
-        self.purse.give(bytes as u64);
-        self.held -= bytes as u64;
+        self.used -= bytes as u64;
+        let unused = self.held - self.used;
+        if unused > self.used / SPARE {
+            self.purse.give(unused);
+            self.held = self.used;
+        }
     }
 }
 

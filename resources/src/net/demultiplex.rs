@@ -5,20 +5,54 @@
 //! is dropped here, as cheaply as can be: a flood costs the one that it is for.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use smoltcp::wire::IpProtocol;
-use vortex_tcp::Instant;
+use vortex_tcp::{FourTuple, Instant};
 use vortex_toolkit::Context;
 use vortex_toolkit::ids::ActivityId;
 
+use super::buffer::Spent;
 use super::interface::{self, ETHERNET, Mac};
 use super::message::NetMessage;
-use super::packet::{Headers, MAX_HEADER, Packet, Reason};
-use super::tcp::{self, Found};
+use super::packet::{Headers, MAX_HEADER, Packet, Reason, Train};
+use super::tcp::{self, Found, Stream};
 use super::transmit::IPV4;
 use super::{InterfaceId, arp, dhcp};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
+
+/// Packets that have come one after another.
+#[derive(Default)]
+struct Batch {
+    /// Segments of one connection, which go to it by one request.
+    segments: Option<(Arc<Stream>, Train)>,
+    /// The buffers of which nothing is needed any more.
+    spent: Spent,
+}
+
+impl Batch {
+    /// The connection whose segments it has, if that has these ends.
+    fn stream(&self, tuple: &FourTuple) -> Option<&Arc<Stream>> {
+        let (stream, _) = self.segments.as_ref()?;
+        (stream.tuple() == tuple).then_some(stream)
+    }
+
+    /// One more segment, for the same connection as those before.
+    fn push(&mut self, packet: Box<Packet>) {
+        if let Some((_, train)) = &mut self.segments {
+            train.push(packet);
+        }
+    }
+
+    /// Sends what segments it has.
+    fn send<M: Machine>(&mut self, context: &mut Context<'_, Vortex<M>>) {
+        if let Some((stream, train)) = self.segments.take() {
+            let tcp = stream.paid.destination(Kind::Tcp);
+            pass_on(context, tcp, NetMessage::Segments(stream, train));
+        }
+    }
+}
 
 /// An interface has received packets, which are for one receiver.
 pub(crate) fn received<M: Machine>(
@@ -27,8 +61,11 @@ pub(crate) fn received<M: Machine>(
     id: InterfaceId,
     packets: impl Iterator<Item = interface::Packet>,
 ) -> Option<Instant> {
-    let due = packets.filter_map(|packet| received_one(shared, context, id, packet));
-    due.min()
+    let mut batch = Batch::default();
+    let due = packets.filter_map(|packet| received_one(shared, context, id, packet, &mut batch));
+    let due = due.min();
+    batch.send(context);
+    due
 }
 
 fn received_one<M: Machine>(
@@ -36,6 +73,7 @@ fn received_one<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
     id: InterfaceId,
     packet: interface::Packet,
+    batch: &mut Batch,
 ) -> Option<Instant> {
     let network = &shared.network;
     let mut head = [0; ETHERNET + MAX_HEADER];
@@ -63,7 +101,7 @@ fn received_one<M: Machine>(
             None
         }
         IPV4 => match Headers::of(head, packet.length()) {
-            Ok(headers) => received_ip(shared, context, id, &headers, packet),
+            Ok(headers) => received_ip(shared, context, id, (&headers, packet), batch),
             Err(reason) => {
                 network.drop_for(reason);
                 None
@@ -81,8 +119,8 @@ fn received_ip<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     id: InterfaceId,
-    headers: &Headers<'_>,
-    packet: interface::Packet,
+    (headers, packet): (&Headers<'_>, interface::Packet),
+    batch: &mut Batch,
 ) -> Option<Instant> {
     let network = &shared.network;
     let reason = if headers.source().is_loopback() && !is_dhcp(headers) {
@@ -91,9 +129,9 @@ fn received_ip<M: Machine>(
         context.add_bytes(headers.length() as u64);
         Reason::NoSocket
     } else {
-        let packet_of = Packet::received(network.environment, headers, packet);
+        let packet_of = Packet::received(network.environment, headers, packet, &mut batch.spent);
         if !is_dhcp(headers) {
-            return demultiplex(shared, context, packet_of);
+            return pass_by_protocol(shared, context, packet_of, batch);
         }
         context.add_bytes(packet_of.length() as u64);
         let dhcp = shared.destination(Kind::Dhcp, ActivityId::INFRASTRUCTURE);
@@ -120,7 +158,19 @@ fn is_dhcp(headers: &Headers<'_>) -> bool {
 pub(crate) fn demultiplex<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
+    packet: Box<Packet>,
+) -> Option<Instant> {
+    let mut batch = Batch::default();
+    let due = pass_by_protocol(shared, context, packet, &mut batch);
+    batch.send(context);
+    due
+}
+
+fn pass_by_protocol<M: Machine>(
+    shared: &Shared<M>,
+    context: &mut Context<'_, Vortex<M>>,
     mut packet: Box<Packet>,
+    batch: &mut Batch,
 ) -> Option<Instant> {
     context.add_bytes(packet.length() as u64);
     // It has left its sender.
@@ -131,7 +181,7 @@ pub(crate) fn demultiplex<M: Machine>(
             return to_udp(shared, context, packet);
         }
         _ if !network.accepts(packet.destination()) => Reason::Elsewhere,
-        IpProtocol::Tcp => return to_tcp(shared, context, packet),
+        IpProtocol::Tcp => return to_tcp(shared, context, packet, batch),
         IpProtocol::Udp => return to_udp(shared, context, packet),
         IpProtocol::Icmp => {
             let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
@@ -157,9 +207,18 @@ fn to_tcp<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     packet: Box<Packet>,
+    batch: &mut Batch,
 ) -> Option<Instant> {
     let network = &shared.network;
     let tuple = tcp::work::tuple_of(&packet);
+    if let Some(stream) = batch.stream(&tuple) {
+        if stream.admit(packet.length()) {
+            batch.push(packet);
+        } else {
+            network.drop_for(Reason::ReceiverFull);
+        }
+        return None;
+    }
     match network.tcp.find(&tuple) {
         Found::Stream(stream) => {
             context.attribute(stream.paid.activity());
@@ -167,8 +226,8 @@ fn to_tcp<M: Machine>(
                 network.drop_for(Reason::ReceiverFull);
                 return None;
             }
-            let tcp = stream.paid.destination(Kind::Tcp);
-            pass_on(context, tcp, NetMessage::Segment(stream, packet));
+            batch.send(context);
+            batch.segments = Some((stream, Train::new(packet)));
             None
         }
         Found::Listener(listener) => {

@@ -341,6 +341,15 @@ pub enum Notice {
 pub trait Host {
     /// A buffer to receive into; none if there is none now.
     fn buffer(&mut self) -> Option<Buffer>;
+    /// Buffers to receive into, one after another to `give`: `wanted` of them, or as many as there are now.
+    fn buffers(&mut self, wanted: usize, give: &mut dyn FnMut(Buffer)) {
+        for _ in 0..wanted {
+            match self.buffer() {
+                Some(buffer) => give(buffer),
+                None => return,
+            }
+        }
+    }
     /// Copies what a device has written into a buffer, from `at` on; all within the buffer.
     fn peek(&self, buffer: &Buffer, at: usize, into: &mut [u8]);
     /// A packet was received by this pair of rings.

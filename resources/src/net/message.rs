@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::interface::{self, Notice, Outgoing};
-use super::packet::Packet;
+use super::packet::{Packet, Train};
 use super::tcp::{Listener, Stream};
 use super::udp::{Departing, Endpoint};
 use super::{InterfaceId, arp};
@@ -18,8 +18,8 @@ use crate::system::Kind;
 pub enum NetMessage {
     /// To the network device read resource: a packet has arrived by the loop-back interface.
     Arrived(Box<Packet>),
-    /// To the TCP Resource: a packet of this connection.
-    Segment(Arc<Stream>, Box<Packet>),
+    /// To the TCP Resource: packets of this connection.
+    Segments(Arc<Stream>, Train),
     /// To the TCP Resource: a packet for somebody who listens.
     Handshake(Arc<Listener>, Box<Packet>),
     /// To the TCP Resource: something of this connection may have to be sent.
@@ -61,7 +61,7 @@ impl NetMessage {
     pub(crate) const fn destination(&self) -> Kind {
         match self {
             Self::Arrived(_) => Kind::NetRead,
-            Self::Segment(..) | Self::Handshake(..) | Self::Output(_) => Kind::Tcp,
+            Self::Segments(..) | Self::Handshake(..) | Self::Output(_) => Kind::Tcp,
             Self::Alarm(_) | Self::Timers => Kind::TcpTimer,
             Self::Datagram(..) | Self::Depart(_) => Kind::Udp,
             Self::Control(_) | Self::Refused(_) => Kind::Icmp,

@@ -28,11 +28,11 @@ pub struct InterfaceId(pub u16);
 
 /// About the most packets that one request takes out of an interface: others get a turn between.
 pub(super) const BUDGET: usize = 64;
-/// A resource that was refused is suspended after that time, in nanoseconds, at the latest.
-const SUSPENDED_NS: u64 = 100_000_000;
-/// How often an interface is looked at that does not interrupt, or for whose ring somebody waits, in
-/// nanoseconds.
+/// How often an interface is looked at that does not interrupt, in nanoseconds.
 const POLL_NS: u64 = 1_000_000;
+/// How often one for whose ring somebody waits: the device interrupts when it has sent half of what it has,
+/// if that is earlier.
+const CONGESTED_NS: u64 = 2_000_000;
 
 /// An interface.
 pub(crate) struct Nic {
@@ -60,6 +60,8 @@ struct State {
     has_room: bool,
     /// Resources that were refused and may be suspended.
     refused: Vec<Refused>,
+    /// When to look at it although it has not interrupted, or because it may not; `u64::MAX` for never.
+    poll_ns: u64,
 }
 
 /// A resource whose last frame on a core was refused.
@@ -67,7 +69,6 @@ struct State {
 struct Refused {
     resource: ResourceId,
     core: usize,
-    at_ns: u64,
 }
 
 impl Refused {
@@ -120,6 +121,7 @@ impl Nic {
                 held: 0,
                 has_room: true,
                 refused: Vec::new(),
+                poll_ns: u64::MAX,
             }),
         }
     }
@@ -133,11 +135,6 @@ impl Nic {
     /// [`Self::service`].
     pub(crate) fn is_to_be_sent_for(&self) -> bool {
         !self.is_awaited.load(Ordering::Relaxed) && !self.is_awaited.swap(true, Ordering::Relaxed)
-    }
-
-    /// It has interrupted, and is seen to.
-    pub(crate) fn note_interrupt(&self) {
-        self.interrupts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Interrupts that were seen to.
@@ -197,25 +194,28 @@ impl Nic {
         }
         if let Err((_, Refusal::Full)) = &result {
             state.has_room = false;
-            state.refused.push(Refused {
-                resource,
-                core,
-                at_ns: now_ns,
-            });
+            state.refused.push(Refused { resource, core });
         }
+        let poll_ns = self.poll_ns(!state.refused.is_empty(), now_ns);
+        state.poll_ns = state.poll_ns.min(poll_ns);
         let deadline = self.deadline(state, now_ns);
         Inserted { result, deadline }
     }
 
-    /// Takes what the device has to say, and lets it interrupt when that is all.
+    /// Takes what the device has to say, and lets it interrupt when that is all; `interrupts` of its have
+    /// led to that.
     pub(crate) fn service<M: Machine>(
         &self,
         machine: &M,
         pool: &'static Pool,
-        now_ns: u64,
+        (now_ns, interrupts): (u64, u64),
     ) -> Serviced {
         let mut state = self.state.lock();
         let state = &mut *state;
+        // Written under the lock alone.
+        let before = self.interrupts.load(Ordering::Relaxed);
+        self.interrupts
+            .store(before + interrupts, Ordering::Relaxed);
         // Under the lock: who finds that it is to be looked at again has not been seen to here.
         self.is_awaited.store(false, Ordering::Relaxed);
         let mut taker = Taker {
@@ -225,7 +225,11 @@ impl Nic {
         };
         let has_more = state.interface.service(now_ns, BUDGET, &mut taker);
         let mut serviced = taker.taken;
-        serviced.has_more = has_more || state.interface.arm();
+        // While frames wait for the ring, what is received may as well: it is looked at soon, much at a
+        // time, and does not interrupt.
+        let is_congested = !state.refused.is_empty();
+        state.poll_ns = self.poll_ns(is_congested, now_ns);
+        serviced.has_more = has_more || !is_congested && state.interface.arm();
         let sent = serviced.sent.iter().map(|frame| frame.length() as u64);
         state.limit.take(sent.sum());
         state.limit.looked(now_ns);
@@ -233,19 +237,28 @@ impl Nic {
         state.has_room |= !serviced.sent.is_empty() || serviced.notices.iter().any(is_new);
         state.has_room |= state.pace.is_some();
         if state.has_room && !state.paces_at(now_ns) && !state.refused.is_empty() {
-            let all = state.refused.iter().map(|one| one.resource);
+            // One that was refused just now, and is not suspended yet, tries once more before it is.
+            let all = state.refused.drain(..).map(|one| one.resource);
             serviced.resume.extend(all);
-            // One that was refused just now may not have been suspended yet: it is told again.
-            let is_recent = |one: &Refused| now_ns < one.at_ns.saturating_add(SUSPENDED_NS);
-            state.refused.retain(is_recent);
         }
         serviced.deadline = self.deadline(state, now_ns);
         serviced
     }
 
+    /// When to look at it if it does not interrupt.
+    fn poll_ns(&self, is_congested: bool, now_ns: u64) -> u64 {
+        if self.vector.is_polled() {
+            now_ns + POLL_NS
+        } else if is_congested {
+            now_ns + CONGESTED_NS
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// When to look at it, and notes it down.
     fn deadline(&self, state: &State, now_ns: u64) -> Option<u64> {
-        let is_polled = self.vector.is_polled() || !state.refused.is_empty();
-        let poll = is_polled.then_some(now_ns + POLL_NS);
+        let poll = Some(state.poll_ns).filter(|at| *at != u64::MAX);
         let own = state.interface.deadline();
         let pace = state.pace.filter(|_| !state.refused.is_empty());
         let pace = pace.map(|pace| pace.next_ns()).filter(|at| *at > now_ns);
@@ -273,6 +286,10 @@ struct Taker<'a, M> {
 impl<M: Machine> Host for Taker<'_, M> {
     fn buffer(&mut self) -> Option<Buffer> {
         self.pool.take()
+    }
+
+    fn buffers(&mut self, wanted: usize, give: &mut dyn FnMut(Buffer)) {
+        self.pool.take_many(wanted, give);
     }
 
     fn peek(&self, buffer: &Buffer, at: usize, into: &mut [u8]) {

@@ -8,6 +8,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
@@ -15,6 +16,7 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet};
 use vortex_tcp::checksum::Sum;
 use vortex_tcp::{Buffer, Piece};
 
+use super::buffer::Spent;
 use super::chunk::Chunk;
 use super::credit::Credit;
 use super::data::Data;
@@ -252,11 +254,12 @@ impl Packet {
         })
     }
 
-    /// A packet that an interface has received, with these headers.
+    /// A packet that an interface has received, with these headers. Buffers without payload go to `spent`.
     pub(crate) fn received(
         environment: &'static dyn Environment,
         headers: &Headers<'_>,
         received: interface::Packet,
+        spent: &mut Spent,
     ) -> Box<Self> {
         let Headers { bytes, layout } = headers;
         Box::new(Self {
@@ -264,7 +267,7 @@ impl Packet {
             header: ArrayVec::try_from(&bytes[..layout.payload]).unwrap_or_default(),
             transport: layout.transport,
             is_verified: received.checksum == interface::Checksum::Good,
-            payload: parts_of(environment, received, layout),
+            payload: parts_of(environment, received, layout, spent),
             segment: None,
             credit: None,
         })
@@ -375,16 +378,49 @@ impl Packet {
     }
 }
 
-/// The payload of a packet that has been received, where it lies.
+/// Packets that go together, in the order in which they came.
+#[derive(Debug)]
+pub struct Train {
+    first: Box<Packet>,
+    #[expect(
+        clippy::vec_box,
+        reason = "they are made in their boxes, and large: so none is moved"
+    )]
+    more: Vec<Box<Packet>>,
+}
+
+impl Train {
+    /// This one.
+    pub(crate) const fn new(first: Box<Packet>) -> Self {
+        let more = Vec::new();
+        Self { first, more }
+    }
+
+    /// One more.
+    pub(crate) fn push(&mut self, packet: Box<Packet>) {
+        self.more.push(packet);
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Packet> {
+        let all = core::iter::once(&self.first).chain(&self.more);
+        all.map(AsRef::as_ref)
+    }
+
+    /// As [`Self::iter`], each itself.
+    pub(crate) fn into_packets(self) -> impl Iterator<Item = Box<Packet>> {
+        core::iter::once(self.first).chain(self.more)
+    }
+}
+
+/// The payload of a packet that has been received, where it lies; buffers without any go to `spent`.
 fn parts_of(
     environment: &'static dyn Environment,
     received: interface::Packet,
     layout: &Layout,
+    spent: &mut Spent,
 ) -> Data {
     let (start, end) = (ETHERNET + layout.payload, ETHERNET + layout.end);
-    if start == end {
-        return Data::default();
-    }
     let mut payload = Data::default();
     let mut before = 0;
     for (buffer, at, length) in received.into_parts() {
@@ -393,6 +429,8 @@ fn parts_of(
         if from < to {
             let chunk = Chunk::of_buffer(environment, buffer, at + from, to - from);
             payload.push(Piece::whole(Arc::new(chunk)));
+        } else {
+            spent.add(buffer);
         }
         before += length;
     }

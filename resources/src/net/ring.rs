@@ -53,8 +53,7 @@ pub(crate) fn interrupt<M: Machine>(
 ) -> Option<u64> {
     shared.machine.interrupt_begins(vector);
     let nic = shared.nics.interrupting(vector)?;
-    nic.note_interrupt();
-    let due = service(shared, context, nic);
+    let due = service(shared, context, nic, 1);
     shared.machine.interrupt_seen_to(vector);
     due
 }
@@ -66,7 +65,7 @@ pub(crate) fn look<M: Machine>(
     id: InterfaceId,
 ) -> Option<u64> {
     let nic = shared.nics.get(id)?;
-    service(shared, context, nic)
+    service(shared, context, nic, 0)
 }
 
 /// Has the interfaces looked at for which it is time. When it is for the next of the others, in
@@ -96,9 +95,10 @@ fn service<M: Machine>(
     shared: &Arc<Shared<M>>,
     context: &mut Context<'_, Vortex<M>>,
     nic: &Nic,
+    interrupts: u64,
 ) -> Option<u64> {
     let now_ns = shared.clock.nanoseconds(context.now());
-    let serviced = nic.service(&shared.machine, shared.packets(), now_ns);
+    let serviced = nic.service(&shared.machine, shared.packets(), (now_ns, interrupts));
     let reader = shared.destination(Kind::NetRead, ActivityId::INFRASTRUCTURE);
     for notice in serviced.notices {
         tell(context, reader, nic, notice);

@@ -21,7 +21,9 @@ pub(crate) fn handle<M: Machine>(
 ) -> Option<Instant> {
     match message {
         NetMessage::Arrived(packet) => demultiplex::demultiplex(shared, context, packet),
-        NetMessage::Segment(stream, packet) => tcp::work::segment(shared, context, &stream, packet),
+        NetMessage::Segments(stream, packets) => {
+            tcp::work::segments(shared, context, &stream, packets)
+        }
         NetMessage::Handshake(listener, packet) => {
             listener.dealt_with();
             tcp::work::handshake(shared, context, packet)

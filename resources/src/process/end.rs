@@ -137,6 +137,7 @@ pub(crate) fn end<M: Machine>(
     for file in gone {
         shared.locks.closed(process.id(), &file);
     }
+    files::clear_up(shared, context, process);
     let mut life = process.life();
     life.has_ended = true;
     let status = life.status.unwrap_or(ExitStatus::Exited(0));

@@ -272,7 +272,6 @@ impl<T> fmt::Debug for Sender<T> {
 ///     … other work …
 ///     if receiver.try_sleep() {
 ///         halt until an interrupt comes; run its handler
-///         receiver.wake();
 ///     }
 /// }
 /// ```
@@ -320,32 +319,42 @@ impl<T> Receiver<T> {
     }
 
     /// Goes to sleep if the inbox is empty: from a true result on, the next push is told
-    /// [`Wake::WasAsleep`]. False if a value is there or being pushed. One locked operation.
+    /// [`Wake::WasAsleep`], and ends that. False if a value is there or being pushed. One locked
+    /// operation; none while no push has come since the last time.
     ///
-    /// Being asleep already is a success too. What the receiver wrote before is visible to the
-    /// producer that wakes it.
+    /// What else has the receiver work meanwhile, such as a timer, does not end it but by
+    /// [`Self::wake`]: the next push is told so all the same. What the receiver wrote before the sleep
+    /// began is visible to the producer that wakes it.
     #[must_use = "a receiver that sleeps without having said so is not woken"]
     pub fn try_sleep(&mut self) -> bool {
-        let asleep = self.head | SLEEP;
-        match self.ring.tail.compare_exchange(
-            self.head,
-            asleep,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => true,
-            Err(tail) => tail == asleep,
+        if self.is_asleep() {
+            return true;
         }
+        let asleep = self.head | SLEEP;
+        let slept =
+            self.ring
+                .tail
+                .compare_exchange(self.head, asleep, Ordering::AcqRel, Ordering::Relaxed);
+        slept.is_ok()
     }
 
-    /// Ends a sleep that something else than a push has interrupted, such as a timer.
+    /// Whether a push that comes now would be told [`Wake::WasAsleep`]: none has come since
+    /// [`Self::try_sleep`] has said true. No locked operation.
+    #[inline]
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.ring.tail.load(Ordering::Acquire) & SLEEP != 0
+    }
+
+    /// Ends a sleep that something else than a push has interrupted, such as a timer, for a receiver that
+    /// will be awake for long: so that no producer wakes it for nothing.
     ///
     /// True if the receiver was still asleep, so that no producer has been told to wake it. False
     /// if it was not: then a producer may have been told, and its wake-up, sent or still to be
     /// sent, finds the receiver awake. One locked operation if asleep, none if not.
     pub fn wake(&mut self) -> bool {
         // Only the receiver sets the bit, so where it is clear it stays clear.
-        if self.ring.tail.load(Ordering::Relaxed) & SLEEP == 0 {
+        if !self.is_asleep() {
             return false;
         }
         self.ring.tail.fetch_and(!SLEEP, Ordering::AcqRel) & SLEEP != 0

@@ -139,9 +139,22 @@ impl<Y: System> CoreState<Y> {
         (due != u64::MAX).then_some(due)
     }
 
-    pub(crate) fn wake_up(&mut self, inbox: &mut Inbox<Y>) {
+    /// What a core that sleeps has to say if nothing has come and nothing is due: all that others have for
+    /// it comes by way of its inbox.
+    pub(crate) fn sleep_on(&self, inbox: &Inbox<Y>) -> Option<Step> {
+        let is_due = self.next_due().is_some_and(|at| at <= self.platform.now());
+        (!is_due && inbox.is_asleep()).then(|| self.fall_asleep())
+    }
+
+    /// Something may be left to be done that does not come by way of the inbox: the next step is no sleep.
+    pub(crate) const fn disturb(&mut self) {
+        if self.asleep {
+            self.call_attention();
+        }
+    }
+
+    pub(crate) fn wake_up(&mut self) {
         self.asleep = false;
-        inbox.wake();
         self.span.close();
         self.books.cut_idle(&self.platform);
         self.span.booked();
@@ -158,6 +171,11 @@ impl<Y: System> CoreState<Y> {
         self.asleep = true;
         let since = self.books.mark;
         self.span.open(Span::Idle { since });
+        self.fall_asleep()
+    }
+
+    /// Sees to it that a timer ends the sleep.
+    fn fall_asleep(&self) -> Step {
         let until = self.next_due();
         if let Some(at) = until {
             self.platform.set_timer(at);

@@ -223,15 +223,18 @@ impl Pages {
 
     /// Takes out all pages from one on; the references are the caller's. Those that are coming are
     /// not wanted any more. With each goes who was to pay for writing it back.
-    pub(crate) fn cut(&mut self, first: u64) -> Vec<(u64, Frame, Option<Dirt>)> {
+    ///
+    /// They are out at once, so that nobody finds one of them, and given to the caller one by one.
+    pub(crate) fn cut(
+        &mut self,
+        first: u64,
+    ) -> impl Iterator<Item = (u64, Frame, Option<Dirt>)> + Send + use<> {
+        self.dirty.split_off(&first);
         let cut = self.pages.split_off(&first);
-        let here = cut.into_iter().filter_map(|(number, page)| match page {
+        cut.into_iter().filter_map(|(number, page)| match page {
             Page::Here { frame, dirt } => Some((number, frame, dirt)),
             Page::Coming(_) => None,
-        });
-        let here: Vec<_> = here.collect();
-        self.dirty.split_off(&first);
-        here
+        })
     }
 
     /// Clean pages, in order, at most `limit`, from one on.

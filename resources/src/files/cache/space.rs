@@ -6,8 +6,8 @@ use core::ops::Range;
 use vortex_toolkit::ids::ActivityId;
 use vortex_toolkit::memory::{Frame, Owner, Refusal};
 
-use super::super::inode::Inode;
-use super::flush;
+use super::super::inode::{Inode, SystemId};
+use super::{Dirt, Pages, flush};
 use crate::errand::Here;
 use crate::errno::Errno;
 use crate::machine::Machine;
@@ -159,20 +159,31 @@ pub(crate) async fn shrink<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, first
     let shared = &here.shared;
     let cut = inode.pages.lock().cut(first);
     inode.arrival.notify(usize::MAX);
-    for (number, (page, frame, dirt)) in cut.into_iter().enumerate() {
-        if number % STEP == STEP - 1 {
-            here.give_way(Kind::FileCache).await;
-        }
-        if let Some(dirt) = dirt {
-            shared.cache.settle(dirt.activity, 1);
-            let disk = shared.disk.get();
-            if let Some(system) = disk.and_then(|disk| disk.mounts.system(inode.system())) {
-                system.release(dirt.reserved);
-            }
-        }
+    for (page, frame, dirt) in cut {
+        here.give_way_if_long(Kind::FileCache).await;
         if shared.memory.references(frame) > 1 {
             unmap(shared, inode, page, frame);
         }
-        shared.memory.release(frame);
+        forget(shared, inode.system(), frame, dirt);
     }
+}
+
+/// Forgets all pages of a file that nobody has any more, and that has no name.
+pub(crate) async fn discard<M: Machine>(here: &Here<M>, system: SystemId, mut pages: Pages) {
+    for (_, frame, dirt) in pages.cut(0) {
+        here.give_way_if_long(Kind::FileCache).await;
+        forget(&here.shared, system, frame, dirt);
+    }
+}
+
+/// Gives back a page of a file that has been taken out: it need not be written any more.
+fn forget<M: Machine>(shared: &Shared<M>, system: SystemId, frame: Frame, dirt: Option<Dirt>) {
+    if let Some(dirt) = dirt {
+        shared.cache.settle(dirt.activity, 1);
+        let disk = shared.disk.get();
+        if let Some(system) = disk.and_then(|disk| disk.mounts.system(system)) {
+            system.release(dirt.reserved);
+        }
+    }
+    shared.memory.release(frame);
 }

@@ -37,6 +37,28 @@ fn there_are_no_more_than_the_source_has() {
 }
 
 #[test]
+fn many_are_taken_and_given_back_at_once() {
+    let (pool, other) = (pool(3, 3), pool(1, 1));
+    let mut all = Vec::new();
+    drop(pool.take());
+    pool.take_many(4, &mut |buffer| all.push(buffer));
+    assert_eq!((all.len(), pool.out(), pool.frames()), (4, 4, 2));
+    pool.take_many(9, &mut |buffer| all.push(buffer));
+    let numbers: BTreeSet<u32> = all.iter().map(|buffer| buffer.number).collect();
+    assert_eq!((all.len(), numbers.len(), pool.out()), (6, 6, 6));
+    let mut spent = Spent::default();
+    all.extend(other.take());
+    all.drain(..).for_each(|buffer| spent.add(buffer));
+    assert_eq!(
+        (pool.out(), other.out()),
+        (0, 1),
+        "another pool's is another list"
+    );
+    drop(spent);
+    assert_eq!((pool.out(), other.out()), (0, 0));
+}
+
+#[test]
 fn threads_never_have_one_buffer_at_the_same_time() {
     const BUFFERS: usize = 16;
     let pool = pool(BUFFERS as u32 / 2, 100);
@@ -48,14 +70,19 @@ fn threads_never_have_one_buffer_at_the_same_time() {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
+            let several = (state >> 60) as usize % 4;
             if state >> 63 == 0 {
-                held.extend(pool.take().inspect(|buffer| {
+                pool.take_many(several, &mut |buffer| {
                     let before = owned[buffer.number as usize].fetch_add(1, Ordering::SeqCst);
                     assert_eq!(before, 0, "{buffer:?} is out twice");
-                }));
-            } else if let Some(buffer) = held.pop() {
-                owned[buffer.number as usize].fetch_sub(1, Ordering::SeqCst);
-                drop(buffer);
+                    held.push(buffer);
+                });
+            } else {
+                let mut spent = Spent::default();
+                for buffer in held.drain(held.len().saturating_sub(several)..) {
+                    owned[buffer.number as usize].fetch_sub(1, Ordering::SeqCst);
+                    spent.add(buffer);
+                }
             }
         }
         for buffer in held {

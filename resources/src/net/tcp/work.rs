@@ -21,7 +21,7 @@ use crate::files::Events;
 use crate::machine::Machine;
 use crate::net::data::{Data, Types};
 use crate::net::message::NetMessage;
-use crate::net::packet::{Packet, Reason};
+use crate::net::packet::{Packet, Reason, Train};
 use crate::system::{Kind, Message, Shared, Vortex};
 
 /// Segments that are sent by one request; others by the next.
@@ -58,22 +58,34 @@ fn packet_of(tuple: &FourTuple, segment: &Segment, payload: Data) -> Box<Packet>
     Packet::new(ends, IpProtocol::Tcp, &header[..length], payload)
 }
 
-/// A packet of a connection.
-pub(crate) fn segment<M: Machine>(
+/// Packets of a connection. What is to be sent because of them is sent when all have been looked at, but for
+/// acknowledgments: the peer counts on the number of those.
+pub(crate) fn segments<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     stream: &Arc<Stream>,
-    packet: Box<Packet>,
+    packets: Train,
 ) -> Option<Instant> {
-    stream.dealt_with(packet.length());
-    context.add_bytes(packet.length() as u64);
-    match parse(&packet) {
-        Ok(segment) => deliver(shared, context, stream, &segment, packet.payload),
-        Err(reason) => {
-            shared.network.drop_for(reason);
-            None
-        }
+    for packet in packets.iter() {
+        stream.dealt_with(packet.length());
+        context.add_bytes(packet.length() as u64);
     }
+    let mut packets = packets.into_packets().peekable();
+    follow(shared, context, stream, |connection, now| {
+        for packet in packets.by_ref() {
+            match parse(&packet) {
+                Ok(segment) => {
+                    let piece = vortex_tcp::Piece::whole(packet.payload);
+                    connection.segment(&segment, piece, now);
+                }
+                Err(reason) => shared.network.drop_for(reason),
+            }
+            if connection.owes_acknowledgment(now) {
+                break;
+            }
+        }
+        packets.peek().is_some()
+    })
 }
 
 fn deliver<M: Machine>(
@@ -83,9 +95,12 @@ fn deliver<M: Machine>(
     segment: &Segment,
     payload: Data,
 ) -> Option<Instant> {
-    let piece = vortex_tcp::Piece::whole(payload);
+    let mut piece = Some(vortex_tcp::Piece::whole(payload));
     follow(shared, context, stream, |connection, now| {
-        connection.segment(segment, piece, now);
+        if let Some(piece) = piece.take() {
+            connection.segment(segment, piece, now);
+        }
+        false
     })
 }
 
@@ -96,7 +111,7 @@ pub(crate) fn output<M: Machine>(
     stream: &Arc<Stream>,
 ) -> Option<Instant> {
     stream.output_begins();
-    follow(shared, context, stream, |_, _| {})
+    follow(shared, context, stream, |_, _| false)
 }
 
 /// A connection's timer has ended.
@@ -106,7 +121,10 @@ pub(crate) fn alarm<M: Machine>(
     stream: &Arc<Stream>,
 ) -> Option<Instant> {
     stream.inner.lock().armed = None;
-    follow(shared, context, stream, Connection::expired)
+    follow(shared, context, stream, |connection, now| {
+        connection.expired(now);
+        false
+    })
 }
 
 /// The time of a request, as the engine has it.
@@ -114,26 +132,30 @@ fn now<M: Machine>(shared: &Shared<M>, context: &Context<'_, Vortex<M>>) -> Inst
     Instant(shared.clock.nanoseconds(context.now()) / 1_000)
 }
 
-/// Does something to a connection, and what follows from it. When this core is to look at timers
-/// again, if that is to be earlier than before.
+/// Does something to a connection, again as long as there is more, and what follows from it. When this core
+/// is to look at timers again, if that is to be earlier than before.
 fn follow<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     stream: &Arc<Stream>,
-    act: impl FnOnce(&mut Connection<Types>, Instant),
+    mut act: impl FnMut(&mut Connection<Types>, Instant) -> bool,
 ) -> Option<Instant> {
     let now = now(shared, context);
     let limits = shared.network.limits(stream.tuple().remote.0);
     let mut packets = ArrayVec::<_, BATCH>::new();
     let mut inner = stream.inner.lock();
-    act(&mut inner.connection, now);
+    let mut has_more = true;
     let mut is_over = false;
-    while packets.len() < BATCH {
-        let Some(outgoing) = inner.connection.transmit(&limits, now) else {
-            is_over = true;
-            break;
-        };
-        packets.push(outgoing_packet(stream.tuple(), outgoing));
+    while has_more {
+        has_more = act(&mut inner.connection, now);
+        is_over = false;
+        while packets.len() < BATCH {
+            let Some(outgoing) = inner.connection.transmit(&limits, now) else {
+                is_over = true;
+                break;
+            };
+            packets.push(outgoing_packet(stream.tuple(), outgoing));
+        }
     }
     let happened = inner.connection.take_events();
     note_failure(&mut inner, happened);
