@@ -1,6 +1,6 @@
 //! Disks of a guest, and the controller they are at.
 //!
-//! Key types: [`Disk`] (an image file, perhaps slowed down or made to fail), [`Controller`].
+//! Key types: [`Disk`] (an image file, perhaps slowed down or made to fail), [`Controller`], [`Thread`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +26,15 @@ impl Controller {
             Self::MegasasGen2 => "megasas-gen2",
         }
     }
+}
+
+/// Which thread of QEMU's executes what the disks are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread {
+    /// The main one, which also carries packets, one thing after another: what is written delays them.
+    Main,
+    /// One that does nothing else, at virtio-scsi. Other controllers know only the main one.
+    Own,
 }
 
 /// A disk: an image file.
@@ -110,16 +119,22 @@ impl FromStr for Disk {
     }
 }
 
+/// What QEMU calls [`Thread::Own`].
+const THREAD: &str = "disks-thread";
+
 /// The QEMU arguments for disks at a controller; none without disks.
 #[must_use]
-pub fn arguments(controller: Controller, disks: &[Disk]) -> Vec<OsString> {
+pub fn arguments(controller: Controller, thread: Thread, disks: &[Disk]) -> Vec<OsString> {
     if disks.is_empty() {
         return Vec::new();
     }
-    let mut all: Vec<OsString> = vec![
-        "-device".into(),
-        format!("{},id=disks", controller.device()).into(),
-    ];
+    let mut all: Vec<OsString> = Vec::new();
+    let mut device = format!("{},id=disks", controller.device());
+    if (controller, thread) == (Controller::VirtioScsi, Thread::Own) {
+        all.extend(["-object".into(), format!("iothread,id={THREAD}").into()]);
+        device += &format!(",iothread={THREAD}");
+    }
+    all.extend(["-device".into(), device.into()]);
     for (number, disk) in disks.iter().enumerate() {
         all.extend(["-drive".into(), disk.drive(number)]);
         // The firmware does not boot from them.
@@ -159,7 +174,7 @@ mod tests {
         let mut slow = Disk::new("a,b.img");
         slow.throttle = Some(5);
         slow.read_only = true;
-        let all = arguments(Controller::Megasas, &[slow]);
+        let all = arguments(Controller::Megasas, Thread::Main, &[slow]);
         let expected = [
             "-device",
             "megasas,id=disks",
@@ -169,6 +184,29 @@ mod tests {
             "scsi-hd,bus=disks.0,scsi-id=0,id=hd0,drive=disk0",
         ];
         assert_eq!(all, expected);
-        assert!(arguments(Controller::VirtioScsi, &[]).is_empty());
+        assert!(arguments(Controller::VirtioScsi, Thread::Own, &[]).is_empty());
+    }
+
+    #[test]
+    fn disks_have_a_thread_of_their_own_where_the_controller_knows_one() {
+        let begin = |controller, thread| {
+            let all = arguments(controller, thread, &[Disk::new("a.img")]);
+            let begin: Vec<String> = (all.into_iter().take(4))
+                .map(|word| word.into_string().unwrap())
+                .collect();
+            begin.join(" ")
+        };
+        assert_eq!(
+            begin(Controller::VirtioScsi, Thread::Own),
+            "-object iothread,id=disks-thread \
+             -device virtio-scsi-pci,id=disks,iothread=disks-thread"
+        );
+        for (controller, thread) in [
+            (Controller::VirtioScsi, Thread::Main),
+            (Controller::Megasas, Thread::Own),
+        ] {
+            let begin = begin(controller, thread);
+            assert!(!begin.contains("thread"), "{begin}");
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Experiment>,
     /// How long each measures
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(4..=3600))]
     seconds: u32,
     /// The number of processors; as each experiment says without it. `files` has one under emulation
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]

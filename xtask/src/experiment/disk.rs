@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use vortex_sched_config::value::Metric;
-use xtask::disks::Controller;
+use xtask::disks::{Controller, Disk};
 use xtask::packages::{self, Package};
 use xtask::program::Program;
 use xtask::samples::{AtResource, Counted, Sample, analyse, at_resource, received};
@@ -73,9 +73,7 @@ impl Args {
     /// of one in `place`.
     fn files(&self, activities: &[(String, u32)], place: &Path) -> Result<Vec<GuestFile>> {
         let file = place.join("pattern");
-        let words = (0..u64::from(self.size)).step_by(8);
-        let pattern: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-        fs::write(&file, &pattern[..self.size as usize])
+        fs::write(&file, measure::pattern(self.size))
             .with_context(|| format!("cannot write {}", file.display()))?;
         let mut files = Vec::new();
         for (name, _) in activities {
@@ -139,11 +137,15 @@ fn program(args: &Args, activities: &[(String, u32)]) -> Result<(measure::Root, 
     let place = tempfile::tempdir().context("cannot make a temporary folder")?;
     let files = args.files(activities, place.path())?;
     let root = measure::Root::new(&configuration, files, 0)?;
+    let disk = Disk {
+        read_throttle: Some(args.rate),
+        ..root.disk()
+    };
     let program = Program {
         configuration,
         smp: args.common.smp(),
         memory: "512M".into(),
-        extra: root.arguments(args.controller, Some(args.rate)),
+        extra: measure::disk_arguments(args.controller, disk),
         ..Program::default()
     };
     Ok((root, program))

@@ -98,7 +98,7 @@ fn program(
         smp,
         memory: "512M".into(),
         accel: Some(measure::accel(smp)?),
-        extra: root.arguments(CONTROLLER, None),
+        extra: measure::disk_arguments(CONTROLLER, root.disk()),
         ..Program::default()
     };
     Ok((root, program))

@@ -2,29 +2,32 @@
 //!
 //! The victim serves a small page on a few connections, at a rate that takes less than what it is
 //! entitled to: so it is to serve as many requests beside any neighbour as alone, about as fast. Each
-//! neighbour is in an activity of equal weight, in a guest of its own, in which the victim is alone at
-//! first.
+//! neighbour is in an activity of equal weight, in a guest of its own, in which the victim is alone and beside
+//! it in turn, for some seconds each: a minute in which the host is slow hits both alike.
 //!
-//! [`antagonists`] has the neighbours, [`guest`] one run, [`compared`] what to compare with.
+//! [`antagonists`] has the neighbours, [`guest`] one run, [`served`] what came of it, [`compared`] what to
+//! compare with.
 
 mod antagonists;
 mod compared;
 mod guest;
+mod served;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use xtask::linux::Linux;
 use xtask::packages::{self, Package};
-use xtask::samples::Sample;
+use xtask::samples::{CoreSample, Sample};
 use xtask::ui;
 
 use self::antagonists::Antagonist;
-use self::guest::{ANTAGONIST, Served, System, VICTIM};
+use self::guest::{ANTAGONIST, System, VICTIM};
+use self::served::Served;
 use super::web::Nic;
 use super::{baseline, table, write};
 use crate::bench::Baseline;
@@ -35,8 +38,8 @@ pub(crate) struct Args {
     /// The number of processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
-    /// How long to measure, for each neighbour: as long alone as beside it
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    /// How long to measure, for each neighbour: as long alone as beside it, in turn, in rounds of 4 s
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(4..=3600))]
     seconds: u32,
     /// Only beside these; all but stress-ng without it
     #[arg(long = "beside", value_name = "NAME,…", value_delimiter = ',')]
@@ -53,6 +56,9 @@ pub(crate) struct Args {
     /// The network card
     #[arg(long, value_enum, default_value_t = Nic::VirtioNet)]
     nic: Nic,
+    /// What the disk reads and writes in a second at the most; without it, as fast as the host
+    #[arg(long, value_name = "MB/s", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    disk_rate: Option<u32>,
     /// Write the results to this file
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
@@ -79,7 +85,7 @@ pub(crate) struct Of {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Run {
     pub(crate) beside: String,
-    /// Before it came; where it is packets, they end outside of the guest meanwhile.
+    /// While it rests; where it is packets, they end outside of the guest meanwhile.
     pub(crate) alone: Served,
     pub(crate) served: Served,
     /// Requests in a second, and the 99th percentile, as parts of those alone.
@@ -104,6 +110,8 @@ struct Results {
     seconds: u32,
     rate: u32,
     packets: u32,
+    /// Of the disk, in MB/s.
+    disk_rate: Option<u32>,
     /// Vortex, then what it is compared with.
     systems: Vec<Of>,
 }
@@ -133,6 +141,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             seconds: args.seconds,
             rate: args.rate,
             packets: args.packets,
+            disk_rate: args.disk_rate,
             systems,
         };
         write(path, &(serde_json::to_string_pretty(&results)? + "\n"))?;
@@ -165,30 +174,36 @@ fn of(args: &Args, chosen: &[Antagonist], system: System) -> Result<Of> {
     Ok(Of { system: name, runs })
 }
 
-/// Where all cores' time went from the first sample to the last, as parts of it.
-fn cycles(samples: &[Sample]) -> Result<BTreeMap<String, f64>> {
-    let (first, last) = (samples.first(), samples.last());
-    let (first, last) = first.zip(last).context("the guest has sent no samples")?;
-    let cores = || first.cores.iter().zip(&last.cores);
-    let elapsed: u64 = cores().map(|(from, to)| to.elapsed - from.elapsed).sum();
-    let part = |cycles: u64| cycles as f64 / elapsed.max(1) as f64;
-    let mut parts: BTreeMap<String, f64> = (last.activities.iter())
-        .map(|activity| {
-            let name = &activity.name;
-            let used = |sample: &Sample| -> u64 {
-                let all = 0..sample.cores.len();
-                all.map(|core| sample.cycles(name, core)).sum()
-            };
-            (name.clone(), part(used(last).saturating_sub(used(first))))
-        })
-        .collect();
-    let all = |count: fn(&xtask::samples::CoreSample) -> u64| -> f64 {
-        part(cores().map(|(from, to)| count(to) - count(from)).sum())
-    };
-    parts.insert(SCHEDULING.into(), all(|core| core.scheduling));
-    parts.insert(INTERRUPTS.into(), all(|core| core.interrupt));
-    parts.insert(IDLE.into(), all(|core| core.idle));
-    Ok(parts)
+/// Where all cores' time went in all rounds, in each from its first sample to its last, as parts of it.
+fn cycles(rounds: &[Vec<Sample>]) -> Result<BTreeMap<String, f64>> {
+    let mut used: BTreeMap<String, u64> = BTreeMap::new();
+    let mut elapsed = 0;
+    for round in rounds {
+        let (Some(first), Some(last)) = (round.first(), round.last()) else {
+            continue;
+        };
+        let cores = || first.cores.iter().zip(&last.cores);
+        let all = |count: fn(&CoreSample) -> u64| -> u64 {
+            cores().map(|(from, to)| count(to) - count(from)).sum()
+        };
+        elapsed += all(|core| core.elapsed);
+        let of_activities = last.activities.iter().map(|activity| {
+            let name = activity.name.as_str();
+            let before = first.all_cycles(name);
+            (name, last.all_cycles(name).saturating_sub(before))
+        });
+        let of_nobody = [
+            (SCHEDULING, all(|core| core.scheduling)),
+            (INTERRUPTS, all(|core| core.interrupt)),
+            (IDLE, all(|core| core.idle)),
+        ];
+        for (name, cycles) in of_activities.chain(of_nobody) {
+            *used.entry(name.to_owned()).or_default() += cycles;
+        }
+    }
+    ensure!(elapsed > 0, "the guest has sent no two samples in a round");
+    let part = |(name, cycles): (String, u64)| (name, cycles as f64 / elapsed as f64);
+    Ok(used.into_iter().map(part).collect())
 }
 
 /// What is no activity's.
@@ -251,4 +266,54 @@ fn show(runs: &[Run]) -> Result<()> {
         KEPT * 100.0,
     )
     .context("cannot print the results")
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::samples::ActivitySample;
+
+    use super::*;
+
+    fn sample(elapsed: u64, idle: u64, victim: u64) -> Sample {
+        let core = CoreSample {
+            elapsed,
+            scheduling: 0,
+            interrupt: 0,
+            idle,
+            unaccounted: 0,
+        };
+        let activity = ActivitySample {
+            name: VICTIM.into(),
+            cycles: vec![victim],
+            waiting: Vec::new(),
+            resources: BTreeMap::new(),
+        };
+        Sample {
+            at: elapsed,
+            hertz: 1,
+            cores: vec![core],
+            activities: vec![activity],
+            counters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn cycles_are_those_of_the_rounds_and_not_of_the_time_between() {
+        let rounds = [
+            vec![
+                sample(100, 50, 10),
+                sample(150, 60, 30),
+                sample(200, 90, 40),
+            ],
+            vec![sample(5000, 4000, 40)],
+            vec![],
+            vec![sample(9000, 8000, 1000), sample(9300, 8200, 1090)],
+        ];
+        let parts = cycles(&rounds).unwrap();
+        assert_eq!(
+            (parts[VICTIM], parts[IDLE], parts[SCHEDULING]),
+            (0.3, 0.6, 0.0)
+        );
+        assert!(cycles(&rounds[1..3]).is_err());
+    }
 }

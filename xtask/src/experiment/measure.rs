@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
-use xtask::disks::{self, Controller, Disk};
+use xtask::disks::{self, Controller, Disk, Thread};
 use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::process::Running;
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ROOM_FOR_REST: u64 = 16 << 20;
 /// How long the guest's servers may take to be there.
 const SERVER_PATIENCE: Duration = Duration::from_secs(60);
+/// How often is looked whether a client has ended.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long one answer is waited for, in seconds.
 const ANSWER: &str = "5";
 /// How many of its last lines a failure shows.
@@ -52,14 +54,24 @@ impl Root {
         self.0.path().join("rootfs.img")
     }
 
-    /// QEMU's arguments for the disk, which reads so many bytes in a second at the most.
-    pub(super) fn arguments(&self, controller: Controller, rate: Option<u64>) -> Vec<OsString> {
-        let disk = Disk {
-            read_throttle: rate,
-            ..Disk::new(self.image())
-        };
-        disks::arguments(controller, &[disk])
+    /// The disk, as fast as the host is.
+    pub(super) fn disk(&self) -> Disk {
+        Disk::new(self.image())
     }
+}
+
+/// QEMU's arguments for an experiment's disk: what it does is not to keep packets waiting at QEMU that are
+/// not at the guest yet, or have left it, since those are nobody's in the guest.
+pub(super) fn disk_arguments(controller: Controller, disk: Disk) -> Vec<OsString> {
+    disks::arguments(controller, Thread::Own, &[disk])
+}
+
+/// What is in a file that `readfiles` reads: each aligned word of eight bytes is its own offset.
+pub(super) fn pattern(bytes: u32) -> Vec<u8> {
+    let words = (0..u64::from(bytes)).step_by(8);
+    let mut pattern: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    pattern.truncate(bytes as usize);
+    pattern
 }
 
 /// How the instructions of an experiment run that is CPU-bound: a single processor that is emulated
@@ -114,18 +126,28 @@ pub(super) fn collect_watching(
     take_in(guest, limit, &spinner, is_enough, may_end, watch)
 }
 
-/// Takes in samples, which the guest writes when they are taken, until a client has ended.
+/// Takes in samples, which the guest writes when they are taken, until a client has ended; those that come
+/// in the first `settle` seconds, or were waiting, do not count. No process may end meanwhile.
 pub(super) fn collect_beside(
     guest: &mut Guest,
     client: &mut Running,
+    settle: u32,
     seconds: u32,
     label: &str,
-    may_end: impl Fn(&Ended) -> bool,
 ) -> Result<Vec<Sample>> {
-    let limit = Duration::from_secs(seconds.into()) * 2 + PATIENCE;
+    let limit = Duration::from_secs((settle + seconds).into()) * 2 + PATIENCE;
     let spinner = ui::Spinner::start(&format!("measuring {seconds} s, {label}"));
-    let is_over = |_: &[Sample]| Ok(client.wait_until(Instant::now())?.is_some());
-    take_in(guest, limit, &spinner, is_over, may_end, |_| Ok(()))
+    let counted = Instant::now() + Duration::from_secs(settle.into());
+    let mut early = 0;
+    let is_over = |samples: &[Sample]| {
+        if Instant::now() < counted {
+            early = samples.len();
+        }
+        Ok(client.wait_until(Instant::now())?.is_some())
+    };
+    let mut samples = take_in(guest, limit, &spinner, is_over, |_| false, |_| Ok(()))?;
+    samples.drain(..early);
+    Ok(samples)
 }
 
 /// Takes in samples until there are enough of them.
@@ -141,7 +163,8 @@ fn take_in(
     let (mut samples, mut lines) = (Vec::new(), Lines::default());
     let mut words = LastWords::default();
     while !is_enough(&samples)? {
-        match guest.next(deadline) {
+        // What else it waits for is looked at again, too, however long the guest says nothing.
+        match guest.next(deadline.min(Instant::now() + LOOK)) {
             Next::Output(bytes) => {
                 for line in lines.push(&bytes) {
                     match Sample::parse(&line) {
@@ -159,6 +182,7 @@ fn take_in(
             }
             Next::Line(line) => words.hear(line.text, &may_end, spinner)?,
             Next::Over => bail!("the guest ended after {} samples; {words}", samples.len()),
+            Next::Deadline if Instant::now() < deadline => {}
             Next::Deadline => bail!("only {} samples within {limit:?}; {words}", samples.len()),
         }
     }

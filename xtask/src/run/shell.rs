@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use xtask::disks::{self, Thread};
 use xtask::linux::Unpacked;
 use xtask::process;
 use xtask::program::{self, Program};
 use xtask::qemu::{self, Guest, Next, Typist};
 use xtask::raw_mode::{self, RawMode};
 use xtask::userland::{self, GuestFile};
-use xtask::{disks, libraries, rootfs, ui, workspace};
+use xtask::{libraries, rootfs, ui, workspace};
 
 use super::exec::Log;
 use super::{Args, TIMED_OUT};
@@ -98,7 +99,7 @@ fn wanted(args: &Args, folder: &Path) -> Result<Program> {
 
 /// QEMU arguments for these disks, and what else was asked for.
 fn extra(args: &Args, disks: &[disks::Disk]) -> Result<Vec<OsString>> {
-    let mut extra = disks::arguments(args.controller, disks);
+    let mut extra = disks::arguments(args.controller, Thread::Main, disks);
     extra.extend(super::network(args)?);
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)

@@ -5,8 +5,10 @@
 //! late makes those behind it on its connection late, too, and all of them are seen to be.
 #![forbid(unsafe_code)]
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +42,9 @@ struct Args {
     /// Leave out what is asked in so many seconds at the beginning
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
     settle: u32,
+    /// Write into this file how long each answer took, in microseconds, one a line, the fastest first
+    #[arg(long, value_name = "FILE")]
+    times: Option<PathBuf>,
 }
 
 /// What became of the requests of a connection.
@@ -90,7 +95,22 @@ fn main() -> ExitCode {
         eprintln!("webclient: {} has not answered", args.to);
         return ExitCode::FAILURE;
     }
+    if let Some(path) = &args.times
+        && let Err(error) = write_times(path, &all.times)
+    {
+        eprintln!("webclient: cannot write {}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
+}
+
+/// For who adds up several runs: a percentile of all of them is not to be had from theirs.
+fn write_times(path: &Path, times: &[Duration]) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for &time in times {
+        writeln!(file, "{}", micros(time))?;
+    }
+    file.flush()
 }
 
 /// Asks on one connection when it is its turn, until the time is over.

@@ -1,5 +1,7 @@
 //! What the victim is beside: processes in an activity of equal weight, or packets from outside.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use vortex_sched_config::Process;
 use xtask::linux::Unpacked;
@@ -54,8 +56,9 @@ pub(super) const WRITTEN: u32 = 32;
 const FILLED: u32 = 256;
 /// Where Debian's stress-ng is.
 const STRESS_NG: &str = "/usr/bin/stress-ng";
-/// The reader's file, in bytes.
-pub(super) const READ: u32 = 32 << 20;
+/// The reader's folder, and the bytes of each of its files, of which each of its threads has one.
+const READER: &str = "/reader";
+const READ: u32 = 32 << 20;
 
 impl Antagonist {
     /// Those that are run without a choice: all that is the project's own.
@@ -80,9 +83,19 @@ impl Antagonist {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// What it has on the disk besides the project's programs.
-    pub(super) fn files(self) -> Result<Vec<GuestFile>> {
+    /// What it has on the disk besides the project's programs, from files made in `place`: it begins again and
+    /// again, and is to be at work at once.
+    pub(super) fn files(self, smp: u32, place: &Path) -> Result<Vec<GuestFile>> {
         match self {
+            Self::DiskReader => {
+                let file = place.join("pattern");
+                std::fs::write(&file, measure::pattern(READ)).context("cannot write a file")?;
+                let of_thread = |thread| GuestFile {
+                    path: format!("{READER}/{thread}.0"),
+                    file: file.clone(),
+                };
+                Ok((0..smp).map(of_thread).collect())
+            }
             Self::StressNg => Unpacked::program("stress-ng", STRESS_NG),
             _ => Ok(Vec::new()),
         }
@@ -120,15 +133,27 @@ impl Antagonist {
 
     /// Has its processes begin, if they wait for that.
     pub(super) fn wake(self, link: &Link, smp: u32) -> Result<()> {
+        self.tell(link, smp, "wake")
+            .context("the neighbour does not begin")
+    }
+
+    /// Ends them, if they were woken, and waits until nothing is left to do for them.
+    pub(super) fn rest(self, link: &Link, smp: u32) -> Result<()> {
+        self.tell(link, smp, "rest")
+            .context("the neighbour does not rest")
+    }
+
+    /// Tells those of its processes that wait to be told.
+    fn tell(self, link: &Link, smp: u32, what: &str) -> Result<()> {
         if !self.is_woken() {
             return Ok(());
         }
-        let mut waker = link.clients().command(measure::program_here("later")?);
-        waker.arg("wake");
+        let mut teller = link.clients().command(measure::program_here("later")?);
+        teller.arg(what);
         for (port, _) in (WAKING..).zip(self.at_work(smp)) {
-            waker.arg(format!("{}:{port}", Link::GUEST));
+            teller.arg(format!("{}:{port}", Link::GUEST));
         }
-        process::run(&mut waker).context("the neighbour does not begin")
+        process::run(&mut teller)
     }
 
     /// Its processes, at work.
@@ -147,14 +172,13 @@ impl Antagonist {
             Self::DiskReader => one(
                 "/bin/readfiles",
                 &[
-                    "--create",
                     "--evict",
                     "--random",
                     "--size",
                     &read,
                     "--request",
                     "65536",
-                    "/reader",
+                    READER,
                 ],
             ),
             Self::DiskWriter => one("/bin/stress", &["writes", "--amount", &written]),

@@ -1,13 +1,13 @@
 //! The guest of the isolation experiment, and one run of it.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
 use vortex_sched_config::Process;
 use vortex_sched_config::value::{Bytes, Metric, Microseconds};
-use xtask::disks::Controller;
+use xtask::disks::{Controller, Disk};
 use xtask::linux::guest;
 use xtask::network::Link;
 use xtask::process::Running;
@@ -19,7 +19,8 @@ use xtask::{ui, workspace};
 
 use super::super::{baseline, grid, measure};
 use super::Args;
-use super::antagonists::{Antagonist, READ, WRITTEN};
+use super::antagonists::{Antagonist, WRITTEN};
+use super::served::{Round, Served};
 
 pub(super) const VICTIM: &str = "victim";
 pub(super) const ANTAGONIST: &str = "antagonist";
@@ -32,35 +33,19 @@ const PAGE: &str = "index.html";
 const PAGE_BYTES: usize = 2048;
 /// For how long the guest goes on: more than it takes.
 const SECONDS: u32 = 86_400;
-/// Seconds of the clients' that do not count: an emulator translates what has not run yet, on both
-/// sides of the first requests and of the first packets of a flood.
+/// Seconds at the beginning of the first rounds that do not count: an emulator translates what has not run
+/// yet, on both sides of the first requests and of the first packets of a flood.
 const WARM: u32 = 3;
+/// The same for later rounds: the clients' connections are new, and the neighbour has just come or gone.
+const SETTLE: u32 = 1;
+/// Seconds of a round that count, at the most: shorter than what makes a host slow for a while.
+const ROUND: u32 = 4;
 
 /// What the victim runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum System {
     Vortex,
     Linux,
-}
-
-/// What the victim's clients saw.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Served {
-    pub(super) requests: u64,
-    pub(super) failed: u64,
-    pub(super) seconds: f64,
-    /// Microseconds within which so many thousandths of the requests were answered.
-    pub(super) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(super) p999_us: f64,
-    pub(super) max_us: f64,
-}
-
-impl Served {
-    /// Requests that were answered, in a second.
-    pub(super) fn rate(&self) -> f64 {
-        self.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
-    }
 }
 
 /// A web server's process.
@@ -113,36 +98,40 @@ const LINUX_BUDGET: u64 = 256 << 20;
 const TIMESLICE_US: u32 = 300;
 const BURST_US: u64 = 20_000;
 
-/// The victim's page, for the guest's file system.
-fn page() -> Result<(tempfile::TempDir, GuestFile)> {
-    let folder = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
-    let file = folder.path().join(PAGE);
+/// What the guest's file system has besides the project's programs, from files made in `place`: the victim's
+/// page, and what the antagonist needs.
+fn files(args: &Args, antagonist: Antagonist, place: &Path) -> Result<Vec<GuestFile>> {
+    let file = place.join(PAGE);
     std::fs::write(&file, vec![b'x'; PAGE_BYTES]).context("cannot write the page")?;
     let path = format!("{ROOT}/{PAGE}");
-    Ok((folder, GuestFile { path, file }))
+    let mut files = antagonist.files(args.smp, place)?;
+    files.push(GuestFile { path, file });
+    Ok(files)
 }
 
 /// What came of a run.
 pub(super) struct Outcome {
-    /// What the victim's clients saw before the antagonist came, and beside it.
+    /// What the victim's clients saw while the antagonist rested, and beside it.
     pub(super) alone: Served,
     pub(super) beside: Served,
-    /// Of the time beside it.
-    pub(super) samples: Vec<Sample>,
+    /// Of each round beside it.
+    pub(super) samples: Vec<Vec<Sample>>,
 }
 
-/// Runs the victim alone, and then beside an antagonist, in one guest: from guest to guest, and from minute
-/// to minute, the host is not the same.
+/// Runs the victim alone and beside an antagonist, in one guest and in turn: from guest to guest, and from
+/// minute to minute, the host is not the same.
 pub(super) fn run(args: &Args, antagonist: Antagonist, system: System) -> Result<Outcome> {
     let link = Link::new(None)?;
     let configuration = configuration(args, antagonist, system)?;
-    let (folder, page) = page()?;
-    let mut files = vec![page];
-    files.extend(antagonist.files()?);
-    let room = u64::from(READ) * u64::from(args.smp) + (u64::from(WRITTEN) << 20);
-    let root = measure::Root::new(&configuration, files, room)?;
-    drop(folder);
-    let mut extra = root.arguments(CONTROLLER, None);
+    let place = tempfile::tempdir_in(workspace::target_subdir("experiment")?)?;
+    let files = files(args, antagonist, place.path())?;
+    let root = measure::Root::new(&configuration, files, u64::from(WRITTEN) << 20)?;
+    drop(place);
+    let disk = Disk {
+        throttle: args.disk_rate.map(|rate| u64::from(rate) * 1_000_000),
+        ..root.disk()
+    };
+    let mut extra = measure::disk_arguments(CONTROLLER, disk);
     extra.extend(link.device(args.nic.device()));
     let program = Program {
         configuration,
@@ -162,6 +151,30 @@ pub(super) fn run(args: &Args, antagonist: Antagonist, system: System) -> Result
     }
 }
 
+/// When a round is, and how long it takes.
+struct Turn {
+    name: String,
+    settle: u32,
+    seconds: u32,
+}
+
+impl Turn {
+    /// The rounds in which the victim is measured for so many seconds, none much shorter than others.
+    fn all(seconds: u32) -> impl Iterator<Item = Self> {
+        let rounds = seconds.div_ceil(ROUND);
+        (0..rounds).map(move |number| Self {
+            name: format!("round {} of {rounds}", number + 1),
+            settle: if number == 0 { WARM } else { SETTLE },
+            seconds: seconds / rounds + u32::from(number < seconds % rounds),
+        })
+    }
+
+    /// Seconds of it, with those that do not count.
+    const fn whole(&self) -> u32 {
+        self.settle + self.seconds
+    }
+}
+
 /// Asks the victim in a guest that has been started.
 fn ask(args: &Args, antagonist: Antagonist, link: &Link, guest: &mut Guest) -> Result<Outcome> {
     let spinner = ui::Spinner::start("waiting for the servers");
@@ -169,58 +182,80 @@ fn ask(args: &Args, antagonist: Antagonist, link: &Link, guest: &mut Guest) -> R
         measure::wait_for(link, guest, &url(port), &spinner)?;
     }
     drop(spinner);
-    let seconds = args.seconds + WARM;
-    let control = antagonist.control(link, args.packets, seconds)?;
-    let (alone, _) = served(args, link, guest, "alone")?;
-    drop(control);
-    antagonist.wake(link, args.smp)?;
-    let flood = antagonist.start(link, args.packets, seconds)?;
-    let (beside, samples) = served(args, link, guest, "beside it")?;
-    drop(flood);
+    let (mut alone, mut beside, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in Turn::all(args.seconds) {
+        let control = antagonist.control(link, args.packets, turn.whole())?;
+        alone.push(served(args, link, guest, &turn, "alone")?.0);
+        drop(control);
+        antagonist.wake(link, args.smp)?;
+        let flood = antagonist.start(link, args.packets, turn.whole())?;
+        let (round, meanwhile) = served(args, link, guest, &turn, "beside it")?;
+        drop(flood);
+        // After the last round, too: it tells whether the neighbour was there to the end.
+        antagonist.rest(link, args.smp)?;
+        beside.push(round);
+        samples.push(meanwhile);
+    }
     Ok(Outcome {
-        alone,
-        beside,
+        alone: Served::of(&alone),
+        beside: Served::of(&beside),
         samples,
     })
 }
 
-/// What the victim's clients see, and the samples meanwhile.
+/// What the victim's clients see in a round, and the samples meanwhile.
 fn served(
     args: &Args,
     link: &Link,
     guest: &mut Guest,
-    label: &str,
-) -> Result<(Served, Vec<Sample>)> {
-    let seconds = args.seconds + WARM;
-    let mut client = start_client(args, link, seconds)?;
-    let mut samples = measure::collect_beside(guest, &mut client, seconds, label, |ended| {
-        // The kernel ends who takes all the memory that there is.
-        ended.path.ends_with("/later")
-    })?;
-    samples.drain(..samples.len().min(WARM as usize));
-    Ok((outcome(client)?, samples))
+    turn: &Turn,
+    beside: &str,
+) -> Result<(Round, Vec<Sample>)> {
+    let times = tempfile::NamedTempFile::new_in(workspace::target_subdir("experiment")?)?;
+    let mut client = start_client(args, link, turn, times.path())?;
+    let (settle, seconds) = (turn.settle, turn.seconds);
+    let label = format!("{beside}, {}", turn.name);
+    let samples = measure::collect_beside(guest, &mut client, settle, seconds, &label)?;
+    Ok((outcome(client, times.path())?, samples))
 }
 
 /// Starts the victim's clients.
-fn start_client(args: &Args, link: &Link, seconds: u32) -> Result<Running> {
+fn start_client(args: &Args, link: &Link, turn: &Turn, times: &Path) -> Result<Running> {
     let mut client = link.clients().command(measure::program_here("webclient")?);
     client
         .arg(format!("{}:{PORT}", Link::GUEST))
         .arg(format!("/{PAGE}"))
         .args(["--rate", &args.rate.to_string()])
         .args(["--connections", &args.connections.to_string()])
-        .args(["--seconds", &seconds.to_string()])
-        .args(["--settle", &WARM.to_string()])
+        .args(["--seconds", &turn.whole().to_string()])
+        .args(["--settle", &turn.settle.to_string()])
+        .arg("--times")
+        .arg(times)
         .stdout(Stdio::piped());
     Running::start(&mut client)
 }
 
-fn outcome(mut client: Running) -> Result<Served> {
+fn outcome(mut client: Running, times: &Path) -> Result<Round> {
     let status = client.wait()?;
     let mut said = String::new();
     if let Some(output) = &mut client.child().stdout {
         output.read_to_string(&mut said)?;
     }
     ensure!(status.success(), "the clients failed ({status})");
-    serde_json::from_str(&said).with_context(|| format!("the clients say something else: {said}"))
+    Round::read(&said, times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_have_the_seconds_that_were_asked_for() {
+        let seconds = |all| Turn::all(all).map(|turn| turn.seconds).collect::<Vec<_>>();
+        assert_eq!(seconds(20), [4; 5]);
+        assert_eq!(seconds(5), [3, 2]);
+        assert_eq!(seconds(2), [2]);
+        let whole: Vec<u32> = Turn::all(9).map(|turn| turn.whole()).collect();
+        assert_eq!(whole, [6, 4, 4]);
+    }
 }
