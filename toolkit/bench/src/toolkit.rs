@@ -42,6 +42,14 @@ pub const WORKLOADS: &[Workload] = &[
         ..WFQ_16
     },
     Workload {
+        name: "wfq-1",
+        operation: "1 activity, 1 request",
+        bound: None,
+        counted: || one_core(Policy::Wfq, 1, 1),
+        timed: || one_core(Policy::Wfq, 1, 1),
+        ..WFQ_16
+    },
+    Workload {
         name: "wfq-10000",
         operation: "10,000 activities",
         warm_up: 50_000,
