@@ -7,7 +7,7 @@
 //! - Each client has a *tag*. When it becomes ready, its tag is raised to the virtual time if it is
 //!   behind, so nothing is saved up while idle or suspended.
 //! - The ready client with the least tag is served, ties in the order of readiness; the virtual
-//!   time is the greatest tag of a client that was in service.
+//!   time is the tag with which a client came into service last, unless that was behind it.
 //! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
 //!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
 //!   waiting client moves back in the order at once.
