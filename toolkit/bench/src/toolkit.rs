@@ -31,7 +31,7 @@ pub const WORKLOADS: &[Workload] = &[
         operation: "the same, 8 requests each",
         counted: || one_core(Policy::Wfq, 16, 8),
         timed: || one_core(Policy::Wfq, 16, 8),
-        bound: Some(545.0),
+        bound: Some(547.0),
         ..WFQ_16
     },
     Workload {
@@ -45,7 +45,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload {
         name: "wfq-1",
         operation: "1 activity, 1 request: all else idle",
-        bound: Some(636.0),
+        bound: Some(638.0),
         counted: || one_core(Policy::Wfq, 1, 1),
         timed: || one_core(Policy::Wfq, 1, 1),
         ..WFQ_16
@@ -53,7 +53,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload {
         name: "wfq-1-by-label",
         operation: "the same, bound by label",
-        bound: Some(713.0),
+        bound: Some(715.0),
         counted: || on_one_core(BY_LABEL),
         timed: || on_one_core(BY_LABEL),
         ..WFQ_16
@@ -117,7 +117,7 @@ pub const WORKLOADS: &[Workload] = &[
             instructions: Some(Limit::Below(500.0)),
             ..ONE_CORE
         },
-        bound: Some(739.0),
+        bound: Some(741.0),
         counted: two_cores_in_turn,
         timed: two_threads,
         ..WFQ_16
@@ -131,7 +131,7 @@ const WFQ_16: Workload = Workload {
     warm_up: 10_000,
     iterations: 100_000,
     target: ONE_CORE,
-    bound: Some(536.0),
+    bound: Some(538.0),
     counted: || one_core(Policy::Wfq, 16, 1),
     timed: || one_core(Policy::Wfq, 16, 1),
 };
