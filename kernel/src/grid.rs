@@ -184,7 +184,7 @@ impl<Y: Wired> Local<Y> {
             Some(core) => {
                 Y::wiring().interrupts.submit_latched(core.platform());
                 let due = Y::next_due(core.resources()).unwrap_or(u64::MAX);
-                if due <= cpu::timestamp() {
+                if due <= core.now() {
                     core.outside(Y::run_due);
                 }
                 match core.step() {

@@ -170,10 +170,20 @@ impl Scheduler for Capped {
     }
 
     fn resource_record(core: &mut Core, id: ClientId, record: &Record<'_>, now: u64) {
+        Self::client_served(core, id, record, None, now);
+    }
+
+    fn client_served(
+        core: &mut Core,
+        id: ClientId,
+        record: &Record<'_>,
+        more_since: Option<u64>,
+        now: u64,
+    ) {
         if let Some(pool) = &core.pool {
             pool.charge(record.amount(pool.metric));
         }
-        Wfq::resource_record(&mut core.inner, id, record, now);
+        Wfq::client_served(&mut core.inner, id, record, more_since, now);
     }
 
     fn load_share(shared: &Shared, affinity: AffinityLabel, view: &dyn LoadView) -> CoreBinding {

@@ -22,7 +22,8 @@ pub(crate) struct Few {
     elements: [u32; PLACES],
     /// Where the first one is; counts on without end, modulo [`PLACES`].
     head: u32,
-    len: u32,
+    /// Where the next one would be behind all; likewise.
+    end: u32,
     /// With fewer than this, the line is open: [`FEW`] or none.
     limit: u32,
 }
@@ -38,20 +39,25 @@ impl Few {
             keys: [0; PLACES],
             elements: [0; PLACES],
             head: 0,
-            len: 0,
+            end: 0,
             limit: FEW as u32,
         }
     }
 
     #[inline(always)]
+    const fn len(&self) -> u32 {
+        self.end.wrapping_sub(self.head)
+    }
+
+    #[inline(always)]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.head == self.end
     }
 
     /// Whether anyone may come in, and there is room.
     #[inline(always)]
     pub(crate) const fn is_open(&self) -> bool {
-        self.len < self.limit
+        self.len() < self.limit
     }
 
     /// Opens the line for all, or closes it.
@@ -59,9 +65,13 @@ impl Few {
         self.limit = if open { FEW as u32 } else { 0 };
     }
 
+    const fn key(&self, position: u32) -> u64 {
+        self.keys[index(position)]
+    }
+
     /// The key taken out last.
     pub(crate) const fn last(&self) -> u64 {
-        self.keys[index(self.head.wrapping_sub(1))]
+        self.key(self.head.wrapping_sub(1))
     }
 
     /// Starts a new course of keys, as if `key` had been taken out last. The line is empty.
@@ -74,8 +84,8 @@ impl Few {
     #[inline(always)]
     pub(crate) fn insert(&mut self, element: u32, key: u64) {
         debug_assert!(key.wrapping_sub(self.last()).cast_signed() >= 0);
-        let mut place = index(self.head.wrapping_add(self.len));
-        self.len += 1;
+        let mut place = index(self.end);
+        self.end = self.end.wrapping_add(1);
         loop {
             let before = place.wrapping_sub(1) % PLACES;
             let other = self.keys[before];
@@ -93,41 +103,52 @@ impl Few {
     /// Takes out the first one.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<u32> {
-        self.len = self.len.checked_sub(1)?;
-        let first = index(self.head);
+        if self.is_empty() {
+            return None;
+        }
+        let first = self.element(self.head);
         self.head = self.head.wrapping_add(1);
-        Some(self.elements[first])
+        Some(first)
+    }
+
+    #[inline(always)]
+    const fn element(&self, position: u32) -> u32 {
+        self.elements[index(position)]
     }
 
     /// Whether the greatest key here is greater than this.
     #[inline(always)]
     pub(crate) fn is_before_last(&self, key: u64) -> bool {
-        let last = self.head.wrapping_add(self.len).wrapping_sub(1);
-        self.len > 0 && key.wrapping_sub(self.keys[index(last)]).cast_signed() < 0
+        let last = self.key(self.end.wrapping_sub(1));
+        !self.is_empty() && key.wrapping_sub(last).cast_signed() < 0
     }
 
     /// Takes out the last one, if the line is full.
     pub(crate) fn make_room(&mut self) -> Option<(u32, u64)> {
-        if self.len < FEW as u32 {
+        if self.len() < FEW as u32 {
             return None;
         }
-        self.len -= 1;
-        let last = index(self.head.wrapping_add(self.len));
-        Some((self.elements[last], self.keys[last]))
+        self.end = self.end.wrapping_sub(1);
+        Some((self.element(self.end), self.key(self.end)))
+    }
+
+    fn position(&self, element: u32) -> Option<u32> {
+        let mut positions = (0..self.len()).map(|place| self.head.wrapping_add(place));
+        positions.find(|&position| self.element(position) == element)
+    }
+
+    /// Whether `element` is here.
+    pub(crate) fn contains(&self, element: u32) -> bool {
+        self.position(element).is_some()
     }
 
     /// Takes out `element`; says whether it was there.
     pub(crate) fn remove(&mut self, element: u32) -> bool {
-        let end = self.head.wrapping_add(self.len);
-        let mut position = self.head;
-        while position != end && self.elements[index(position)] != element {
-            position = position.wrapping_add(1);
-        }
-        if position == end {
+        let Some(mut position) = self.position(element) else {
             return false;
-        }
-        self.len -= 1;
-        for _ in 1..end.wrapping_sub(position) {
+        };
+        self.end = self.end.wrapping_sub(1);
+        while position != self.end {
             let next = position.wrapping_add(1);
             self.keys[index(position)] = self.keys[index(next)];
             self.elements[index(position)] = self.elements[index(next)];

@@ -33,6 +33,7 @@ const WINDOW: u64 = Wheel::<()>::WINDOW;
 struct Client {
     /// When its head request was sent, as far as the order is concerned.
     head_sent_at: u64,
+    is_ready: bool,
     statistics: ClientStatistics,
 }
 
@@ -90,6 +91,7 @@ impl Scheduler for Fifo {
     fn schedule<Q: Queues>(core: &mut Self::Core, _queues: &mut Q, _now: u64) -> Option<ClientId> {
         let (chosen, client) = core.wheel.pop()?;
         let client = client.as_mut()?;
+        client.is_ready = false;
         client.statistics.decisions += 1;
         core.served = client.head_sent_at;
         Some(ClientId(chosen))
@@ -98,17 +100,20 @@ impl Scheduler for Fifo {
     #[inline]
     fn client_ready(core: &mut Self::Core, id: ClientId, head_sent_at: u64, _now: u64) {
         let sent_at = head_sent_at.clamp(core.served, core.served.saturating_add(WINDOW));
-        if core.wheel.contains(id.0) {
-            return;
-        }
-        if let Some(client) = core.client(id) {
+        if let Some(client) = core.client(id)
+            && !client.is_ready
+        {
+            client.is_ready = true;
             client.head_sent_at = sent_at;
             core.wheel.insert(id.0, sent_at);
         }
     }
 
     fn client_suspended(core: &mut Self::Core, id: ClientId) {
-        if core.wheel.contains(id.0) {
+        if let Some(client) = core.client(id)
+            && client.is_ready
+        {
+            client.is_ready = false;
             core.wheel.remove(id.0);
         }
     }

@@ -7,7 +7,7 @@
 //! - Each client has a *tag*. When it becomes ready, its tag is raised to the virtual time if it is
 //!   behind, so nothing is saved up while idle or suspended.
 //! - The ready client with the least tag is served, ties in the order of readiness; the virtual
-//!   time is the greatest tag of a client that was in service.
+//!   time is the tag with which a client came into service last, unless that was behind it.
 //! - A record raises the client's tag by amount / weight, whenever it comes. For a client that is
 //!   not in service (retrospective attribution) the tag is first raised to the virtual time, and a
 //!   waiting client moves back in the order at once.
@@ -135,6 +135,30 @@ impl Client {
     #[inline]
     fn advance(&mut self, amount: u64) {
         self.tag += u128::from(amount) * u128::from(self.step);
+    }
+
+    /// What follows if an idle client becomes ready whose tag simply stays, is raised to the virtual time or
+    /// comes down to it: where it lies in the wheel. `None`, with nothing done, for one that may be
+    /// behind the virtual time, or is very far ahead, or is not idle.
+    #[inline(always)]
+    fn line_up(&mut self, period: u32, virtual_time: u128, burst: u64) -> Option<u64> {
+        if self.state != State::Idle {
+            return None;
+        }
+        if self.period != period {
+            if burst > 0 && self.schedules {
+                return None;
+            }
+            self.period = period;
+            self.tag = virtual_time;
+        } else if !self.is_within_reach(virtual_time) {
+            if self.schedules || self.tag > virtual_time {
+                return None;
+            }
+            self.tag = virtual_time;
+        }
+        self.state = State::Ready;
+        Some(self.key())
     }
 
     /// Brings the tag up to date: nothing but the burst is saved up, and nothing is held against anyone
@@ -295,21 +319,14 @@ impl Core {
         self.period = self.period.wrapping_add(1);
     }
 
-    /// Makes an idle client ready: puts it into the wheel by its tag, if that counts as it is.
+    /// Makes an idle client ready.
     #[inline(always)]
     fn line_up(&mut self, id: ClientId) {
-        let (period, virtual_time) = (self.period, self.virtual_time);
-        let lined_up = self.wheel.insert_by(id.0, |client| {
-            let lines_up = client.state == State::Idle
-                && client.period == period
-                && client.is_within_reach(virtual_time);
-            lines_up.then(|| {
-                client.state = State::Ready;
-                client.key()
-            })
-        });
-        if !lined_up {
-            self.ready_slowly(id);
+        let (period, virtual_time, burst) = (self.period, self.virtual_time, self.burst);
+        let client = self.wheel.get_mut(id.0);
+        match client.and_then(|client| client.line_up(period, virtual_time, burst)) {
+            Some(key) => self.wheel.insert(id.0, key),
+            None => self.ready_slowly(id),
         }
     }
 
@@ -329,24 +346,17 @@ impl Core {
     #[inline(never)]
     fn ready_slowly(&mut self, id: ClientId) {
         let (period, virtual_time, saved) = (self.period, self.virtual_time, self.saved);
-        let mut out_of_reach = None;
-        self.wheel.insert_by(id.0, |client| {
-            match client.state {
-                State::Absent | State::Ready => return None,
-                State::Unpaid => client.advance(1),
-                State::Idle => {}
-            }
-            client.state = State::Ready;
-            client.settle(period, virtual_time, saved);
-            if client.is_within_reach(virtual_time) {
-                return Some(client.key());
-            }
-            out_of_reach = Some(client.tag);
-            None
-        });
-        if let Some(tag) = out_of_reach {
-            self.outside.insert(id.0, tag);
+        let Some(client) = self.wheel.get_mut(id.0) else {
+            return;
+        };
+        match client.state {
+            State::Absent | State::Ready => return,
+            State::Unpaid => client.advance(1),
+            State::Idle => {}
         }
+        client.state = State::Ready;
+        client.settle(period, virtual_time, saved);
+        self.enqueue(id);
     }
 
     /// `resource_record` for a client that is not in service, or has been charged since it was
@@ -445,11 +455,8 @@ impl Scheduler for Wfq {
         };
         client.state = State::Unpaid;
         client.statistics.decisions += 1;
-        // Those that count as equal come in any order. A branch, rather than a maximum that would be
-        // stored every time.
-        if client.tag > core.virtual_time {
-            core.virtual_time = client.tag;
-        }
+        // Those that count as equal come in any order: it may go back by less than that.
+        core.virtual_time = client.tag;
         (core.in_service, core.leader) = (chosen, chosen);
         Some(ClientId(chosen))
     }
@@ -496,27 +503,26 @@ impl Scheduler for Wfq {
         _now: u64,
     ) {
         let core = &mut **core;
-        let mut amount = record.amount(core.metric);
-        let mut done = false;
-        core.wheel.insert_by(id.0, |client| {
-            if client.state != State::Unpaid || amount == 0 {
-                return None;
-            }
-            client.statistics.charged += amount;
-            client.advance(amount);
-            amount = 0;
-            done = more_since.is_none();
-            if done || !client.is_within_reach(core.virtual_time) {
-                client.state = State::Idle;
-                return None;
-            }
+        let amount = record.amount(core.metric);
+        let virtual_time = core.virtual_time;
+        let Some(client) = core.wheel.get_mut(id.0) else {
+            return;
+        };
+        if client.state != State::Unpaid || amount == 0 {
+            return core.served_slowly(id, amount, more_since.is_some());
+        }
+        client.statistics.charged += amount;
+        client.advance(amount);
+        if more_since.is_none() {
+            client.state = State::Idle;
+        } else if client.is_within_reach(virtual_time) {
             // It is ready as before, in the busy period in which it was chosen.
-            done = true;
             client.state = State::Ready;
-            Some(client.key())
-        });
-        if !done {
-            core.served_slowly(id, amount, more_since.is_some());
+            let key = client.key();
+            core.wheel.insert(id.0, key);
+        } else {
+            client.state = State::Idle;
+            core.ready_slowly(id);
         }
     }
 

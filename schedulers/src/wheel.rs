@@ -57,7 +57,7 @@ fn slot_of(key: u64, base: u64) -> usize {
 
 struct Entry<T> {
     key: u64,
-    /// The next element of the ring, or `NONE` if the element is not queued.
+    /// The next element of the ring, or `NONE` if the element is not in a slot.
     next: u32,
     prev: u32,
     value: T,
@@ -130,7 +130,7 @@ impl<T: Default> Wheel<T> {
     #[inline]
     pub(crate) fn contains(&self, element: u32) -> bool {
         let entry = self.entries.get(element as usize);
-        entry.is_some_and(|entry| entry.next != NONE)
+        entry.is_some_and(|entry| entry.next != NONE) || self.few.contains(element)
     }
 
     /// Starts a new course of keys at `key`. The queue is empty.
@@ -146,31 +146,11 @@ impl<T: Default> Wheel<T> {
     /// last and at most [`Self::WINDOW`] above it.
     #[inline(always)]
     pub(crate) fn insert(&mut self, element: u32, key: u64) {
-        self.insert_by(element, |_| Some(key));
-    }
-
-    /// As [`Self::insert`], by the key that what the element carries has, if it has one; says
-    /// whether it has.
-    #[inline(always)]
-    pub(crate) fn insert_by(
-        &mut self,
-        element: u32,
-        key: impl FnOnce(&mut T) -> Option<u64>,
-    ) -> bool {
-        // Rather than index: without a panic, nothing on this path needs a stack.
-        let Some(entry) = self.entries.get_mut(element as usize) else {
-            return false;
-        };
-        let Some(key) = key(&mut entry.value) else {
-            return false;
-        };
-        entry.next = element;
         if self.few.is_open() {
             self.few.insert(element, key);
         } else {
             self.insert_among_many(element, key);
         }
-        true
     }
 
     /// Takes out the element with the least key; of several, the one inserted first.
@@ -180,8 +160,8 @@ impl<T: Default> Wheel<T> {
             self.refill();
         }
         let first = self.few.pop()?;
+        // Rather than index: without a panic, nothing on this path needs a stack.
         let entry = self.entries.get_mut(first as usize)?;
-        entry.next = NONE;
         Some((first, &mut entry.value))
     }
 
@@ -235,7 +215,7 @@ impl<T: Default> Wheel<T> {
         let last = self.entry(element).prev;
         for _ in 0..FEW {
             let entry = self.entry_mut(element);
-            let next = mem::replace(&mut entry.next, element);
+            let next = mem::replace(&mut entry.next, NONE);
             let key = entry.key;
             self.few.insert(element, key);
             if element == last {

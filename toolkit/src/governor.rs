@@ -216,6 +216,7 @@ impl<S: Scheduler> Governor<S> {
     }
 
     /// When there is a decision, not yet checked. A broken policy says `Never`.
+    #[inline(always)]
     pub(crate) fn poll_ready<P: Platform>(&mut self, platform: &P, now: u64) -> Ready {
         let Some(policy) = &mut self.policy else {
             return if self.is_lost {

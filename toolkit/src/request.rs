@@ -32,6 +32,17 @@ pub(crate) enum Link {
     Reply(Trigger),
 }
 
+impl Link {
+    /// The core that waits for the reply, if it is one.
+    #[inline(always)]
+    pub(crate) const fn replies_to(self) -> Option<CoreId> {
+        match self {
+            Self::Reply(trigger) => Some(trigger.core),
+            Self::None | Self::Call(_) => None,
+        }
+    }
+}
+
 /// All of a request but its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {

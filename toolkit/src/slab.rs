@@ -182,6 +182,10 @@ impl<M> Slab<M> {
     /// When the request at the front was sent; `now` for a waiter. `None` if nothing is there.
     #[inline(always)]
     pub(crate) fn more_since(&self, chain: &Chain, now: u64) -> Option<u64> {
+        // Before the slot is looked for: most queues are empty when this is asked.
+        if chain.is_empty() {
+            return None;
+        }
         let slot = self.front(chain)?;
         Some(if slot.message.is_some() {
             slot.head.sent_at

@@ -14,7 +14,7 @@
 //! becomes a request later, so none is lost (two of one vector that wait at the same time are one, as in
 //! the hardware).
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
 use vortex_hal::cores::{self, MAX_CORES};
@@ -49,8 +49,22 @@ struct Route<Y: System> {
     describe: Describe<Y>,
 }
 
-/// One core's interrupts that wait to become requests: a bit for each vector.
-struct Latch([AtomicU64; 4]);
+/// One core's interrupts that wait to become requests.
+struct Latch {
+    /// A bit for each vector.
+    vectors: [AtomicU64; 4],
+    /// Whether there may be one: set after the bit, taken back before the bits are looked at.
+    is_set: AtomicBool,
+}
+
+impl Latch {
+    const fn new() -> Self {
+        Self {
+            vectors: [const { AtomicU64::new(0) }; 4],
+            is_set: AtomicBool::new(false),
+        }
+    }
+}
 
 /// The interrupts of a system.
 pub(super) struct Interrupts<Y: System> {
@@ -165,7 +179,7 @@ impl<Y: System> Interrupts<Y> {
     pub(super) const fn new() -> Self {
         Self {
             routes: [const { Once::new() }; 256],
-            latches: [const { Latch([const { AtomicU64::new(0) }; 4]) }; MAX_CORES],
+            latches: [const { Latch::new() }; MAX_CORES],
         }
     }
 }
@@ -196,7 +210,9 @@ impl<Y: Wired> Interrupts<Y> {
         if shared.grid.submit(platform, request).is_err() {
             let core = platform.core();
             let (word, bit) = (usize::from(vector) / 64, vector % 64);
-            self.latches[core.index()].0[word].fetch_or(1 << bit, Ordering::Release);
+            let latch = &self.latches[core.index()];
+            latch.vectors[word].fetch_or(1 << bit, Ordering::Relaxed);
+            latch.is_set.store(true, Ordering::Release);
             LATCHED.fetch_add(1, Ordering::Relaxed);
             // The core may be another one, which has just looked at its latch.
             platform.wake(core);
@@ -208,7 +224,7 @@ impl<Y: Wired> Interrupts<Y> {
     #[inline]
     pub(super) fn submit_latched(&self, platform: &Processor) {
         let latch = &self.latches[platform.core().index()];
-        if latch.0.iter().any(|word| word.load(Ordering::Relaxed) != 0) {
+        if latch.is_set.load(Ordering::Relaxed) {
             self.submit_all(platform, latch);
         }
     }
@@ -218,7 +234,8 @@ impl<Y: Wired> Interrupts<Y> {
         let Some(shared) = Y::wiring().shared.get() else {
             return;
         };
-        for (word, first) in latch.0.iter().zip((0_u8..).step_by(64)) {
+        latch.is_set.swap(false, Ordering::Acquire);
+        for (word, first) in latch.vectors.iter().zip((0_u8..).step_by(64)) {
             let mut bits = word.swap(0, Ordering::Acquire);
             while bits != 0 {
                 self.submit(shared, platform, first + bits.trailing_zeros() as u8);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use vortex_schedulers::Policy;
 use vortex_toolkit::ids::{CoreId, ResourceId};
-use vortex_toolkit::scheduler::{ClientParams, SchedulerParams, Weight};
+use vortex_toolkit::scheduler::{ClientParams, LoadSharing, SchedulerParams, Weight};
 use vortex_toolkit::{
     Builder, Context, Core, Head, Message, Outcome, Platform, Reason, Request, Resources,
     SchedulerSpec, Seed, System,
@@ -109,6 +109,8 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     /// The core of each resource.
     pub(crate) homes: [CoreId; 2],
+    /// The resources could run on two cores; all labels are bound to these.
+    pub(crate) by_label: bool,
     /// Activities, beside the infrastructure.
     pub(crate) activities: u32,
     /// Requests of each activity.
@@ -119,11 +121,17 @@ impl Plan {
     /// A seed for each core, and the requests that go round.
     pub(crate) fn build(self) -> (Vec<Seed<Machine>>, Vec<Request<Work>>) {
         let params = SchedulerParams::default();
-        let cores = 1 + self.homes.iter().map(|home| home.0).max().unwrap_or(0);
+        let last = self.homes.iter().map(|home| home.0).max().unwrap_or(0);
+        let cores = if self.by_label { 2 } else { 1 + last };
         let mut builder = Builder::new((0..cores).map(|_| (self.policy, params)));
         let resources = self.homes.map(|home| {
             // Equal shares, or all requests would soon wait for the one with the smaller share.
-            let spec = SchedulerSpec::on(self.policy, [home], Weight::DEFAULT);
+            let others = (0..cores)
+                .map(CoreId)
+                .filter(|&core| self.by_label && core != home);
+            let places = others.chain([home]);
+            let mut spec = SchedulerSpec::on(self.policy, places, Weight::DEFAULT);
+            spec.params.load_sharing = LoadSharing::Fixed(home);
             builder.resource("relay", spec)
         });
         let activities: Vec<_> = (0..self.activities)

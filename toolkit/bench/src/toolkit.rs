@@ -2,7 +2,8 @@
 //!
 //! One operation is a request that is sent, queued, chosen by the multiplexor and by the resource's
 //! scheduler, executed, recorded and booked. The handler does nothing but send the next request, to
-//! the other of two resources; so the system is closed, and all activities are busy all the time.
+//! the other of two resources; so the system is closed, and all activities are busy all the time. With one
+//! request, both schedulers have nothing to do in between, as in a system that is not overloaded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ pub const WORKLOADS: &[Workload] = &[
         operation: "the same, 8 requests each",
         counted: || one_core(Policy::Wfq, 16, 8),
         timed: || one_core(Policy::Wfq, 16, 8),
-        bound: Some(557.0),
+        bound: Some(547.0),
         ..WFQ_16
     },
     Workload {
@@ -42,11 +43,27 @@ pub const WORKLOADS: &[Workload] = &[
         ..WFQ_16
     },
     Workload {
+        name: "wfq-1",
+        operation: "1 activity, 1 request: all else idle",
+        bound: Some(638.0),
+        counted: || one_core(Policy::Wfq, 1, 1),
+        timed: || one_core(Policy::Wfq, 1, 1),
+        ..WFQ_16
+    },
+    Workload {
+        name: "wfq-1-by-label",
+        operation: "the same, bound by label",
+        bound: Some(715.0),
+        counted: || on_one_core(BY_LABEL),
+        timed: || on_one_core(BY_LABEL),
+        ..WFQ_16
+    },
+    Workload {
         name: "wfq-10000",
         operation: "10,000 activities",
         warm_up: 50_000,
         target: scaled(1.2),
-        bound: Some(622.0),
+        bound: Some(606.0),
         counted: || one_core(Policy::Wfq, 10_000, 1),
         timed: || one_core(Policy::Wfq, 10_000, 1),
         ..WFQ_16
@@ -100,7 +117,7 @@ pub const WORKLOADS: &[Workload] = &[
             instructions: Some(Limit::Below(500.0)),
             ..ONE_CORE
         },
-        bound: Some(760.0),
+        bound: Some(741.0),
         counted: two_cores_in_turn,
         timed: two_threads,
         ..WFQ_16
@@ -114,7 +131,7 @@ const WFQ_16: Workload = Workload {
     warm_up: 10_000,
     iterations: 100_000,
     target: ONE_CORE,
-    bound: Some(550.0),
+    bound: Some(538.0),
     counted: || one_core(Policy::Wfq, 16, 1),
     timed: || one_core(Policy::Wfq, 16, 1),
 };
@@ -132,13 +149,19 @@ const fn scaled(times: f64) -> Target {
 
 /// Both resources on one core, with `depth` requests of each activity going round.
 fn one_core(policy: Policy, activities: u32, depth: u32) -> Operation {
-    let plan = Plan {
+    on_one_core(Plan {
         policy,
         homes: [CoreId(0); 2],
+        by_label: false,
         activities,
         depth,
-    };
-    let (seeds, requests) = plan.build();
+    })
+}
+
+/// As [`one_core`]; further cores of the plan have nothing to do.
+fn on_one_core(plan: Plan) -> Operation {
+    let (mut seeds, requests) = plan.build();
+    seeds.truncate(1);
     let [mut core] = cores(seeds, requests);
     Box::new(move |n| {
         let executed = core.resources().executed;
@@ -149,11 +172,21 @@ fn one_core(policy: Policy, activities: u32, depth: u32) -> Operation {
     })
 }
 
+/// One request of one activity, at resources that could run on another core, too.
+const BY_LABEL: Plan = Plan {
+    policy: Policy::Wfq,
+    homes: [CoreId(0); 2],
+    by_label: true,
+    activities: 1,
+    depth: 1,
+};
+
 /// A resource on each of two cores: every request goes to the other core. There are enough of them
 /// that both cores are busy.
 const ACROSS: Plan = Plan {
     policy: Policy::Wfq,
     homes: [CoreId(0), CoreId(1)],
+    by_label: false,
     activities: 16,
     depth: 32,
 };

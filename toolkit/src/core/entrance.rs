@@ -22,7 +22,7 @@ impl Entrance {
     const CLOSED: Self = Self {
         resource: ResourceId::OUTSIDE,
         only_here: ResourceId::OUTSIDE,
-        node: NodeIndex(u32::MAX),
+        node: NodeIndex::NONE,
     };
 }
 

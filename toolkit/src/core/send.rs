@@ -153,9 +153,23 @@ impl<Y: System> CoreState<Y> {
     /// Sends a request: into a queue of this core, or on its way to another.
     #[inline(always)]
     pub(crate) fn send(&mut self, request: Request<Y::Message>) {
-        if let Some(node) = self.entrances.node_only_here(request.head.destination)
-            && let Some(queue) = self.tree.queue_for(node, &request.head)
-        {
+        let Head {
+            destination,
+            activity,
+            affinity,
+            link,
+            ..
+        } = request.head;
+        let (node, elsewhere) = match self.entrances.node_only_here(destination) {
+            Some(node) => (node, None),
+            None => match self.entrances.node(destination) {
+                Some(node) => {
+                    self.bound(node, destination, (activity, affinity), link.replies_to())
+                }
+                None => (NodeIndex::NONE, None),
+            },
+        };
+        if let Some(queue) = self.tree.queue_for(node, &request.head) {
             let now = self.books.mark;
             if queue.append(&self.platform, request, now) {
                 self.tree.arm(&self.platform, node, now);
@@ -164,27 +178,56 @@ impl<Y: System> CoreState<Y> {
         }
         // Put together anew, so that on the way above it never has to be in memory as a whole.
         let Request { head, message } = request;
-        self.send_by_route(Request { head, message });
+        self.send_away(elsewhere, Request { head, message });
     }
 
-    /// Sends a request that has to find its way.
+    /// Where a request goes for a resource that has `node` here and other cores, too: to the node, or to
+    /// another core; neither, if that has to be found out. What is looked at comes by value, or the
+    /// request would have to be in memory for that.
     #[inline(never)]
-    fn send_by_route(&mut self, request: Request<Y::Message>) {
-        match self.route(&request.head) {
-            Route::To(core) if core != self.id => {
-                let envelope = Envelope::Request;
-                if !self.outboxes.push(&self.platform, core, request, envelope) {
-                    self.call_attention();
-                }
-            }
-            route => self.send_by_other_route(route, request),
+    fn bound(
+        &self,
+        node: NodeIndex,
+        destination: ResourceId,
+        key: Key,
+        reply_to: Option<CoreId>,
+    ) -> (NodeIndex, Option<CoreId>) {
+        match reply_to.or_else(|| self.bound_core(destination, key)) {
+            Some(core) if core == self.id => (node, None),
+            other => (NodeIndex::NONE, other),
         }
     }
 
-    /// Sends a request that stays here or whose binding is changing.
+    /// The core to which a label is bound, as far as this core knows, if that is not changing.
+    #[inline(always)]
+    fn bound_core(&self, destination: ResourceId, key: Key) -> Option<CoreId> {
+        let local = self.local(destination)?;
+        if local.sole.is_some() {
+            return local.sole;
+        }
+        let word = local.bindings.get(&key)?.word();
+        (word.phase == Phase::Bound).then_some(word.core)
+    }
+
+    /// Sends a request that leaves this core, to `core` if that is known, or has to find its way, or has
+    /// found no room here.
     #[inline(never)]
-    fn send_by_other_route(&mut self, route: Route, request: Request<Y::Message>) {
-        match route {
+    fn send_away(&mut self, core: Option<CoreId>, request: Request<Y::Message>) {
+        let head = &request.head;
+        let sole = || self.local(head.destination)?.sole;
+        let core = core.or_else(|| head.link.replies_to()).or_else(sole);
+        let Some(core) = core.filter(|core| *core != self.id) else {
+            return self.send_by_route(request);
+        };
+        let envelope = Envelope::Request;
+        if !self.outboxes.push(&self.platform, core, request, envelope) {
+            self.call_attention();
+        }
+    }
+
+    #[inline(never)]
+    fn send_by_route(&mut self, request: Request<Y::Message>) {
+        match self.route(&request.head) {
             Route::To(core) if core == self.id => self.accept(request),
             Route::To(core) => self.push(core, Envelope::Request(request)),
             Route::Early(core, binding, generation) => {
@@ -219,33 +262,18 @@ impl<Y: System> CoreState<Y> {
         }
     }
 
-    #[inline(always)]
     fn route(&mut self, head: &Head) -> Route {
         // The party that waits for a reply is on the core that asked.
-        if let Link::Reply(trigger) = head.link {
-            return Route::To(trigger.core);
-        }
-        let Some(local) = self.local(head.destination) else {
-            return self.route_to_unknown(head);
-        };
-        if let Some(core) = local.sole {
+        if let Some(core) = head.link.replies_to() {
             return Route::To(core);
         }
-        let key = (head.activity, head.affinity);
-        if let Some(binding) = local.bindings.get(&key) {
-            let word = binding.word();
-            if word.phase == Phase::Bound {
-                return Route::To(word.core);
-            }
+        if let Err(reason) = self.learn(head.destination) {
+            return Route::Nowhere(reason);
         }
-        self.route_by_changing_binding(head.destination, key)
-    }
-
-    #[cold]
-    fn route_to_unknown(&mut self, head: &Head) -> Route {
-        match self.learn(head.destination) {
-            Ok(_) => self.route(head),
-            Err(reason) => Route::Nowhere(reason),
+        let key = (head.activity, head.affinity);
+        match self.bound_core(head.destination, key) {
+            Some(core) => Route::To(core),
+            None => self.route_by_changing_binding(head.destination, key),
         }
     }
 

@@ -15,8 +15,19 @@ use super::{Client, ClientState, Node, NodeIndex, NodeState, Place, ROOT, Tree};
 pub(crate) struct Above {
     /// Which client it is of whom.
     place: Place,
-    /// Whether it is ready again, without any question to its policy.
-    goes_on: bool,
+    standing: Standing,
+}
+
+/// What a node that was served does next. In the order of the answers of a governor, of which it is
+/// made for every request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its policy has to be asked, or it is not to be served.
+    Unclear,
+    /// It is ready again, without any question to its policy.
+    GoesOn,
+    /// It has no ready clients, and is `Idle` or suspended.
+    Rests,
 }
 
 impl<S: Scheduler, M: Message> Tree<S, M> {
@@ -87,7 +98,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
         let above = Above {
             place: self.node(index).parent,
-            goes_on: false,
+            standing: Standing::Unclear,
         };
         self.finish_above(platform, index, above, None, now);
         Some(())
@@ -120,7 +131,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             node.governor
                 .client_served(platform, served.client, record, None, now);
         }
-        Some(node.above())
+        Some(node.above(platform, now))
     }
 
     /// As [`Self::finish`], if another client of the same scheduler is charged.
@@ -155,7 +166,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         } else {
             node.ready -= 1;
         }
-        node.above()
+        node.above(platform, now)
     }
 
     /// The node `index` and those above it are not being served any more; their schedulers learn
@@ -167,13 +178,17 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         mut index: NodeIndex,
         Above {
             mut place,
-            mut goes_on,
+            mut standing,
         }: Above,
         record: Option<&Record<'_>>,
         now: u64,
     ) {
         while index != ROOT {
-            let again = goes_on || self.rest_or_delay(platform, index, now);
+            let again = match standing {
+                Standing::GoesOn => true,
+                Standing::Rests => false,
+                Standing::Unclear => self.rest_or_delay(platform, index, now),
+            };
             let Place { node, client } = place;
             index = node;
             let node = &mut self.nodes[index.index()];
@@ -186,7 +201,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
             if index == ROOT {
                 return;
             }
-            Above { place, goes_on } = node.above();
+            Above { place, standing } = node.above(platform, now);
         }
     }
 
@@ -194,7 +209,7 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
     /// be served. True if it is ready.
     #[cold]
     fn rest_or_delay(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
-        self.node(index).state == NodeState::Ready && self.poll(platform, index, now)
+        self.node(index).state == NodeState::Ready && self.poll(platform, index, now).is_some()
     }
 
     /// Tells those that `node` asks of consumption during the service of `served`, but for those
@@ -302,18 +317,21 @@ impl<S: Scheduler> Node<S> {
         }
     }
 
+    /// A node is not being served any more. If it has no ready clients, it is told so at once.
     #[inline(always)]
-    const fn above(&self) -> Above {
+    fn above(&mut self, platform: &impl Platform, now: u64) -> Above {
+        let standing = if self.ready == 0 {
+            self.rest(platform, now);
+            Standing::Rests
+        } else if self.governor.is_prompt() {
+            Standing::GoesOn
+        } else {
+            Standing::Unclear
+        };
         Above {
             place: self.parent,
-            goes_on: self.goes_on(),
+            standing,
         }
-    }
-
-    /// Whether a node that was served is ready again, without any question to its policy.
-    #[inline(always)]
-    const fn goes_on(&self) -> bool {
-        self.ready > 0 && self.governor.is_prompt()
     }
 }
 

@@ -18,6 +18,9 @@ use super::Place;
 pub(crate) struct NodeIndex(pub(crate) u32);
 
 impl NodeIndex {
+    /// That of no scheduler.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
     #[inline]
     pub(crate) const fn index(self) -> usize {
         self.0 as usize

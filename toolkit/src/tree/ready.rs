@@ -16,6 +16,15 @@ impl<S: Scheduler> Node<S> {
         let _never = self.governor.poll_ready(platform, now);
     }
 
+    /// A node that was served has no ready clients.
+    #[inline(never)]
+    pub(crate) fn rest(&mut self, platform: &impl Platform, now: u64) {
+        if self.state == NodeState::Ready {
+            self.state = NodeState::Idle;
+            self.note_idle(platform, now);
+        }
+    }
+
     /// A client has work, and is `Ready` now. True if the node may have become ready by that.
     #[inline(always)]
     pub(crate) fn note_ready(
@@ -54,44 +63,64 @@ impl<S: Scheduler, M: Message> Tree<S, M> {
         }
     }
 
-    /// A node that was not ready may have become so: asks its policy and tells its parent.
+    /// A node that was not ready may have become so: asks its policy and tells its parent, and so on
+    /// upwards.
     #[inline(never)]
-    pub(crate) fn arm(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) {
-        if !self.poll(platform, index, now) {
-            return;
-        }
-        let node = self.node(index);
-        node.state = NodeState::Ready;
-        if index != ROOT {
-            let parent = node.parent;
-            self.client_ready(platform, parent, now, now);
+    pub(crate) fn arm(&mut self, platform: &impl Platform, mut index: NodeIndex, now: u64) {
+        while let Some(Place { node, client }) = self.poll(platform, index, now) {
+            if index == ROOT {
+                return;
+            }
+            index = node;
+            let node = self.node(index);
+            node.clients[client.index()].state = ClientState::Ready;
+            if !node.note_ready(platform, client, now, now) {
+                return;
+            }
         }
     }
 
-    /// Whether a node has a decision now; if only later, sees to it that it is asked again.
+    /// Whether a node has a decision now: then it is `Ready`, and its place is told. If only later,
+    /// sees to it that it is asked again.
     #[inline(always)]
-    pub(crate) fn poll(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
+    pub(crate) fn poll(
+        &mut self,
+        platform: &impl Platform,
+        index: NodeIndex,
+        now: u64,
+    ) -> Option<Place> {
+        let node = self.node(index);
+        if node.ready > 0 && node.governor.is_prompt() {
+            node.state = NodeState::Ready;
+            return Some(node.parent);
+        }
+        self.poll_policy(platform, index, now)
+    }
+
+    #[inline(never)]
+    fn poll_policy(
+        &mut self,
+        platform: &impl Platform,
+        index: NodeIndex,
+        now: u64,
+    ) -> Option<Place> {
         let node = self.node(index);
         if node.ready == 0 {
             node.state = NodeState::Idle;
             node.note_idle(platform, now);
-            return false;
+            return None;
         }
-        node.governor.is_prompt() || self.poll_policy(platform, index, now)
-    }
-
-    fn poll_policy(&mut self, platform: &impl Platform, index: NodeIndex, now: u64) -> bool {
-        match self.node(index).governor.poll_ready(platform, now) {
-            Ready::Now => true,
+        match node.governor.poll_ready(platform, now) {
+            Ready::Now => {}
             Ready::At(at) if self.may_delay(index, at, now) => {
                 self.delay(index, at);
-                false
+                return None;
             }
-            Ready::At(_) | Ready::Never => {
-                self.demote(index);
-                true
-            }
+            Ready::At(_) | Ready::Never => self.demote(index),
         }
+        let node = self.node(index);
+        node.state = NodeState::Ready;
+        Some(node.parent)
     }
 
     /// Whether the policy may choose nobody until `at`. Its patience begins when it first chose
