@@ -3,7 +3,7 @@
 
 use vortex_tests::disks::Image;
 use vortex_tests::{Exit, Machine, RunningMachine};
-use xtask::disks::{Controller, Disk, Thread, arguments};
+use xtask::disks::{Backing, Controller, Disk, arguments};
 
 const ALL: [Controller; 3] = [
     Controller::VirtioScsi,
@@ -12,7 +12,7 @@ const ALL: [Controller; 3] = [
 ];
 
 fn start(controller: Controller, disks: &[Disk], cores: u32) -> RunningMachine {
-    let arguments = arguments(controller, Thread::Main, disks);
+    let arguments = arguments(controller, Backing::Durable, disks);
     let arguments: Vec<_> = arguments.iter().filter_map(|one| one.to_str()).collect();
     let machine = Machine::new().smp(cores).option("selftest=disk");
     machine.qemu_args(&arguments).start()
@@ -56,7 +56,7 @@ fn a_controller_without_messages_interrupts_by_its_pin() {
         (Controller::MegasasGen2, "megasas-gen2", "msi=off,msix=off"),
     ] {
         let image = Image::new();
-        let disks = arguments(controller, Thread::Main, &[Disk::new(image.path())]);
+        let disks = arguments(controller, Backing::Durable, &[Disk::new(image.path())]);
         let mut disks: Vec<String> = disks
             .into_iter()
             .filter_map(|one| one.into_string().ok())

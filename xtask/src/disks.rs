@@ -1,6 +1,7 @@
 //! Disks of a guest, and the controller they are at.
 //!
-//! Key types: [`Disk`] (an image file, perhaps slowed down or made to fail), [`Controller`], [`Thread`].
+//! Key types: [`Disk`] (an image file, perhaps slowed down or made to fail), [`Controller`],
+//! [`Backing`] (how much the host does for them).
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,13 +29,17 @@ impl Controller {
     }
 }
 
-/// Which thread of QEMU's executes what the disks are asked for.
+/// What the host does for a guest's disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thread {
-    /// The main one, which also carries packets, one thing after another: what is written delays them.
-    Main,
-    /// One that does nothing else, at virtio-scsi. Other controllers know only the main one.
-    Own,
+pub enum Backing {
+    /// What a guest has flushed is on the host's disk. QEMU's main thread sees to them, which also carries
+    /// packets, one thing after another: what is written delays those.
+    Durable,
+    /// As little as it can, so that it is the guest that is measured: what is written is lost with the host,
+    /// and flushed is nothing. At virtio-scsi, other threads of QEMU's see to them, of which one at a time
+    /// moves data: so they take no more than one of the host's processors. Other controllers know only the
+    /// main one.
+    Scratch,
 }
 
 /// A disk: an image file.
@@ -65,7 +70,7 @@ impl Disk {
     }
 
     /// What QEMU is told of it; its name is `disk` and a number.
-    fn drive(&self, number: usize) -> OsString {
+    fn drive(&self, number: usize, backing: Backing) -> OsString {
         // A comma in a value is written twice.
         let quoted = |path: &PathBuf| {
             let path = path.to_string_lossy().replace(',', ",,");
@@ -78,6 +83,9 @@ impl Disk {
             drive.push(":");
         }
         drive.push(quoted(&self.file));
+        if backing == Backing::Scratch {
+            drive.push(",cache=unsafe");
+        }
         if self.read_only {
             drive.push(",readonly=on");
         }
@@ -119,24 +127,27 @@ impl FromStr for Disk {
     }
 }
 
-/// What QEMU calls [`Thread::Own`].
+/// What QEMU calls the thread of [`Backing::Scratch`].
 const THREAD: &str = "disks-thread";
 
 /// The QEMU arguments for disks at a controller; none without disks.
 #[must_use]
-pub fn arguments(controller: Controller, thread: Thread, disks: &[Disk]) -> Vec<OsString> {
+pub fn arguments(controller: Controller, backing: Backing, disks: &[Disk]) -> Vec<OsString> {
     if disks.is_empty() {
         return Vec::new();
     }
     let mut all: Vec<OsString> = Vec::new();
     let mut device = format!("{},id=disks", controller.device());
-    if (controller, thread) == (Controller::VirtioScsi, Thread::Own) {
-        all.extend(["-object".into(), format!("iothread,id={THREAD}").into()]);
+    if (controller, backing) == (Controller::VirtioScsi, Backing::Scratch) {
+        all.extend([
+            "-object".into(),
+            format!("iothread,id={THREAD},thread-pool-max=1").into(),
+        ]);
         device += &format!(",iothread={THREAD}");
     }
     all.extend(["-device".into(), device.into()]);
     for (number, disk) in disks.iter().enumerate() {
-        all.extend(["-drive".into(), disk.drive(number)]);
+        all.extend(["-drive".into(), disk.drive(number, backing)]);
         // The firmware does not boot from them.
         let device =
             format!("scsi-hd,bus=disks.0,scsi-id={number},id=hd{number},drive=disk{number}");
@@ -174,7 +185,7 @@ mod tests {
         let mut slow = Disk::new("a,b.img");
         slow.throttle = Some(5);
         slow.read_only = true;
-        let all = arguments(Controller::Megasas, Thread::Main, &[slow]);
+        let all = arguments(Controller::Megasas, Backing::Durable, &[slow]);
         let expected = [
             "-device",
             "megasas,id=disks",
@@ -184,7 +195,7 @@ mod tests {
             "scsi-hd,bus=disks.0,scsi-id=0,id=hd0,drive=disk0",
         ];
         assert_eq!(all, expected);
-        assert!(arguments(Controller::VirtioScsi, Thread::Own, &[]).is_empty());
+        assert!(arguments(Controller::VirtioScsi, Backing::Scratch, &[]).is_empty());
     }
 
     #[test]
@@ -197,13 +208,13 @@ mod tests {
             begin.join(" ")
         };
         assert_eq!(
-            begin(Controller::VirtioScsi, Thread::Own),
-            "-object iothread,id=disks-thread \
+            begin(Controller::VirtioScsi, Backing::Scratch),
+            "-object iothread,id=disks-thread,thread-pool-max=1 \
              -device virtio-scsi-pci,id=disks,iothread=disks-thread"
         );
         for (controller, thread) in [
-            (Controller::VirtioScsi, Thread::Main),
-            (Controller::Megasas, Thread::Own),
+            (Controller::VirtioScsi, Backing::Durable),
+            (Controller::Megasas, Backing::Scratch),
         ] {
             let begin = begin(controller, thread);
             assert!(!begin.contains("thread"), "{begin}");

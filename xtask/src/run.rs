@@ -17,7 +17,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
 use xtask::boot_image::{BootImage, Parts};
-use xtask::disks::{self, Controller, Disk, Thread};
+use xtask::disks::{self, Backing, Controller, Disk};
 use xtask::nic::{self, Forward, Nic};
 use xtask::packages::{self, Package};
 use xtask::qemu::{self, Boot, Exit, Guest, GuestConfig, Machine, Next};
@@ -219,7 +219,7 @@ fn extra(args: &Args) -> Result<Vec<OsString>> {
             missing.file.display()
         );
     }
-    let mut extra = disks::arguments(args.controller, Thread::Main, &args.disks);
+    let mut extra = disks::arguments(args.controller, Backing::Durable, &args.disks);
     extra.extend(network(args)?);
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)

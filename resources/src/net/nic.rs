@@ -32,7 +32,7 @@ pub(super) const BUDGET: usize = 64;
 const POLL_NS: u64 = 1_000_000;
 /// How often one for whose ring somebody waits: the device interrupts when it has sent half of what it has,
 /// if that is earlier.
-const CONGESTED_NS: u64 = 2_000_000;
+const CONGESTED_NS: u64 = 3_000_000;
 
 /// An interface.
 pub(crate) struct Nic {
@@ -132,9 +132,13 @@ impl Nic {
     }
 
     /// Whether a request to look at it has to be sent, which is then on its way until
-    /// [`Self::service`].
+    /// [`Self::service`]. Two cores may both be told so: then it is looked at twice.
     pub(crate) fn is_to_be_sent_for(&self) -> bool {
-        !self.is_awaited.load(Ordering::Relaxed) && !self.is_awaited.swap(true, Ordering::Relaxed)
+        let is_awaited = self.is_awaited.load(Ordering::Relaxed);
+        if !is_awaited {
+            self.is_awaited.store(true, Ordering::Relaxed);
+        }
+        !is_awaited
     }
 
     /// Interrupts that were seen to.

@@ -273,7 +273,11 @@ impl<Y: System> CoreState<Y> {
     /// said already.
     pub(crate) fn flag_rejection(&mut self, resource: ResourceId) -> bool {
         let shared = self.local(resource).map(|local| &local.shared);
-        shared.is_none_or(|shared| shared.full[self.id.index()].swap(true, Ordering::SeqCst))
+        shared.is_none_or(|shared| {
+            let full = &shared.full[self.id.index()];
+            // Others take the flag away, and only this core puts it there: where it is, it need not be put.
+            full.load(Ordering::SeqCst) || full.swap(true, Ordering::SeqCst)
+        })
     }
 
     /// Resumes a resource on every core of its own on which it is suspended.

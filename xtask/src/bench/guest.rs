@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::{Deserialize, Serialize};
 use xtask::accel::{self, Accel};
-use xtask::disks::{self, Controller, Disk, Thread};
+use xtask::disks::{self, Backing, Controller, Disk};
 use xtask::linux::{self, Linux};
 use xtask::packages::{self, Package};
 use xtask::program::{self, Program};
@@ -136,7 +136,7 @@ impl Root {
     fn arguments(&self) -> Vec<OsString> {
         disks::arguments(
             Controller::VirtioScsi,
-            Thread::Main,
+            Backing::Durable,
             &[Disk::new(self.image())],
         )
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use xtask::accel::{self, Accel};
-use xtask::disks::{self, Controller, Disk, Thread};
+use xtask::disks::{self, Backing, Controller, Disk};
 use xtask::network::Link;
 use xtask::packages::{self, Package};
 use xtask::process::Running;
@@ -63,7 +63,7 @@ impl Root {
 /// QEMU's arguments for an experiment's disk: what it does is not to keep packets waiting at QEMU that are
 /// not at the guest yet, or have left it, since those are nobody's in the guest.
 pub(super) fn disk_arguments(controller: Controller, disk: Disk) -> Vec<OsString> {
-    disks::arguments(controller, Thread::Own, &[disk])
+    disks::arguments(controller, Backing::Scratch, &[disk])
 }
 
 /// What is in a file that `readfiles` reads: each aligned word of eight bytes is its own offset.

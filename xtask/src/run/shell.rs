@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use xtask::disks::{self, Thread};
+use xtask::disks::{self, Backing};
 use xtask::linux::Unpacked;
 use xtask::process;
 use xtask::program::{self, Program};
@@ -99,7 +99,7 @@ fn wanted(args: &Args, folder: &Path) -> Result<Program> {
 
 /// QEMU arguments for these disks, and what else was asked for.
 fn extra(args: &Args, disks: &[disks::Disk]) -> Result<Vec<OsString>> {
-    let mut extra = disks::arguments(args.controller, Thread::Main, disks);
+    let mut extra = disks::arguments(args.controller, Backing::Durable, disks);
     extra.extend(super::network(args)?);
     extra.extend(args.qemu_args.iter().cloned());
     Ok(extra)
