@@ -348,7 +348,8 @@ pub struct Gone {
 
 impl Gone {
     fn add(&self, left: Left) {
-        self.left.lock().push(left);
+        let mut all = self.left.lock();
+        all.push(left);
         self.any.store(true, Ordering::Release);
     }
 
@@ -358,10 +359,40 @@ impl Gone {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Takes it all.
-    pub(super) fn take(&self) -> Vec<Left> {
-        self.any.store(false, Ordering::Release);
-        core::mem::take(&mut *self.left.lock())
+    /// Takes what one of them has left behind.
+    pub(super) fn take(&self) -> Option<Unfinished<'_>> {
+        let mut all = self.left.lock();
+        let left = all.pop();
+        self.any.store(!all.is_empty(), Ordering::Release);
+        let left = Some(left?);
+        Some(Unfinished { gone: self, left })
+    }
+}
+
+/// What an inode has left behind, while it is cleared up. It waits for somebody else if who does that is
+/// ended meanwhile.
+pub(super) struct Unfinished<'a> {
+    gone: &'a Gone,
+    left: Option<Left>,
+}
+
+impl Unfinished<'_> {
+    /// What there is still to do.
+    pub(super) const fn left(&mut self) -> Option<&mut Left> {
+        self.left.as_mut()
+    }
+
+    /// The rest is done by somebody who is not ended.
+    pub(super) fn finish(mut self) -> Option<Left> {
+        self.left.take()
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(left) = self.left.take() {
+            self.gone.add(left);
+        }
     }
 }
 
@@ -447,4 +478,32 @@ pub enum Wanted {
     Head(Arc<Inode>),
     /// Pages of a file.
     Pages(Arc<Inode>, Range<u64>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_waits_for_somebody_else() {
+        let gone = Gone::default();
+        assert!(gone.take().is_none());
+        for number in [7, 8] {
+            gone.add(Left {
+                system: SystemId::ROOT,
+                number,
+                object: number.into(),
+                pages: Pages::default(),
+            });
+        }
+        let number = |unfinished: Unfinished<'_>| unfinished.finish().map(|left| left.number);
+        let interrupted = gone.take().expect("two are left");
+        assert!(gone.any());
+        assert_eq!(gone.take().and_then(number), Some(7));
+        assert!(!gone.any());
+        drop(interrupted);
+        assert!(gone.any());
+        assert_eq!(gone.take().and_then(number), Some(8));
+        assert!(!gone.any() && gone.take().is_none());
+    }
 }

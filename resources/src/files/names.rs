@@ -409,9 +409,14 @@ pub(super) async fn clear_up<M: Machine>(here: &Here<M>) {
     let Some(disk) = here.shared.disk.get().cloned() else {
         return;
     };
-    for left in disk.tree.gone().take() {
-        disk.tree.forget_object(left.object);
-        cache::discard(here, left.system, left.pages).await;
+    while let Some(mut unfinished) = disk.tree.gone().take() {
+        if let Some(left) = unfinished.left() {
+            disk.tree.forget_object(left.object);
+            cache::discard(here, left.system, &mut left.pages).await;
+        }
+        let Some(left) = unfinished.finish() else {
+            continue;
+        };
         // Of what has just been unmounted, the root is the last.
         if disk.mounts.system(left.system).is_none() {
             continue;

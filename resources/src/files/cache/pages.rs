@@ -221,20 +221,27 @@ impl Pages {
         }
     }
 
-    /// Takes out all pages from one on; the references are the caller's. Those that are coming are
-    /// not wanted any more. With each goes who was to pay for writing it back.
-    ///
-    /// They are out at once, so that nobody finds one of them, and given to the caller one by one.
-    pub(crate) fn cut(
-        &mut self,
-        first: u64,
-    ) -> impl Iterator<Item = (u64, Frame, Option<Dirt>)> + Send + use<> {
-        self.dirty.split_off(&first);
-        let cut = self.pages.split_off(&first);
-        cut.into_iter().filter_map(|(number, page)| match page {
-            Page::Here { frame, dirt } => Some((number, frame, dirt)),
-            Page::Coming(_) => None,
-        })
+    /// Takes out all pages from one on. Those that are coming are not wanted any more.
+    #[must_use]
+    pub(crate) fn cut(&mut self, first: u64) -> Self {
+        Self {
+            pages: self.pages.split_off(&first),
+            dirty: self.dirty.split_off(&first),
+        }
+    }
+
+    /// Takes out the last page that is here, with who was to pay for writing it back; the reference is the
+    /// caller's.
+    pub(crate) fn pop(&mut self) -> Option<(u64, Frame, Option<Dirt>)> {
+        loop {
+            match self.pages.pop_last()? {
+                (number, Page::Here { frame, dirt }) => {
+                    self.dirty.remove(&number);
+                    return Some((number, frame, dirt));
+                }
+                (_, Page::Coming(_)) => {}
+            }
+        }
     }
 
     /// Clean pages, in order, at most `limit`, from one on.

@@ -156,23 +156,48 @@ pub(super) fn unmap<M: Machine>(shared: &Shared<M>, inode: &Inode, page: u64, fr
 
 /// Forgets pages of a file from one on, wherever they are mapped: the file has become shorter.
 pub(crate) async fn shrink<M: Machine>(here: &Here<M>, inode: &Arc<Inode>, first: u64) {
-    let shared = &here.shared;
-    let cut = inode.pages.lock().cut(first);
+    let mut cut = Cut::new(&here.shared, inode, first);
     inode.arrival.notify(usize::MAX);
-    for (page, frame, dirt) in cut {
-        here.give_way_if_long(Kind::FileCache).await;
-        if shared.memory.references(frame) > 1 {
-            unmap(shared, inode, page, frame);
+    while let Some((page, frame, dirt)) = cut.pages.pop() {
+        if here.shared.memory.references(frame) > 1 {
+            unmap(&here.shared, inode, page, frame);
         }
-        forget(shared, inode.system(), frame, dirt);
+        forget(&here.shared, cut.system, frame, dirt);
+        here.give_way_if_long(Kind::FileCache).await;
+    }
+}
+
+/// Pages that have been cut off a file. They are given back also if who does that is ended meanwhile.
+pub(super) struct Cut<M: Machine> {
+    shared: Arc<Shared<M>>,
+    system: SystemId,
+    pages: Pages,
+}
+
+impl<M: Machine> Cut<M> {
+    /// All pages of a file from one on.
+    pub(super) fn new(shared: &Arc<Shared<M>>, inode: &Inode, first: u64) -> Self {
+        Self {
+            shared: shared.clone(),
+            system: inode.system(),
+            pages: inode.pages.lock().cut(first),
+        }
+    }
+}
+
+impl<M: Machine> Drop for Cut<M> {
+    fn drop(&mut self) {
+        while let Some((_, frame, dirt)) = self.pages.pop() {
+            forget(&self.shared, self.system, frame, dirt);
+        }
     }
 }
 
 /// Forgets all pages of a file that nobody has any more, and that has no name.
-pub(crate) async fn discard<M: Machine>(here: &Here<M>, system: SystemId, mut pages: Pages) {
-    for (_, frame, dirt) in pages.cut(0) {
-        here.give_way_if_long(Kind::FileCache).await;
+pub(crate) async fn discard<M: Machine>(here: &Here<M>, system: SystemId, pages: &mut Pages) {
+    while let Some((_, frame, dirt)) = pages.pop() {
         forget(&here.shared, system, frame, dirt);
+        here.give_way_if_long(Kind::FileCache).await;
     }
 }
 

@@ -7,6 +7,7 @@ use vortex_toolkit::Request;
 use vortex_toolkit::ids::{CoreId, ResourceId};
 
 use super::pages::Found;
+use super::space::Cut;
 use super::*;
 use crate::errand::{Errand, Here};
 use crate::errno::Errno;
@@ -467,6 +468,26 @@ fn a_page_is_read_while_a_large_file_is_given_back() {
     );
     until(&mut rig.world, |_| ended.lock().unwrap().len() == 2);
     assert_eq!(*ended.lock().unwrap(), [(RICH, 1), (POOR, PAGES)]);
+}
+
+#[test]
+fn what_is_cut_off_is_given_back_also_where_who_does_it_is_ended() {
+    let mut rig = Rig::new();
+    let shared = rig.shared.clone();
+    let held = |rig: &Rig| rig.world.shared.memory.held(POOR);
+    let before = held(&rig);
+    for page in 0..10 {
+        let read = rig.read(POOR, &shared, page);
+        assert!(rig.wait(&read).is_ok());
+    }
+    let with_pages = held(&rig);
+    let cut = Cut::new(&rig.world.shared, &shared, 4);
+    assert_eq!(shared.pages.lock().find(4), Found::Absent);
+    assert_eq!(held(&rig), with_pages);
+    drop(cut);
+    assert!(held(&rig) <= with_pages - 6);
+    drop(Cut::new(&rig.world.shared, &shared, 0));
+    assert_eq!(held(&rig), before);
 }
 
 /// Much data, each page of which takes 0.05 ms; how many have been written.
