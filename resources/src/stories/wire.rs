@@ -293,6 +293,47 @@ fn another_machine_is_served() {
     }
 }
 
+/// Those that are out of order come together, and yet the peer learns of each: it takes what is before them
+/// for lost only after some acknowledgments.
+#[test]
+fn segments_that_come_together_are_acknowledged_one_by_one() {
+    let mut pair = Pair::new(1, server(10), EndSettings::number(1));
+    let buffer = || tcp::SocketBuffer::new(vec![0; 65_535]);
+    let handle = pair.sockets.add(tcp::Socket::new(buffer(), buffer()));
+    pair.world.run_for(2 * MS);
+    let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
+    let remote = IpEndpoint::new(IpAddress::Ipv4(OURS.into()), PORT);
+    let opened = socket.connect(pair.stack.context(), remote, 50_000);
+    opened.expect("it is not open");
+    pair.until(|pair| pair.sockets.get::<tcp::Socket<'_>>(handle).may_send());
+    pair.world.run_for(10 * MS);
+    pair.exchange();
+    let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
+    socket.set_congestion_control(tcp::CongestionControl::None);
+    let sent = socket.send_slice(&[7; 7300]).expect("it can send");
+    let now = pair.now();
+    let queues = &mut pair.taker.queues;
+    for _ in 0..5 {
+        pair.stack.poll(now, queues, &mut pair.sockets);
+    }
+    let frames = core::mem::take(&mut queues.sent);
+    let lengths: Vec<usize> = frames.iter().map(Vec::len).collect();
+    assert_eq!((sent, lengths), (7300, vec![1514; 5]));
+    for frame in &frames[1..] {
+        pair.cable.inject(0, frame);
+    }
+    pair.world.run_for(2 * MS);
+    while pair.end.service(0, 64, &mut pair.taker) {}
+    assert_eq!(pair.taker.queues.arrived.len(), 4);
+    pair.cable.inject(0, &frames[0]);
+    pair.until(|pair| {
+        let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        socket.close();
+        pair.world.has_ended()
+    });
+    assert_eq!(values(&pair.world), [7300, 10]);
+}
+
 /// A datagram goes there and comes back.
 #[test]
 fn another_machine_answers_a_datagram() {
