@@ -18,10 +18,9 @@ use crate::errno::Errno;
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
-/// How long a continuation works at a time if others can go first, in nanoseconds. An answer to a packet takes
-/// several requests, and may wait for as much before each of them; a call in between costs a sixth of that
-/// under emulation, and a hundredth on a machine.
-const AT_A_TIME: u64 = 80_000;
+/// How long a continuation works at a time if others can go first, in nanoseconds: a call in between costs
+/// a tenth of that under emulation, and a hundredth on a machine.
+const AT_A_TIME: u64 = 150_000;
 
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 
