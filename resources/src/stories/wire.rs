@@ -4,7 +4,7 @@
 use std::boxed::Box;
 use std::collections::VecDeque;
 
-use smoltcp::iface::{Config, Interface as Stack, SocketSet};
+use smoltcp::iface::{Config, Interface as Stack, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant as Time;
@@ -180,6 +180,18 @@ impl Pair {
         }
     }
 
+    /// Has the peer begin a connection to the server, which has had time to listen.
+    fn connect(&mut self) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; 65_535]);
+        let handle = self.sockets.add(tcp::Socket::new(buffer(), buffer()));
+        self.world.run_for(2 * MS);
+        let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        let remote = IpEndpoint::new(IpAddress::Ipv4(OURS.into()), PORT);
+        let opened = socket.connect(self.stack.context(), remote, 50_000);
+        opened.expect("it is not open");
+        handle
+    }
+
     /// Lets both go on until `done`, some time long.
     fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..40_000 {
@@ -256,13 +268,7 @@ fn another_machine_is_served() {
     };
     for (cores, ours) in [(1, able), (2, able), (1, plain), (1, lossy)] {
         let mut pair = Pair::new(cores, server(ANSWER), ours);
-        let buffer = || tcp::SocketBuffer::new(vec![0; 65_535]);
-        let handle = pair.sockets.add(tcp::Socket::new(buffer(), buffer()));
-        pair.world.run_for(2 * MS);
-        let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
-        let remote = IpEndpoint::new(IpAddress::Ipv4(OURS.into()), PORT);
-        let opened = socket.connect(pair.stack.context(), remote, 50_000);
-        opened.expect("it is not open");
+        let handle = pair.connect();
         let (mut left, mut received) = (QUESTION, 0);
         pair.until(|pair| {
             let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
@@ -298,13 +304,7 @@ fn another_machine_is_served() {
 #[test]
 fn segments_that_come_together_are_acknowledged_one_by_one() {
     let mut pair = Pair::new(1, server(10), EndSettings::number(1));
-    let buffer = || tcp::SocketBuffer::new(vec![0; 65_535]);
-    let handle = pair.sockets.add(tcp::Socket::new(buffer(), buffer()));
-    pair.world.run_for(2 * MS);
-    let socket = pair.sockets.get_mut::<tcp::Socket<'_>>(handle);
-    let remote = IpEndpoint::new(IpAddress::Ipv4(OURS.into()), PORT);
-    let opened = socket.connect(pair.stack.context(), remote, 50_000);
-    opened.expect("it is not open");
+    let handle = pair.connect();
     pair.until(|pair| pair.sockets.get::<tcp::Socket<'_>>(handle).may_send());
     pair.world.run_for(10 * MS);
     pair.exchange();

@@ -28,7 +28,8 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-/// Set in the tail while the receiver is asleep. Positions are multiples of [`STEP`].
+/// Set in the tail while a push has to wake the receiver: since it has gone to sleep, also when something else
+/// has it work meanwhile. Positions are multiples of [`STEP`].
 const SLEEP: u64 = 1;
 
 /// Makes an inbox for `capacity` values, rounded up to one less than a power of two and at least one.

@@ -1,8 +1,8 @@
 //! `later`: runs another program while it is wanted: from a datagram on until another one ends it.
 //!
-//! An experiment measures a neighbour's absence and presence in turn in one run of the machine with it. Woken
-//! and put to rest by `later wake` and `later rest`, on Linux outside of the machine, which ask until they are
-//! answered. On Linux it is the same.
+//! So an experiment measures a neighbour's absence and presence in turn, in one run of a machine. There it is
+//! `later run`; `later wake` and `later rest`, outside of the machine, ask until they are answered. It is the
+//! same on Linux.
 #![forbid(unsafe_code)]
 
 use std::io;
