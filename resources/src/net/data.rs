@@ -7,9 +7,9 @@
 //! call has returned; what comes from a file's pages is referred to where it is.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use smallvec::SmallVec;
 use spin::Mutex;
 use vortex_tcp::{Account, Buffer, Piece};
 use vortex_toolkit::ids::{ActivityId, ResourceId};
@@ -28,7 +28,8 @@ pub type Part = Piece<Arc<Chunk>>;
 /// A packet's payload.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
-    parts: Vec<Part>,
+    /// Most packets are short and in one piece: no memory of its own is wanted for that.
+    parts: SmallVec<[Part; 1]>,
     length: usize,
 }
 
@@ -98,7 +99,7 @@ impl Data {
     pub(crate) fn truncate(&mut self, bytes: usize) {
         let mut left = bytes.min(self.length);
         self.length = left;
-        self.parts.retain_mut(|part| {
+        self.parts.retain(|part| {
             part.end = part.end.min(part.start + left);
             left -= part.len();
             !part.is_empty()

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use smallvec::SmallVec;
 use spin::Mutex;
 use vortex_toolkit::ids::{ActivityId, CoreId, ResourceId};
 
@@ -22,11 +23,14 @@ pub(crate) struct Post {
     pub(crate) message: NetMessage,
 }
 
+/// Requests that are to be sent, in order: mostly one, for which no memory is wanted.
+type Posts = SmallVec<[Post; 1]>;
+
 /// One core's list, which that core alone uses.
 #[derive(Debug, Default)]
 struct List {
     is_used: AtomicBool,
-    posts: Mutex<Vec<Post>>,
+    posts: Mutex<Posts>,
 }
 
 /// What is to be sent, by core.
@@ -53,7 +57,7 @@ impl Outbox {
     }
 
     /// What is to be sent from a core, in order.
-    pub(crate) fn take(&self, here: CoreId) -> Vec<Post> {
+    pub(crate) fn take(&self, here: CoreId) -> Posts {
         let list = &self.0[here.index()];
         list.is_used.store(false, Ordering::Relaxed);
         core::mem::take(&mut *list.posts.lock())

@@ -4,6 +4,12 @@
 use crate::seq::Seq;
 use crate::time::{Instant, MILLISECOND, Micros, SECOND};
 
+/// No probe before that, as in the draft that came before the RFC
+/// (draft-dukkipati-tcpm-tcp-loss-probe-01, section 2.1). Where a round trip takes less than a
+/// millisecond, its smoothed time knows nothing of how long the peer's processor, or ours, may be with
+/// others: twice it is over again and again without a loss.
+const SHORTEST: Micros = 10 * MILLISECOND;
+
 /// The probe that is on its way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TailLossProbe {
@@ -76,7 +82,7 @@ pub(crate) fn timeout(smoothed: Option<Micros>, single: bool, delayed_ack: Micro
         return SECOND;
     };
     let wait = if single { delayed_ack } else { 0 };
-    (2 * smoothed + wait).max(MILLISECOND)
+    (2 * smoothed + wait).max(SHORTEST)
 }
 
 /// The probe comes no later than the retransmission would.
@@ -94,6 +100,17 @@ mod tests {
             is_duplicate,
             is_plain,
         }
+    }
+
+    #[test]
+    fn a_probe_is_two_round_trips_away_and_ten_milliseconds_at_least() {
+        let delayed_ack = 200 * MILLISECOND;
+        let after = |round_trip| timeout(Some(round_trip), false, delayed_ack);
+        assert_eq!(after(400), 10 * MILLISECOND);
+        assert_eq!(after(5 * MILLISECOND), 10 * MILLISECOND);
+        assert_eq!(after(50 * MILLISECOND), 100 * MILLISECOND);
+        assert_eq!(timeout(Some(400), true, delayed_ack), delayed_ack + 800);
+        assert_eq!(timeout(None, false, delayed_ack), SECOND);
     }
 
     #[test]

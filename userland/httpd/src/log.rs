@@ -59,13 +59,9 @@ impl Log {
             self.time = (seconds, time(seconds));
         }
         // Writing to a string does not fail.
-        let _ = writeln!(
-            self.lines,
-            "{client} - - [{}] \"{}\" {} {sent}",
-            self.time.1,
-            line.escape_default(),
-            status.code(),
-        );
+        let _ = write!(self.lines, "{client} - - [{}] \"", self.time.1);
+        quote(line, &mut self.lines);
+        let _ = writeln!(self.lines, "\" {} {sent}", status.code());
         if self.lines.len() > FULL {
             self.flush();
         }
@@ -83,6 +79,17 @@ impl Log {
     }
 }
 
+/// Adds a line such that it cannot be taken for more or other than one. Most need no change, and one that
+/// does is looked at character by character.
+fn quote(line: &str, into: &mut String) {
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
+    if line.bytes().all(is_plain) {
+        into.push_str(line);
+    } else {
+        into.extend(line.escape_default());
+    }
+}
+
 /// `10/Oct/2000:13:55:36 +0000`, from the seconds since 1970.
 fn time(seconds: u64) -> String {
     // "Tue, 10 Oct 2000 13:55:36 GMT"
@@ -96,6 +103,16 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_quoted_as_if_it_were_looked_at_character_by_character() {
+        for line in (0..=0x17f).filter_map(char::from_u32) {
+            let line = format!("GET /a{line}b HTTP/1.0");
+            let mut quoted = String::from("before ");
+            quote(&line, &mut quoted);
+            assert_eq!(quoted, format!("before {}", line.escape_default()));
+        }
+    }
 
     #[test]
     fn a_line_is_as_everybody_reads_it() {
