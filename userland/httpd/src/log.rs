@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_line_is_quoted_as_if_it_were_looked_at_character_by_character() {
-        for line in (0..=0x17f).filter_map(char::from_u32) {
-            let line = format!("GET /a{line}b HTTP/1.0");
+        for character in (0..=0x17f).filter_map(char::from_u32) {
+            let line = format!("GET /a{character}b HTTP/1.0");
             let mut quoted = String::from("before ");
             quote(&line, &mut quoted);
             assert_eq!(quoted, format!("before {}", line.escape_default()));
