@@ -48,6 +48,8 @@ pub(super) enum Antagonist {
 const CLOSED: u16 = 9999;
 /// Where the first of its processes waits to be woken; each has a port of its own.
 const WAKING: u16 = 9000;
+/// Seconds for which the reader of datagrams waits for more, while none come: longer than the victim is alone.
+const PATIENCE: &str = "86400";
 /// SYN segments, and requests, in a second.
 const SYNS: u32 = 10_000;
 const REQUESTS: u32 = 1000;
@@ -131,6 +133,11 @@ impl Antagonist {
         )
     }
 
+    /// Whether it has processes that do something. Packets that nobody takes are the kernel's work alone.
+    pub(super) const fn has_workers(self) -> bool {
+        !matches!(self, Self::UdpClosed | Self::UdpUnread | Self::UdpOutside)
+    }
+
     /// Has its processes begin, if they wait for that.
     pub(super) fn wake(self, link: &Link, smp: u32) -> Result<()> {
         self.tell(link, smp, "wake")
@@ -166,7 +173,7 @@ impl Antagonist {
                 .map(|number| process(number, "/bin/cpuhog", &[]))
                 .collect(),
             Self::UdpClosed | Self::UdpOutside => Vec::new(),
-            Self::UdpRead => one("/bin/udpsink", &["--port", &port]),
+            Self::UdpRead => one("/bin/udpsink", &["--port", &port, "--quiet", PATIENCE]),
             Self::UdpUnread => one("/bin/udpsink", &["--port", &port, "--never-read"]),
             Self::SynFlood | Self::RequestFlood => vec![server(ANTAGONIST, FLOODED)],
             Self::DiskReader => one(

@@ -193,6 +193,11 @@ fn ask(args: &Args, antagonist: Antagonist, link: &Link, guest: &mut Guest) -> R
         drop(flood);
         // After the last round, too: it tells whether the neighbour was there to the end.
         antagonist.rest(link, args.smp)?;
+        ensure!(
+            !antagonist.has_workers() || has_worked(&meanwhile),
+            "the neighbour has done nothing in {}",
+            turn.name
+        );
         beside.push(round);
         samples.push(meanwhile);
     }
@@ -201,6 +206,14 @@ fn ask(args: &Args, antagonist: Antagonist, link: &Link, guest: &mut Guest) -> R
         beside: Served::of(&beside),
         samples,
     })
+}
+
+/// Whether the antagonist has worked in a round; samples that tell nothing of it do not say that it has not.
+fn has_worked(round: &[Sample]) -> bool {
+    match round {
+        [first, .., last] => last.all_cycles(ANTAGONIST) > first.all_cycles(ANTAGONIST),
+        _ => true,
+    }
 }
 
 /// What the victim's clients see in a round, and the samples meanwhile.
@@ -247,7 +260,39 @@ fn outcome(mut client: Running, times: &Path) -> Result<Round> {
 
 #[cfg(test)]
 mod tests {
+    use xtask::samples::{ActivitySample, CoreSample};
+
     use super::*;
+
+    fn sample(at: u64, antagonist: u64) -> Sample {
+        Sample {
+            at,
+            hertz: 1,
+            cores: vec![CoreSample {
+                elapsed: at,
+                scheduling: 0,
+                interrupt: 0,
+                idle: 0,
+                unaccounted: 0,
+            }],
+            activities: vec![ActivitySample {
+                name: ANTAGONIST.into(),
+                cycles: vec![antagonist],
+                waiting: Vec::new(),
+                resources: std::collections::BTreeMap::new(),
+            }],
+            counters: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_neighbour_that_has_ended_is_noticed() {
+        let there = [sample(10, 5), sample(20, 5), sample(30, 6)];
+        assert!(has_worked(&there));
+        assert!(!has_worked(&there[..2]));
+        // Nothing can be said of a round with one sample, or none.
+        assert!(has_worked(&there[..1]) && has_worked(&[]));
+    }
 
     #[test]
     fn rounds_have_the_seconds_that_were_asked_for() {
