@@ -274,7 +274,8 @@ mod tests {
 
     use super::*;
 
-    fn sample(elapsed: u64, idle: u64, victim: u64) -> Sample {
+    /// What one core and one activity have used since boot.
+    pub(super) fn sample(name: &str, elapsed: u64, idle: u64, cycles: u64) -> Sample {
         let core = CoreSample {
             elapsed,
             scheduling: 0,
@@ -283,8 +284,8 @@ mod tests {
             unaccounted: 0,
         };
         let activity = ActivitySample {
-            name: VICTIM.into(),
-            cycles: vec![victim],
+            name: name.into(),
+            cycles: vec![cycles],
             waiting: Vec::new(),
             resources: BTreeMap::new(),
         };
@@ -301,13 +302,16 @@ mod tests {
     fn cycles_are_those_of_the_rounds_and_not_of_the_time_between() {
         let rounds = [
             vec![
-                sample(100, 50, 10),
-                sample(150, 60, 30),
-                sample(200, 90, 40),
+                sample(VICTIM, 100, 50, 10),
+                sample(VICTIM, 150, 60, 30),
+                sample(VICTIM, 200, 90, 40),
             ],
-            vec![sample(5000, 4000, 40)],
+            vec![sample(VICTIM, 5000, 4000, 40)],
             vec![],
-            vec![sample(9000, 8000, 1000), sample(9300, 8200, 1090)],
+            vec![
+                sample(VICTIM, 9000, 8000, 1000),
+                sample(VICTIM, 9300, 8200, 1090),
+            ],
         ];
         let parts = cycles(&rounds).unwrap();
         assert_eq!(

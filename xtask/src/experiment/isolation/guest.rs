@@ -260,34 +260,12 @@ fn outcome(mut client: Running, times: &Path) -> Result<Round> {
 
 #[cfg(test)]
 mod tests {
-    use xtask::samples::{ActivitySample, CoreSample};
-
+    use super::super::tests::sample;
     use super::*;
-
-    fn sample(at: u64, antagonist: u64) -> Sample {
-        Sample {
-            at,
-            hertz: 1,
-            cores: vec![CoreSample {
-                elapsed: at,
-                scheduling: 0,
-                interrupt: 0,
-                idle: 0,
-                unaccounted: 0,
-            }],
-            activities: vec![ActivitySample {
-                name: ANTAGONIST.into(),
-                cycles: vec![antagonist],
-                waiting: Vec::new(),
-                resources: std::collections::BTreeMap::new(),
-            }],
-            counters: std::collections::BTreeMap::new(),
-        }
-    }
 
     #[test]
     fn a_neighbour_that_has_ended_is_noticed() {
-        let there = [sample(10, 5), sample(20, 5), sample(30, 6)];
+        let there = [(10, 5), (20, 5), (30, 6)].map(|(at, used)| sample(ANTAGONIST, at, 0, used));
         assert!(has_worked(&there));
         assert!(!has_worked(&there[..2]));
         // Nothing can be said of a round with one sample, or none.
