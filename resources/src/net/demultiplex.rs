@@ -10,46 +10,123 @@ use alloc::sync::Arc;
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::{FourTuple, Instant};
 use vortex_toolkit::Context;
-use vortex_toolkit::ids::ActivityId;
+use vortex_toolkit::ids::{ActivityId, ResourceId};
 
 use super::buffer::Spent;
 use super::interface::{self, ETHERNET, Mac};
 use super::message::NetMessage;
 use super::packet::{Headers, MAX_HEADER, Packet, Reason, Train};
-use super::tcp::{self, Found, Stream};
+use super::tcp::{self, Stream};
 use super::transmit::IPV4;
-use super::{InterfaceId, arp, dhcp};
+use super::udp::Endpoint;
+use super::{InterfaceId, Network, arp, dhcp};
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
+
+/// Who takes packets: a connection, or a socket of UDP.
+enum Receiver {
+    Stream(Arc<Stream>),
+    Endpoint(Arc<Endpoint>),
+}
+
+impl Receiver {
+    fn payer(&self) -> ActivityId {
+        match self {
+            Self::Stream(stream) => stream.paid.activity(),
+            Self::Endpoint(endpoint) => endpoint.paid.activity(),
+        }
+    }
+
+    /// Whether there is room for a packet.
+    fn admit(&self, packet: &Packet) -> bool {
+        match self {
+            Self::Stream(stream) => stream.admit(packet.length()),
+            Self::Endpoint(endpoint) => endpoint.admit(packet),
+        }
+    }
+
+    /// What is sent to whom, for packets to get to it.
+    fn message(self, packets: Train) -> (ResourceId, NetMessage) {
+        match self {
+            Self::Stream(stream) => {
+                let tcp = stream.paid.destination(Kind::Tcp);
+                (tcp, NetMessage::Segments(stream, packets))
+            }
+            Self::Endpoint(endpoint) => {
+                let udp = endpoint.paid.destination(Kind::Udp);
+                (udp, NetMessage::Datagrams(endpoint, packets))
+            }
+        }
+    }
+}
+
+/// A protocol, and the two ends of a packet: what is equal for packets of one receiver.
+type Key = (IpProtocol, FourTuple);
+
+/// Packets for one receiver, which go to it by one request.
+struct Found {
+    key: Key,
+    receiver: Receiver,
+    /// Those for which it has room.
+    packets: Option<Train>,
+}
+
+impl Found {
+    fn with_packets(self) -> Option<(Receiver, Train)> {
+        self.packets.map(|packets| (self.receiver, packets))
+    }
+}
 
 /// Packets that have come one after another.
 #[derive(Default)]
 struct Batch {
-    /// Segments of one connection, which go to it by one request.
-    segments: Option<(Arc<Stream>, Train)>,
+    /// Whom the last one was for.
+    found: Option<Found>,
     /// The buffers of which nothing is needed any more.
     spent: Spent,
 }
 
 impl Batch {
-    /// The connection whose segments it has, if that has these ends.
-    fn stream(&self, tuple: &FourTuple) -> Option<&Arc<Stream>> {
-        let (stream, _) = self.segments.as_ref()?;
-        (stream.tuple() == tuple).then_some(stream)
-    }
-
-    /// One more segment, for the same connection as those before.
-    fn push(&mut self, packet: Box<Packet>) {
-        if let Some((_, train)) = &mut self.segments {
-            train.push(packet);
+    /// Adds a packet if it is for whom the last one was for; otherwise it comes back.
+    fn add(&mut self, network: &Network, key: &Key, packet: Box<Packet>) -> Option<Box<Packet>> {
+        let Some(found) = self.found.as_mut().filter(|found| found.key == *key) else {
+            return Some(packet);
+        };
+        if !found.receiver.admit(&packet) {
+            network.drop_for(Reason::ReceiverFull);
+        } else if let Some(packets) = &mut found.packets {
+            packets.push(packet);
+        } else {
+            found.packets = Some(Train::new(packet));
         }
+        None
     }
 
-    /// Sends what segments it has.
+    /// A packet is for this receiver, who pays for it.
+    fn found<M: Machine>(
+        &mut self,
+        shared: &Shared<M>,
+        context: &mut Context<'_, Vortex<M>>,
+        (key, receiver): (Key, Receiver),
+        packet: Box<Packet>,
+    ) {
+        self.send(context);
+        context.attribute(receiver.payer());
+        let packets = None;
+        self.found = Some(Found {
+            key,
+            receiver,
+            packets,
+        });
+        self.add(&shared.network, &key, packet);
+    }
+
+    /// Sends what it has.
     fn send<M: Machine>(&mut self, context: &mut Context<'_, Vortex<M>>) {
-        if let Some((stream, train)) = self.segments.take() {
-            let tcp = stream.paid.destination(Kind::Tcp);
-            pass_on(context, tcp, NetMessage::Segments(stream, train));
+        let found = self.found.take();
+        if let Some((receiver, packets)) = found.and_then(Found::with_packets) {
+            let (destination, message) = receiver.message(packets);
+            pass_on(context, destination, message);
         }
     }
 }
@@ -178,11 +255,11 @@ fn pass_by_protocol<M: Machine>(
     let network = &shared.network;
     let reason = match packet.protocol() {
         IpProtocol::Udp if network.links.is_broadcast(packet.destination()) => {
-            return to_udp(shared, context, packet);
+            return to_udp(shared, context, packet, batch);
         }
         _ if !network.accepts(packet.destination()) => Reason::Elsewhere,
         IpProtocol::Tcp => return to_tcp(shared, context, packet, batch),
-        IpProtocol::Udp => return to_udp(shared, context, packet),
+        IpProtocol::Udp => return to_udp(shared, context, packet, batch),
         IpProtocol::Icmp => {
             let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
             pass_on(context, icmp, NetMessage::Control(packet));
@@ -196,7 +273,7 @@ fn pass_by_protocol<M: Machine>(
 
 fn pass_on<M: Machine>(
     context: &mut Context<'_, Vortex<M>>,
-    destination: vortex_toolkit::ids::ResourceId,
+    destination: ResourceId,
     message: NetMessage,
 ) {
     let request = context.request(destination, Message::Net(message));
@@ -210,27 +287,14 @@ fn to_tcp<M: Machine>(
     batch: &mut Batch,
 ) -> Option<Instant> {
     let network = &shared.network;
-    let tuple = tcp::work::tuple_of(&packet);
-    if let Some(stream) = batch.stream(&tuple) {
-        if stream.admit(packet.length()) {
-            batch.push(packet);
-        } else {
-            network.drop_for(Reason::ReceiverFull);
-        }
-        return None;
-    }
-    match network.tcp.find(&tuple) {
-        Found::Stream(stream) => {
-            context.attribute(stream.paid.activity());
-            if !stream.admit(packet.length()) {
-                network.drop_for(Reason::ReceiverFull);
-                return None;
-            }
-            batch.send(context);
-            batch.segments = Some((stream, Train::new(packet)));
+    let key = (IpProtocol::Tcp, tcp::work::tuple_of(&packet));
+    let packet = batch.add(network, &key, packet)?;
+    match network.tcp.find(&key.1) {
+        tcp::Found::Stream(stream) => {
+            batch.found(shared, context, (key, Receiver::Stream(stream)), packet);
             None
         }
-        Found::Listener(listener) => {
+        tcp::Found::Listener(listener) => {
             context.attribute(listener.paid.activity());
             if !listener.admit() {
                 network.drop_for(Reason::ReceiverFull);
@@ -241,7 +305,7 @@ fn to_tcp<M: Machine>(
             None
         }
         // For who has gone, or never was: a reset, unless there were many.
-        Found::Nobody => tcp::work::handshake(shared, context, packet),
+        tcp::Found::Nobody => tcp::work::handshake(shared, context, packet),
     }
 }
 
@@ -249,27 +313,20 @@ fn to_udp<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     packet: Box<Packet>,
+    batch: &mut Batch,
 ) -> Option<Instant> {
     let network = &shared.network;
-    let (source, destination) = packet.ports();
-    let (local, remote) = (
-        (packet.destination(), destination),
-        (packet.source(), source),
-    );
-    let Some(endpoint) = network.udp.find(local, remote) else {
+    let tuple = tcp::work::tuple_of(&packet);
+    let key = (IpProtocol::Udp, tuple);
+    let packet = batch.add(network, &key, packet)?;
+    let Some(endpoint) = network.udp.find(tuple.local, tuple.remote) else {
         network.drop_for(Reason::NoSocket);
-        if network.may_refuse(remote.0) {
+        if network.may_refuse(tuple.remote.0) {
             let icmp = shared.destination(Kind::Icmp, ActivityId::INFRASTRUCTURE);
             pass_on(context, icmp, NetMessage::Refused(packet));
         }
         return None;
     };
-    context.attribute(endpoint.paid.activity());
-    if !endpoint.admit(&packet) {
-        network.drop_for(Reason::ReceiverFull);
-        return None;
-    }
-    let udp = endpoint.paid.destination(Kind::Udp);
-    pass_on(context, udp, NetMessage::Datagram(endpoint, packet));
+    batch.found(shared, context, (key, Receiver::Endpoint(endpoint)), packet);
     None
 }

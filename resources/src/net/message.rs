@@ -28,8 +28,8 @@ pub enum NetMessage {
     Alarm(Arc<Stream>),
     /// To the TCP Timer Resource: some timers have ended.
     Timers,
-    /// To the UDP Resource: a datagram has arrived.
-    Datagram(Arc<Endpoint>, Box<Packet>),
+    /// To the UDP Resource: datagrams for this socket have arrived.
+    Datagrams(Arc<Endpoint>, Train),
     /// To the UDP Resource: a datagram is to be sent.
     Depart(Box<Departing>),
     /// To the ICMP Resource: a packet of ICMP has arrived.
@@ -63,7 +63,7 @@ impl NetMessage {
             Self::Arrived(_) => Kind::NetRead,
             Self::Segments(..) | Self::Handshake(..) | Self::Output(_) => Kind::Tcp,
             Self::Alarm(_) | Self::Timers => Kind::TcpTimer,
-            Self::Datagram(..) | Self::Depart(_) => Kind::Udp,
+            Self::Datagrams(..) | Self::Depart(_) => Kind::Udp,
             Self::Control(_) | Self::Refused(_) => Kind::Icmp,
             Self::Arp(..) => Kind::Arp,
             Self::Dhcp(..) | Self::Leases => Kind::Dhcp,

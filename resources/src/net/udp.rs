@@ -1,17 +1,18 @@
 //! The UDP Resource, and the sockets that it works for (RFC 768).
 //!
-//! Key types: [`Endpoint`] (a socket's end), [`Endpoints`] (all of them by port), [`Datagram`] (one
+//! Key types: [`Endpoint`] (a socket's end), [`Endpoints`] (all of them, by port), [`Datagram`] (one
 //! that has arrived), [`Departing`] (one that is to be sent).
 //!
 //! A receiver has room for so many bytes, from the demultiplexer on: what comes beyond that is
 //! dropped there, as cheaply as can be.
 
+mod endpoints;
+
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use smoltcp::wire::IpProtocol;
 use vortex_tcp::Buffer;
@@ -22,16 +23,16 @@ use super::credit::{Credit, Sending};
 use super::data::{Data, Paid};
 use super::message::NetMessage;
 use super::outbox::Post;
-use super::packet::{IP_HEADER, MAX_PACKET, Packet, Reason, UDP_HEADER};
-use super::ports::{Bound, Ports, Sharing};
+use super::packet::{IP_HEADER, MAX_PACKET, Packet, Reason, Train, UDP_HEADER};
+use super::ports::{Bound, Sharing};
 use crate::errno::Errno;
 use crate::files::{Events, WaitQueue};
 use crate::lock::Lock;
 use crate::machine::Machine;
 use crate::system::{Kind, Message, Shared, Vortex};
 
-/// Parts of the table, each with a lock of its own.
-const PARTS: usize = 16;
+pub(crate) use endpoints::Endpoints;
+
 /// The most data in a datagram.
 pub(crate) const MAX_DATA: usize = MAX_PACKET - IP_HEADER - UDP_HEADER;
 /// Bytes of a receiver and of a sender, unless its options say otherwise: as on Linux.
@@ -86,80 +87,6 @@ pub struct Endpoint {
     arriving: AtomicUsize,
     room: AtomicUsize,
     pub(crate) sending: Arc<Sending>,
-}
-
-/// All ends, by port.
-#[derive(Debug)]
-pub(crate) struct Endpoints {
-    /// A bit for each port at which there is one.
-    used: Box<[AtomicU64; 1 << 10]>,
-    parts: [Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>>; PARTS],
-    pub(crate) ports: Arc<Ports>,
-}
-
-impl Endpoints {
-    pub(crate) fn new() -> Self {
-        Self {
-            used: Box::new([const { AtomicU64::new(0) }; 1 << 10]),
-            parts: core::array::from_fn(|_| Lock::default()),
-            ports: Arc::default(),
-        }
-    }
-
-    /// Whether anybody is at a port; takes no lock, for whoever floods.
-    pub(crate) fn is_used(&self, port: u16) -> bool {
-        let (word, bit) = (usize::from(port / 64), port % 64);
-        self.used[word].load(Ordering::Acquire) >> bit & 1 != 0
-    }
-
-    /// Notes down whether anybody is at a port, whose part is locked.
-    fn note_used(&self, port: u16, is_used: bool) {
-        let (word, bit) = (&self.used[usize::from(port / 64)], 1 << (port % 64));
-        match is_used {
-            true => word.fetch_or(bit, Ordering::Release),
-            false => word.fetch_and(!bit, Ordering::Release),
-        };
-    }
-
-    fn part(&self, port: u16) -> &Lock<BTreeMap<u16, Vec<Arc<Endpoint>>>> {
-        &self.parts[usize::from(port) % PARTS]
-    }
-
-    /// Whom a datagram is for: of those at its port, the one that says most of where it is from and
-    /// for.
-    pub(crate) fn find(&self, local: End, remote: End) -> Option<Arc<Endpoint>> {
-        let part = self.part(local.1).lock();
-        let all = part.get(&local.1)?;
-        let fit = |endpoint: &&Arc<Endpoint>| endpoint.fits(local, remote);
-        let best = all.iter().max_by_key(fit)?;
-        (best.fits(local, remote) > 0).then(|| best.clone())
-    }
-
-    fn enter(&self, port: u16, endpoint: &Arc<Endpoint>) {
-        let mut part = self.part(port).lock();
-        part.entry(port).or_default().push(endpoint.clone());
-        self.note_used(port, true);
-    }
-
-    fn remove(&self, port: u16, endpoint: &Arc<Endpoint>) {
-        let mut part = self.part(port).lock();
-        if let Some(all) = part.get_mut(&port) {
-            all.retain(|one| !Arc::ptr_eq(one, endpoint));
-            if all.is_empty() {
-                part.remove(&port);
-                self.note_used(port, false);
-            }
-        }
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        let parts = self.parts.iter();
-        let count = |part: &Lock<BTreeMap<_, Vec<_>>>| -> usize {
-            part.lock().values().map(Vec::len).sum()
-        };
-        parts.map(count).sum()
-    }
 }
 
 impl Endpoint {
@@ -288,6 +215,19 @@ impl Endpoint {
             self.arriving.fetch_sub(cost, Ordering::Relaxed);
         }
         admitted
+    }
+
+    /// A datagram has arrived.
+    ///
+    /// # Errors
+    /// The socket has been closed meanwhile.
+    fn take_in(&self, datagram: Datagram) -> Result<(), Reason> {
+        let mut state = self.state.lock();
+        if state.local.is_none() {
+            return Err(Reason::NoSocket);
+        }
+        state.arrived.push_back(datagram);
+        Ok(())
     }
 
     fn let_go(&self, cost: usize) {
@@ -431,45 +371,52 @@ fn cost(data: &Data) -> usize {
     data.total() + OVERHEAD
 }
 
-/// The UDP Resource: a datagram has arrived.
+/// The UDP Resource: datagrams have arrived, of which the socket's readers are told once.
 pub(crate) fn arrived<M: Machine>(
     shared: &Shared<M>,
     context: &mut Context<'_, Vortex<M>>,
     endpoint: &Endpoint,
-    mut packet: Packet,
+    packets: Train,
 ) {
-    let cost = cost(&packet.payload);
-    context.add_bytes(packet.length() as u64);
-    let drop_for = |reason| {
-        endpoint.let_go(cost);
-        shared.network.drop_for(reason);
-    };
+    let mut is_readable = false;
+    for packet in packets.into_packets() {
+        context.add_bytes(packet.length() as u64);
+        let cost = cost(&packet.payload);
+        match datagram_of(*packet, cost).and_then(|datagram| endpoint.take_in(datagram)) {
+            Ok(()) => is_readable = true,
+            Err(reason) => {
+                endpoint.let_go(cost);
+                shared.network.drop_for(reason);
+            }
+        }
+    }
+    if is_readable {
+        endpoint.queue.notify(Events::READABLE);
+    }
+}
+
+/// The datagram in a packet.
+///
+/// # Errors
+/// Why it is dropped.
+fn datagram_of(mut packet: Packet, cost: usize) -> Result<Datagram, Reason> {
     let length = match *packet.transport() {
         [_, _, _, _, high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
         _ => 0,
     };
     let there = UDP_HEADER + packet.payload.length();
     if length < UDP_HEADER || length > there {
-        return drop_for(Reason::Malformed);
+        return Err(Reason::Malformed);
     }
     packet.payload.truncate(length - UDP_HEADER);
     if !packet.is_intact() {
-        return drop_for(Reason::Checksum);
+        return Err(Reason::Checksum);
     }
-    let datagram = Datagram {
+    Ok(Datagram {
         from: (packet.source(), packet.ports().0),
         data: packet.payload,
         cost,
-    };
-    let mut state = endpoint.state.lock();
-    // One that is closed meanwhile has no use for it.
-    if state.local.is_none() {
-        drop(state);
-        return drop_for(Reason::NoSocket);
-    }
-    state.arrived.push_back(datagram);
-    drop(state);
-    endpoint.queue.notify(Events::READABLE);
+    })
 }
 
 /// The UDP Resource: a datagram is to be sent.

@@ -35,8 +35,8 @@ pub(crate) fn handle<M: Machine>(
             let leases = shared.network.leases_due();
             connections.into_iter().chain(leases).min()
         }
-        NetMessage::Datagram(endpoint, packet) => {
-            udp::arrived(shared, context, &endpoint, *packet);
+        NetMessage::Datagrams(endpoint, packets) => {
+            udp::arrived(shared, context, &endpoint, packets);
             None
         }
         NetMessage::Depart(departing) => {

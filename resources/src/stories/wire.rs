@@ -434,16 +434,56 @@ fn packets_may_be_anything() {
     assert_eq!(connections, 0, "{half_open} half open");
 }
 
-/// A datagram without data, from the peer to one of our ports.
-fn datagram_to(port: u16) -> Vec<u8> {
+/// A datagram from the peer to one of our ports.
+fn datagram_to(port: u16, data: &[u8]) -> Vec<u8> {
     let Mac(ours) = EndSettings::number(1).properties.mac;
     let [high, low] = port.to_be_bytes();
+    let length = data.len() as u8;
     let mut frame = [&ours[..], &[2, 0, 0, 0, 0, 2], &[8, 0]].concat();
-    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend([0x45, 0, 0, 28 + length, 0, 0, 0, 0, 64, 17, 0, 0]);
     frame.extend([THEIRS, OURS].concat());
-    frame.extend([0x30, 0x39, high, low, 0, 8, 0, 0]);
+    frame.extend([0x30, 0x39, high, low, 0, 8 + length, 0, 0]);
+    frame.extend(data);
     smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..34]).fill_checksum();
     frame
+}
+
+/// Those for one socket that come together are one piece of work for the UDP Resource, and one that lies
+/// about its length takes no other with it.
+#[test]
+fn datagrams_that_come_together_are_read_one_by_one() {
+    let mut program = Program::new();
+    program.internet(R14, net::SOCK_DGRAM);
+    program.end([0; 4], 9);
+    program.with_end(linux::__NR_bind, R14);
+    for _ in 0..4 {
+        program.call(
+            linux::__NR_read,
+            &[register(R14), value(BUFFER), value(100)],
+        );
+        program.note_register(RAX);
+    }
+    program.exit_group(0);
+    let mut pair = Pair::new(1, program, EndSettings::number(1));
+    pair.world.run_for(2 * MS);
+    let mut lies = datagram_to(9, &[7; 3]);
+    lies[39] = 12;
+    for frame in [
+        datagram_to(9, &[7; 1]),
+        datagram_to(9, &[7; 2]),
+        lies,
+        datagram_to(9, &[7; 4]),
+        datagram_to(9, &[]),
+    ] {
+        pair.cable.inject(0, &frame);
+    }
+    pair.until(|pair| pair.world.has_ended());
+    assert_eq!(values(&pair.world), [1, 2, 4, 0]);
+    let shared = &pair.world.shared;
+    assert_eq!(shared.network.dropped(crate::net::Reason::Malformed), 1);
+    let payer = ActivityId(1);
+    let udp = shared.destination(Kind::Udp, payer);
+    assert_eq!(shared.grid.usage(udp, payer).requests, 1);
 }
 
 /// A flood at a closed port: all of it is dropped and counted, few are answered, no buffer is kept;
@@ -465,7 +505,7 @@ fn a_closed_port_costs_little() {
     let mut pair = Pair::new(1, program, EndSettings::number(1));
     let out = pair.world.shared.packets().out();
     for _ in 0..FLOOD {
-        pair.cable.inject(0, &datagram_to(9));
+        pair.cable.inject(0, &datagram_to(9, &[]));
         pair.world.run_for(100 * US);
         pair.exchange();
     }
@@ -483,7 +523,7 @@ fn a_closed_port_costs_little() {
     assert_eq!(usage(Kind::Icmp).requests, 6, "as many at once as one gets");
     assert!(usage(Kind::NetRead).bytes >= FLOOD * 28);
     pair.until(|pair| {
-        pair.cable.inject(0, &datagram_to(9));
+        pair.cable.inject(0, &datagram_to(9, &[]));
         pair.world.has_ended()
     });
     assert_eq!(values(&pair.world), [0], "a datagram without data");
