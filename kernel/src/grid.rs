@@ -34,8 +34,9 @@ use self::platform::Whose;
 pub(crate) use self::platform::{Places, Processor};
 use crate::jobs;
 
-/// How long a core with nothing to do looks for work before it halts, in nanoseconds: waking a
-/// halted core costs an interrupt and, under emulation, much more.
+/// How long a core with nothing to do looks for work of other cores before it halts, in nanoseconds: waking
+/// a halted core costs an interrupt and, under emulation, much more. One without others does not: what
+/// devices and timers have for it comes by an interrupt anyway.
 const POLL_NS: u64 = 20_000;
 
 /// A system that the kernel's cores can run; one system runs until the machine ends.
@@ -134,6 +135,8 @@ pub(crate) struct Local<Y: Wired> {
     core: Option<Core<Y>>,
     /// The core, seen from outside the grid.
     platform: Processor,
+    /// How long it looks for work before it halts, in nanoseconds.
+    poll_ns: u64,
 }
 
 impl<Y: Wired> Local<Y> {
@@ -145,9 +148,12 @@ impl<Y: Wired> Local<Y> {
             seeds.get_mut(core.index())?.take()
         };
         let seed = shared.places.here().and_then(take_seed);
+        let me = cores::current_index();
+        let has_others = shared.places.machine().iter().any(|&core| core != me);
         Self {
             core: seed.map(|seed| Core::new(seed, platform, Y::resources(shared))),
             platform,
+            poll_ns: if has_others { POLL_NS } else { 0 },
         }
     }
 
@@ -196,14 +202,14 @@ impl<Y: Wired> Local<Y> {
         };
         let until = until.unwrap_or(u64::MAX);
         platform::set_deadline(Whose::Kernel, until.min(end));
-        rest(until.min(end));
+        rest(until.min(end), self.poll_ns);
     }
 }
 
-/// Polls for a while, then halts, until woken, or the time is `until`. Interrupts that have nothing for the
+/// Polls for so long, then halts, until woken, or the time is `until`. Interrupts that have nothing for the
 /// core do not end it.
-fn rest(until: u64) {
-    let poll = clock::rate().map_or(0, |rate| rate.cycles(POLL_NS));
+fn rest(until: u64, poll_ns: u64) {
+    let poll = clock::rate().map_or(0, |rate| rate.cycles(poll_ns));
     let end = cpu::timestamp().saturating_add(poll).min(until);
     while cpu::timestamp() < end && !wakeup::is_wanted() {
         core::hint::spin_loop();

@@ -180,15 +180,15 @@ fn wait_for_command() {
     });
 }
 
-/// How the timer's interrupt comes: the timer register's value.
+/// How the timer's interrupt comes: the timer register's value. Its countdown counts once every 16 bus cycles.
 pub(crate) fn set_timer_mode(entry: u32) {
+    const DIVIDE_BY_16: u32 = 0b0011;
+    write(register::TIMER_DIVIDE, DIVIDE_BY_16);
     write(register::LVT_TIMER, entry);
 }
 
-/// Starts the timer's countdown from `count`; 0 stops it. It counts once every 16 bus cycles.
+/// Starts the timer's countdown from `count`; 0 stops it.
 pub(crate) fn start_countdown(count: u32) {
-    const DIVIDE_BY_16: u32 = 0b0011;
-    write(register::TIMER_DIVIDE, DIVIDE_BY_16);
     write(register::TIMER_INITIAL, count);
 }
 

@@ -72,7 +72,7 @@ fn configuration(args: &Args, antagonist: Antagonist, system: System) -> Result<
     }
     configuration.activities.push(grid::infrastructure(100));
     // Of each core half is for threads.
-    let threads = grid::threads(args.smp, Some(TIMESLICE_US), |_| 100);
+    let threads = grid::threads(args.smp, None, |_| 100);
     configuration.schedulers.push(threads);
     // So much that packets for the victim come soon in a flood of others, too.
     let interrupts = grid::resource("resource.dir", Metric::Bytes, 0..1);
@@ -93,9 +93,8 @@ const CONTROLLER: Controller = Controller::VirtioScsi;
 /// hold what there is.
 const MEMORY: &str = "512M";
 const LINUX_BUDGET: u64 = 256 << 20;
-/// How long a thread runs at a time, and for how long shares are saved up, in microseconds: of the victim's,
-/// which is a ninth of all that is promised, that is enough for some requests.
-const TIMESLICE_US: u32 = 300;
+/// For how long shares are saved up, in microseconds: of the victim's, which is a ninth of all that is promised,
+/// that is enough for some requests.
 const BURST_US: u64 = 20_000;
 
 /// What the guest's file system has besides the project's programs, from files made in `place`: the victim's
