@@ -16,7 +16,7 @@ use super::buffer::Spent;
 use super::interface::{self, ETHERNET, Mac};
 use super::message::NetMessage;
 use super::packet::{Headers, MAX_HEADER, Packet, Reason, Train};
-use super::tcp::{self, Stream};
+use super::tcp::{self, Found, Stream};
 use super::transmit::IPV4;
 use super::udp::Endpoint;
 use super::{InterfaceId, Network, arp, dhcp};
@@ -64,15 +64,26 @@ impl Receiver {
 type Key = (IpProtocol, FourTuple);
 
 /// Packets for one receiver, which go to it by one request.
-struct Found {
+struct Group {
     key: Key,
     receiver: Receiver,
     /// Those for which it has room.
     packets: Option<Train>,
 }
 
-impl Found {
-    fn with_packets(self) -> Option<(Receiver, Train)> {
+impl Group {
+    /// One more, if the receiver has room for it.
+    fn push(&mut self, network: &Network, packet: Box<Packet>) {
+        if !self.receiver.admit(&packet) {
+            network.drop_for(Reason::ReceiverFull);
+        } else if let Some(packets) = &mut self.packets {
+            packets.push(packet);
+        } else {
+            self.packets = Some(Train::new(packet));
+        }
+    }
+
+    fn into_parts(self) -> Option<(Receiver, Train)> {
         self.packets.map(|packets| (self.receiver, packets))
     }
 }
@@ -80,30 +91,26 @@ impl Found {
 /// Packets that have come one after another.
 #[derive(Default)]
 struct Batch {
-    /// Whom the last one was for.
-    found: Option<Found>,
+    /// Those for whom the last one was.
+    group: Option<Group>,
     /// The buffers of which nothing is needed any more.
     spent: Spent,
 }
 
 impl Batch {
-    /// Adds a packet if it is for whom the last one was for; otherwise it comes back.
+    /// Adds a packet if it is for whom the last one was; otherwise it comes back.
     fn add(&mut self, network: &Network, key: &Key, packet: Box<Packet>) -> Option<Box<Packet>> {
-        let Some(found) = self.found.as_mut().filter(|found| found.key == *key) else {
-            return Some(packet);
-        };
-        if !found.receiver.admit(&packet) {
-            network.drop_for(Reason::ReceiverFull);
-        } else if let Some(packets) = &mut found.packets {
-            packets.push(packet);
-        } else {
-            found.packets = Some(Train::new(packet));
+        match &mut self.group {
+            Some(group) if group.key == *key => {
+                group.push(network, packet);
+                None
+            }
+            _ => Some(packet),
         }
-        None
     }
 
-    /// A packet is for this receiver, who pays for it.
-    fn found<M: Machine>(
+    /// A packet is for this receiver, who pays for it: the first of a group.
+    fn begin<M: Machine>(
         &mut self,
         shared: &Shared<M>,
         context: &mut Context<'_, Vortex<M>>,
@@ -113,18 +120,19 @@ impl Batch {
         self.send(context);
         context.attribute(receiver.payer());
         let packets = None;
-        self.found = Some(Found {
+        let mut group = Group {
             key,
             receiver,
             packets,
-        });
-        self.add(&shared.network, &key, packet);
+        };
+        group.push(&shared.network, packet);
+        self.group = Some(group);
     }
 
     /// Sends what it has.
     fn send<M: Machine>(&mut self, context: &mut Context<'_, Vortex<M>>) {
-        let found = self.found.take();
-        if let Some((receiver, packets)) = found.and_then(Found::with_packets) {
+        let group = self.group.take();
+        if let Some((receiver, packets)) = group.and_then(Group::into_parts) {
             let (destination, message) = receiver.message(packets);
             pass_on(context, destination, message);
         }
@@ -290,11 +298,11 @@ fn to_tcp<M: Machine>(
     let key = (IpProtocol::Tcp, tcp::work::tuple_of(&packet));
     let packet = batch.add(network, &key, packet)?;
     match network.tcp.find(&key.1) {
-        tcp::Found::Stream(stream) => {
-            batch.found(shared, context, (key, Receiver::Stream(stream)), packet);
+        Found::Stream(stream) => {
+            batch.begin(shared, context, (key, Receiver::Stream(stream)), packet);
             None
         }
-        tcp::Found::Listener(listener) => {
+        Found::Listener(listener) => {
             context.attribute(listener.paid.activity());
             if !listener.admit() {
                 network.drop_for(Reason::ReceiverFull);
@@ -305,7 +313,7 @@ fn to_tcp<M: Machine>(
             None
         }
         // For who has gone, or never was: a reset, unless there were many.
-        tcp::Found::Nobody => tcp::work::handshake(shared, context, packet),
+        Found::Nobody => tcp::work::handshake(shared, context, packet),
     }
 }
 
@@ -327,6 +335,6 @@ fn to_udp<M: Machine>(
         }
         return None;
     };
-    batch.found(shared, context, (key, Receiver::Endpoint(endpoint)), packet);
+    batch.begin(shared, context, (key, Receiver::Endpoint(endpoint)), packet);
     None
 }
