@@ -135,7 +135,7 @@ pub(crate) struct Local<Y: Wired> {
     core: Option<Core<Y>>,
     /// The core, seen from outside the grid.
     platform: Processor,
-    /// How long it looks for work before it halts, in nanoseconds.
+    /// How long it looks for work of other cores before it halts, in nanoseconds: 0 if there are none.
     poll_ns: u64,
 }
 

@@ -379,10 +379,10 @@ pub(crate) fn arrived<M: Machine>(
     packets: Train,
 ) {
     let mut is_readable = false;
-    for packet in packets.into_packets() {
+    for mut packet in packets.into_packets() {
         context.add_bytes(packet.length() as u64);
         let cost = cost(&packet.payload);
-        match datagram_of(*packet, cost).and_then(|datagram| endpoint.take_in(datagram)) {
+        match datagram_of(&mut packet, cost).and_then(|datagram| endpoint.take_in(datagram)) {
             Ok(()) => is_readable = true,
             Err(reason) => {
                 endpoint.let_go(cost);
@@ -395,11 +395,11 @@ pub(crate) fn arrived<M: Machine>(
     }
 }
 
-/// The datagram in a packet.
+/// Takes the datagram out of a packet.
 ///
 /// # Errors
 /// Why it is dropped.
-fn datagram_of(mut packet: Packet, cost: usize) -> Result<Datagram, Reason> {
+fn datagram_of(packet: &mut Packet, cost: usize) -> Result<Datagram, Reason> {
     let length = match *packet.transport() {
         [_, _, _, _, high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
         _ => 0,
@@ -414,7 +414,7 @@ fn datagram_of(mut packet: Packet, cost: usize) -> Result<Datagram, Reason> {
     }
     Ok(Datagram {
         from: (packet.source(), packet.ports().0),
-        data: packet.payload,
+        data: core::mem::take(&mut packet.payload),
         cost,
     })
 }

@@ -223,6 +223,12 @@ impl Program {
     fn with_end(&mut self, number: u32, fd: usize) {
         self.call(number, &[register(fd), value(ADDRESS), value(16)]);
     }
+
+    /// Reads from the socket or writes to it, so many bytes at most, and notes how many there were.
+    fn transfer(&mut self, number: u32, most: u64) {
+        self.call(number, &[register(R14), value(BUFFER), value(most)]);
+        self.note_register(RAX);
+    }
 }
 
 /// A server: it reads to the end, and then writes so many bytes.
@@ -342,22 +348,10 @@ fn another_machine_answers_a_datagram() {
     program.end(THEIRS, 7);
     program.with_end(linux::__NR_connect, R14);
     program.note_register(RAX);
-    program.call(
-        linux::__NR_write,
-        &[register(R14), value(BUFFER), value(1000)],
-    );
-    program.note_register(RAX);
-    program.call(
-        linux::__NR_read,
-        &[register(R14), value(BUFFER), value(2000)],
-    );
-    program.note_register(RAX);
+    program.transfer(linux::__NR_write, 1000);
+    program.transfer(linux::__NR_read, 2000);
     // What does not fit into a packet is not sent: the interface does not cut it.
-    program.call(
-        linux::__NR_write,
-        &[register(R14), value(BUFFER), value(2000)],
-    );
-    program.note_register(RAX);
+    program.transfer(linux::__NR_write, 2000);
     program.exit_group(0);
     let mut pair = Pair::new(1, program, EndSettings::number(1));
     let buffer = || {
@@ -457,11 +451,7 @@ fn datagrams_that_come_together_are_read_one_by_one() {
     program.end([0; 4], 9);
     program.with_end(linux::__NR_bind, R14);
     for _ in 0..4 {
-        program.call(
-            linux::__NR_read,
-            &[register(R14), value(BUFFER), value(100)],
-        );
-        program.note_register(RAX);
+        program.transfer(linux::__NR_read, 100);
     }
     program.exit_group(0);
     let mut pair = Pair::new(1, program, EndSettings::number(1));
@@ -496,11 +486,7 @@ fn a_closed_port_costs_little() {
     program.sleep(900 * MS, BUFFER);
     program.end([0; 4], 9);
     program.with_end(linux::__NR_bind, R14);
-    program.call(
-        linux::__NR_read,
-        &[register(R14), value(BUFFER), value(100)],
-    );
-    program.note_register(RAX);
+    program.transfer(linux::__NR_read, 100);
     program.exit_group(0);
     let mut pair = Pair::new(1, program, EndSettings::number(1));
     let out = pair.world.shared.packets().out();
